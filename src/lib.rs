@@ -1,0 +1,11 @@
+//! Moderated sign-up for a Matrix homeserver.
+#![forbid(unsafe_code)]
+
+pub mod cgi;
+pub mod config;
+pub mod error;
+pub mod log;
+pub mod site;
+pub mod state_file;
+pub mod store;
+pub mod token;

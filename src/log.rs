@@ -1,0 +1,51 @@
+//! Log lines for the sysadmin: standard error, or syslog.
+//!
+//! A line starts with a word that occurs once in the source (`confirmed`, `room_message_failed`, ...), then says which
+//! registration, then why. Passwords, tokens and full addresses are never arguments; control characters cannot make a
+//! second line.
+
+use crate::config::LogTarget;
+use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
+
+static LOG: OnceLock<(&'static str, LogTarget)> = OnceLock::new();
+
+/// Says who speaks and where to; the first call counts.
+pub fn start(program: &'static str, target: LogTarget) {
+    let _ = LOG.set((program, target));
+}
+
+/// Something happened as it should.
+pub fn info(event: &str, registration: Option<i64>, detail: &str) {
+    write(6, event, registration, detail);
+}
+
+/// Something has to be looked at.
+pub fn warn(event: &str, registration: Option<i64>, detail: &str) {
+    write(4, event, registration, detail);
+}
+
+fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
+    let (program, target) = LOG.get().copied().unwrap_or(("matrix-register-bot", LogTarget::Stderr));
+    let mut line = format!("{event}");
+    if let Some(id) = registration {
+        line += &format!(" registration={id}");
+    }
+    if !detail.is_empty() {
+        line += ": ";
+        line.extend(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000));
+    }
+    match target {
+        LogTarget::Stderr => eprintln!("matrix-register-bot {program} {line}"),
+        LogTarget::Syslog => to_syslog(severity, program, &line),
+    }
+}
+
+/// RFC 3164 as `/dev/log` takes it: facility 3 (daemon); a missing syslog falls back to standard error.
+fn to_syslog(severity: u8, program: &str, line: &str) {
+    let message = format!("<{}>matrix-register-bot/{program}[{}]: {line}", 3 * 8 + severity, std::process::id());
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(message.as_bytes(), "/dev/log"));
+    if sent.is_err() {
+        eprintln!("matrix-register-bot {program} {line}");
+    }
+}

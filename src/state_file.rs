@@ -1,0 +1,214 @@
+//! `config.json`: the bot's own writable state, beside `config.toml`.
+//!
+//! The PHP program kept all of its configuration there; its `register_password` and `access_token` are read as they
+//! are, and keys that we do not know are kept. Our own key is `secret_key`.
+//!
+//! The file is replaced as a whole (written aside, flushed, renamed) under a lock, so it is never half-written and two
+//! programs that start at once agree on one secret.
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::token::Secret;
+
+/// The path of `config.json`; every call reads the file afresh, so that all programs see one state.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    /// 32 random bytes in hexadecimal: all links, form tokens and initial passwords are derived from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_key: Option<String>,
+    /// The password of the bot's own account; the name is the PHP program's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register_password: Option<String>,
+    /// The access token that the bot got at its login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
+    /// What other programs keep here.
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The state cannot be read or written; the text names the fix.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl StateFile {
+    /// `config.json` in the folder of `config.toml`.
+    pub fn beside(folder: &Path) -> StateFile {
+        StateFile { path: folder.join("config.json") }
+    }
+
+    /// The secret from which tokens and passwords are derived; made at the first call.
+    pub fn secret(&self) -> Result<Secret, Error> {
+        let state = match self.read()? {
+            state if state.secret_key.is_some() => state,
+            _ => self.update(|_| {})?,
+        };
+        self.secret_of(&state)
+    }
+
+    /// The state as it is now, with secret key and bot password made where they were missing.
+    pub fn complete(&self) -> Result<State, Error> {
+        match self.read()? {
+            state if state.secret_key.is_some() && state.register_password.is_some() => Ok(state),
+            _ => self.update(|_| {}),
+        }
+    }
+
+    /// Changes the state under the lock; the others see the old file or the new one, never a mixture.
+    pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, Error> {
+        let _lock = self.lock()?;
+        let mut state = self.read()?;
+        state.secret_key.get_or_insert_with(|| HEXLOWER.encode(&random()));
+        state.register_password.get_or_insert_with(|| HEXLOWER.encode(&random()));
+        change(&mut state);
+        self.replace(&state)?;
+        Ok(state)
+    }
+
+    fn read(&self) -> Result<State, Error> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(State::default()),
+            Err(cause) => return Err(self.error(&format!("cannot be read: {cause}; make it readable for the user that runs the programs"))),
+        };
+        serde_json::from_str(&text).map_err(|cause| {
+            self.error(&format!(
+                "is not the JSON object it should be: {cause}; restore it from a backup (without it no link that was sent works any more)"
+            ))
+        })
+    }
+
+    fn secret_of(&self, state: &State) -> Result<Secret, Error> {
+        let key = state.secret_key.as_deref().and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok());
+        key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(Secret::new)
+            .ok_or_else(|| self.error("has a secret_key that is not 64 hexadecimal digits; restore it from a backup"))
+    }
+
+    fn lock(&self) -> Result<File, Error> {
+        let path = self.path.with_extension("json.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|cause| self.cannot_write(&cause))?;
+        file.lock().map_err(|cause| self.cannot_write(&cause))?;
+        Ok(file)
+    }
+
+    fn replace(&self, state: &State) -> Result<(), Error> {
+        let aside = self.path.with_extension("json.new");
+        let mode = fs::metadata(&self.path).map_or(0o600, |known| known.permissions().mode() & 0o777);
+        if mode & 0o077 != 0 {
+            crate::log::warn(
+                "state_file_open_to_others",
+                None,
+                &format!("{} holds secrets and others may read it (mode {mode:o}); chmod 600 it", self.path.display()),
+            );
+        }
+        let write = || -> std::io::Result<()> {
+            match fs::remove_file(&aside) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+            // create_new: a symlink put in the way is not followed
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&aside)?;
+            file.write_all(&serde_json::to_vec_pretty(state)?)?;
+            file.sync_all()?;
+            fs::rename(&aside, &self.path)?;
+            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|cause| self.cannot_write(&cause))
+    }
+
+    fn cannot_write(&self, cause: &std::io::Error) -> Error {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        self.error(&format!(
+            "cannot be written: {cause}; let the user that runs the programs write to its folder, for example: chown www-data {0} && chmod 750 {0}",
+            folder.display()
+        ))
+    }
+
+    fn error(&self, what: &str) -> Error {
+        Error(format!("the state file {} {what}", self.path.display()))
+    }
+}
+
+/// 32 bytes from the operating system.
+fn random() -> [u8; 32] {
+    crate::token::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("state-file-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_secret_is_made_once_and_only_the_owner_reads_it() {
+        let folder = folder("once");
+        let file = StateFile::beside(&folder);
+        let first = file.secret().unwrap();
+        assert_eq!(first.derive("x", &[]), file.secret().unwrap().derive("x", &[]));
+        assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn programs_that_start_at_once_agree_on_one_secret() {
+        let folder = folder("race");
+        let file = StateFile::beside(&folder);
+        let secrets: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| file.secret().unwrap().derive("x", &[]))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(secrets.iter().all(|secret| secret == &secrets[0]));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_the_php_program_kept_there_stays() {
+        let folder = folder("php");
+        fs::write(folder.join("config.json"), r#"{"homeserver":"example.test","register_password":"e4301b5a56","smtp":false}"#).unwrap();
+        fs::set_permissions(folder.join("config.json"), fs::Permissions::from_mode(0o666)).unwrap();
+        let state = StateFile::beside(&folder).complete().unwrap();
+        assert_eq!(state.register_password.as_deref(), Some("e4301b5a56"));
+        let text = fs::read_to_string(folder.join("config.json")).unwrap();
+        assert!(text.contains("example.test") && text.contains("secret_key"));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_the_fix() {
+        let sentence = StateFile::beside(Path::new("/proc")).secret().unwrap_err().to_string();
+        assert!(sentence.contains("/proc") && sentence.contains("chown"), "{sentence}");
+    }
+}
