@@ -1,0 +1,112 @@
+//! Passwords: hashed for good, derived for a start, sealed for the way.
+//!
+//! * An account's password is kept as Argon2id.
+//! * An initial password is derived from the secret key and the registration's seed: it is stored nowhere in clear, and
+//!   a repeated mail carries the same one.
+//! * A password that the applicant typed, and that the homeserver must get in clear later, is sealed with a key that is
+//!   not in the database, and wiped when the account is made.
+
+use crate::token::{Secret, random};
+use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use data_encoding::{BASE64URL_NOPAD};
+
+/// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
+const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
+
+/// Bytes that a password may have; Synapse's limit is 512 characters (contract synapse 3).
+pub const MAX_BYTES: usize = 512;
+
+/// Something in the library refused to work; nothing a visitor can cause.
+#[derive(Debug)]
+pub struct Error(pub String);
+
+/// Argon2id with 19 MiB, 2 passes, 1 lane: OWASP's first choice for small machines.
+fn argon2() -> Result<Argon2<'static>, Error> {
+    let params = Params::new(19 * 1024, 2, 1, None).map_err(|cause| Error(cause.to_string()))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// The password as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$...`, with a random salt.
+pub fn hash(password: &str) -> Result<String, Error> {
+    argon2()?.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|cause| Error(cause.to_string()))
+}
+
+/// Whether the password is the one of a PHC string. Nothing is cut: all bytes count.
+pub fn verify(password: &str, stored: &str) -> bool {
+    let Ok(parsed) = PasswordHash::new(stored) else { return false };
+    Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+}
+
+/// The initial password of a registration: four groups of five characters, about 98 bits.
+pub fn initial(secret: &Secret, seed: &str) -> String {
+    let bytes = secret.derive("initial password", &[seed.as_bytes()]);
+    let letters: Vec<char> = bytes.iter().take(20).map(|byte| char::from(ALPHABET.as_bytes()[usize::from(byte % 31)])).collect();
+    letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-")
+}
+
+/// The password that Synapse's own table gets in local mode, where nobody is to log in with it: 256 bits that nobody
+/// knows. Derived, so that an account found after a lost answer can be proved to be ours.
+pub fn for_homeserver(secret: &Secret, seed: &str) -> String {
+    BASE64URL_NOPAD.encode(&secret.derive("homeserver password", &[seed.as_bytes()]))
+}
+
+/// Seals a typed password for the time until the account is made.
+pub fn seal(secret: &Secret, seed: &str, password: &str) -> Result<String, Error> {
+    let nonce: [u8; 24] = random();
+    let sealed = cipher(secret)
+        .encrypt(&XNonce::from(nonce), Payload { msg: password.as_bytes(), aad: seed.as_bytes() })
+        .map_err(|_| Error("the password cannot be sealed".into()))?;
+    Ok(BASE64URL_NOPAD.encode(&[nonce.as_slice(), &sealed].concat()))
+}
+
+/// Opens a sealed password; `None` if it was sealed with another key or for another registration.
+pub fn open(secret: &Secret, seed: &str, sealed: &str) -> Option<String> {
+    let bytes = BASE64URL_NOPAD.decode(sealed.as_bytes()).ok()?;
+    let (nonce, ciphertext) = bytes.split_at_checked(24)?;
+    let nonce: [u8; 24] = nonce.try_into().ok()?;
+    let plain = cipher(secret).decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: seed.as_bytes() }).ok()?;
+    String::from_utf8(plain).ok()
+}
+
+fn cipher(secret: &Secret) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(secret.derive("sealed password", &[])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_a_password_counts() {
+        let long = "ä".repeat(60);
+        let stored = hash(&long).unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert!(verify(&long, &stored));
+        assert!(!verify(&"ä".repeat(59), &stored) && !verify("", &stored) && !verify(&long, "") && !verify("", "*"));
+    }
+
+    #[test]
+    fn an_initial_password_is_the_same_each_time_and_nobody_elses() {
+        let secret = Secret::new([1; 32]);
+        let password = initial(&secret, "seed");
+        assert_eq!(password, initial(&secret, "seed"));
+        assert_ne!(password, initial(&secret, "other"));
+        assert_ne!(password, initial(&Secret::new([2; 32]), "seed"));
+        assert_eq!(password.len(), 23);
+        assert!(password.chars().all(|c| c == '-' || ALPHABET.contains(c)));
+    }
+
+    #[test]
+    fn a_sealed_password_opens_for_its_own_registration_only() {
+        let secret = Secret::new([1; 32]);
+        let sealed = seal(&secret, "seed", "pässword").unwrap();
+        assert!(!sealed.contains("pässword"));
+        assert_eq!(open(&secret, "seed", &sealed).as_deref(), Some("pässword"));
+        assert_eq!(open(&secret, "other", &sealed), None);
+        assert_eq!(open(&Secret::new([2; 32]), "seed", &sealed), None);
+        assert_eq!(open(&secret, "seed", "AAAA"), None);
+    }
+}
