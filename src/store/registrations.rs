@@ -1,0 +1,317 @@
+//! `registrations`: requests on their way, which are at the same time the outbox.
+//!
+//! Every change of a state names the state it starts from and must change exactly one row; who comes second changes
+//! none and is told so.
+
+use super::{Error, NewLogin, Row, Store, Value};
+use crate::config::Language;
+use crate::registration::State;
+
+/// A request as it comes from the form; everything in it was parsed.
+#[derive(Debug, Clone)]
+pub struct NewRegistration {
+    pub seed: String,
+    /// The hash of the form token.
+    pub submission: String,
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
+    pub username: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub email_folded: String,
+    pub note: String,
+    pub language: Language,
+    /// Hashed (local mode) or sealed (synapse mode), where the form asks for one.
+    pub password: Option<String>,
+    /// Seconds since 1970.
+    pub requested_at: i64,
+}
+
+/// A request as the database has it. Times are seconds since 1970.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    pub id: i64,
+    pub state: State,
+    pub seed: String,
+    pub username: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub email_folded: String,
+    pub note: String,
+    pub language: Language,
+    pub password: Option<String>,
+    pub reason: Option<String>,
+    pub refusal: Option<String>,
+    pub requested_at: i64,
+    pub state_since: i64,
+    pub decided_at: Option<i64>,
+    pub account_tried_at: Option<i64>,
+    pub attempts: i64,
+}
+
+const COLUMNS: &str = "id, state, seed, username, first_name, last_name, email, email_folded, note, language, password, reason, refusal, \
+                       requested_at, state_since, decided_at, account_tried_at, attempts";
+
+impl Registration {
+    fn read(mut row: Row) -> Result<Registration, Error> {
+        let id = row.integer()?;
+        let number = row.integer()?;
+        let state = State::from_number(number).ok_or_else(|| Error::Unfit(format!("registration {id} has the unknown state {number}")))?;
+        Ok(Registration {
+            id,
+            state,
+            seed: row.text()?,
+            username: row.text()?,
+            first_name: row.text()?,
+            last_name: row.text()?,
+            email: row.text()?,
+            email_folded: row.text()?,
+            note: row.text()?,
+            language: Language::from_tag(&row.text()?).unwrap_or_default(),
+            password: row.optional_text()?,
+            reason: row.optional_text()?,
+            refusal: row.optional_text()?,
+            requested_at: row.integer()?,
+            state_since: row.integer()?,
+            decided_at: row.optional_integer()?,
+            account_tried_at: row.optional_integer()?,
+            attempts: row.integer()?,
+        })
+    }
+}
+
+/// What became of a form.
+#[derive(Debug)]
+pub enum Filed {
+    /// A new registration with this id.
+    Accepted(i64),
+    /// The same form came before; this is what it became.
+    CameBefore(Box<Registration>),
+    /// The username is another's.
+    NameTaken,
+}
+
+/// Somebody else with the same mail address, for the deciders to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameAddress {
+    pub username: String,
+    /// `None`: an account; otherwise the state of a request.
+    pub state: Option<State>,
+}
+
+impl Store {
+    /// Files a request: the `UNIQUE` columns decide who was first.
+    pub fn file(&mut self, new: &NewRegistration) -> Result<Filed, Error> {
+        let filed = self.transaction(|store| {
+            if let Some(before) = store.registration_where("submission = ?", new.submission.as_str().into())? {
+                return Ok(Filed::CameBefore(Box::new(before)));
+            }
+            if store.username_is_taken(&new.username)? {
+                return Ok(Filed::NameTaken);
+            }
+            store.insert_registration(new)?;
+            let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
+            id.map(Filed::Accepted).ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
+        });
+        match filed {
+            // Another node was faster between our look and our insert.
+            Err(Error::Conflict) => match self.registration_where("submission = ?", new.submission.as_str().into())? {
+                Some(before) => Ok(Filed::CameBefore(Box::new(before))),
+                None => Ok(Filed::NameTaken),
+            },
+            filed => filed,
+        }
+    }
+
+    fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
+        let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
+                   last_name, email, email_folded, note, language, password, requested_at, state_since, due_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let values = [
+            State::EmailSend.number().into(),
+            new.seed.as_str().into(),
+            new.submission.as_str().into(),
+            new.verify_token_hash.as_str().into(),
+            new.admin_token_hash.as_str().into(),
+            new.username.as_str().into(),
+            new.username.as_str().into(),
+            new.first_name.as_str().into(),
+            new.last_name.as_str().into(),
+            new.email.as_str().into(),
+            new.email_folded.as_str().into(),
+            new.note.as_str().into(),
+            new.language.tag().into(),
+            new.password.as_deref().into(),
+            new.requested_at.into(),
+            new.requested_at.into(),
+            new.requested_at.into(),
+        ];
+        self.execute(sql, &values).map(|_| ())
+    }
+
+    /// Whether a living request or an account has the username.
+    pub fn username_is_taken(&mut self, username: &str) -> Result<bool, Error> {
+        let claimed = self.first("SELECT 1 FROM registrations WHERE claimed_username = ?", &[username.into()], |_| Ok(()))?;
+        Ok(claimed.is_some() || self.login_exists(username)?)
+    }
+
+    pub fn registration(&mut self, id: i64) -> Result<Option<Registration>, Error> {
+        self.registration_where("id = ?", id.into())
+    }
+
+    /// By the hash of the token in the link that was mailed.
+    pub fn registration_by_verify_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
+        self.registration_where("verify_token_hash = ?", hash.into())
+    }
+
+    /// By the hash of the token in the link that was posted to the room.
+    pub fn registration_by_admin_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
+        self.registration_where("admin_token_hash = ?", hash.into())
+    }
+
+    fn registration_where(&mut self, condition: &'static str, value: Value) -> Result<Option<Registration>, Error> {
+        self.first(&format!("SELECT {COLUMNS} FROM registrations WHERE {condition}"), &[value], Registration::read)
+    }
+
+    /// Others with the same address: accounts first, then requests that are not over; at most ten.
+    pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
+        let accounts = "SELECT localpart FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
+        let requests = "SELECT username, state FROM registrations WHERE email_folded = ? AND id <> ? AND state NOT IN (?, ?) ORDER BY id LIMIT 10";
+        let mut others = Vec::new();
+        for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
+            others.push(SameAddress { username: row.text()?, state: None });
+        }
+        let over = [State::Declined.number().into(), State::Expired.number().into()];
+        let [declined, expired] = over;
+        for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), declined, expired])? {
+            let username = row.text()?;
+            others.push(SameAddress { username, state: State::from_number(row.integer()?) });
+        }
+        others.truncate(10);
+        Ok(others)
+    }
+
+    /// Moves a registration on where nothing was done outside: the address was confirmed, the room decided.
+    /// `false`: it is not in state `from` any more, somebody else moved it.
+    pub fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
+        self.move_state(id, from, to, now, "1 = 1", &[])
+    }
+
+    /// The room's decision, with the reason for a no.
+    pub fn decide(&mut self, id: i64, from: State, to: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.advance(id, from, to, now)? {
+                return Ok(false);
+            }
+            store.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])?;
+            Ok(true)
+        })
+    }
+
+    /// Takes the lease on what a state owes, so that nobody else does it at the same time. It ends by itself at `until`.
+    pub fn lease(&mut self, id: i64, state: State, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
+        let sql = "UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ? AND (lease IS NULL OR lease_until <= ?)";
+        Ok(self.execute(sql, &[holder.into(), until.into(), id.into(), state.number().into(), now.into()])? == 1)
+    }
+
+    /// What the state owed is done: moves on and ends the lease. `false`: the lease was lost meanwhile.
+    pub fn settle(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
+        self.move_state(id, from, to, now, "lease = ?", &[holder.into()])
+    }
+
+    /// The account of local mode and the move to the next state, together or not at all.
+    pub fn settle_with_login(&mut self, id: i64, from: State, holder: &str, to: State, login: &NewLogin) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle(id, from, holder, to, login.created_at)? {
+                return Ok(false);
+            }
+            store.add_login(login)?;
+            Ok(true)
+        })
+    }
+
+    /// The homeserver's no: moves on to telling it, frees the username, ends the lease.
+    pub fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle(id, from, holder, to, now)? {
+                return Ok(false);
+            }
+            store.execute("UPDATE registrations SET refusal = ? WHERE id = ?", &[refusal.into(), id.into()])?;
+            Ok(true)
+        })
+    }
+
+    /// The one statement that changes a state. It frees the username and wipes the typed password where the new state
+    /// has no use for them.
+    fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
+        let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
+        let password = if to == State::MailCredentials || !to.claims_username() { "NULL" } else { "password" };
+        let sql = format!(
+            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, attempts = 0, last_error = NULL, undeliverable = 0, lease = NULL, lease_until = NULL,
+             claimed_username = {claim}, password = {password} WHERE id = ? AND state = ? AND ({holding})"
+        );
+        let mut values = vec![to.number().into(), now.into(), now.into(), id.into(), from.number().into()];
+        values.extend_from_slice(holder);
+        Ok(self.execute(&sql, &values)? == 1)
+    }
+
+    /// What the state owed could not be done: not again before `due_at`.
+    pub fn postpone(&mut self, id: i64, holder: &str, due_at: i64, undeliverable: bool, error: &str) -> Result<(), Error> {
+        let sql = "UPDATE registrations SET attempts = attempts + 1, due_at = ?, undeliverable = ?, last_error = ?, lease = NULL, lease_until = NULL
+                   WHERE id = ? AND lease = ?";
+        self.execute(sql, &[due_at.into(), i64::from(undeliverable).into(), error.into(), id.into(), holder.into()])?;
+        Ok(())
+    }
+
+    /// Notes, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
+    pub fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET account_tried_at = ? WHERE id = ? AND account_tried_at IS NULL", &[now.into(), id.into()])?;
+        Ok(())
+    }
+
+    /// Registrations in `state` whose turn it is, the longest waiting first.
+    pub fn due(&mut self, state: State, now: i64, limit: i64) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM registrations WHERE state = ? AND due_at <= ? AND (lease IS NULL OR lease_until <= ?) ORDER BY due_at, id LIMIT ?";
+        self.query(sql, &[state.number().into(), now.into(), now.into(), limit.into()])?.into_iter().map(|mut row| row.integer()).collect()
+    }
+
+    /// Ends requests in `from` whose address was not confirmed: the username is free, the personal data is wiped; what
+    /// remains lets the link say "expired". From `EmailSend` only those that the mail server refused for good.
+    pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
+        let refused_only = if from == State::EmailSend { "AND undeliverable = 1" } else { "" };
+        let sql = format!(
+            "UPDATE registrations SET state = ?, state_since = ?, claimed_username = NULL, first_name = '', last_name = '', email = '', email_folded = '',
+             note = '', password = NULL, last_error = NULL, lease = NULL, lease_until = NULL
+             WHERE state = ? AND state_since < ? {refused_only}"
+        );
+        self.execute(&sql, &[to.number().into(), now.into(), from.number().into(), before.into()])
+    }
+
+    /// Forgets requests that have been in the final state `state` since before `before`.
+    pub fn forget(&mut self, state: State, before: i64) -> Result<u64, Error> {
+        self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
+    }
+
+    /// Undecided since before `before`, and the room was not reminded of it yet.
+    pub fn undecided(&mut self, before: i64, now: i64) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND (lease IS NULL OR lease_until <= ?)
+                   ORDER BY state_since, id LIMIT 100";
+        let values = [State::AdminVerify.number().into(), before.into(), now.into()];
+        self.query(sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
+    }
+
+    /// The room was reminded; ends the lease under which that was done.
+    pub fn reminded(&mut self, id: i64, holder: &str, now: i64) -> Result<(), Error> {
+        let sql = "UPDATE registrations SET reminded_at = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?";
+        self.execute(sql, &[now.into(), id.into(), holder.into()])?;
+        Ok(())
+    }
+
+    /// How many registrations are in `state`.
+    pub fn count(&mut self, state: State) -> Result<i64, Error> {
+        let counted = self.first("SELECT COUNT(*) FROM registrations WHERE state = ?", &[state.number().into()], |mut row| row.integer())?;
+        Ok(counted.unwrap_or(0))
+    }
+}

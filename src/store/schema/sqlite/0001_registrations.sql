@@ -1,0 +1,63 @@
+CREATE TABLE registrations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    state INTEGER NOT NULL,
+    -- what tokens, transaction ids and initial passwords of this registration are derived from
+    seed TEXT NOT NULL UNIQUE,
+    -- SHA-256 of the form token with which it came: a form sent twice is one registration
+    submission TEXT NOT NULL UNIQUE,
+    verify_token_hash TEXT NOT NULL UNIQUE,
+    admin_token_hash TEXT NOT NULL UNIQUE,
+    username TEXT NOT NULL,
+    -- the username while it is kept from others, NULL when it is free again
+    claimed_username TEXT UNIQUE,
+    first_name TEXT NOT NULL,
+    last_name TEXT NOT NULL,
+    email TEXT NOT NULL,
+    email_folded TEXT NOT NULL,
+    note TEXT NOT NULL,
+    language TEXT NOT NULL,
+    -- what the applicant typed: an Argon2id hash (local mode) or sealed (synapse mode); wiped when used
+    password TEXT,
+    -- why the room said no
+    reason TEXT,
+    -- why the homeserver said no, after the room said yes
+    refusal TEXT,
+    requested_at INTEGER NOT NULL,
+    state_since INTEGER NOT NULL,
+    decided_at INTEGER,
+    reminded_at INTEGER,
+    -- when the account was first asked for at the homeserver: a later "in use" may be our own lost answer
+    account_tried_at INTEGER,
+    -- the outbox: not before due_at, not while somebody holds the lease
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due_at INTEGER NOT NULL,
+    lease TEXT,
+    lease_until INTEGER,
+    -- the mail server will not take mail for this address
+    undeliverable INTEGER NOT NULL DEFAULT 0,
+    last_error TEXT
+);
+CREATE INDEX registrations_by_state ON registrations (state, due_at);
+CREATE INDEX registrations_by_address ON registrations (email_folded);
+
+CREATE TABLE logins (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    active INTEGER NOT NULL DEFAULT 1,
+    localpart TEXT NOT NULL UNIQUE,
+    first_name TEXT NOT NULL,
+    last_name TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    email TEXT NOT NULL,
+    email_folded TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    -- until when an initial password is good; NULL once it was changed, or where it is good for ever
+    initial_password_until INTEGER
+);
+CREATE INDEX logins_by_address ON logins (email_folded);
+
+CREATE TABLE locks (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    held_until INTEGER NOT NULL
+);

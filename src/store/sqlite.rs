@@ -1,0 +1,189 @@
+//! SQLite: the embedded default.
+//!
+//! WAL, so that readers and a writer do not wait for each other, with `synchronous = FULL`: what was accepted survives
+//! a power cut. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it up to
+//! [`BUSY_MILLISECONDS`].
+
+use super::{Access, Driver, Error, Row, Value};
+use rusqlite::config::DbConfig;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a statement waits for other writers.
+const BUSY_MILLISECONDS: u64 = 8000;
+
+/// Each file is one step of the schema; the number of steps done is kept in `schema_version`.
+const SCHEMA: [&str; 1] = [include_str!("schema/sqlite/0001_registrations.sql")];
+
+pub(super) struct Sqlite {
+    connection: Connection,
+}
+
+impl Sqlite {
+    pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
+        if !path.exists() {
+            create(path).map_err(|cause| Error::Unfit(cannot_create(path, &cause)))?;
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(|cause| Error::Unavailable(format!("cannot open the SQLite database {}: {cause}", path.display())))?;
+        let mut sqlite = Sqlite { connection };
+        sqlite.prepare(access).map_err(|cause| name_the_file(path, cause))?;
+        Ok(sqlite)
+    }
+
+    fn prepare(&mut self, access: Access) -> Result<(), Error> {
+        self.connection.busy_timeout(Duration::from_millis(BUSY_MILLISECONDS))?;
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        if self.schema_version()? != Some(SCHEMA.len() as i64) {
+            self.upgrade()?;
+        }
+        if access == Access::Read {
+            // The last one to close the file tidies the WAL into it: not the business of a reader.
+            self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            self.connection.pragma_update(None, "query_only", true)?;
+        }
+        Ok(())
+    }
+
+    /// The number of schema steps that were done; `None` where the table is not there yet.
+    fn schema_version(&self) -> Result<Option<i64>, Error> {
+        let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'";
+        if self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?))
+    }
+
+    /// Brings the schema up to date in one transaction; programs that start at once wait for the first.
+    fn upgrade(&mut self) -> Result<(), Error> {
+        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let result = self.upgrade_inside().and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        if result.is_err() {
+            self.rollback();
+        }
+        result
+    }
+
+    fn upgrade_inside(&self) -> Result<(), Error> {
+        let known = SCHEMA.len() as i64;
+        let done = match self.schema_version()? {
+            Some(version) if version > known => {
+                return Err(Error::Unfit(format!(
+                    "the database has schema version {version} and this program knows {known}: it was used by a newer version; install that one again"
+                )));
+            }
+            Some(version) => version,
+            None => self.start_schema()?,
+        };
+        for step in SCHEMA.iter().skip(done as usize) {
+            self.connection.execute_batch(step)?;
+        }
+        self.connection.execute("UPDATE schema_version SET version = ?", [known])?;
+        Ok(())
+    }
+
+    fn start_schema(&self) -> Result<i64, Error> {
+        let foreign = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('registrations', 'logins')";
+        if self.connection.query_row(foreign, [], |row| row.get::<_, i64>(0))? > 0 {
+            return Err(Error::Unfit(
+                "the database was made by another program (there are tables, but no schema_version); this version cannot take it over, name another file".into(),
+            ));
+        }
+        self.connection.execute_batch("CREATE TABLE schema_version (version INTEGER NOT NULL); INSERT INTO schema_version VALUES (0)")?;
+        Ok(0)
+    }
+}
+
+impl Driver for Sqlite {
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.execute(params_from_iter(values))? as u64)
+    }
+
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let columns = statement.column_count();
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut read = Vec::new();
+        while let Some(row) = rows.next()? {
+            let values: Result<Vec<Value>, rusqlite::Error> = (0..columns).map(|index| row.get_ref(index).map(value)).collect();
+            read.push(Row::new(values?));
+        }
+        Ok(read)
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    fn rollback(&mut self) {
+        // Fails only where SQLite has rolled back by itself.
+        let _ = self.connection.execute_batch("ROLLBACK");
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        match self {
+            Value::Null => Ok(rusqlite::types::Null.into()),
+            Value::Integer(number) => number.to_sql(),
+            Value::Text(text) => text.to_sql(),
+        }
+    }
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Integer(number as i64),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+        ValueRef::Null => Value::Null,
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(cause: rusqlite::Error) -> Error {
+        match cause.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => Error::Conflict,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Unfit(format!("the SQLite database is damaged: {cause}")),
+            _ => Error::Unavailable(format!("the SQLite database: {cause}")),
+        }
+    }
+}
+
+/// Makes the file (and its folder) for its owner only: it holds names and mail addresses.
+fn create(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_create(path: &Path, cause: &std::io::Error) -> String {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    format!(
+        "cannot make the SQLite database {}: {cause}; its folder must be writable for the user that runs the programs, for example: install -d -o www-data -m 750 {}",
+        path.display(),
+        folder.display()
+    )
+}
+
+fn name_the_file(path: &Path, cause: Error) -> Error {
+    match cause {
+        Error::Unavailable(cause) => Error::Unavailable(format!("{cause} ({})", path.display())),
+        Error::Unfit(cause) => Error::Unfit(format!("{cause} ({})", path.display())),
+        Error::Conflict => Error::Conflict,
+    }
+}
