@@ -3,6 +3,7 @@
 
 pub mod cgi;
 pub mod config;
+pub mod directory;
 pub mod error;
 pub mod log;
 pub mod names;

@@ -7,27 +7,38 @@
 use crate::config::LogTarget;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 static LOG: OnceLock<(&'static str, LogTarget)> = OnceLock::new();
+static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// Syslog's numbers.
+const WARNING: u8 = 4;
+const INFO: u8 = 6;
 
 /// Says who speaks and where to; the first call counts.
 pub fn start(program: &'static str, target: LogTarget) {
     let _ = LOG.set((program, target));
 }
 
+/// Keeps what went well from standard error: cron mails every line there.
+pub fn warnings_only() {
+    WARNINGS_ONLY.store(true, Ordering::Relaxed);
+}
+
 /// Something happened as it should.
 pub fn info(event: &str, registration: Option<i64>, detail: &str) {
-    write(6, event, registration, detail);
+    write(INFO, event, registration, detail);
 }
 
 /// Something has to be looked at.
 pub fn warn(event: &str, registration: Option<i64>, detail: &str) {
-    write(4, event, registration, detail);
+    write(WARNING, event, registration, detail);
 }
 
 fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     let (program, target) = LOG.get().copied().unwrap_or(("matrix-register-bot", LogTarget::Stderr));
-    let mut line = format!("{event}");
+    let mut line = event.to_owned();
     if let Some(id) = registration {
         line += &format!(" registration={id}");
     }
@@ -36,6 +47,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
         line.extend(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000));
     }
     match target {
+        LogTarget::Stderr if severity > WARNING && WARNINGS_ONLY.load(Ordering::Relaxed) => {}
         LogTarget::Stderr => eprintln!("matrix-register-bot {program} {line}"),
         LogTarget::Syslog => to_syslog(severity, program, &line),
     }

@@ -23,6 +23,14 @@ pub const MAX_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct Error(pub String);
 
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
 /// Argon2id with 19 MiB, 2 passes, 1 lane: OWASP's first choice for small machines.
 fn argon2() -> Result<Argon2<'static>, Error> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|cause| Error(cause.to_string()))?;
@@ -32,6 +40,11 @@ fn argon2() -> Result<Argon2<'static>, Error> {
 /// The password as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$...`, with a random salt.
 pub fn hash(password: &str) -> Result<String, Error> {
     argon2()?.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|cause| Error(cause.to_string()))
+}
+
+/// Whether this is a hash, and not a sealed password (which has no `$`).
+pub fn is_hash(stored: &str) -> bool {
+    stored.starts_with('$')
 }
 
 /// Whether the password is the one of a PHC string. Nothing is cut: all bytes count.

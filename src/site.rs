@@ -7,15 +7,20 @@
 use crate::config::Config;
 use crate::error::Error;
 use crate::state_file::StateFile;
+use crate::store::{self, Access, Store};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One homeserver's sign-up, as its `config.toml` describes it.
-#[derive(Debug)]
 pub struct Site {
     pub config: Config,
     pub state: StateFile,
     clock: fn() -> i64,
+    /// Open databases that nobody uses at the moment: a FastCGI program keeps them from request to request.
+    readers: Mutex<Vec<Store>>,
+    writers: Mutex<Vec<Store>>,
 }
 
 impl Site {
@@ -27,12 +32,57 @@ impl Site {
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
         let state = StateFile::beside(&config.folder);
-        Site { config, state, clock }
+        Site { config, state, clock, readers: Mutex::default(), writers: Mutex::default() }
+    }
+
+    /// An open database; it goes back to the site when it is dropped.
+    pub fn store(&self, access: Access) -> Result<OpenStore<'_>, store::Error> {
+        let idle = match access {
+            Access::Read => &self.readers,
+            Access::Write => &self.writers,
+        };
+        let kept = idle.lock().ok().and_then(|mut idle| idle.pop());
+        let store = kept.map_or_else(|| Store::open(&self.config.database, access), Ok)?;
+        Ok(OpenStore { store: Some(store), idle })
     }
 
     /// Seconds since 1970, UTC.
     pub fn now(&self) -> i64 {
         (self.clock)()
+    }
+}
+
+/// A database on loan from the site.
+pub struct OpenStore<'a> {
+    /// `None` only while it is given back.
+    store: Option<Store>,
+    idle: &'a Mutex<Vec<Store>>,
+}
+
+impl Deref for OpenStore<'_> {
+    type Target = Store;
+
+    #[allow(clippy::expect_used)]
+    fn deref(&self) -> &Store {
+        self.store.as_ref().expect("there until dropped")
+    }
+}
+
+impl DerefMut for OpenStore<'_> {
+    #[allow(clippy::expect_used)]
+    fn deref_mut(&mut self) -> &mut Store {
+        self.store.as_mut().expect("there until dropped")
+    }
+}
+
+impl Drop for OpenStore<'_> {
+    /// Gives the database back, unless a panic left it in the middle of something.
+    fn drop(&mut self) {
+        if !std::thread::panicking()
+            && let (Some(store), Ok(mut idle)) = (self.store.take(), self.idle.lock())
+        {
+            idle.push(store);
+        }
     }
 }
 

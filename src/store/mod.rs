@@ -8,7 +8,7 @@ mod logins;
 mod registrations;
 mod sqlite;
 
-pub use logins::NewLogin;
+pub use logins::{Found, Login, NewLogin};
 pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
@@ -111,8 +111,10 @@ impl Row {
 pub(crate) trait Driver: Send {
     /// Runs a statement; the number of rows it changed.
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error>;
-    /// Runs a `SELECT`.
+    /// Runs a `SELECT`; the prepared statement is kept.
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
+    /// Runs a `SELECT` whose text will hardly come again.
+    fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
     /// Starts a transaction that may write.
     fn begin(&mut self) -> Result<(), Error>;
     fn commit(&mut self) -> Result<(), Error>;
@@ -150,6 +152,10 @@ impl Store {
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.driver.query(sql, values)
+    }
+
+    fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        self.driver.query_once(sql, values)
     }
 
     /// The first row, read by `read`.

@@ -42,6 +42,8 @@ pub struct Registration {
     pub note: String,
     pub language: Language,
     pub password: Option<String>,
+    /// Whether the applicant chose the password; otherwise an initial one is derived.
+    pub password_chosen: bool,
     pub reason: Option<String>,
     pub refusal: Option<String>,
     pub requested_at: i64,
@@ -51,7 +53,7 @@ pub struct Registration {
     pub attempts: i64,
 }
 
-const COLUMNS: &str = "id, state, seed, username, first_name, last_name, email, email_folded, note, language, password, reason, refusal, \
+const COLUMNS: &str = "id, state, seed, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
                        requested_at, state_since, decided_at, account_tried_at, attempts";
 
 impl Registration {
@@ -71,6 +73,7 @@ impl Registration {
             note: row.text()?,
             language: Language::from_tag(&row.text()?).unwrap_or_default(),
             password: row.optional_text()?,
+            password_chosen: row.integer()? != 0,
             reason: row.optional_text()?,
             refusal: row.optional_text()?,
             requested_at: row.integer()?,
@@ -105,7 +108,7 @@ impl Store {
     /// Files a request: the `UNIQUE` columns decide who was first.
     pub fn file(&mut self, new: &NewRegistration) -> Result<Filed, Error> {
         let filed = self.transaction(|store| {
-            if let Some(before) = store.registration_where("submission = ?", new.submission.as_str().into())? {
+            if let Some(before) = store.same_submission(&new.submission)? {
                 return Ok(Filed::CameBefore(Box::new(before)));
             }
             if store.username_is_taken(&new.username)? {
@@ -117,7 +120,7 @@ impl Store {
         });
         match filed {
             // Another node was faster between our look and our insert.
-            Err(Error::Conflict) => match self.registration_where("submission = ?", new.submission.as_str().into())? {
+            Err(Error::Conflict) => match self.same_submission(&new.submission)? {
                 Some(before) => Ok(Filed::CameBefore(Box::new(before))),
                 None => Ok(Filed::NameTaken),
             },
@@ -127,8 +130,8 @@ impl Store {
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
         let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
-                   last_name, email, email_folded, note, language, password, requested_at, state_since, due_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                   last_name, email, email_folded, note, language, password, password_chosen, requested_at, state_since, due_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let values = [
             State::EmailSend.number().into(),
             new.seed.as_str().into(),
@@ -144,6 +147,7 @@ impl Store {
             new.note.as_str().into(),
             new.language.tag().into(),
             new.password.as_deref().into(),
+            i64::from(new.password.is_some()).into(),
             new.requested_at.into(),
             new.requested_at.into(),
             new.requested_at.into(),
@@ -159,6 +163,11 @@ impl Store {
 
     pub fn registration(&mut self, id: i64) -> Result<Option<Registration>, Error> {
         self.registration_where("id = ?", id.into())
+    }
+
+    /// By the hash of the form token with which it came.
+    pub fn same_submission(&mut self, submission: &str) -> Result<Option<Registration>, Error> {
+        self.registration_where("submission = ?", submission.into())
     }
 
     /// By the hash of the token in the link that was mailed.
@@ -263,6 +272,11 @@ impl Store {
                    WHERE id = ? AND lease = ?";
         self.execute(sql, &[due_at.into(), i64::from(undeliverable).into(), error.into(), id.into(), holder.into()])?;
         Ok(())
+    }
+
+    /// Gives up a typed password that cannot be used any more; an initial one is derived instead.
+    pub fn forget_chosen_password(&mut self, id: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET password = NULL, password_chosen = 0 WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
     /// Notes, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.

@@ -7,7 +7,7 @@
 use super::{Access, Driver, Error, Row, Value};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const BUSY_MILLISECONDS: u64 = 8000;
 
 /// Each file is one step of the schema; the number of steps done is kept in `schema_version`.
-const SCHEMA: [&str; 1] = [include_str!("schema/sqlite/0001_registrations.sql")];
+const SCHEMA: [&str; 1] = [include_str!("schema/sqlite/0001_initial.sql")];
 
 pub(super) struct Sqlite {
     connection: Connection,
@@ -106,15 +106,11 @@ impl Driver for Sqlite {
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let columns = statement.column_count();
-        let mut rows = statement.query(params_from_iter(values))?;
-        let mut read = Vec::new();
-        while let Some(row) = rows.next()? {
-            let values: Result<Vec<Value>, rusqlite::Error> = (0..columns).map(|index| row.get_ref(index).map(value)).collect();
-            read.push(Row::new(values?));
-        }
-        Ok(read)
+        rows(&mut *self.connection.prepare_cached(sql)?, values)
+    }
+
+    fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        rows(&mut self.connection.prepare(sql)?, values)
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -129,6 +125,17 @@ impl Driver for Sqlite {
         // Fails only where SQLite has rolled back by itself.
         let _ = self.connection.execute_batch("ROLLBACK");
     }
+}
+
+fn rows(statement: &mut Statement<'_>, values: &[Value]) -> Result<Vec<Row>, Error> {
+    let columns = statement.column_count();
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut read = Vec::new();
+    while let Some(row) = rows.next()? {
+        let values: Result<Vec<Value>, rusqlite::Error> = (0..columns).map(|index| row.get_ref(index).map(value)).collect();
+        read.push(Row::new(values?));
+    }
+    Ok(read)
 }
 
 impl rusqlite::ToSql for Value {

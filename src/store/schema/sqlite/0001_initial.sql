@@ -18,6 +18,8 @@ CREATE TABLE registrations (
     language TEXT NOT NULL,
     -- what the applicant typed: an Argon2id hash (local mode) or sealed (synapse mode); wiped when used
     password TEXT,
+    -- 1: the applicant chose the password, 0: an initial one is derived
+    password_chosen INTEGER NOT NULL,
     -- why the room said no
     reason TEXT,
     -- why the homeserver said no, after the room said yes
@@ -55,6 +57,18 @@ CREATE TABLE logins (
     initial_password_until INTEGER
 );
 CREATE INDEX logins_by_address ON logins (email_folded);
+-- only for the question whether hashes of PHP's are left
+CREATE INDEX logins_of_php ON logins (password_hash) WHERE password_hash >= '$2' AND password_hash < '$3';
+
+-- What the directory finds: folded texts, each a beginning that somebody may type. One index serves every search.
+CREATE TABLE directory_terms (
+    -- 0 localpart, 1 name from its start, 2 name from a later word, 3 mail address
+    kind INTEGER NOT NULL,
+    term TEXT NOT NULL,
+    login_id INTEGER NOT NULL REFERENCES logins (id) ON DELETE CASCADE,
+    PRIMARY KEY (kind, term, login_id)
+) WITHOUT ROWID;
+CREATE INDEX directory_terms_by_login ON directory_terms (login_id);
 
 CREATE TABLE locks (
     name TEXT PRIMARY KEY,
