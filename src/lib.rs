@@ -1,10 +1,12 @@
 //! Moderated sign-up for a Matrix homeserver.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod cgi;
 pub mod config;
 pub mod error;
 pub mod log;
+pub mod mail;
 pub mod site;
 pub mod state_file;
 pub mod store;
