@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod log;
 pub mod mail;
+pub mod matrix;
 pub mod site;
 pub mod state_file;
 pub mod store;
