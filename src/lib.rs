@@ -1,11 +1,14 @@
 //! Moderated sign-up for a Matrix homeserver.
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod cgi;
 pub mod config;
 pub mod directory;
 pub mod error;
 pub mod log;
+pub mod mail;
+pub mod matrix;
 pub mod names;
 pub mod password;
 pub mod registration;

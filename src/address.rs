@@ -1,0 +1,148 @@
+//! A mail address as an applicant types it, parsed at the door.
+
+use std::fmt;
+
+/// Bytes of the longest address that fits into an SMTP path (RFC 5321, 4.5.3.1.3, without the angle brackets).
+const LONGEST: usize = 254;
+/// Bytes of the longest local part (RFC 5321, 4.5.3.1.1).
+const LONGEST_LOCAL_PART: usize = 64;
+
+/// An address that can be written into an SMTP command and a header as it is: ASCII, no quoting, no IP literal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    typed: String,
+    sending: String,
+}
+
+/// Why a text is not an address that we send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressFault {
+    /// Nothing was typed.
+    Missing,
+    /// Not of the form `name@domain.tld`.
+    NotAnAddress,
+    /// Left of the `@` only ASCII is taken: few mail servers deliver anything else (SMTPUTF8).
+    NonAsciiLocalPart,
+    /// More than 254 bytes, or more than 64 left of the `@`.
+    TooLong,
+}
+
+impl Address {
+    /// Takes what was typed, with blanks around it; at most 254 bytes. The domain may have letters of any script; it
+    /// must have a dot, and be neither an IP address nor quoted, as no public mail box is.
+    pub fn parse(typed: &str) -> Result<Address, AddressFault> {
+        let typed = typed.trim();
+        if typed.is_empty() {
+            return Err(AddressFault::Missing);
+        }
+        if typed.len() > LONGEST {
+            return Err(AddressFault::TooLong);
+        }
+        let (local, domain) = typed.rsplit_once('@').ok_or(AddressFault::NotAnAddress)?;
+        check_local_part(local)?;
+        let sending = format!("{local}@{}", domain_in_ascii(domain)?);
+        if sending.len() > LONGEST {
+            return Err(AddressFault::TooLong);
+        }
+        Ok(Address { typed: typed.to_owned(), sending })
+    }
+
+    /// As the applicant wrote it, without the blanks around it: for showing.
+    pub fn as_typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// With the domain in ASCII (`xn--...`), the local part as typed: for mail servers.
+    pub fn for_sending(&self) -> &str {
+        &self.sending
+    }
+
+    /// In lower case as a whole, the domain in ASCII: for comparing. No mail provider in use tells `Max@` from `max@`,
+    /// and Synapse compares addresses in the same way (contract synapse 2.2).
+    pub fn folded(&self) -> String {
+        self.sending.to_ascii_lowercase()
+    }
+}
+
+/// Shows the domain only, so that no log line has an address by accident.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = self.sending.rsplit_once('@').map_or("", |(_, domain)| domain);
+        write!(f, "Address(..@{domain})")
+    }
+}
+
+/// A dot-atom (RFC 5321, 4.1.2): no quoted string.
+fn check_local_part(local: &str) -> Result<(), AddressFault> {
+    if local.chars().any(|c| !c.is_ascii() && !c.is_control() && !c.is_whitespace()) {
+        return Err(AddressFault::NonAsciiLocalPart);
+    }
+    let atext = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    if !local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(atext)) {
+        return Err(AddressFault::NotAnAddress);
+    }
+    if local.len() > LONGEST_LOCAL_PART {
+        return Err(AddressFault::TooLong);
+    }
+    Ok(())
+}
+
+/// By UTS 46 with the rules for host names, in lower case.
+fn domain_in_ascii(domain: &str) -> Result<String, AddressFault> {
+    let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::NotAnAddress)?;
+    let (rest, top) = ascii.rsplit_once('.').ok_or(AddressFault::NotAnAddress)?;
+    // 192.0.2.1 would pass as a name; no top-level domain is a number
+    if rest.is_empty() || top.is_empty() || top.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(AddressFault::NotAnAddress);
+    }
+    Ok(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_form_for_showing_one_for_sending_and_one_for_comparing() {
+        let address = Address::parse(" Max.Muster+x@Bücher.Example\n").unwrap();
+        assert_eq!(address.as_typed(), "Max.Muster+x@Bücher.Example");
+        assert_eq!(address.for_sending(), "Max.Muster+x@xn--bcher-kva.example");
+        assert_eq!(address.folded(), "max.muster+x@xn--bcher-kva.example");
+        assert!(!format!("{address:?}").contains("Max"));
+    }
+
+    #[test]
+    fn each_wrong_address_is_told_what_is_wrong() {
+        let long_domain = format!("{}.org", "d".repeat(60));
+        let cases = [
+            ("", AddressFault::Missing),
+            (" \t ", AddressFault::Missing),
+            ("max", AddressFault::NotAnAddress),
+            ("@example.org", AddressFault::NotAnAddress),
+            ("max@", AddressFault::NotAnAddress),
+            ("max@localhost", AddressFault::NotAnAddress),
+            ("max@example.org.", AddressFault::NotAnAddress),
+            ("max@.org", AddressFault::NotAnAddress),
+            ("max@exa mple.org", AddressFault::NotAnAddress),
+            ("ma x@example.org", AddressFault::NotAnAddress),
+            ("max@@example.org", AddressFault::NotAnAddress),
+            ("a@b@example.org", AddressFault::NotAnAddress),
+            ("max..m@example.org", AddressFault::NotAnAddress),
+            (".max@example.org", AddressFault::NotAnAddress),
+            ("\"max\"@example.org", AddressFault::NotAnAddress),
+            ("Max <max@example.org>", AddressFault::NotAnAddress),
+            ("max@[192.0.2.1]", AddressFault::NotAnAddress),
+            ("max@192.0.2.1", AddressFault::NotAnAddress),
+            ("max@exa_mple.org", AddressFault::NotAnAddress),
+            ("max@example.org\r\nBcc: eve@example.org", AddressFault::NotAnAddress),
+            ("max\0@example.org", AddressFault::NotAnAddress),
+            ("max,eve@example.org", AddressFault::NotAnAddress),
+            ("müller@example.org", AddressFault::NonAsciiLocalPart),
+        ];
+        for (typed, fault) in cases {
+            assert_eq!(Address::parse(typed), Err(fault), "{typed:?}");
+        }
+        assert_eq!(Address::parse(&format!("{}@example.org", "x".repeat(65))), Err(AddressFault::TooLong));
+        assert_eq!(Address::parse(&format!("m@{}", [long_domain.as_str(); 5].join("."))), Err(AddressFault::TooLong));
+    }
+}

@@ -1,0 +1,29 @@
+//! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, to try things out without a mail server.
+
+use super::Error;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Written aside and renamed, so nobody reads half a mail; the same mail again replaces itself. Only the owner reads
+/// the files: they carry links and passwords.
+pub fn send(folder: &Path, message_id: &str, bytes: &[u8]) -> Result<(), Error> {
+    // a Message-ID has no slash, but it may start with a dot
+    let name = message_id.trim_start_matches('.');
+    let aside = folder.join(format!(".{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, folder.join(format!("{name}.eml")))
+    };
+    write().map_err(|cause| {
+        let _ = fs::remove_file(&aside);
+        Error::Later(format!(
+            "cannot write a mail into {}: {cause}; look at folder in [mail]: the user that runs the programs must be able to write there",
+            folder.display()
+        ))
+    })
+}

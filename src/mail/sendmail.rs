@@ -1,0 +1,99 @@
+//! `transport = "sendmail"`: a program that takes a mail on standard input (sendmail, postfix, exim, msmtp, ...).
+
+use super::{Error, quote};
+use lettre::Address;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// After so long the program is ended and the mail tried again: it should only put the mail into a queue.
+pub const LONGEST: Duration = Duration::from_secs(60);
+
+/// sysexits.h: "the user specified did not exist".
+const EX_NOUSER: i32 = 67;
+
+/// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 says that the mail box does not exist; any other failure is
+/// taken for one that passes.
+pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
+    let later = |what: String| Error::Later(format!("the program {} {what}; look at sendmail in [mail]", program.display()));
+    let mut child = command(program, from, to).spawn().map_err(|cause| later(format!("cannot be started: {cause}")))?;
+    let written = feed(&mut child, with_unix_line_ends(bytes));
+    let said = listen(&mut child);
+    let status = wait(&mut child, LONGEST).map_err(|cause| later(format!("cannot be waited for: {cause}")))?;
+    // a child of its own may hold the pipe open for ever
+    let said = quote(&said.recv_timeout(Duration::from_millis(500)).unwrap_or_default());
+    match status {
+        None => Err(later(format!("did not end within {} s", LONGEST.as_secs()))),
+        Some(status) if status.code() == Some(EX_NOUSER) => {
+            Err(Error::Refused(format!("{} knows no such mail box: {said}", program.display())))
+        }
+        Some(status) if !status.success() => Err(later(format!("failed ({status}): {said}"))),
+        Some(_) => match written.recv_timeout(Duration::from_millis(500)) {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(later("ended well, but without reading the mail".into())),
+        },
+    }
+}
+
+/// Of the environment only what a mail program needs: under CGI the rest is a visitor's request.
+fn command(program: &Path, from: &Address, to: &Address) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-i", "-f", from.as_ref(), "--", to.as_ref()]);
+    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    for name in ["HOME", "USER", "LOGNAME", "TZ"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// The programs expect a text file of this system.
+fn with_unix_line_ends(bytes: &[u8]) -> Vec<u8> {
+    let mut text = bytes.to_vec();
+    text.retain(|byte| *byte != b'\r');
+    text
+}
+
+fn feed(child: &mut Child, bytes: Vec<u8>) -> mpsc::Receiver<io::Result<()>> {
+    let (done, written) = mpsc::channel();
+    let stdin = child.stdin.take();
+    thread::spawn(move || {
+        let outcome = stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&bytes));
+        let _ = done.send(outcome);
+    });
+    written
+}
+
+fn listen(child: &mut Child) -> mpsc::Receiver<String> {
+    let (done, said) = mpsc::channel();
+    let stderr = child.stderr.take();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(stderr) = stderr {
+            let _ = stderr.take(4096).read_to_end(&mut text);
+        }
+        let _ = done.send(String::from_utf8_lossy(&text).into_owned());
+    });
+    said
+}
+
+/// `None`: it took too long and was ended.
+fn wait(child: &mut Child, longest: Duration) -> io::Result<Option<ExitStatus>> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if start.elapsed() > longest {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,134 @@
+//! Accounts by Synapse's shared-secret registration, `/_synapse/admin/v1/register` (contract synapse 3).
+
+use super::{Call, Error, Homeserver, Refusal};
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha1::Sha1;
+
+const PATH: &str = "/_synapse/admin/v1/register";
+/// Characters that Synapse takes for a display name (contract synapse 0, rule 2).
+const LONGEST_DISPLAY_NAME: usize = 256;
+
+/// An account to be made. It is never an administrator's.
+#[derive(Clone, Copy)]
+pub struct NewAccount<'a> {
+    pub localpart: &'a str,
+    /// At most 512 characters (contract synapse 3).
+    pub password: &'a str,
+    /// `None` or blank: the localpart. Of a longer one the first 256 characters are used.
+    pub display_name: Option<&'a str>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    Made,
+    /// Somebody has the name, perhaps we ourselves through an earlier try whose answer was lost; `login::proves` tells.
+    NameInUse,
+    /// The homeserver gives this name to nobody (`M_INVALID_USERNAME`) or to an application service (`M_EXCLUSIVE`).
+    NameRefused {
+        errcode: String,
+        error: String,
+    },
+}
+
+#[derive(Deserialize)]
+struct NonceAnswer {
+    nonce: String,
+}
+
+#[derive(Serialize)]
+struct RegisterRequest<'a> {
+    nonce: &'a str,
+    username: &'a str,
+    password: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    displayname: Option<String>,
+    admin: bool,
+    /// Else the answer brings a device with a token that nobody uses.
+    inhibit_login: bool,
+    mac: String,
+}
+
+#[derive(Deserialize)]
+struct RegisterAnswer {
+    #[allow(dead_code)] // that it is there makes the answer one
+    user_id: String,
+}
+
+/// Makes an account. Not safe to repeat blindly: after [`Error::Unreachable`] the account may exist.
+pub fn register(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount) -> Result<Registered, Error> {
+    match attempt(homeserver, shared_secret, account)? {
+        // good for 60 s and until Synapse restarts, so one more is enough
+        Err(refusal) if refusal.error == "unrecognised nonce" => attempt(homeserver, shared_secret, account)?.or_else(meaning),
+        outcome => outcome.or_else(meaning),
+    }
+}
+
+fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount) -> Result<Result<Registered, Refusal>, Error> {
+    let nonce = match homeserver.ask::<NonceAnswer>(&Call::get(PATH.into()))? {
+        Ok(answer) => answer.nonce,
+        Err(refusal) => return Err(no_registration(refusal)),
+    };
+    let request = RegisterRequest {
+        nonce: &nonce,
+        username: account.localpart,
+        password: account.password,
+        displayname: account
+            .display_name
+            .filter(|name| !name.trim().is_empty())
+            .map(|name| name.chars().take(LONGEST_DISPLAY_NAME).collect()),
+        admin: false,
+        inhibit_login: true,
+        mac: mac(shared_secret, &nonce, account),
+    };
+    let answer = homeserver.ask::<RegisterAnswer>(&Call::post(PATH, &request)?)?;
+    Ok(answer.map(|_| Registered::Made))
+}
+
+/// HMAC-SHA1 of nonce, name, password and the absence of rights, with NUL between them, in lower-case hexadecimal. The
+/// display name is not part of it.
+fn mac(shared_secret: &str, nonce: &str, account: &NewAccount) -> String {
+    #[allow(clippy::expect_used)] // HMAC takes keys of any length
+    let mut mac = Hmac::<Sha1>::new_from_slice(shared_secret.as_bytes()).expect("a key of any length");
+    mac.update([nonce, account.localpart, account.password, "notadmin"].join("\0").as_bytes());
+    HEXLOWER.encode(&mac.finalize().into_bytes())
+}
+
+/// `M_UNKNOWN` stands for five different things here; status and text tell them apart.
+fn meaning(refusal: Refusal) -> Result<Registered, Error> {
+    match (refusal.status, refusal.errcode.as_str(), refusal.error.as_str()) {
+        (400, "M_USER_IN_USE", _) => Ok(Registered::NameInUse),
+        (400, "M_INVALID_USERNAME" | "M_EXCLUSIVE", _) => Ok(Registered::NameRefused { errcode: refusal.errcode, error: refusal.error }),
+        (403, _, "HMAC incorrect") => Err(Error::Misconfigured(
+            refusal.sentence("registration_shared_secret in config.toml is not the one of homeserver.yaml (with registration_shared_secret_path there: of that file)"),
+        )),
+        (400, _, "Shared secret registration is not enabled") => Err(Error::Misconfigured(
+            refusal.sentence("set registration_shared_secret in homeserver.yaml, restart Synapse, and set the same in config.toml"),
+        )),
+        (404, "M_UNRECOGNIZED", _) => Err(no_registration(refusal)),
+        _ => Err(refusal.unexpected()),
+    }
+}
+
+fn no_registration(refusal: Refusal) -> Error {
+    if refusal.is(404, "M_UNRECOGNIZED") {
+        return Error::Misconfigured(refusal.sentence(
+            "either homeserver_url does not reach /_synapse/admin (a proxy hides it: use Synapse's own address, such as http://127.0.0.1:8008), or this homeserver leaves accounts to an authentication service (MAS), which is not supported",
+        ));
+    }
+    refusal.unexpected()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mac_is_the_one_that_synapse_computes() {
+        // reference: python3 -c 'import hmac; print(hmac.new(b"s3cret", b"n\0max\0p\xc3\xa4ss\0notadmin", "sha1").hexdigest())'
+        let account = NewAccount { localpart: "max", password: "päss", display_name: Some("not in it") };
+        assert_eq!(mac("s3cret", "n", &account), "e7367309668c783183dd500ba8fd7e7690657ee6");
+    }
+}
