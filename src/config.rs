@@ -50,6 +50,8 @@ pub struct Config {
     pub times: Times,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub internal: Internal,
     /// The folder of the file: where `config.json` lies and relative paths start.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -220,6 +222,36 @@ pub struct Limits {
     pub concurrent_requests: Bounded<1, 1024>,
 }
 
+/// Who may call the programs below `internal/`, and what they tell.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Internal {
+    /// Addresses as the web server passes them in `REMOTE_ADDR`; nginx says `unix:` for a unix socket.
+    pub allowed_addresses: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Where set, callers must send it in the header `X-Register-Bot-Secret`.
+    shared_secret: Option<String>,
+    shared_secret_file: Option<PathBuf>,
+    /// Whether users are found by a part of their mail address, too.
+    pub search_by_address: bool,
+    /// Bytes that a request may have: an address book comes in one.
+    pub body_bytes: Bounded<1024, 67108864>,
+}
+
+impl Default for Internal {
+    fn default() -> Self {
+        Internal {
+            allowed_addresses: ["127.0.0.1", "::1", "unix:"].map(String::from).into(),
+            trusted_proxies: Vec::new(),
+            shared_secret: None,
+            shared_secret_file: None,
+            search_by_address: true,
+            body_bytes: Bounded(8 * 1024 * 1024),
+        }
+    }
+}
+
 impl Default for Smtp {
     fn default() -> Self {
         Smtp {
@@ -332,6 +364,7 @@ impl Config {
             &mut self.mail.smtp.password_file,
             &mut self.mail.smtp.ca_file,
             &mut self.pages.templates,
+            &mut self.internal.shared_secret_file,
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
@@ -344,6 +377,7 @@ impl Config {
         for (key, both) in [
             ("registration_shared_secret", self.registration_shared_secret.is_some() && self.registration_shared_secret_file.is_some()),
             ("access_token", self.room.access_token.is_some() && self.room.access_token_file.is_some()),
+            ("shared_secret", self.internal.shared_secret.is_some() && self.internal.shared_secret_file.is_some()),
             ("password", self.mail.smtp.password.is_some() && self.mail.smtp.password_file.is_some()),
         ] {
             if both {
@@ -387,6 +421,11 @@ impl Config {
     /// The operator's own access token for the room.
     pub fn access_token(&self) -> Result<Option<String>, Error> {
         secret("access_token", &self.room.access_token, &self.room.access_token_file)
+    }
+
+    /// What callers of `internal/*` must send, if the operator wants it.
+    pub fn internal_secret(&self) -> Result<Option<String>, Error> {
+        secret("shared_secret", &self.internal.shared_secret, &self.internal.shared_secret_file)
     }
 
     /// User and password for SMTP.

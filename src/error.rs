@@ -38,6 +38,11 @@ impl Error {
         Error::new(400, "bad_encoding", "")
     }
 
+    /// 403: not from here.
+    pub fn forbidden(cause: impl Into<String>) -> Error {
+        Error::new(403, "forbidden", cause)
+    }
+
     /// 405; `allow` lists what the program takes, e.g. `"GET, HEAD, POST"`.
     pub fn method_not_allowed(allow: &'static str) -> Error {
         Error { allow: Some(allow), ..Error::new(405, "method_not_allowed", "") }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod api;
 pub mod cgi;
 pub mod config;
 pub mod directory;
@@ -11,6 +12,7 @@ pub mod mail;
 pub mod matrix;
 pub mod names;
 pub mod password;
+pub mod password_check;
 pub mod registration;
 pub mod site;
 pub mod state_file;

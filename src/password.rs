@@ -11,7 +11,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash}
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
-use data_encoding::{BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 
 /// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
 const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
@@ -51,6 +51,21 @@ pub fn is_hash(stored: &str) -> bool {
 pub fn verify(password: &str, stored: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(stored) else { return false };
     Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+}
+
+/// A hash of nothing that anybody knows, with the parameters of [`hash`]: for checks of users that are not there.
+pub const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Whether this is a hash of PHP's `password_hash` (bcrypt).
+pub fn is_php_hash(stored: &str) -> bool {
+    stored.starts_with("$2")
+}
+
+/// Whether the password is the one of a hash that PHP made. PHP looked at the first 72 bytes only, so we must, too:
+/// else users with longer passwords would be locked out.
+pub fn verify_php(password: &str, stored: &str) -> bool {
+    let bytes = password.as_bytes();
+    bcrypt::verify(&bytes[..bytes.len().min(72)], stored).unwrap_or(false)
 }
 
 /// The initial password of a registration: four groups of five characters, about 98 bits.

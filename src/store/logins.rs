@@ -131,7 +131,8 @@ impl Store {
 
     /// Replaces a hash by a better one of the same password, unless the password was changed meanwhile.
     pub fn improve_hash(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
-        self.execute("UPDATE logins SET password_hash = ? WHERE id = ? AND password_hash = ?", &[new.into(), id.into(), old.into()]).map(|_| ())
+        self.execute("UPDATE logins SET password_hash = ? WHERE id = ? AND password_hash = ?", &[new.into(), id.into(), old.into()])
+            .map(|_| ())
     }
 
     /// A new password; the initial one is over. `false`: the password was changed by somebody else meanwhile.
@@ -140,9 +141,10 @@ impl Store {
         Ok(self.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? == 1)
     }
 
-    /// Whether there are accounts whose password PHP hashed.
-    pub fn has_php_hashes(&mut self) -> Result<bool, Error> {
-        Ok(self.first("SELECT 1 FROM logins WHERE password_hash >= '$2' AND password_hash < '$3' LIMIT 1", &[], |_| Ok(()))?.is_some())
+    /// The hash of some account whose password PHP hashed, if there are any left.
+    pub fn some_php_hash(&mut self) -> Result<Option<String>, Error> {
+        let sql = "SELECT password_hash FROM logins WHERE password_hash >= '$2' AND password_hash < '$3' LIMIT 1";
+        self.first(sql, &[], |mut row| row.text())
     }
 
     /// Until when the initial password of an account is good (seconds since 1970); `None`: it was changed, or for ever.

@@ -187,7 +187,8 @@ impl Store {
     /// Others with the same address: accounts first, then requests that are not over; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
         let accounts = "SELECT localpart FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
-        let requests = "SELECT username, state FROM registrations WHERE email_folded = ? AND id <> ? AND state NOT IN (?, ?) ORDER BY id LIMIT 10";
+        let requests =
+            "SELECT username, state FROM registrations WHERE email_folded = ? AND id <> ? AND state NOT IN (?, ?) ORDER BY id LIMIT 10";
         let mut others = Vec::new();
         for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
             others.push(SameAddress { username: row.text()?, state: None });
@@ -325,7 +326,8 @@ impl Store {
 
     /// How many registrations are in `state`.
     pub fn count(&mut self, state: State) -> Result<i64, Error> {
-        let counted = self.first("SELECT COUNT(*) FROM registrations WHERE state = ?", &[state.number().into()], |mut row| row.integer())?;
+        let counted =
+            self.first("SELECT COUNT(*) FROM registrations WHERE state = ?", &[state.number().into()], |mut row| row.integer())?;
         Ok(counted.unwrap_or(0))
     }
 }

@@ -1,0 +1,12 @@
+//! `identity_single`: whose mail address is this, for mxisd/ma1sd.
+//!
+//! * `POST {"lookup":{"medium","address"}}` answers `{"lookup":{"medium","address","id"}}`, or `{}`.
+//!
+//! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
+
+use matrix_register_bot::api::{self, identity_single};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    api::serve("identity_single", identity_single::look_up)
+}

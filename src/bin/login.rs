@@ -1,0 +1,12 @@
+//! `login`: checks a password for Synapse's password module and for mxisd/ma1sd.
+//!
+//! * `POST {"user":{"id","password"}}` or `{"auth":{"mxid","localpart","domain","password"}}` answers `{"auth":{"success":...}}`.
+//!
+//! Reads `config.toml` and `logins`; replaces hashes that PHP made; talks to nobody.
+
+use matrix_register_bot::api::{self, login};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    api::serve("login", login::check)
+}

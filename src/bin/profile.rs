@@ -1,0 +1,12 @@
+//! `profile`: display name, addresses and roles of a user for mxisd/ma1sd.
+//!
+//! * `POST {"localpart","domain","mxid"}` answers `{"profile":{"display_name","threepids","roles"}}`.
+//!
+//! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
+
+use matrix_register_bot::api::{self, profile};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    api::serve("profile", profile::show)
+}
