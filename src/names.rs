@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn people_keep_their_names_in_any_script() {
-        for name in ["Jürgen", "Nguyễn Thị", "O'Neil", "山田 太郎", "José-María", "محمد", "Zoë 2nd", "d’Arc", "ก้อง", "İpek"] {
+        for name in ["Jürgen", "Nguyễn Thị", "O'Neil", "山田 太郎", "José-María", "محمد", "Zoë 2nd", "d’Arc", "ก้อง", "İpek"]
+        {
             assert_eq!(PersonName::parse(name).unwrap().as_str(), name.nfc().collect::<String>());
         }
         assert_eq!(PersonName::parse("  Max \t  Emil ").unwrap().as_str(), "Max Emil");

@@ -84,6 +84,11 @@ impl Store {
         Ok(())
     }
 
+    /// Adds an account that did not come from a registration; `Conflict` where the localpart is taken.
+    pub fn import_login(&mut self, login: &NewLogin) -> Result<(), Error> {
+        self.transaction(|store| store.add_login(login))
+    }
+
     /// Whether an account has this localpart, active or not.
     pub fn login_exists(&mut self, localpart: &str) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM logins WHERE localpart = ?", &[localpart.into()], |_| Ok(()))?.is_some())

@@ -1,0 +1,29 @@
+//! Accounts to ask for.
+
+use crate::World;
+use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::{address, password};
+
+/// The password of john in the contract: every character that some encoding mangles.
+pub const JOHNS_PASSWORD: &str = "p=&<>'\"ä€😀\\";
+
+/// The two accounts of the contract's test vectors.
+pub fn add_contract_accounts(world: &World) {
+    add(world, "john", ("John", "Dœ"), "John.Doe@Example.org", &password::hash(JOHNS_PASSWORD).unwrap());
+    add(world, "jane", ("Jane", ""), "jane@example.org", &password::hash("secret").unwrap());
+}
+
+/// An account, written as the approval of a registration writes it.
+pub fn add(world: &World, localpart: &str, (first, last): (&str, &str), email: &str, password_hash: &str) {
+    let login = NewLogin {
+        localpart: localpart.into(),
+        first_name: first.into(),
+        last_name: last.into(),
+        password_hash: password_hash.into(),
+        email: email.into(),
+        email_folded: address::Address::parse(email).unwrap().folded(),
+        created_at: 1_700_000_000,
+        initial_password_until: None,
+    };
+    world.site.store(Access::Write).unwrap().import_login(&login).unwrap();
+}

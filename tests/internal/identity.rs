@@ -1,0 +1,86 @@
+use crate::World;
+use crate::accounts::{self, add};
+use matrix_register_bot::api::{identity_bulk, identity_single};
+use serde_json::{Value, json};
+
+/// Contract mxisd 11, S1 to S3.
+#[test]
+fn s1_to_s3_the_contracts_single_lookups() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    for (body, answer) in [
+        (
+            r#"{"lookup":{"medium":"email","address":"JOHN.DOE@EXAMPLE.ORG"}}"#,
+            json!({"lookup": {"medium": "email", "address": "JOHN.DOE@EXAMPLE.ORG", "id": {"type": "localpart", "value": "john"}}}),
+        ),
+        (r#"{"lookup":{"medium":"email","address":"nobody@example.org"}}"#, json!({})),
+        (r#"{"lookup":{"medium":"msisdn","address":"491700000000"}}"#, json!({})),
+    ] {
+        assert_eq!(world.ask(identity_single::look_up, body), answer, "{body}");
+    }
+}
+
+/// Contract mxisd 11, B1 and B2.
+#[test]
+fn b1_b2_the_contracts_bulk_lookups() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let body = r#"{"lookup":[{"medium":"email","address":"JANE@example.org"},{"medium":"msisdn","address":"49170"},{"medium":"email","address":"john.doe@example.org"},{"medium":"email","address":"no@b.c"}]}"#;
+    assert_eq!(
+        world.ask(identity_bulk::look_up, body),
+        json!({"lookup": [{"medium": "email", "address": "JANE@example.org", "id": {"type": "localpart", "value": "jane"}},
+                          {"medium": "email", "address": "john.doe@example.org", "id": {"type": "localpart", "value": "john"}}]})
+    );
+    assert_eq!(world.ask(identity_bulk::look_up, r#"{"lookup":[{"medium":"msisdn","address":"49170"}]}"#), json!({"lookup": []}));
+}
+
+#[test]
+fn one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let body = r#"{"lookup":[null,{"medium":"email"},{"medium":"email","address":7},{"medium":"email","address":"' OR 1=1 --"},
+                   {"medium":"email","address":"jane@example.org"},{"medium":"email","address":"Jane@Example.org"},{"medium":"email","address":"jane@example.org"}]}"#;
+    let answer = world.ask(identity_bulk::look_up, body);
+    let addresses: Vec<&Value> = answer["lookup"].as_array().unwrap().iter().map(|entry| &entry["address"]).collect();
+    assert_eq!(addresses, ["jane@example.org", "Jane@Example.org", "jane@example.org"]);
+}
+
+#[test]
+fn an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys() {
+    let world = World::new();
+    add(&world, "older", ("A", ""), "same@example.org", "*");
+    add(&world, "newer", ("B", ""), "Same@example.org", "*");
+    let single = |world: &World| {
+        world.ask(identity_single::look_up, r#"{"lookup":{"medium":"email","address":"same@example.org"}}"#)["lookup"]["id"]["value"]
+            .clone()
+    };
+    let bulk = |world: &World| {
+        world.ask(identity_bulk::look_up, r#"{"lookup":[{"medium":"email","address":"same@example.org"}]}"#)["lookup"][0]["id"]["value"]
+            .clone()
+    };
+    assert_eq!((single(&world), bulk(&world)), (json!("older"), json!("older")));
+    world.database().execute("UPDATE logins SET active = 0 WHERE localpart = 'older'", []).unwrap();
+    assert_eq!((single(&world), bulk(&world)), (json!("newer"), json!("newer")));
+}
+
+#[test]
+fn a_domain_in_another_script_is_the_same_in_both_spellings() {
+    let world = World::new();
+    add(&world, "idn", ("I", ""), "Max@Bücher.example", "*");
+    for spelling in ["max@bücher.example", "MAX@xn--bcher-kva.example", "max@BÜCHER.example"] {
+        let answer = world.ask(identity_single::look_up, &json!({"lookup": {"medium": "email", "address": spelling}}).to_string());
+        assert_eq!((answer["lookup"]["id"]["value"].clone(), answer["lookup"]["address"].clone()), (json!("idn"), json!(spelling)));
+    }
+}
+
+#[test]
+fn an_address_book_of_thirty_thousand_is_one_request() {
+    let world = World::new();
+    for number in 0..50 {
+        add(&world, &format!("u{number}"), ("U", ""), &format!("u{number}@example.org"), "*");
+    }
+    let entries: Vec<Value> = (0..30_000).map(|number| json!({"medium": "email", "address": format!("U{number}@example.org")})).collect();
+    let answer = world.ask(identity_bulk::look_up, &json!({"lookup": entries}).to_string());
+    assert_eq!(answer["lookup"].as_array().unwrap().len(), 50);
+    assert_eq!(answer["lookup"][49]["address"], "U49@example.org");
+}

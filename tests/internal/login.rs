@@ -1,0 +1,128 @@
+use crate::accounts::{self, JOHNS_PASSWORD, add};
+use crate::{World, post};
+use matrix_register_bot::api::login::check;
+use matrix_register_bot::password;
+use serde_json::{Value, json};
+
+fn module(id: &str, password: &str) -> String {
+    json!({"user": {"id": id, "password": password}}).to_string()
+}
+
+fn says_yes(world: &World, id: &str, password: &str) -> bool {
+    world.ask(check, &module(id, password))["auth"]["success"] == json!(true)
+}
+
+/// Contract mxisd 11, A1.
+#[test]
+fn a1_an_identity_server_hears_yes_with_name_and_address() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let body = r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#;
+    assert_eq!(
+        world.ask(check, body),
+        json!({"auth": {"success": true, "id": {"type": "localpart", "value": "john"}, "mxid": "@john:example.org",
+               "profile": {"display_name": "John Dœ", "three_pids": [{"medium": "email", "address": "John.Doe@Example.org"}]}}})
+    );
+}
+
+/// Contract mxisd 11, A2 and A3.
+#[test]
+fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    for body in [
+        r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"wrong"}}"#,
+        r#"{"auth":{"mxid":"@john:other.org","localpart":"john","domain":"other.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#,
+    ] {
+        assert_eq!(world.ask(check, body), json!({"auth": {"success": false}}));
+    }
+}
+
+/// Contract mxisd 11, A4, and contract synapse 2.2: ASCII JSON with surrogate pairs.
+#[test]
+fn a4_synapses_module_hears_yes() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let answer = world.ask(check, r#"{"user": {"id": "@jane:example.org", "password": "secret"}}"#);
+    assert_eq!(
+        answer["auth"]["profile"],
+        json!({"display_name": "Jane", "three_pids": [{"medium": "email", "address": "jane@example.org"}]})
+    );
+    let ascii = r#"{"user": {"id": "@john:example.org", "password": "p=&<>'\"\u00e4\u20ac\ud83d\ude00\\"}}"#;
+    assert_eq!(world.ask(check, ascii)["auth"]["success"], json!(true));
+}
+
+#[test]
+fn the_content_type_is_not_looked_at() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let request = crate::request(
+        &[("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "::1"), ("CONTENT_TYPE", "text/plain")],
+        &module("@jane:example.org", "secret"),
+    );
+    let answer: Value = serde_json::from_slice(check(&world.site, &request).unwrap().body()).unwrap();
+    assert_eq!(answer["auth"]["success"], json!(true));
+    assert!(check(&world.site, &post("")).is_ok());
+}
+
+/// Contract synapse 0.3: a yes to these would create accounts.
+#[test]
+fn only_the_exact_id_of_an_own_user_is_answered() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    assert!(says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
+    for id in [
+        "@john:other.test",
+        "@john:x:example.org",
+        "@JOHN:example.org",
+        "john",
+        "@john",
+        "@john:",
+        "@john:example.org:",
+        "@ john:example.org",
+        "@john:EXAMPLE.org",
+        "john:example.org",
+        "@@john:example.org",
+    ] {
+        assert!(!says_yes(&world, id, JOHNS_PASSWORD), "{id}");
+    }
+}
+
+#[test]
+fn a_disabled_user_and_a_run_out_initial_password_are_a_no() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    world.database().execute("UPDATE logins SET active = 0 WHERE localpart = 'jane'", []).unwrap();
+    assert!(!says_yes(&world, "@jane:example.org", "secret"));
+    let until =
+        |time: i64| world.database().execute("UPDATE logins SET initial_password_until = ? WHERE localpart = 'john'", [time]).unwrap();
+    until(1_799_999_999);
+    assert!(!says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
+    until(1_800_000_000);
+    assert!(says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
+}
+
+#[test]
+fn a_password_that_php_hashed_works_and_is_hashed_anew() {
+    let world = World::new();
+    let long = "x".repeat(80);
+    // PHP looked at 72 bytes of it only
+    let php = bcrypt::hash_with_result(&long[..72], 4).unwrap().format_for_version(bcrypt::Version::TwoY);
+    add(&world, "old", ("Old", "User"), "old@example.org", &php);
+    assert!(!says_yes(&world, "@old:example.org", "wrong"));
+    assert!(says_yes(&world, "@old:example.org", &long));
+    let stored: String =
+        world.database().query_row("SELECT password_hash FROM logins WHERE localpart = 'old'", [], |row| row.get(0)).unwrap();
+    assert!(stored.starts_with("$argon2id$") && password::verify(&long, &stored));
+    assert!(says_yes(&world, "@old:example.org", &long));
+    assert!(!says_yes(&world, "@old:example.org", &long[..72]), "from now on every byte counts");
+}
+
+#[test]
+fn nothing_is_ever_null() {
+    let world = World::new();
+    add(&world, "bare", ("", ""), "bare@example.org", &password::hash("x").unwrap());
+    let request = post(&module("@bare:example.org", "x"));
+    let body = String::from_utf8(check(&world.site, &request).unwrap().body().to_vec()).unwrap();
+    assert!(body.contains("\"profile\":{\"three_pids\":[") && !body.contains("null") && !body.contains("display_name"), "{body}");
+}

@@ -1,0 +1,187 @@
+//! The internal programs, request for request as the contracts have them.
+//!
+//! The requests are byte for byte what the real classes of mxisd/ma1sd and Synapse's password module send; the answers
+//! are compared as JSON values.
+
+use matrix_register_bot::cgi::{Request, Response};
+use matrix_register_bot::config::Config;
+use matrix_register_bot::error::Error;
+use matrix_register_bot::site::Site;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+mod accounts;
+mod directory_search;
+mod identity;
+mod login;
+mod profile;
+
+type Program = fn(&Site, &Request) -> Result<Response, Error>;
+
+/// A site in local mode with a database of its own.
+struct World {
+    site: Site,
+    folder: PathBuf,
+}
+
+impl World {
+    fn new() -> World {
+        World::with("")
+    }
+
+    /// `more` is appended to the configuration.
+    fn with(more: &str) -> World {
+        let folder = std::env::temp_dir().join(format!("internal-{}", matrix_register_bot::token::new_seed()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let text = format!(
+            "server_name = \"example.org\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
+             operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n{more}"
+        );
+        let config = Config::parse(&text, folder.clone()).unwrap();
+        World { site: Site::new(config, || 1_800_000_000), folder }
+    }
+
+    fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.folder.join("data/register.sqlite")).unwrap()
+    }
+
+    /// The answer to a POST from loopback; it must be 200.
+    fn ask(&self, program: Program, body: &str) -> Value {
+        let response = program(&self.site, &post(body)).unwrap();
+        assert_eq!(response.status, 200);
+        serde_json::from_slice(response.body()).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn post(body: &str) -> Request {
+    request(&[("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("CONTENT_TYPE", "application/json; charset=UTF-8")], body)
+}
+
+fn request(variables: &[(&str, &str)], body: &str) -> Request {
+    Request::new(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(), body.into())
+}
+
+/// Bodies that no caller should send.
+fn nonsense() -> Vec<String> {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "1",
+        "\"x\"",
+        "{}",
+        "{\"lookup\":null}",
+        "{\"auth\":null}",
+        "{\"user\":{}}",
+        "{\"lookup\":{}}",
+        "{\"lookup\":{\"medium\":1}}",
+        "{\"user\":{\"id\":1,\"password\":[]}}",
+        "{\"user\":{\"id\":\"@john:example.org\",\"id\":\"@john:example.org\",\"password\":\"x\"}}",
+        "{\"by\":1}",
+        "{\"by\":\"name\",\"search_term\":null}",
+        "\u{feff}{}",
+        "{\"user\":{\"id\":\"@\\ud800:example.org\",\"password\":\"x\"}}",
+        "{\"mxid\":\"@john\"}",
+        "{\"mxid\":\":example.org\"}",
+        "{\"mxid\":\"@:example.org\"}",
+        "{\"lookup\":[null,1,[],{}]}",
+    ]
+    .into_iter()
+    .map(String::from)
+    .chain([deep])
+    .collect()
+}
+
+/// Every internal program, and the answer that says no.
+fn programs() -> [(Program, Value); 5] {
+    use matrix_register_bot::api;
+    [
+        (api::login::check, json!({"auth": {"success": false}})),
+        (api::directory_search::search, json!({"limited": false, "results": []})),
+        (api::identity_single::look_up, json!({})),
+        (api::identity_bulk::look_up, json!({"lookup": []})),
+        (api::profile::show, json!({"profile": {}})),
+    ]
+}
+
+#[test]
+fn nonsense_is_answered_with_the_no_of_each_program() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    for (program, no) in programs() {
+        for body in nonsense() {
+            let shown: String = body.chars().take(80).collect();
+            assert_eq!(world.ask(program, &body), no, "{shown}");
+        }
+    }
+}
+
+#[test]
+fn nobody_else_gets_in() {
+    let world = World::with("[internal]\ntrusted_proxies = [\"10.0.0.1\"]\n");
+    for (program, _) in programs() {
+        for variables in [
+            vec![("REMOTE_ADDR", "192.0.2.1")],
+            vec![("REMOTE_ADDR", "")],
+            vec![],
+            vec![("REMOTE_ADDR", "192.0.2.1"), ("HTTP_X_FORWARDED_FOR", "127.0.0.1")],
+            vec![("REMOTE_ADDR", "10.0.0.1"), ("HTTP_X_FORWARDED_FOR", "127.0.0.1, 192.0.2.1")],
+            vec![("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_FORWARDED_FOR", "127.0.0.1")],
+        ] {
+            let with_method: Vec<_> = variables.iter().copied().chain([("REQUEST_METHOD", "POST")]).collect();
+            let error = program(&world.site, &request(&with_method, "{}")).unwrap_err();
+            assert_eq!(error.status, 403, "{variables:?}");
+        }
+    }
+}
+
+#[test]
+fn the_shared_secret_is_wanted_where_it_is_set() {
+    let world = World::with("[internal]\nshared_secret = \"open sesame\"\n");
+    let (program, no) = &programs()[2];
+    let ask = |secret: Option<&'static str>| {
+        let mut variables = vec![("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1")];
+        variables.extend(secret.map(|secret| ("HTTP_X_REGISTER_BOT_SECRET", secret)));
+        program(&world.site, &request(&variables, "{}"))
+    };
+    for wrong in [None, Some(""), Some("open sesam"), Some("open sesame ")] {
+        assert_eq!(ask(wrong).unwrap_err().status, 403, "{wrong:?}");
+    }
+    assert_eq!(serde_json::from_slice::<Value>(ask(Some("open sesame")).unwrap().body()).unwrap(), *no);
+}
+
+#[test]
+fn another_method_is_405_with_what_is_allowed() {
+    let world = World::new();
+    for (program, _) in programs() {
+        let error = program(&world.site, &request(&[("REQUEST_METHOD", "GET"), ("REMOTE_ADDR", "127.0.0.1")], "")).unwrap_err();
+        assert_eq!((error.status, error.allow), (405, Some("POST")));
+    }
+}
+
+#[test]
+fn a_database_that_is_away_is_503_and_never_a_no() {
+    let world = World::new();
+    let file = world.folder.join("data/register.sqlite");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, b"this is not a database, and long enough to be seen as none".repeat(20)).unwrap();
+    for ((program, _), body) in programs().into_iter().zip([
+        r#"{"user":{"id":"@john:example.org","password":"x"}}"#,
+        r#"{"by":"name","search_term":"jo"}"#,
+        r#"{"lookup":{"medium":"email","address":"jane@example.org"}}"#,
+        r#"{"lookup":[{"medium":"email","address":"jane@example.org"}]}"#,
+        r#"{"mxid":"@john:example.org"}"#,
+    ]) {
+        let error = program(&world.site, &post(body)).unwrap_err();
+        assert_eq!((error.status, error.retry_after), (503, Some(10)));
+        assert!(error.cause.contains("config.toml"), "{}", error.cause);
+    }
+}
