@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub internal: Internal,
+    #[serde(default)]
+    pub password_change: PasswordChange,
     /// The folder of the file: where `config.json` lies and relative paths start.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -237,6 +239,32 @@ pub struct Internal {
     pub search_by_address: bool,
     /// Bytes that a request may have: an address book comes in one.
     pub body_bytes: Bounded<1024, 67108864>,
+}
+
+/// What `internal/intercept_change_password` does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordChange {
+    pub foreign_accounts: ForeignAccounts,
+    /// Whether an initial password whose time is over can still be changed by who knows it.
+    pub expired_initial_password: bool,
+    /// Whether a client's wish to end the other sessions is carried out; the bot must be a server administrator.
+    pub logout_devices: bool,
+}
+
+/// What becomes of password changes for accounts that are not in our table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForeignAccounts {
+    /// They go on to the homeserver.
+    Pass,
+    Refuse,
+}
+
+impl Default for PasswordChange {
+    fn default() -> Self {
+        PasswordChange { foreign_accounts: ForeignAccounts::Pass, expired_initial_password: true, logout_devices: false }
+    }
 }
 
 impl Default for Internal {

@@ -32,6 +32,11 @@ pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
     }
 }
 
+/// Where the client of a request from the world sits; `None` if nobody can say.
+pub fn client(site: &Site, request: &Request) -> Option<String> {
+    caller(&site.config.internal, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"))
+}
+
 /// The address of who really calls. `X-Forwarded-For` counts only as far as trusted proxies wrote it; where a proxy that
 /// is not trusted wrote one, the caller is unknown: behind it the world could call from a loopback address.
 fn caller(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) -> Option<String> {
@@ -71,7 +76,8 @@ mod tests {
     use super::*;
 
     fn caller_of(trusted: &[&str], remote: &str, forwarded: Option<&str>) -> Option<String> {
-        let rules = Internal { trusted_proxies: trusted.iter().map(|text| text.to_string()).collect(), ..Internal::default() };
+        let mut rules = Internal::default();
+        rules.trusted_proxies = trusted.iter().map(|text| text.to_string()).collect();
         caller(&rules, Some(remote), forwarded)
     }
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod directory_search;
 pub mod identity_bulk;
 pub mod identity_single;
+pub mod intercept_change_password;
 pub mod login;
 pub mod profile;
 
@@ -21,6 +22,11 @@ use std::process::ExitCode;
 /// Serves one of the internal programs: to callers that the operator allows, by POST.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     cgi::serve(program, fail, respond)
+}
+
+/// Serves the one program that the whole world may call, from web clients on other hosts, too.
+pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
+    cgi::serve(program, |site, request, error| intercept_change_password::with_cors(fail(site, request, error)), respond)
 }
 
 /// What each internal program does first: who calls, and how?

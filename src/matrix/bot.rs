@@ -41,6 +41,17 @@ pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<(), Error
     }
 }
 
+/// The token with which the bot speaks: the operator's, or its own.
+pub fn access_token(site: &Site) -> Result<String, Error> {
+    if let Some(token) = site.config.access_token()? {
+        return Ok(token);
+    }
+    match site.state.complete()?.access_token {
+        Some(token) => Ok(token),
+        None => Bot { site, homeserver: Homeserver::new(&site.config) }.log_in(None),
+    }
+}
+
 struct Bot<'a> {
     site: &'a Site,
     homeserver: Homeserver,

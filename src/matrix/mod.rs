@@ -9,9 +9,11 @@
 
 pub mod availability;
 pub mod bot;
+pub mod forward;
 pub mod login;
 pub mod register;
 pub mod room;
+pub mod sessions;
 
 use crate::config::{self, BaseUrl, Config, ServerName};
 use crate::state_file;

@@ -3,6 +3,7 @@
 //! Queries are written once, with `?` for values, in `registrations`, `logins` and `locks`; what differs between
 //! databases is in the driver's file. A schema is made and brought up to date at the first use, under a lock.
 
+mod guesses;
 mod locks;
 mod logins;
 mod registrations;

@@ -70,6 +70,16 @@ CREATE TABLE directory_terms (
 ) WITHOUT ROWID;
 CREATE INDEX directory_terms_by_login ON directory_terms (login_id);
 
+-- wrong passwords of late; the account is a hash, as it may be somebody who does not exist
+CREATE TABLE guesses (
+    account TEXT NOT NULL,
+    network TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    PRIMARY KEY (account, network)
+) WITHOUT ROWID;
+CREATE INDEX guesses_by_time ON guesses (first_at);
+
 CREATE TABLE locks (
     name TEXT PRIMARY KEY,
     holder TEXT NOT NULL,

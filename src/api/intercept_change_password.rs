@@ -1,0 +1,342 @@
+//! `internal/intercept_change_password`: a Matrix client changes a password, and the proxy sends it here.
+//!
+//! `POST /_matrix/client/(r0|v3|unstable)/account/password`, answered as Synapse answers it (contract synapse 7.1), user-
+//! interactive authentication included. The new password goes into our own table. Accounts that are not ours go on to
+//! Synapse unchanged, or are refused (`password_change.foreign_accounts`).
+//!
+//! The whole world may call this one. A client with an access token changes the password of the token's owner only; one
+//! without must know the old password all the same.
+
+use super::{MatrixError, access, is_localpart};
+use crate::address::Address;
+use crate::cgi::{Method, Request, Response};
+use crate::config::ForeignAccounts;
+use crate::error::Error;
+use crate::matrix::forward::{self, Forwarded};
+use crate::matrix::sessions::{self, Whoami};
+use crate::matrix::{self, Homeserver, bot};
+use crate::password_check::{self, Verdict};
+use crate::site::Site;
+use crate::store::{Access, Login};
+use crate::{log, password, token};
+use serde::{Deserialize, Serialize};
+
+/// How long a session of the authentication lasts, in seconds.
+const SESSION_SECONDS: i64 = 3600;
+/// The paths that the proxy may send here.
+const PATHS: [&str; 3] =
+    ["/_matrix/client/v3/account/password", "/_matrix/client/r0/account/password", "/_matrix/client/unstable/account/password"];
+
+/// The body of the request; `logout_devices` is true where it is missing.
+#[derive(Debug, Deserialize)]
+struct PasswordChange {
+    #[serde(default)]
+    new_password: Option<String>,
+    #[serde(default)]
+    logout_devices: Option<bool>,
+    #[serde(default)]
+    auth: Option<AuthenticationData>,
+}
+
+/// `m.login.password`, with an identifier or, as older clients send it, a `user`.
+#[derive(Debug, Deserialize)]
+struct AuthenticationData {
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    identifier: Option<UserIdentifier>,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UserIdentifier {
+    r#type: String,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    medium: Option<String>,
+    #[serde(default)]
+    address: Option<String>,
+}
+
+/// 401: what the client has to do, and how far it has come.
+#[derive(Debug, Serialize)]
+struct AuthenticationNeeded {
+    session: String,
+    flows: [Flow; 1],
+    params: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<[&'static str; 0]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Flow {
+    stages: [&'static str; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+#[derive(Debug, Serialize)]
+struct UnknownToken {
+    errcode: &'static str,
+    error: &'static str,
+    soft_logout: bool,
+}
+
+/// Why a change ends before it is done: the answer to it.
+enum Stop {
+    Answer(Response),
+    /// Not our account: Synapse's business.
+    Foreign,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(cause: E) -> Stop {
+        Stop::Failed(cause.into())
+    }
+}
+
+/// Changes the password, or says what is missing.
+pub fn change(site: &Site, request: &Request) -> Result<Response, Error> {
+    let response = match request.method() {
+        Method::Options => Response::new(204, "application/json", ""),
+        Method::Post => match attempt(site, request) {
+            Ok(()) => Response::json(200, &Empty {}),
+            Err(Stop::Answer(response)) => response,
+            Err(Stop::Foreign) => foreign(site, request)?,
+            Err(Stop::Failed(error)) => return Err(error),
+        },
+        _ => return Err(Error::method_not_allowed("POST, OPTIONS")),
+    };
+    Ok(with_cors(response))
+}
+
+/// The headers that Synapse sends, so that web clients read the answer (contract synapse 7.1).
+pub fn with_cors(response: Response) -> Response {
+    response
+        .header("Access-Control-Allow-Origin", "*")
+        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
+        .header("Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization, Date")
+        .header("Cache-Control", "no-cache, no-store, must-revalidate")
+}
+
+fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
+    let change = parse(request)?;
+    let caller = owner_of_token(site, request)?;
+    let owner = caller.as_ref().map(|caller| own_account(site, &caller.user_id)).transpose()?;
+    if let Some(new_password) = &change.new_password {
+        check_policy(site, new_password, owner.as_ref())?;
+    }
+    let subject = owner.as_ref().map_or("", |owner| owner.localpart.as_str());
+    let login = authenticate(site, request, change.auth.as_ref(), owner.as_ref(), subject)?;
+    let Some(new_password) = change.new_password.as_deref() else {
+        return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
+    };
+    write(site, &login, new_password)?;
+    if change.logout_devices.unwrap_or(true) {
+        end_other_sessions(site, &login.localpart, caller.and_then(|caller| caller.device_id).as_deref());
+    }
+    Ok(())
+}
+
+fn parse(request: &Request) -> Result<PasswordChange, Stop> {
+    let json: serde_json::Value = serde_json::from_slice(request.body()).map_err(|_| refuse(400, "M_NOT_JSON", "Content not JSON."))?;
+    if !json.is_object() {
+        return Err(refuse(400, "M_BAD_JSON", "Content must be a JSON object."));
+    }
+    serde_json::from_value(json).map_err(|_| refuse(400, "M_BAD_JSON", "A member has the wrong type."))
+}
+
+/// Who the client's access token belongs to; `None` if it sent none.
+fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop> {
+    let Some(access_token) = access_token(request) else { return Ok(None) };
+    match sessions::whoami(&Homeserver::new(&site.config), &access_token) {
+        Ok(whoami) => Ok(Some(whoami)),
+        Err(matrix::Error::UnknownToken) => {
+            let body = UnknownToken { errcode: "M_UNKNOWN_TOKEN", error: "Invalid access token passed.", soft_logout: false };
+            Err(Stop::Answer(Response::json(401, &body)))
+        }
+        Err(cause) => Err(Stop::Failed(Error::unavailable(format!("whose access token it is cannot be asked: {cause}")))),
+    }
+}
+
+fn access_token(request: &Request) -> Option<String> {
+    let header = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    header.or_else(|| {
+        let query: Vec<(String, String)> = request.query().unwrap_or_default();
+        query.into_iter().find(|(name, _)| name == "access_token").map(|(_, token)| token)
+    })
+}
+
+/// The account in our table that a Matrix id names; any other is Synapse's business.
+fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
+    let login = match super::own_localpart(site, mxid) {
+        Some(localpart) => site.store(Access::Read)?.login(localpart)?,
+        None => None,
+    };
+    login.ok_or(Stop::Foreign)
+}
+
+/// Synapse checks its policy before it asks for the old password; so do we.
+fn check_policy(site: &Site, new_password: &str, owner: Option<&Login>) -> Result<(), Stop> {
+    if new_password.len() > password::MAX_BYTES || new_password.contains('\0') {
+        return Err(refuse(400, "M_BAD_JSON", "The password is too long (512 bytes at the most) or has a NUL."));
+    }
+    let least = site.config.form.password_min_length.0;
+    if (new_password.chars().count() as u64) < least {
+        return Err(refuse(400, "M_PASSWORD_TOO_SHORT", &format!("The password must be at least {least} characters long")));
+    }
+    let own = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(new_password);
+    if owner.is_some_and(|owner| own(&owner.localpart) || own(&owner.email)) {
+        return Err(refuse(400, "M_WEAK_PASSWORD", "The password must not be your own username or mail address"));
+    }
+    Ok(())
+}
+
+/// The account whose old password the client knows.
+fn authenticate(
+    site: &Site,
+    request: &Request,
+    auth: Option<&AuthenticationData>,
+    owner: Option<&Login>,
+    subject: &str,
+) -> Result<Login, Stop> {
+    let Some(auth) = auth else { return Err(needed(site, subject, None, false)?) };
+    let session = auth.session.as_deref();
+    if let Some(session) = session
+        && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
+    {
+        return Err(refuse(400, "M_UNKNOWN", "Unknown session ID"));
+    }
+    if auth.r#type.as_deref() != Some("m.login.password") {
+        return Err(needed(site, subject, session, true)?);
+    }
+    let Some(old_password) = auth.password.as_deref() else { return Err(refuse(400, "M_INVALID_PARAM", "Bad parameter: password")) };
+    let localpart = named_localpart(site, auth)?;
+    if owner.is_some_and(|owner| Some(&owner.localpart) != localpart.as_ref()) {
+        return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
+    }
+    let known = localpart.as_deref().map(|localpart| site.store(Access::Read)?.login_exists(localpart)).transpose()?;
+    if known == Some(false) && owner.is_none() {
+        return Err(Stop::Foreign);
+    }
+    match password_check::check(site, localpart.as_deref(), old_password, access::client(site, request).as_deref())? {
+        Verdict::Right(login) => Ok(*login),
+        Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),
+        Verdict::Expired(_) | Verdict::Wrong => Err(wrong(site, subject, session)?),
+    }
+}
+
+/// Whose password the client says it knows: a username, a whole id, or a mail address. Case does not matter to Synapse.
+fn named_localpart(site: &Site, auth: &AuthenticationData) -> Result<Option<String>, Stop> {
+    let user = match &auth.identifier {
+        Some(identifier) if identifier.r#type == "m.id.user" => identifier.user.as_deref(),
+        Some(identifier) if identifier.r#type == "m.id.thirdparty" && identifier.medium.as_deref() == Some("email") => {
+            let address = identifier.address.as_deref().and_then(|address| Address::parse(address).ok());
+            return match address {
+                Some(address) => Ok(site.store(Access::Read)?.localpart_of_address(&address.folded())?),
+                None => Ok(None),
+            };
+        }
+        Some(_) => None,
+        None => auth.user.as_deref(),
+    };
+    let Some(user) = user else { return Err(refuse(400, "M_INVALID_PARAM", "Invalid login submission")) };
+    let user = user.to_lowercase();
+    let localpart = match user.strip_prefix('@') {
+        Some(_) => super::own_localpart(site, &user).map(str::to_owned),
+        None => Some(user),
+    };
+    Ok(localpart.filter(|localpart| is_localpart(localpart)))
+}
+
+fn write(site: &Site, login: &Login, new_password: &str) -> Result<(), Stop> {
+    let hash = password::hash(new_password).map_err(|cause| Error::internal(format!("cannot hash a password: {cause}")))?;
+    if !site.store(Access::Write)?.change_password(login.id, &login.password_hash, &hash, site.now())? {
+        return Err(refuse(403, "M_FORBIDDEN", "The password was changed by somebody else meanwhile"));
+    }
+    log::info("password_changed", None, &format!("account {}", login.id));
+    Ok(())
+}
+
+/// The password is changed by now: what fails here is told to the log only.
+fn end_other_sessions(site: &Site, localpart: &str, keep: Option<&str>) {
+    if !site.config.password_change.logout_devices {
+        return;
+    }
+    let ended = bot::access_token(site).and_then(|token| sessions::end_others(&Homeserver::new(&site.config), &token, localpart, keep));
+    if let Err(cause) = ended {
+        log::warn(
+            "sessions_not_ended",
+            None,
+            &format!("{cause}; password_change.logout_devices needs a bot that is a server administrator"),
+        );
+    }
+}
+
+/// Synapse's answer for an account that is not ours, or a no.
+fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
+    if site.config.password_change.foreign_accounts == ForeignAccounts::Refuse {
+        return Ok(Response::json(403, &MatrixError { errcode: "M_FORBIDDEN", error: "Password change disabled" }));
+    }
+    if request.header(forward::MARK).is_some() {
+        return Err(Error::internal("homeserver_url leads back to this program; it must be the homeserver's own address"));
+    }
+    let path = request.variable("REQUEST_URI").unwrap_or("");
+    let known = PATHS.contains(&path.split('?').next().unwrap_or("")) && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let client = access::client(site, request);
+    let forwarded = Forwarded {
+        path: if known { path } else { PATHS[0] },
+        authorization: request.header("authorization"),
+        user_agent: request.header("user-agent"),
+        client_address: client.as_deref(),
+        body: request.body(),
+    };
+    let answer = forward::post(&Homeserver::new(&site.config), &forwarded).map_err(|cause| Error::unavailable(cause.to_string()))?;
+    Ok(Response::new(answer.status, "application/json", answer.body))
+}
+
+fn needed(site: &Site, subject: &str, session: Option<&str>, completed: bool) -> Result<Stop, Stop> {
+    challenge(site, subject, session, completed, None)
+}
+
+fn wrong(site: &Site, subject: &str, session: Option<&str>) -> Result<Stop, Stop> {
+    challenge(site, subject, session, true, Some(("M_FORBIDDEN", "Invalid username or password")))
+}
+
+fn challenge(
+    site: &Site,
+    subject: &str,
+    session: Option<&str>,
+    completed: bool,
+    error: Option<(&'static str, &'static str)>,
+) -> Result<Stop, Stop> {
+    let session = match session {
+        Some(session) => session.to_owned(),
+        None => token::form_token(&site.state.secret()?, "password", subject, site.now()),
+    };
+    let body = AuthenticationNeeded {
+        session,
+        flows: [Flow { stages: ["m.login.password"] }],
+        params: Empty {},
+        completed: completed.then_some([]),
+        errcode: error.map(|(errcode, _)| errcode),
+        error: error.map(|(_, sentence)| sentence),
+    };
+    Ok(Stop::Answer(Response::json(401, &body)))
+}
+
+fn refuse(status: u16, errcode: &str, error: &str) -> Stop {
+    Stop::Answer(Response::json(status, &MatrixError { errcode, error }))
+}

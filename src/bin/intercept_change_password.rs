@@ -1,0 +1,13 @@
+//! `intercept_change_password`: a Matrix client changes the password of an account in the bot's own table.
+//!
+//! * `POST /_matrix/client/(r0|v3|unstable)/account/password`, sent here by the proxy, answers as Synapse does.
+//! * `OPTIONS` is the preflight of web clients.
+//!
+//! Reads `config.toml`; writes `logins`; asks the homeserver whose access token it is, and passes on what is not ours.
+
+use matrix_register_bot::api::{self, intercept_change_password};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    api::serve_clients("intercept_change_password", intercept_change_password::change)
+}

@@ -1,0 +1,50 @@
+//! Passing a client's request on to the homeserver as it came, and the answer back as it is.
+
+use super::{Error, Homeserver, LARGEST_ANSWER};
+use ureq::http::{Method, Request};
+
+/// What of a client's request the homeserver needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded<'a> {
+    /// Path and query.
+    pub path: &'a str,
+    /// The whole header `Authorization`.
+    pub authorization: Option<&'a str>,
+    pub user_agent: Option<&'a str>,
+    /// Where the client is, for the homeserver's rate limits and its list of sessions.
+    pub client_address: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+/// The homeserver's answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// Marks what was forwarded: a `homeserver_url` that leads back to our own web server would go round in circles.
+pub const MARK: &str = "x-register-bot-forwarded";
+
+/// POSTs the request on.
+pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Error> {
+    let mut request = Request::builder().method(Method::POST).uri(homeserver.base.join(forwarded.path));
+    let headers = [
+        ("Content-Type", Some("application/json")),
+        ("Authorization", forwarded.authorization),
+        ("User-Agent", forwarded.user_agent),
+        ("X-Forwarded-For", forwarded.client_address),
+        (MARK, Some("1")),
+    ];
+    for (name, value) in headers {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    let unreachable =
+        |cause: ureq::Error| Error::Unreachable(format!("POST {}: {cause}; see homeserver_url", homeserver.base.join(forwarded.path)));
+    let request = request.body(forwarded.body).map_err(|cause| unreachable(cause.into()))?;
+    let mut response = homeserver.agent.run(request).map_err(unreachable)?;
+    let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(unreachable)?;
+    Ok(Answer { status: response.status().as_u16(), body })
+}

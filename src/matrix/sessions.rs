@@ -1,0 +1,47 @@
+//! Whose access token is this, and ending a user's other sessions.
+
+use super::{Call, Empty, Error, Homeserver, Refusal, segment};
+use serde::{Deserialize, Serialize};
+
+/// Who a token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Whoami {
+    pub user_id: String,
+    /// Missing for tokens that an administrator made (contract synapse 5).
+    pub device_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Devices {
+    devices: Vec<Device>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    device_id: String,
+}
+
+#[derive(Serialize)]
+struct DeleteDevices<'a> {
+    devices: Vec<&'a str>,
+}
+
+/// The owner of a client's access token; [`Error::UnknownToken`] if it has none.
+pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Whoami, Error> {
+    let answer = homeserver.ask::<Whoami>(&Call::get("/_matrix/client/v3/account/whoami".into()).token(access_token))?;
+    answer.map_err(Refusal::unexpected)
+}
+
+/// Ends all sessions of a user but the one on device `keep`, with the token of a server administrator (contract synapse
+/// 7.3). [`Error::Forbidden`] where the token is not one.
+pub fn end_others(homeserver: &Homeserver, admin_token: &str, localpart: &str, keep: Option<&str>) -> Result<(), Error> {
+    let user = segment(&homeserver.mxid(localpart));
+    let list = Call::get(format!("/_synapse/admin/v2/users/{user}/devices")).token(admin_token);
+    let known = homeserver.ask::<Devices>(&list)?.map_err(Refusal::unexpected)?;
+    let devices: Vec<&str> = known.devices.iter().map(|device| device.device_id.as_str()).filter(|id| Some(*id) != keep).collect();
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let delete = Call::post(&format!("/_synapse/admin/v2/users/{user}/delete_devices"), &DeleteDevices { devices })?.token(admin_token);
+    homeserver.ask::<Empty>(&delete)?.map(|_| ()).map_err(Refusal::unexpected)
+}
