@@ -7,7 +7,7 @@ use super::{Error, Letter};
 use crate::address::Address;
 use crate::config::MailboxText;
 use data_encoding::HEXLOWER;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, UNIX_EPOCH};
@@ -102,8 +102,14 @@ fn bodies(letter: &Letter, message_id: &str) -> MultiPart {
     let hash = Sha256::digest([message_id, &text, &html].join("\0"));
     MultiPart::alternative()
         .boundary(HEXLOWER.encode(&hash[..20]))
-        .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(text))
-        .singlepart(SinglePart::builder().header(ContentType::TEXT_HTML).body(html))
+        .singlepart(part(ContentType::TEXT_PLAIN, text))
+        .singlepart(part(ContentType::TEXT_HTML, html))
+}
+
+/// ASCII stays readable as it is; of the encodings for the rest, filters for junk mail dislike base64.
+fn part(content_type: ContentType, body: String) -> SinglePart {
+    let builder = SinglePart::builder().header(content_type);
+    if body.is_ascii() { builder.body(body) } else { builder.header(ContentTransferEncoding::QuotedPrintable).body(body) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, RoomMessage};
-use super::{Error, Homeserver, login};
+use super::{Error, Homeserver, PATIENCE, login};
 use crate::site::Site;
 use crate::state_file::State;
 
@@ -22,6 +22,11 @@ use crate::state_file::State;
 pub const DEVICE_ID: &str = "REGISTERBOT";
 /// How an account that the bot made for itself is called.
 pub const DISPLAY_NAME: &str = "Registration bot";
+
+/// Seconds after which [`say`] has come to an end, if every single request of a first message (alias, message, login,
+/// account, join, ...) is answered just in time; usually it takes a fraction of one. Waiting for another program's
+/// login comes on top.
+pub const LONGEST_SECONDS: u64 = 12 * PATIENCE.as_secs();
 
 /// Says something in the room of `[room]`; the same `txn_id` again says it once.
 ///

@@ -48,10 +48,7 @@ struct LoginAnswer {
 /// [`Error::Forbidden`]: wrong password, or no such account. Synapse limits logins to about 5, then one in some
 /// minutes, good ones included ([`Error::Limited`]): keep the token.
 pub fn login(homeserver: &Homeserver, localpart: &str, password: &str, device_id: &str, device_name: &str) -> Result<Login, Error> {
-    attempt(homeserver, localpart, password, device_id, device_name)?.map_err(|refusal| match refusal.status {
-        403 => Error::Forbidden(refusal.sentence("")),
-        _ => no_login(refusal),
-    })
+    attempt(homeserver, localpart, password, device_id, device_name)?.map_err(no_login)
 }
 
 /// Whether the account exists and has this password: logs in and out again. It answers the question whether an account

@@ -37,6 +37,8 @@ const DEFAULT_RETRY: u64 = 5;
 /// Seconds: nobody waits longer for a rate limit, whatever the answer claims.
 const LONGEST_RETRY: u64 = 3600;
 
+const NOT_THE_HOMESERVER: &str = "is homeserver_url right, and nothing between us and the homeserver?";
+
 /// What stands unencoded in one segment of a path (RFC 3986: unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -120,8 +122,8 @@ impl Homeserver {
         format!("@{localpart}:{}", self.server_name)
     }
 
-    /// Sends a request. `Ok(Err(..))` is a Matrix error, which means something to the one who asked; what means the
-    /// same to everybody (429, an unknown token, no answer, no JSON) is `Err`.
+    /// Sends a request. `Ok(Err(..))` is a refusal, which means something to the one who asked; what means the
+    /// same to everybody (429, an unknown token, no answer, nonsense) is `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
         let mut response = self.send(call)?;
         let status = response.status().as_u16();
@@ -132,20 +134,14 @@ impl Homeserver {
                 .map(Ok)
                 .map_err(|cause| self.nonsense(call, status, &format!("something else than expected ({cause})")));
         }
-        let refusal = serde_json::from_slice::<MatrixError>(&body);
-        if status == 429 {
-            let wished = refusal.ok().and_then(|refusal| refusal.retry_after_ms).and_then(|ms| ms.as_f64());
-            return Err(Error::Limited {
-                retry_after_seconds: retry_seconds(wished, retry_after),
+        let error = serde_json::from_slice::<MatrixError>(&body).unwrap_or_default();
+        match (status, error.errcode.as_str()) {
+            (429, _) => Err(Error::Limited {
+                retry_after_seconds: retry_seconds(error.retry_after_ms.and_then(|ms| ms.as_f64()), retry_after),
                 sentence: format!("{}: too many requests", self.asked(call)),
-            });
-        }
-        match refusal {
-            Ok(refusal) if status == 401 && refusal.errcode == "M_UNKNOWN_TOKEN" => Err(Error::UnknownToken),
-            Ok(refusal) => {
-                Ok(Err(Refusal { asked: self.asked(call), status, errcode: line(&refusal.errcode), error: line(&refusal.error) }))
-            }
-            Err(_) => Err(self.nonsense(call, status, "no Matrix error")),
+            }),
+            (401, "M_UNKNOWN_TOKEN") => Err(Error::UnknownToken),
+            _ => Ok(Err(Refusal { asked: self.asked(call), status, errcode: line(&error.errcode), error: line(&error.error) })),
         }
     }
 
@@ -195,10 +191,7 @@ impl Homeserver {
     }
 
     fn nonsense(&self, call: &Call, status: u16, what: &str) -> Error {
-        Error::Unexpected(format!(
-            "{}: answered {status} with {what}; is homeserver_url right, and nothing between us and the homeserver?",
-            self.asked(call)
-        ))
+        Error::Unexpected(format!("{}: answered {status} with {what}; {NOT_THE_HOMESERVER}", self.asked(call)))
     }
 }
 
@@ -234,8 +227,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The body of every error answer (contract synapse 3, 4, 5).
-#[derive(Deserialize)]
+/// The body of every error answer (contract synapse 3, 4, 5). Empty stands for a body that is none.
+#[derive(Deserialize, Default)]
 struct MatrixError {
     errcode: String,
     #[serde(default)]
@@ -245,11 +238,12 @@ struct MatrixError {
     retry_after_ms: Option<serde_json::Value>,
 }
 
-/// A Matrix error, with the request that it answers.
+/// An answer other than 200, with the request that it answers.
 #[derive(Debug)]
 struct Refusal {
     asked: String,
     status: u16,
+    /// Empty: it is no Matrix error, so it came from something else than the homeserver (a proxy, mostly).
     errcode: String,
     error: String,
 }
@@ -258,15 +252,23 @@ impl Refusal {
     /// `POST http://...: 403 M_FORBIDDEN "..."` and what to do about it.
     fn sentence(&self, hint: &str) -> String {
         let separator = if hint.is_empty() { "" } else { "; " };
-        format!("{}: {} {} {:?}{separator}{hint}", self.asked, self.status, self.errcode, self.error)
+        match self.is_matrix_error() {
+            true => format!("{}: {} {} {:?}{separator}{hint}", self.asked, self.status, self.errcode, self.error),
+            false => format!("{}: {} without a Matrix error{separator}{hint}", self.asked, self.status),
+        }
     }
 
     /// An answer that nobody waited for.
     fn unexpected(self) -> Error {
         match self.status {
+            _ if !self.is_matrix_error() => Error::Unexpected(self.sentence(NOT_THE_HOMESERVER)),
             403 => Error::Forbidden(self.sentence("")),
             _ => Error::Unexpected(self.sentence("")),
         }
+    }
+
+    fn is_matrix_error(&self) -> bool {
+        !self.errcode.is_empty()
     }
 
     fn is(&self, status: u16, errcode: &str) -> bool {

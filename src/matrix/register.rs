@@ -107,13 +107,13 @@ fn meaning(refusal: Refusal) -> Result<Registered, Error> {
         (400, _, "Shared secret registration is not enabled") => Err(Error::Misconfigured(
             refusal.sentence("set registration_shared_secret in homeserver.yaml, restart Synapse, and set the same in config.toml"),
         )),
-        (404, "M_UNRECOGNIZED", _) => Err(no_registration(refusal)),
-        _ => Err(refusal.unexpected()),
+        _ => Err(no_registration(refusal)),
     }
 }
 
 fn no_registration(refusal: Refusal) -> Error {
-    if refusal.is(404, "M_UNRECOGNIZED") {
+    let hidden = matches!(refusal.status, 401 | 403 | 404) && !refusal.is_matrix_error();
+    if hidden || refusal.is(404, "M_UNRECOGNIZED") {
         return Error::Misconfigured(refusal.sentence(
             "either homeserver_url does not reach /_synapse/admin (a proxy hides it: use Synapse's own address, such as http://127.0.0.1:8008), or this homeserver leaves accounts to an authentication service (MAS), which is not supported",
         ));

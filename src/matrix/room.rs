@@ -85,7 +85,7 @@ pub fn resolve_alias(homeserver: &Homeserver, alias: &str) -> Result<String, Err
     let path = format!("/_matrix/client/v3/directory/room/{}", segment(alias));
     match homeserver.ask::<RoomIdAnswer>(&Call::get(path))? {
         Ok(answer) => Ok(answer.room_id),
-        Err(refusal) if refusal.status == 404 || refusal.status == 400 => {
+        Err(refusal) if matches!(refusal.status, 400 | 404) && refusal.is_matrix_error() => {
             Err(Error::Misconfigured(refusal.sentence("id in [room] names an alias that the homeserver does not know")))
         }
         Err(refusal) => Err(refusal.unexpected()),
@@ -99,7 +99,9 @@ pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(
     match homeserver.ask::<RoomIdAnswer>(&call.token(access_token))? {
         Ok(_) => Ok(()),
         // Synapse answers 404 or 400 where it knows no server that could let us in
-        Err(refusal) if matches!(refusal.status, 400 | 403 | 404) => Err(Error::Forbidden(refusal.sentence(""))),
+        Err(refusal) if matches!(refusal.status, 400 | 403 | 404) && refusal.is_matrix_error() => {
+            Err(Error::Forbidden(refusal.sentence("")))
+        }
         Err(refusal) => Err(refusal.unexpected()),
     }
 }

@@ -1,0 +1,272 @@
+//! Mails, to a real SMTP server, through a program and into a folder.
+
+use crate::world::{Certificates, Folder, MailCatcher, closed_port, config, impostor};
+use matrix_register_bot::config::Language;
+use matrix_register_bot::mail::{Error, Letter, Mailer};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const LETTER: Letter = Letter {
+    to_address: "max@example.org",
+    to_name: Some("Jörg Müller"),
+    message_id: "verify.9f86d081@example.test",
+    language: Language::German,
+    subject: "Bestätigen Sie Ihre Adresse",
+    text: "Grüße\n.\nEnde\n",
+    html: "<p>Grüße</p>\n",
+};
+const NOW: i64 = 1_795_000_000;
+
+fn mailer(folder: &Folder, port: u16, smtp: &str) -> Mailer {
+    try_mailer(folder, port, smtp).unwrap()
+}
+
+fn try_mailer(folder: &Folder, port: u16, smtp: &str) -> Result<Mailer, Error> {
+    let mail = "[mail]\nfrom = \"Sign-up <register@example.test>\"\ntransport = \"smtp\"\n";
+    let tables = format!("{mail}[mail.smtp]\nhost = \"127.0.0.1\"\nport = {port}\ntimeout_seconds = 2\n{smtp}");
+    Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", &tables))
+}
+
+fn later(outcome: Result<(), Error>) -> String {
+    match outcome {
+        Err(Error::Later(sentence)) => sentence,
+        other => panic!("expected \"later\", got {other:?}"),
+    }
+}
+
+fn with_certificate<'a>(certificates: &'a Certificates, options: &[&'a str]) -> Vec<&'a str> {
+    let files = ["--certificate", certificates.certificate.to_str().unwrap(), "--key", certificates.key.to_str().unwrap()];
+    [options, &files].concat()
+}
+
+#[test]
+fn a_mail_arrives_with_its_envelope_and_twice_the_same() {
+    let folder = Folder::new();
+    let catcher = MailCatcher::start(&folder, &[]);
+    let mailer = mailer(&folder, catcher.port, "");
+    mailer.send(&LETTER, NOW).unwrap();
+    mailer.send(&LETTER, NOW).unwrap();
+    let mails = catcher.caught();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0], mails[1]);
+    assert!(mails[0].starts_with("X-Envelope-From: register@example.test\r\nX-Envelope-To: max@example.org\r\n"), "{}", mails[0]);
+    assert!(mails[0].contains("Message-ID: <verify.9f86d081@example.test>\r\n"), "{}", mails[0]);
+    assert!(mails[0].contains("Gr=C3=BC=C3=9Fe\r\n.\r\nEnde"), "the dot alone in a line stays: {}", mails[0]);
+}
+
+#[test]
+fn with_starttls_and_a_private_authority_a_mail_arrives() {
+    let folder = Folder::new();
+    let certificates = Certificates::make(&folder);
+    let catcher = MailCatcher::start(&folder, &with_certificate(&certificates, &["--starttls", "--auth", "bot:right"]));
+    let security = format!("security = \"starttls\"\nca_file = \"{}\"\n", certificates.authority.display());
+    let account = "user = \"bot\"\npassword = \"right\"\n";
+    mailer(&folder, catcher.port, &format!("{security}{account}")).send(&LETTER, NOW).unwrap();
+    assert_eq!(catcher.caught().len(), 1);
+}
+
+#[test]
+fn with_tls_and_a_private_authority_a_mail_arrives() {
+    let folder = Folder::new();
+    let certificates = Certificates::make(&folder);
+    let catcher = MailCatcher::start(&folder, &with_certificate(&certificates, &["--tls"]));
+    let security = format!("security = \"tls\"\nca_file = \"{}\"\n", certificates.authority.display());
+    mailer(&folder, catcher.port, &security).send(&LETTER, NOW).unwrap();
+    assert_eq!(catcher.caught().len(), 1);
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_not_trusted() {
+    let folder = Folder::new();
+    let certificates = Certificates::make(&folder);
+    let other = Certificates::make(&Folder::new());
+    for security in ["starttls", "tls"] {
+        let catcher = MailCatcher::start(&folder, &with_certificate(&certificates, &[&format!("--{security}")]));
+        let line = format!("security = \"{security}\"\n");
+        let sentence = later(mailer(&folder, catcher.port, &line).send(&LETTER, NOW));
+        assert!(sentence.contains("certificate") && sentence.contains("ca_file"), "{sentence}");
+        assert!(catcher.caught().is_empty());
+    }
+    // Certificates::make gave the folder back: what is named is what is missing
+    let line = format!("security = \"tls\"\nca_file = \"{}\"\n", other.authority.display());
+    let Err(Error::Config(sentence)) = try_mailer(&folder, 1, &line) else { panic!("taken") };
+    assert!(sentence.contains("ca_file") && sentence.contains("cannot be read"), "{sentence}");
+}
+
+#[test]
+fn a_certificate_for_another_host_is_not_trusted() {
+    let folder = Folder::new();
+    let certificates = Certificates::make(&folder);
+    let catcher = MailCatcher::start(&folder, &with_certificate(&certificates, &["--tls"]));
+    let security = format!("security = \"tls\"\nca_file = \"{}\"\n", certificates.authority.display());
+    let tables = format!(
+        "[mail]\nfrom = \"register@example.test\"\ntransport = \"smtp\"\n[mail.smtp]\nhost = \"127.0.0.2\"\nport = {}\n{security}",
+        forward_from_another_address(catcher.port)
+    );
+    let mailer = Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", &tables)).unwrap();
+    let sentence = later(mailer.send(&LETTER, NOW));
+    assert!(sentence.contains("certificate"), "{sentence}");
+}
+
+/// The same server, reached as 127.0.0.2, for which the certificate was not made.
+fn forward_from_another_address(port: u16) -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut from_client, mut to_server) = (stream.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+            let (mut from_server, mut to_client) = (server, stream);
+            thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+        }
+    });
+    own
+}
+
+#[test]
+fn a_server_without_starttls_gets_neither_password_nor_mail() {
+    let folder = Folder::new();
+    let catcher = MailCatcher::start(&folder, &[]);
+    let sentence =
+        later(mailer(&folder, catcher.port, "security = \"starttls\"\nuser = \"bot\"\npassword = \"right\"\n").send(&LETTER, NOW));
+    assert!(sentence.contains("STARTTLS") && sentence.contains("security"), "{sentence}");
+    assert!(catcher.caught().is_empty());
+}
+
+#[test]
+fn a_wrong_password_is_told_and_the_mail_kept_for_later() {
+    let folder = Folder::new();
+    let catcher = MailCatcher::start(&folder, &["--auth", "bot:right"]);
+    mailer(&folder, catcher.port, "user = \"bot\"\npassword = \"right\"\n").send(&LETTER, NOW).unwrap();
+    let sentence = later(mailer(&folder, catcher.port, "user = \"bot\"\npassword = \"wrong-one\"\n").send(&LETTER, NOW));
+    assert!(sentence.contains("535") && sentence.contains("password_file"), "{sentence}");
+    assert!(!sentence.contains("wrong-one"), "{sentence}");
+    let sentence = later(mailer(&folder, catcher.port, "").send(&LETTER, NOW));
+    assert!(sentence.contains("530"), "{sentence}");
+    assert_eq!(catcher.caught().len(), 1);
+}
+
+#[test]
+fn only_a_mail_box_that_does_not_exist_is_a_final_refusal() {
+    let folder = Folder::new();
+    let cases = [
+        ("550 5.1.1 <max@example.org>: User unknown", true),
+        ("550 5.7.1 <max@example.org>: Relay access denied", false),
+        ("554 5.7.1 relaying denied", false),
+        ("550 User unknown", false),
+        ("451 4.7.1 Greylisted", false),
+        ("552 5.2.2 Mailbox full", false),
+    ];
+    for (rejection, is_final) in cases {
+        let catcher = MailCatcher::start(&folder, &["--reject-recipient", "max@example.org", "--rejection", rejection]);
+        let outcome = mailer(&folder, catcher.port, "").send(&LETTER, NOW);
+        let sentence = match (&outcome, is_final) {
+            (Err(Error::Refused(sentence)), true) | (Err(Error::Later(sentence)), false) => sentence,
+            _ => panic!("{rejection}: {outcome:?}"),
+        };
+        assert!(sentence.contains(&rejection[..3]) && !sentence.contains("max@"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_tried_again() {
+    let folder = Folder::new();
+    let sentence = later(mailer(&folder, closed_port(), "").send(&LETTER, NOW));
+    assert!(sentence.contains("127.0.0.1") && sentence.contains("[mail.smtp]"), "{sentence}");
+}
+
+#[test]
+fn a_server_that_hangs_is_left_after_the_time_out() {
+    let folder = Folder::new();
+    let silent = impostor(|stream| {
+        thread::spawn(move || {
+            thread::sleep(Duration::from_secs(30));
+            drop(stream);
+        });
+    });
+    let start = Instant::now();
+    let sentence = later(mailer(&folder, silent, "").send(&LETTER, NOW));
+    assert!(sentence.contains("did not answer within 2 s") && sentence.contains("timeout_seconds"), "{sentence}");
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let start = Instant::now();
+    later(mailer(&folder, silent, "security = \"tls\"\n").send(&LETTER, NOW));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_server_that_talks_nonsense_is_tried_again() {
+    let folder = Folder::new();
+    for answer in
+        ["HTTP/1.1 400 Bad Request\r\n\r\n", "999 what\r\n", "\0\0\0\0\r\n", "220 \u{ff}\r\n", "", "554 no service for max@example.org\r\n"]
+    {
+        let port = impostor(move |mut stream| {
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        let sentence = later(mailer(&folder, port, "").send(&LETTER, NOW));
+        assert!(sentence.contains("127.0.0.1") && !sentence.contains("max@"), "{sentence}");
+    }
+}
+
+fn sendmail(folder: &Folder, script: &str) -> Mailer {
+    let program = folder.join("sendmail");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let tables = format!("[mail]\nfrom = \"register@example.test\"\ntransport = \"sendmail\"\nsendmail = \"{}\"\n", program.display());
+    Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", &tables)).unwrap()
+}
+
+#[test]
+fn a_sendmail_program_gets_sender_recipient_and_mail() {
+    let folder = Folder::new();
+    let out = folder.join("out").display().to_string();
+    sendmail(&folder, &format!("echo \"$@\" > {out}.arguments; env > {out}.environment; cat > {out}")).send(&LETTER, NOW).unwrap();
+    assert_eq!(std::fs::read_to_string(format!("{out}.arguments")).unwrap(), "-i -f register@example.test -- max@example.org\n");
+    let mail = std::fs::read_to_string(&out).unwrap();
+    assert!(mail.contains("Message-ID: <verify.9f86d081@example.test>\n") && !mail.contains('\r'), "{mail}");
+    let environment = std::fs::read_to_string(format!("{out}.environment")).unwrap();
+    assert!(!environment.contains("CARGO"), "{environment}");
+}
+
+#[test]
+fn a_sendmail_program_that_fails_is_tried_again_unless_it_knows_no_such_mail_box() {
+    let folder = Folder::new();
+    let sentence = later(sendmail(&folder, "cat > /dev/null; echo 'queue full for max@example.org' >&2; exit 75").send(&LETTER, NOW));
+    assert!(sentence.contains("queue full for (address)") && sentence.contains("sendmail in [mail]"), "{sentence}");
+    later(sendmail(&folder, "exit 1").send(&LETTER, NOW));
+    assert!(matches!(sendmail(&folder, "cat > /dev/null; exit 67").send(&LETTER, NOW), Err(Error::Refused(_))));
+    std::fs::remove_file(folder.join("sendmail")).unwrap();
+    let tables = "[mail]\nfrom = \"register@example.test\"\ntransport = \"sendmail\"\nsendmail = \"/nowhere/sendmail\"\n";
+    let sentence = later(Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", tables)).unwrap().send(&LETTER, NOW));
+    assert!(sentence.contains("/nowhere/sendmail"), "{sentence}");
+}
+
+fn eml_files(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn in_a_folder_the_same_letter_again_replaces_itself() {
+    let folder = Folder::new();
+    let tables = "[mail]\nfrom = \"register@example.test\"\ntransport = \"file\"\nfolder = \"mails\"\n";
+    let mailer = Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", tables)).unwrap();
+    mailer.send(&LETTER, NOW).unwrap();
+    mailer.send(&LETTER, NOW + 60).unwrap();
+    mailer.send(&Letter { message_id: "../../.evil", ..LETTER }, NOW).unwrap();
+    let mut names = eml_files(&folder.join("mails"));
+    names.sort();
+    assert_eq!(names, ["-..-.evil.eml", "verify.9f86d081@example.test.eml"]);
+    let mode = std::fs::metadata(folder.join("mails").join(&names[1])).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let folder = Folder::new();
+    let tables = "[mail]\nfrom = \"register@example.test\"\ntransport = \"file\"\nfolder = \"/proc/mails\"\n";
+    let sentence = later(Mailer::new(&config(&folder.0, "http://127.0.0.1:1", "", tables)).unwrap().send(&LETTER, NOW));
+    assert!(sentence.contains("/proc/mails") && sentence.contains("folder in [mail]"), "{sentence}");
+}

@@ -1,0 +1,9 @@
+//! What the library does with the world outside: mail servers and a homeserver, real ones.
+//!
+//! The mail tests start their own servers (`tests/world/mail_catcher.py`). The homeserver is started around all tests:
+//!
+//!     python3 tests/world/start-synapse run -- cargo test --test outside
+
+mod mail;
+mod matrix;
+mod world;

@@ -1,0 +1,545 @@
+//! The homeserver: a real Synapse, and for what none answers a few impostors.
+
+use crate::world::{Folder, closed_port, config, http_impostor, impostor};
+use matrix_register_bot::matrix::availability::{Availability, availability, display_name};
+use matrix_register_bot::matrix::login::{login, proves};
+use matrix_register_bot::matrix::register::{NewAccount, Registered, register};
+use matrix_register_bot::matrix::room::{RoomMessage, send_message};
+use matrix_register_bot::matrix::{Error, Homeserver, bot};
+use matrix_register_bot::site::Site;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const MESSAGE: RoomMessage = RoomMessage { text: "Max wants to register", html: "<b>Max</b> wants to register" };
+
+/// A running homeserver, as `start-synapse` describes it.
+struct Synapse(HashMap<String, String>);
+
+impl Synapse {
+    /// The one around all tests.
+    fn around() -> Synapse {
+        let synapse = Synapse(std::env::vars().filter(|(name, _)| name.starts_with("MX_")).collect());
+        assert!(
+            synapse.0.contains_key("MX_BASE_URL"),
+            "no homeserver around the tests; run them with: python3 tests/world/start-synapse run -- cargo test --test outside"
+        );
+        synapse
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).unwrap_or_else(|| panic!("{name} is not in the environment; start-synapse run sets it"))
+    }
+
+    fn homeserver(&self) -> Homeserver {
+        homeserver(self.get("MX_BASE_URL"))
+    }
+
+    /// One request; status and JSON.
+    fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.get("MX_BASE_URL")))
+            .header("Authorization", format!("Bearer {token}"))
+            .body(body.map_or_else(String::new, |body| body.to_string()))
+            .unwrap();
+        let mut response = agent.run(request).unwrap();
+        (response.status().as_u16(), response.body_mut().read_json().unwrap())
+    }
+
+    fn good(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.call(method, path, token, body);
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
+    /// A new account; returns nothing but that it is there.
+    fn account(&self, localpart: &str, password: &str) {
+        let account = NewAccount { localpart, password, display_name: None };
+        assert_eq!(register(&self.homeserver(), self.get("MX_SHARED_SECRET"), &account), Ok(Registered::Made));
+    }
+
+    /// A new room of alice's.
+    fn room(&self, options: Value) -> String {
+        let answer = self.good("POST", "/_matrix/client/v3/createRoom", self.get("MX_ALICE_TOKEN"), Some(options));
+        answer["room_id"].as_str().unwrap().to_owned()
+    }
+
+    /// How many events of the room say this.
+    fn count(&self, room: &str, text: &str) -> usize {
+        let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=100", room.replace('!', "%21"));
+        let answer = self.good("GET", &path, self.get("MX_ALICE_TOKEN"), None);
+        answer["chunk"].as_array().unwrap().iter().filter(|event| event["content"]["body"] == text).count()
+    }
+
+    /// A sign-up with this bot account and room.
+    fn site(&self, folder: &Folder, bot: &str, room: &str, with_secret: bool) -> Site {
+        let secret = if with_secret { format!("registration_shared_secret = \"{}\"", self.get("MX_SHARED_SECRET")) } else { String::new() };
+        let tables = format!("[room]\nid = \"{room}\"\nbot_localpart = \"{bot}\"\n");
+        Site::new(config(&folder.0, self.get("MX_BASE_URL"), &secret, &tables), || 1_795_000_000)
+    }
+}
+
+fn homeserver(url: &str) -> Homeserver {
+    Homeserver::new(&config(&std::env::temp_dir(), url, "", ""))
+}
+
+fn http(status: &str, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+const ACCOUNT: NewAccount = NewAccount { localpart: "max", password: "pw", display_name: None };
+
+// ---- accounts ----
+
+#[test]
+fn an_account_is_made_with_its_display_name_and_can_log_in() {
+    let synapse = Synapse::around();
+    let homeserver = synapse.homeserver();
+    let long = "Ü😀".repeat(200);
+    let account = NewAccount { localpart: "reg.made", password: "pä\"ss\u{1F600}", display_name: Some(&long) };
+    assert_eq!(register(&homeserver, synapse.get("MX_SHARED_SECRET"), &account), Ok(Registered::Made));
+    let session = login(&homeserver, "reg.made", account.password, "PHONE", "a phone").unwrap();
+    assert_eq!(session.device_id, "PHONE");
+    assert_eq!(display_name(&homeserver, "reg.made").unwrap().unwrap(), long.chars().take(256).collect::<String>());
+    let devices = synapse.good("GET", "/_matrix/client/v3/devices", &session.access_token, None);
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 1, "registering leaves no device: {devices}");
+}
+
+#[test]
+fn a_taken_name_is_told_whatever_its_case() {
+    let synapse = Synapse::around();
+    for localpart in ["alice", "Alice"] {
+        let account = NewAccount { localpart, ..ACCOUNT };
+        assert_eq!(register(&synapse.homeserver(), synapse.get("MX_SHARED_SECRET"), &account), Ok(Registered::NameInUse));
+    }
+}
+
+#[test]
+fn a_name_that_synapse_gives_to_nobody_is_told_with_its_reason() {
+    let synapse = Synapse::around();
+    for localpart in ["_under", "123456", "with space", &"x".repeat(300)] {
+        let account = NewAccount { localpart, ..ACCOUNT };
+        let outcome = register(&synapse.homeserver(), synapse.get("MX_SHARED_SECRET"), &account);
+        assert!(matches!(&outcome, Ok(Registered::NameRefused { errcode, .. }) if errcode == "M_INVALID_USERNAME"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_wrong_shared_secret_is_named_by_its_key() {
+    let synapse = Synapse::around();
+    let Err(Error::Misconfigured(sentence)) = register(&synapse.homeserver(), "wrong-secret", &ACCOUNT) else { panic!("taken") };
+    assert!(sentence.contains("HMAC incorrect") && sentence.contains("registration_shared_secret"), "{sentence}");
+    assert!(!sentence.contains("wrong-secret"), "{sentence}");
+}
+
+#[test]
+fn a_homeserver_that_hides_the_registration_is_explained() {
+    let elsewhere = format!("{}/elsewhere", Synapse::around().get("MX_BASE_URL"));
+    let with_mas = http_impostor(http("404 Not Found", r#"{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}"#));
+    let proxy = http_impostor(http("403 Forbidden", "<html>nginx</html>"));
+    for url in [elsewhere, with_mas, proxy] {
+        let outcome = register(&homeserver(&url), "secret", &ACCOUNT);
+        let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+        assert!(sentence.contains("MAS") && sentence.contains("homeserver_url"), "{sentence}");
+    }
+}
+
+/// Answers with these, one a connection, then with the last one always. The requests go into the list.
+fn scripted(answers: Vec<Vec<u8>>) -> (String, std::sync::Arc<Mutex<Vec<String>>>) {
+    let asked = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let list = asked.clone();
+    let port = impostor(move |mut stream| {
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let mut buffer = [0; 4096];
+        let mut request = String::new();
+        while let Ok(length @ 1..) = stream.read(&mut buffer) {
+            request += &String::from_utf8_lossy(&buffer[..length]);
+        }
+        let mut list = list.lock().unwrap();
+        let _ = stream.write_all(&answers[list.len().min(answers.len() - 1)]);
+        list.push(request);
+    });
+    (format!("http://127.0.0.1:{port}"), asked)
+}
+
+#[test]
+fn a_spent_nonce_is_replaced_once() {
+    let nonce = |text: &str| http("200 OK", &json!({ "nonce": text }).to_string());
+    let spent = || http("400 Bad Request", r#"{"errcode":"M_UNKNOWN","error":"unrecognised nonce"}"#);
+    let (url, asked) = scripted(vec![nonce("first"), spent(), nonce("second"), http("200 OK", r#"{"user_id":"@max:example.test"}"#)]);
+    assert_eq!(register(&homeserver(&url), "secret", &ACCOUNT), Ok(Registered::Made));
+    let asked = asked.lock().unwrap();
+    assert!(asked[1].contains("\"nonce\":\"first\"") && asked[3].contains("\"nonce\":\"second\""), "{asked:?}");
+    assert!(asked[3].contains("\"admin\":false") && asked[3].contains("\"inhibit_login\":true"), "{asked:?}");
+
+    let (url, asked) = scripted(vec![nonce("first"), spent(), nonce("second"), spent()]);
+    assert!(matches!(register(&homeserver(&url), "secret", &ACCOUNT), Err(Error::Unexpected(_))));
+    assert_eq!(asked.lock().unwrap().len(), 4);
+}
+
+#[test]
+fn an_account_is_ours_if_our_password_logs_in() {
+    let synapse = Synapse::around();
+    let homeserver = synapse.homeserver();
+    synapse.account("reg.ours", "the right one");
+    assert_eq!(proves(&homeserver, "reg.ours", "the right one"), Ok(true));
+    assert_eq!(proves(&homeserver, "reg.ours", "another"), Ok(false));
+    assert_eq!(proves(&homeserver, "reg.nobody", "the right one"), Ok(false));
+    let session = login(&homeserver, "reg.ours", "the right one", "CHECK", "").unwrap();
+    let devices = synapse.good("GET", "/_matrix/client/v3/devices", &session.access_token, None);
+    assert_eq!(devices["devices"].as_array().unwrap().len(), 1, "the proof leaves no device: {devices}");
+}
+
+#[test]
+fn a_deactivated_account_is_not_ours() {
+    let synapse = Synapse::around();
+    synapse.account("reg.gone", "pw");
+    let path = "/_synapse/admin/v1/deactivate/%40reg.gone%3Aexample.test";
+    synapse.good("POST", path, synapse.get("MX_ADMIN_TOKEN"), Some(json!({ "erase": false })));
+    assert_eq!(proves(&synapse.homeserver(), "reg.gone", "pw"), Ok(false));
+}
+
+#[test]
+fn a_wrong_server_name_is_noticed_at_the_first_login() {
+    let synapse = Synapse::around();
+    let mut config = config(&std::env::temp_dir(), synapse.get("MX_BASE_URL"), "", "");
+    config.server_name = "other.test".parse().unwrap();
+    let outcome = login(&Homeserver::new(&config), "alice", synapse.get("MX_ALICE_PASSWORD"), "X", "");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("server_name") && sentence.contains("@alice:example.test"), "{sentence}");
+}
+
+// ---- names ----
+
+#[test]
+fn names_are_told_free_and_taken_as_a_stranger_would_see_it() {
+    let synapse = Synapse::around();
+    let homeserver = synapse.homeserver();
+    assert_eq!(availability(&homeserver, "alice"), Availability::Taken);
+    for free in ["reg.free", "a/b", "a+b=c?d#e", "../../x"] {
+        assert_eq!(availability(&homeserver, free), Availability::Free, "{free}");
+    }
+    assert_eq!(display_name(&homeserver, "alice"), Ok(Some("Alice Approver".into())));
+    assert_eq!(display_name(&homeserver, "reg.free"), Ok(None));
+}
+
+#[test]
+fn an_account_without_a_display_name_is_taken_all_the_same() {
+    let synapse = Synapse::around();
+    let homeserver = synapse.homeserver();
+    synapse.account("reg.nameless", "pw");
+    let session = login(&homeserver, "reg.nameless", "pw", "X", "").unwrap();
+    let path = "/_matrix/client/v3/profile/%40reg.nameless%3Aexample.test/displayname";
+    synapse.good("PUT", path, &session.access_token, Some(json!({ "displayname": "" })));
+    assert_eq!(availability(&homeserver, "reg.nameless"), Availability::Taken);
+    assert_eq!(display_name(&homeserver, "reg.nameless"), Ok(Some(String::new())));
+}
+
+#[test]
+fn a_homeserver_that_does_not_tell_leaves_the_name_open() {
+    let forbidden = || http("403 Forbidden", r#"{"errcode":"M_FORBIDDEN","error":"Registration has been disabled"}"#);
+    let not_found = || http("404 Not Found", r#"{"errcode":"M_NOT_FOUND","error":"Profile was not found"}"#);
+    // the same answer for everybody, a name that cannot exist included
+    let (url, asked) = scripted(vec![forbidden(), not_found(), not_found()]);
+    assert_eq!(availability(&homeserver(&url), "max"), Availability::Unknown);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().all(|request| !request.to_lowercase().contains("authorization")), "{asked:?}");
+    for answer in [http("401 Unauthorized", r#"{"errcode":"M_MISSING_TOKEN"}"#), http("502 Bad Gateway", "<html>"), http("200 OK", "{}")] {
+        assert_eq!(availability(&homeserver(&http_impostor(answer)), "max"), Availability::Unknown);
+    }
+    assert_eq!(availability(&homeserver(&format!("http://127.0.0.1:{}", closed_port())), "max"), Availability::Unknown);
+}
+
+#[test]
+fn where_registration_is_open_the_homeserver_itself_says_what_is_free() {
+    for (answer, expected) in [
+        (http("200 OK", r#"{"available":true}"#), Availability::Free),
+        (http("400 Bad Request", r#"{"errcode":"M_USER_IN_USE","error":"User ID already taken."}"#), Availability::Taken),
+        (http("400 Bad Request", r#"{"errcode":"M_EXCLUSIVE","error":"reserved"}"#), Availability::Taken),
+        (http("429 Too Many", r#"{"errcode":"M_LIMIT_EXCEEDED"}"#), Availability::Unknown),
+    ] {
+        assert_eq!(availability(&homeserver(&http_impostor(answer)), "max"), expected);
+    }
+}
+
+// ---- answers that no Synapse gives ----
+
+#[test]
+fn a_homeserver_that_is_down_is_unreachable() {
+    let down = homeserver(&format!("http://127.0.0.1:{}", closed_port()));
+    let Err(Error::Unreachable(sentence)) = register(&down, "secret", &ACCOUNT) else { panic!("taken") };
+    assert!(sentence.contains("homeserver_url"), "{sentence}");
+    let unknown = homeserver("http://no-such-host.invalid");
+    assert!(matches!(register(&unknown, "secret", &ACCOUNT), Err(Error::Unreachable(_))));
+}
+
+#[test]
+fn nonsense_is_named_as_such_and_never_taken_for_an_answer() {
+    let cases = [
+        http("200 OK", "<!DOCTYPE html><title>It works!</title>"),
+        http("200 OK", "{}"),
+        http("200 OK", ""),
+        http("200 OK", r#"{"nonce":7}"#),
+        http("200 OK", &format!(r#"{{"nonce":"{}"}}"#, "x".repeat(2 * 1024 * 1024))),
+        http("502 Bad Gateway", "<html>502</html>"),
+        http("302 Found\r\nLocation: http://127.0.0.1:1/", ""),
+        http("400 Bad Request", r#"{"error":"no errcode"}"#),
+        http("500 Internal Server Error", r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#),
+        b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
+    ];
+    for answer in cases {
+        let start = String::from_utf8_lossy(&answer[..answer.len().min(80)]).into_owned();
+        let outcome = register(&homeserver(&http_impostor(answer)), "secret", &ACCOUNT);
+        let Err(Error::Unexpected(sentence)) = &outcome else { panic!("{start}: {outcome:?}") };
+        assert!(sentence.contains("/_synapse/admin/v1/register") && sentence.len() < 600, "{sentence}");
+    }
+    let closed = register(&homeserver(&http_impostor(Vec::new())), "secret", &ACCOUNT);
+    assert!(matches!(closed, Err(Error::Unreachable(_))), "{closed:?}");
+}
+
+#[test]
+fn a_visitor_does_not_wait_for_a_homeserver_that_dribbles() {
+    let port = impostor(|mut stream| {
+        thread::spawn(move || {
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n".iter().chain(std::iter::repeat(&b' ')) {
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+    });
+    let start = Instant::now();
+    assert_eq!(availability(&homeserver(&format!("http://127.0.0.1:{port}")), "max"), Availability::Unknown);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_limit_says_how_long_to_wait_and_never_longer_than_an_hour() {
+    let cases = [
+        (http("429 Too Many Requests", r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":3633}"#), 4),
+        (http("429 Too Many Requests\r\nRetry-After: 17", "<html>"), 17),
+        (http("429 Too Many Requests\r\nRetry-After: 99999999999", r#"{"errcode":"M_LIMIT_EXCEEDED","retry_after_ms":-1}"#), 3600),
+        (http("429 Too Many Requests\r\nRetry-After: Wed, 18 Nov 2026 11:06:40 GMT", "{}"), 5),
+    ];
+    for (answer, seconds) in cases {
+        let outcome = register(&homeserver(&http_impostor(answer)), "secret", &ACCOUNT);
+        assert!(matches!(outcome, Err(Error::Limited { retry_after_seconds, .. }) if retry_after_seconds == seconds), "{outcome:?}");
+    }
+}
+
+/// Runs in a process of its own, see the next test.
+#[test]
+#[ignore = "started by the next test"]
+fn child_that_is_offered_a_proxy() {
+    let url = std::env::var("OUTSIDE_TEST_URL").expect("only the next test starts this one");
+    assert_eq!(availability(&homeserver(&url), "max"), Availability::Free);
+}
+
+#[test]
+fn a_visitors_proxy_header_does_not_divert_us() {
+    // Under CGI the header "Proxy: http://evil" is HTTP_PROXY in the environment.
+    let (url, asked) = scripted(vec![http("200 OK", r#"{"available":true}"#)]);
+    let (proxy, diverted) = scripted(vec![http("200 OK", r#"{"available":false}"#)]);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--ignored", "--exact", "matrix::child_that_is_offered_a_proxy"]).env("OUTSIDE_TEST_URL", url);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        child.env(name, &proxy);
+    }
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((asked.lock().unwrap().len(), diverted.lock().unwrap().len()), (1, 0));
+}
+
+// ---- the room ----
+
+#[test]
+fn the_same_message_twice_is_one_event_even_after_the_token_was_lost() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "public_chat" }));
+    let site = synapse.site(&folder, "bot.twice", &room, true);
+    bot::say(&site, &MESSAGE, "reg-1").unwrap();
+    bot::say(&site, &MESSAGE, "reg-1").unwrap();
+    assert_eq!(synapse.count(&room, MESSAGE.text), 1);
+    for token in [Some("syt_not_a_token".to_owned()), None] {
+        site.state.update(|state| state.access_token = token).unwrap();
+        bot::say(&site, &MESSAGE, "reg-1").unwrap();
+        assert_eq!(synapse.count(&room, MESSAGE.text), 1);
+    }
+    bot::say(&site, &MESSAGE, "reg-2").unwrap();
+    assert_eq!(synapse.count(&room, MESSAGE.text), 2);
+}
+
+#[test]
+fn a_bot_that_is_nowhere_yet_makes_its_account_joins_and_speaks() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "public_chat", "room_alias_name": "regs/ünï" }));
+    let site = synapse.site(&folder, "bot.new", "#regs/ünï:example.test", true);
+    bot::say(&site, &MESSAGE, "reg-1").unwrap();
+    assert_eq!(synapse.count(&room, MESSAGE.text), 1);
+    assert_eq!(display_name(&synapse.homeserver(), "bot.new"), Ok(Some(bot::DISPLAY_NAME.into())));
+    let kept = site.state.complete().unwrap().access_token.expect("the token is kept");
+    let whoami = synapse.good("GET", "/_matrix/client/v3/account/whoami", &kept, None);
+    assert_eq!(whoami["device_id"], bot::DEVICE_ID);
+}
+
+#[test]
+fn programs_that_start_at_once_share_one_login() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "public_chat" }));
+    let site = synapse.site(&folder, "bot.race", &room, true);
+    let (site, room) = (&site, &room);
+    thread::scope(|scope| {
+        for number in 0..6 {
+            scope.spawn(move || bot::say(site, &MESSAGE, &format!("reg-{number}")).unwrap());
+        }
+    });
+    assert_eq!(synapse.count(room, MESSAGE.text), 6);
+    let path = "/_synapse/admin/v1/whois/%40bot.race%3Aexample.test";
+    let whois = synapse.good("GET", path, synapse.get("MX_ADMIN_TOKEN"), None);
+    assert_eq!(whois["devices"].as_object().unwrap().len(), 1, "{whois}");
+}
+
+#[test]
+fn the_bot_takes_an_invitation_and_asks_for_one_where_it_has_none() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "private_chat" }));
+    let site = synapse.site(&folder, "bot.invited", &room, true);
+    let outcome = bot::say(&site, &MESSAGE, "reg-1");
+    let Err(Error::Forbidden(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains(&format!("invite @bot.invited:example.test to {room}")), "{sentence}");
+    let invite = format!("/_matrix/client/v3/rooms/{}/invite", room.replace('!', "%21"));
+    synapse.good("POST", &invite, synapse.get("MX_ALICE_TOKEN"), Some(json!({ "user_id": "@bot.invited:example.test" })));
+    bot::say(&site, &MESSAGE, "reg-1").unwrap();
+    assert_eq!(synapse.count(&room, MESSAGE.text), 1);
+}
+
+#[test]
+fn a_bot_that_may_not_speak_says_so() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "public_chat", "power_level_content_override": { "events_default": 50 } }));
+    let outcome = bot::say(&synapse.site(&folder, "bot.muted", &room, true), &MESSAGE, "reg-1");
+    let Err(Error::Forbidden(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("power level"), "{sentence}");
+}
+
+#[test]
+fn an_account_with_another_password_is_explained() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    synapse.account("bot.other", "of somebody else");
+    let outcome = bot::say(&synapse.site(&folder, "bot.other", "!x", true), &MESSAGE, "reg-1");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("@bot.other:example.test") && sentence.contains("access_token in [room]"), "{sentence}");
+}
+
+#[test]
+fn without_a_shared_secret_a_missing_account_is_explained() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let site = synapse.site(&folder, "bot.missing", "!x", false);
+    let outcome = bot::say(&site, &MESSAGE, "reg-1");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("register_password") && sentence.contains("registration_shared_secret"), "{sentence}");
+    let password = site.state.complete().unwrap().register_password.unwrap();
+    assert!(!sentence.contains(&password), "{sentence}");
+}
+
+#[test]
+fn the_operators_own_token_is_used_and_named_when_it_has_ended() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let site = |token: &str| {
+        let tables = format!("[room]\nid = \"{}\"\naccess_token = \"{token}\"\n", synapse.get("MX_ROOM"));
+        Site::new(config(&folder.0, synapse.get("MX_BASE_URL"), "", &tables), || 0)
+    };
+    let message = RoomMessage { text: "by the operator's token", html: "by the operator's token" };
+    bot::say(&site(synapse.get("MX_BOT_TOKEN")), &message, "own-1").unwrap();
+    assert_eq!(synapse.count(synapse.get("MX_ROOM"), message.text), 1);
+    assert!(!folder.join("config.json").exists(), "nothing of ours is needed");
+    for token in ["syt_ended", "two\\nlines"] {
+        let outcome = bot::say(&site(token), &message, "own-2");
+        let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+        assert!(sentence.contains("access") && !sentence.contains("syt_ended") && !sentence.contains("lines"), "{sentence}");
+    }
+}
+
+#[test]
+fn an_unknown_alias_is_named_by_its_key() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let outcome = bot::say(&synapse.site(&folder, "bot.alias", "#nowhere:example.test", true), &MESSAGE, "reg-1");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("[room]"), "{sentence}");
+}
+
+#[test]
+fn a_message_far_too_large_for_an_event_still_says_something() {
+    let synapse = Synapse::around();
+    let text = "\u{1}😀<&>".repeat(50_000);
+    let message = RoomMessage { text: &text, html: &text };
+    send_message(&synapse.homeserver(), synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), "large-1", &message).unwrap();
+}
+
+// ---- the limits of an untouched Synapse ----
+
+/// A second Synapse, with the rate limits that it has by default.
+struct LimitedSynapse {
+    synapse: Synapse,
+    folder: Folder,
+}
+
+impl LimitedSynapse {
+    fn start() -> LimitedSynapse {
+        let folder = Folder::new();
+        let answer = start_synapse(&["start", "--real-ratelimits", "--ttl", "120", "--dir", folder.0.to_str().unwrap()]);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let variables = [
+            ("MX_BASE_URL", text(&answer["base_url"])),
+            ("MX_ROOM", text(&answer["room_id"])),
+            ("MX_BOT_TOKEN", text(&answer["users"]["register_bot"]["access_token"])),
+        ];
+        LimitedSynapse { synapse: Synapse(variables.map(|(name, value)| (name.to_owned(), value)).into()), folder }
+    }
+}
+
+impl Drop for LimitedSynapse {
+    fn drop(&mut self) {
+        start_synapse(&["stop", "--dir", self.folder.0.to_str().unwrap()]);
+    }
+}
+
+fn start_synapse(arguments: &[&str]) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/start-synapse");
+    let output = Command::new("python3").arg(script).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn synapses_own_limits_say_when_to_come_back() {
+    let limited = LimitedSynapse::start();
+    let synapse = &limited.synapse;
+    let homeserver = synapse.homeserver();
+    let send = |number| {
+        send_message(&homeserver, synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), &format!("m{number}"), &MESSAGE).map(|_| ())
+    };
+    let refused = (0..20).map(send).find_map(Result::err);
+    assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=10, .. })), "{refused:?}");
+
+    let log_in = |_| login(&homeserver, "bob", "pw-bob", "D", "").map(|_| ());
+    let refused = (0..10).map(log_in).find_map(Result::err);
+    assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 60..=400, .. })), "{refused:?}");
+}

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Catch mails for tests and demonstrations: a real SMTP server (aiosmtpd) that keeps what it gets as files.
+
+  python3 mail_catcher.py --folder DIR [--port 0] [--starttls | --tls] [--certificate PEM --key PEM]
+                          [--auth USER:PASSWORD] [--reject-recipient ADDRESS]... [--rejection "550 5.1.1 No such user"]
+
+Listens on 127.0.0.1 and prints one JSON line, {"port": 40123, "pid": 4711}, when it does. Each accepted mail becomes
+DIR/NNNN-<recipient>.eml, one file a recipient, complete from the moment the name is there; the envelope stands on top as
+X-Envelope-From and X-Envelope-To, what follows is as it came.
+
+Ends on SIGTERM, on SIGINT and when the process that started it is gone (it looks every half second; the signal that
+Linux sends at a parent's death would come already when the parent's *thread* ends).
+
+aiosmtpd is installed from PyPI at the first run, into a virtual environment of its own: $MAIL_VENV, or
+~/.cache/matrix-register-bot/mail-venv. Python 3.9 or newer.
+"""
+import argparse
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import warnings
+
+VENV = os.environ.get("MAIL_VENV") or os.path.expanduser("~/.cache/matrix-register-bot/mail-venv")
+REQUIREMENT = "aiosmtpd==1.4.6"
+
+
+def run_in_own_environment():
+    """Start again with the interpreter that has aiosmtpd; install it if need be (one process at a time)."""
+    python = os.path.join(VENV, "bin", "python")
+    if os.path.abspath(sys.executable) == os.path.abspath(python):
+        sys.exit("mail_catcher: aiosmtpd is missing in %s; remove that folder and start again" % VENV)
+    os.makedirs(os.path.dirname(VENV), exist_ok=True)
+    with open(VENV + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        probe = [python, "-c", "import aiosmtpd"]
+        if not os.path.exists(python) or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
+            subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", REQUIREMENT],
+                           check=True, stdout=sys.stderr)
+    os.execv(python, [python] + sys.argv)
+
+
+try:
+    from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+except ImportError:
+    run_in_own_environment()
+
+
+class Keeper:
+    """What the server does with recipients and mails."""
+
+    def __init__(self, folder, rejected, rejection):
+        self.folder, self.rejected, self.rejection = folder, rejected, rejection
+        os.makedirs(folder, exist_ok=True)
+        self.number = max([int(name[:4]) for name in os.listdir(folder) if re.match(r"\d{4}-", name)], default=0)
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.lower() in self.rejected:
+            return self.rejection
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 Ok"
+
+    async def handle_DATA(self, server, session, envelope):
+        for recipient in envelope.rcpt_tos:
+            self.number += 1
+            top = "X-Envelope-From: %s\r\nX-Envelope-To: %s\r\n" % (envelope.mail_from, recipient)
+            self.keep("%04d-%s.eml" % (self.number, re.sub(r"[^\w.@+-]", "_", recipient)), top.encode() + envelope.content)
+        return "250 2.0.0 Ok"
+
+    def keep(self, name, content):
+        aside = os.path.join(self.folder, "." + name)
+        with open(aside, "wb") as file:
+            file.write(content)
+        os.rename(aside, os.path.join(self.folder, name))
+
+
+def authenticator(expected):
+    def check(server, session, envelope, mechanism, data):
+        right = isinstance(data, LoginPassword) and (data.login + b":" + data.password).decode() == expected
+        return AuthResult(success=right, handled=False)
+    return check
+
+
+def server_options(o):
+    options = {"hostname": "mail-catcher.test", "enable_SMTPUTF8": False}
+    if o.auth:
+        options.update(authenticator=authenticator(o.auth), auth_required=True, auth_require_tls=o.starttls)
+    if o.starttls:
+        options.update(tls_context=certificate(o), require_starttls=True)
+    return options
+
+
+def certificate(o):
+    if not o.certificate:
+        sys.exit("mail_catcher: --tls and --starttls need --certificate and --key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(o.certificate, o.key)
+    return context
+
+
+async def until_the_end(parent):
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    while not ended.is_set() and os.getppid() == parent:
+        try:
+            await asyncio.wait_for(ended.wait(), 0.5)
+        except asyncio.TimeoutError:
+            pass
+
+
+async def serve(o, parent):
+    keeper = Keeper(o.folder, {address.lower() for address in o.reject_recipient}, o.rejection)
+    options = server_options(o)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(keeper, **options), "127.0.0.1", o.port, ssl=certificate(o) if o.tls else None)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1], "pid": os.getpid()}), flush=True)
+    await until_the_end(parent)
+    server.close()
+
+
+def main():
+    parent = os.getppid()
+    warnings.simplefilter("ignore")  # logins without TLS are what is wanted here
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", required=True, help="where the mails go")
+    parser.add_argument("--port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--starttls", action="store_true", help="mails only after STARTTLS")
+    parser.add_argument("--tls", action="store_true", help="TLS from the first byte")
+    parser.add_argument("--certificate", help="PEM file, the server's first")
+    parser.add_argument("--key", help="PEM file")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="mails only after this login")
+    parser.add_argument("--reject-recipient", action="append", default=[], metavar="ADDRESS")
+    parser.add_argument("--rejection", default="550 5.1.1 No such user here", help="what a rejected recipient is told")
+    asyncio.run(serve(parser.parse_args(), parent))
+
+
+if __name__ == "__main__":
+    main()
