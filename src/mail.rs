@@ -14,6 +14,7 @@ mod sendmail;
 mod smtp;
 
 pub use crate::address::{Address, AddressFault};
+pub use smtp::LONGEST_IN_TIMEOUTS;
 
 use crate::config::{self, Config, Language, MailTransport};
 use lettre::message::Mailbox;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 /// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT,
 /// DATA, the content, QUIT, and one more for an answer that lettre waits for after a failed EHLO.
-const LONGEST_IN_TIMEOUTS: u64 = 15;
+pub const LONGEST_IN_TIMEOUTS: u64 = 15;
 
 /// The mail server of `[mail.smtp]`.
 pub struct Relay {

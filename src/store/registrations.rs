@@ -102,6 +102,8 @@ pub struct SameAddress {
     pub username: String,
     /// `None`: an account; otherwise the state of a request.
     pub state: Option<State>,
+    /// When it was asked for, or made (seconds since 1970).
+    pub since: i64,
 }
 
 impl Store {
@@ -184,20 +186,20 @@ impl Store {
         self.first(&format!("SELECT {COLUMNS} FROM registrations WHERE {condition}"), &[value], Registration::read)
     }
 
-    /// Others with the same address: accounts first, then requests that are not over; at most ten.
+    /// Others with the same address: accounts first, then requests; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
-        let accounts = "SELECT localpart FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
-        let requests =
-            "SELECT username, state FROM registrations WHERE email_folded = ? AND id <> ? AND state NOT IN (?, ?) ORDER BY id LIMIT 10";
+        let accounts = "SELECT localpart, created_at FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
         let mut others = Vec::new();
         for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
-            others.push(SameAddress { username: row.text()?, state: None });
+            others.push(SameAddress { username: row.text()?, state: None, since: row.integer()? });
         }
-        let over = [State::Declined.number().into(), State::Expired.number().into()];
-        let [declined, expired] = over;
-        for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), declined, expired])? {
-            let username = row.text()?;
-            others.push(SameAddress { username, state: State::from_number(row.integer()?) });
+        let requests = "SELECT username, state, requested_at FROM registrations WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
+        for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()])? {
+            let (username, state, since) = (row.text()?, State::from_number(row.integer()?), row.integer()?);
+            // A finished request of local mode stands for the account that is in the list already.
+            if state != Some(State::Done) || others.iter().all(|other| other.username != username) {
+                others.push(SameAddress { username, state, since });
+            }
         }
         others.truncate(10);
         Ok(others)

@@ -1,0 +1,112 @@
+//! Renders every page, mail and room message in both languages with sample values, to be looked at:
+//! `cargo run --example gallery -- FOLDER`. Pages are whole HTTP answers (`.http`) and HTML files with their policy.
+
+use matrix_register_bot::config::{Config, Language};
+use matrix_register_bot::{error::Error, page};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/gallery".into()));
+    let sample = include_str!("../config.sample.toml").replace("# howto_url", "howto_url");
+    let config = Config::parse(&sample, PathBuf::new())?;
+    for language in Language::ALL {
+        let folder = folder.join(language.tag());
+        std::fs::create_dir_all(&folder)?;
+        for (file, name, context) in pages(language) {
+            write_page(&folder, file, &page::respond(&config, language, 200, name, &context)?)?;
+        }
+        write_page(&folder, "error", &page::error(Some(&config), language, &Error::internal("")))?;
+        write_page(&folder, "error-bare", &page::error(None, language, &Error::bad_request("")))?;
+        for (name, context) in mails() {
+            let mail = page::mail(&config, language, name, &context)?;
+            std::fs::write(folder.join(format!("mail-{name}.txt")), format!("Subject: {}\n\n{}", mail.subject, mail.text))?;
+            std::fs::write(folder.join(format!("mail-{name}.html")), mail.html)?;
+        }
+        for name in ["request", "reminder"] {
+            let message = page::room(&config, language, name, &request())?;
+            std::fs::write(folder.join(format!("room-{name}.txt")), message.text)?;
+            std::fs::write(folder.join(format!("room-{name}.html")), message.html)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file from disk has no headers: the policy goes in as `<meta>`, so that a browser applies it all the same.
+fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::cgi::Response) -> std::io::Result<()> {
+    let answer = String::from_utf8_lossy(&response.to_bytes(false)).into_owned();
+    let policy = answer.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap_or("default-src 'none'");
+    let policy = policy.replace("; frame-ancestors 'none'", "");
+    let html = String::from_utf8_lossy(response.body())
+        .replace("<style>", &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n<style>"));
+    std::fs::write(folder.join(format!("{name}.http")), answer.as_bytes())?;
+    std::fs::write(folder.join(format!("{name}.html")), html)
+}
+
+fn request() -> Value {
+    json!({
+        "full_name": "Zoë Ångström-Núñez", "username": "zoe.angstrom", "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net",
+        "note": "Hi, I'm Zoë from the Tuesday choir.\nGreta told me about the server.\n\nBest wishes!", "asked_at": 1_796_047_500_i64,
+        "language": "en", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA",
+        "link": "https://register.example.org/verify_admin?t=0123456789abcdef0123456789abcdef",
+    })
+}
+
+fn form(values: Value, errors: Value, notices: Value) -> Value {
+    json!({
+        "values": values, "errors": errors, "notices": notices, "wants_password": true, "terms_url": "https://example.org/terms",
+        "username_min_length": 3, "username_max_length": 64, "password_min_length": 10, "form_token": "AAAA",
+    })
+}
+
+fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
+    let typed = json!({"first_name": "Zoë", "last_name": "Ångström", "username": "Zoë A", "email": "zoe@example", "note": "Hi!\nIt's me."});
+    let errors = json!({"username": "form.error.username_characters", "email": "form.error.email_invalid",
+        "password": "form.error.password_too_short", "terms": "form.error.terms_missing"});
+    let mut decide = request();
+    decide["language_links"] = json!(page::language_links(language, Some("0123456789abcdef")));
+    let mut decline = decide.clone();
+    decline["preset"] = json!("decline");
+    decline["note"] = json!("");
+    decline["same_address"] = json!([{"mxid": "@zoe:example.org", "state": "done", "asked_at": 1_795_047_500_i64}]);
+    let sent =
+        json!({"email": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org", "expires": 1_796_220_300_i64, "hours": 48});
+    let mut verify = sent.clone();
+    verify["token"] = json!("0123456789abcdef");
+    verify["form_token"] = json!("AAAA");
+    let decided = |outcome| json!({"outcome": outcome, "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
+    let mut plain = form(json!({}), json!({}), json!({}));
+    plain["wants_password"] = json!(false);
+    plain["terms_url"] = Value::Null;
+    vec![
+        ("register", "register", plain),
+        ("register-errors", "register", form(typed.clone(), errors, json!({}))),
+        ("register-free", "register", form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
+        ("registered", "registered", sent.clone()),
+        ("verify", "verify", verify),
+        ("verified", "verified", sent),
+        ("decide", "decide", decide),
+        ("decide-decline", "decide", decline),
+        ("decided-approved", "decided", decided("approved")),
+        ("decided-pending", "decided", decided("pending")),
+        ("decided-refused", "decided", decided("refused")),
+        ("message", "message", json!({"kind": "link_expired", "back": true})),
+        ("message-admin", "message", json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
+    ]
+}
+
+fn mails() -> Vec<(&'static str, Value)> {
+    let mxid = "@zoe.angstrom:example.org";
+    vec![
+        (
+            "verify",
+            json!({"mxid": mxid, "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef", "hours": 48, "expires": 1_796_220_300_i64}),
+        ),
+        (
+            "credentials",
+            json!({"mxid": mxid, "username": "zoe.angstrom", "name": "Zoë Ångström", "password": "k7mq-3xva-9tpd", "password_until": 1_796_220_300_i64}),
+        ),
+        ("declined", json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."})),
+        ("refused", json!({"mxid": mxid, "name": "Zoë Ångström"})),
+    ]
+}

@@ -1,0 +1,20 @@
+//! `register`: a stranger asks for an account.
+//!
+//! * `GET` shows the form; it changes nothing.
+//! * `POST` files the request and sends the mail to confirm the address; the same form sent twice is one request.
+//!
+//! Reads `config.toml`; writes `registrations` and, at the first use, `config.json`; talks to SMTP, and asks the homeserver
+//! whether the username is free.
+
+use matrix_register_bot::cgi::Method;
+use matrix_register_bot::error::Error;
+use matrix_register_bot::pages::{self, register};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pages::serve("register", |site, request| match request.method() {
+        Method::Get => register::show(site, request),
+        Method::Post => register::submit(site, request),
+        _ => Err(Error::method_not_allowed("GET, HEAD, POST")),
+    })
+}

@@ -1,0 +1,19 @@
+//! `verify`: the applicant confirms the mail address.
+//!
+//! * `GET ?t=TOKEN` shows the request and a button; it changes nothing.
+//! * `POST t, form_token` confirms and tells the room; sent twice it answers that this was done.
+//!
+//! Reads `config.toml`; writes `registrations`; talks to the homeserver.
+
+use matrix_register_bot::cgi::Method;
+use matrix_register_bot::error::Error;
+use matrix_register_bot::pages::{self, verify};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pages::serve("verify", |site, request| match request.method() {
+        Method::Get => verify::show(site, request),
+        Method::Post => verify::submit(site, request),
+        _ => Err(Error::method_not_allowed("GET, HEAD, POST")),
+    })
+}

@@ -1,0 +1,19 @@
+//! `verify_admin`: a member of the room approves or declines one request.
+//!
+//! * `GET ?t=TOKEN` shows the request and two buttons; it changes nothing.
+//! * `POST t, form_token, decision, reason` decides; sent twice, or by two, it says what was decided first.
+//!
+//! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
+
+use matrix_register_bot::cgi::Method;
+use matrix_register_bot::error::Error;
+use matrix_register_bot::pages::{self, verify_admin};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pages::serve("verify_admin", |site, request| match request.method() {
+        Method::Get => verify_admin::show(site, request),
+        Method::Post => verify_admin::decide(site, request),
+        _ => Err(Error::method_not_allowed("GET, HEAD, POST")),
+    })
+}

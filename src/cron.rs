@@ -1,0 +1,140 @@
+//! `cron/cron`: finishes what was left, ends what ran out, forgets what is over.
+//!
+//! One function per duty. A lock in the database keeps two runs, on one machine or several, from doing the same work;
+//! it ends by itself if its holder dies. A run starts nothing new after `times.cron_budget_seconds`.
+
+use crate::error::Error;
+use crate::registration::{Event, State};
+use crate::site::Site;
+use crate::store::{Access, Store};
+use crate::{log, password_check, steps, token};
+use std::fmt;
+
+/// Seconds that the lock outlasts the budget: for the step that is under way when time is up.
+const LOCK_MARGIN_SECONDS: i64 = 120;
+/// Registrations that are looked up at a time.
+const BATCH: i64 = 50;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// What a run did, and what is left.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Registrations that went on.
+    pub moved: u64,
+    /// Registrations whose step failed; they are tried again later.
+    pub failed: u64,
+    pub reminded: u64,
+    pub expired: u64,
+    pub forgotten: u64,
+    /// Registrations that still owe something outside, be it their turn or not.
+    pub open: u64,
+    /// Another run holds the lock; this one did nothing.
+    pub other_run: bool,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.other_run {
+            return f.write_str("another run is at work, nothing done");
+        }
+        let Summary { moved, failed, reminded, expired, forgotten, open, .. } = self;
+        write!(
+            f,
+            "{moved} finished, {failed} failed (tried again later), {open} still open, {reminded} reminders, {expired} expired, {forgotten} forgotten"
+        )
+    }
+}
+
+/// One run.
+pub fn run(site: &Site) -> Result<Summary, Error> {
+    let mut store = site.store(Access::Write)?;
+    let (holder, now) = (token::new_seed(), site.now());
+    let deadline = now + site.config.times.cron_budget_seconds.0 as i64;
+    if !store.take_lock("cron", &holder, now, deadline + LOCK_MARGIN_SECONDS)? {
+        return Ok(Summary { other_run: true, ..Summary::default() });
+    }
+    let done = duties(site, &mut store, deadline);
+    store.release_lock("cron", &holder)?;
+    done
+}
+
+fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Error> {
+    let mut summary = Summary::default();
+    expire(site, store, &mut summary)?;
+    // The end of the way first: who waits for credentials has waited longest.
+    for state in State::ALL.into_iter().rev().filter(|state| state.owes().is_some()) {
+        finish(site, store, state, deadline, &mut summary)?;
+    }
+    remind(site, store, deadline, &mut summary)?;
+    forget(site, store, &mut summary)?;
+    for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
+        summary.open += store.count(state)? as u64;
+    }
+    Ok(summary)
+}
+
+/// Repeats what registrations in `state` owe. Each is taken up once in a run: a failure sets the next time.
+fn finish(site: &Site, store: &mut Store, state: State, deadline: i64, summary: &mut Summary) -> Result<(), Error> {
+    loop {
+        let due = store.due(state, site.now(), BATCH)?;
+        let mut went_on = false;
+        for id in &due {
+            if site.now() >= deadline {
+                return Ok(());
+            }
+            match steps::carry_on(site, store, *id)? {
+                Some(reached) if reached == state => summary.failed += 1,
+                _ => {
+                    summary.moved += 1;
+                    went_on = true;
+                }
+            }
+        }
+        if due.len() < BATCH as usize || !went_on {
+            return Ok(());
+        }
+    }
+}
+
+/// Requests whose address was not confirmed in time.
+fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
+    let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
+    for from in [State::EmailSend, State::EmailVerify] {
+        if let Some(to) = from.after(Event::TimeRanOut) {
+            summary.expired += store.expire(from, to, before, site.now())?;
+        }
+    }
+    Ok(())
+}
+
+/// One reminder to the room for each request that waits for it too long.
+fn remind(site: &Site, store: &mut Store, deadline: i64, summary: &mut Summary) -> Result<(), Error> {
+    let hours = site.config.times.remind_after_hours.0 as i64;
+    if hours == 0 {
+        return Ok(());
+    }
+    for id in store.undecided(site.now() - hours * HOUR, site.now())? {
+        if site.now() >= deadline {
+            return Ok(());
+        }
+        match steps::remind_room(site, store, id)? {
+            true => summary.reminded += 1,
+            false => summary.failed += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Requests that are over: the row goes, and with it the personal data.
+fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
+    let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
+    for state in State::ALL.into_iter().filter(|state| state.is_final()) {
+        summary.forgotten += store.forget(state, before)?;
+    }
+    store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS)?;
+    if summary.forgotten > 0 {
+        log::info("forgotten", None, &format!("{} requests", summary.forgotten));
+    }
+    Ok(())
+}

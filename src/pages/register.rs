@@ -1,0 +1,272 @@
+//! The form: a stranger asks for an account.
+//!
+//! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
+//! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
+
+use super::{context, language};
+use crate::address::{Address, AddressFault};
+use crate::cgi::{Request, Response};
+use crate::config::{Config, Language, OperationMode};
+use crate::error::Error;
+use crate::matrix::Homeserver;
+use crate::matrix::availability::{Availability, availability};
+use crate::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
+use crate::site::Site;
+use crate::store::{Access, Filed, NewRegistration, Registration};
+use crate::token::{self, FormTokenFault, Secret};
+use crate::{log, page, password, steps};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// How long a form may lie open in the browser, in seconds.
+const FORM_SECONDS: i64 = 24 * 3600;
+
+/// What the form sends; a field that is missing is an empty one.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Typed {
+    form_token: String,
+    first_name: String,
+    last_name: String,
+    username: String,
+    email: String,
+    note: String,
+    password: String,
+    password_again: String,
+    terms: String,
+    /// `check` asks only whether the username is free.
+    action: String,
+}
+
+/// What the form shows again; passwords are typed anew.
+#[derive(Debug, Default, Serialize)]
+struct Shown<'a> {
+    first_name: &'a str,
+    last_name: &'a str,
+    username: &'a str,
+    email: &'a str,
+    note: &'a str,
+    terms: bool,
+}
+
+/// What was typed, parsed.
+struct Applicant {
+    first_name: PersonName,
+    last_name: PersonName,
+    username: Localpart,
+    address: Address,
+    note: String,
+}
+
+/// Field name to the key of the sentence beside it.
+type Faults = BTreeMap<&'static str, &'static str>;
+
+/// GET: the empty form.
+pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
+    form(site, language(site, request), 200, &Typed::default(), &Faults::new(), json!({}))
+}
+
+/// POST: files the request, or shows the form again.
+pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
+    let typed: Typed = request.form()?;
+    let language = language(site, request);
+    let secret = site.state.secret()?;
+    match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
+        Ok(_) => {}
+        Err(FormTokenFault::Expired) => return again(site, language, &typed, &Faults::from([("form", "form.error.form_expired")])),
+        Err(FormTokenFault::Forged) => return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")])),
+    }
+    if typed.action == "check" {
+        return check_username(site, language, &typed);
+    }
+    let applicant = match parse(&site.config, &typed) {
+        Ok(applicant) => applicant,
+        Err(faults) => return again(site, language, &typed, &faults),
+    };
+    file(site, language, &secret, &typed, &applicant)
+}
+
+/// The secondary button: is this username free?
+fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Response, Error> {
+    let fault = match choose_username(&site.config, typed) {
+        Err(fault) => Some(fault),
+        Ok(username) => is_taken(site, &username)?.then_some("form.error.username_unavailable"),
+    };
+    match fault {
+        Some(fault) => again(site, language, typed, &Faults::from([("username", fault)])),
+        None => form(site, language, 200, typed, &Faults::new(), json!({ "username": "register.username_free" })),
+    }
+}
+
+fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applicant: &Applicant) -> Result<Response, Error> {
+    let mut store = site.store(Access::Write)?;
+    let new = new_registration(site, language, secret, typed, applicant)?;
+    // The homeserver is asked first: a name in our own table may be a form that came before.
+    let filed = match homeserver_has(site, &applicant.username) {
+        true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
+        false => store.file(&new)?,
+    };
+    match filed {
+        Filed::Accepted(id) => {
+            log::info("request_filed", Some(id), "");
+            steps::carry_on(site, &mut store, id)?;
+            thanks(site, language, applicant)
+        }
+        Filed::CameBefore(before) if same_request(&before, applicant) => thanks(site, language, applicant),
+        Filed::CameBefore(_) => again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")])),
+        Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
+    }
+}
+
+fn new_registration(
+    site: &Site,
+    language: Language,
+    secret: &Secret,
+    typed: &Typed,
+    applicant: &Applicant,
+) -> Result<NewRegistration, Error> {
+    let seed = token::new_seed();
+    let (verify_token_hash, admin_token_hash) = steps::link_token_hashes(secret, &seed);
+    let password = match (site.config.get_password_on_registration, site.config.operation_mode) {
+        (false, _) => None,
+        (true, OperationMode::Local) => Some(password::hash(&typed.password)),
+        (true, OperationMode::Synapse) => Some(password::seal(secret, &seed, &typed.password)),
+    };
+    Ok(NewRegistration {
+        submission: token::hash(&typed.form_token),
+        verify_token_hash,
+        admin_token_hash,
+        username: applicant.username.as_str().to_owned(),
+        first_name: applicant.first_name.as_str().to_owned(),
+        last_name: applicant.last_name.as_str().to_owned(),
+        email: applicant.address.as_typed().to_owned(),
+        email_folded: applicant.address.folded(),
+        note: applicant.note.clone(),
+        language,
+        password: password.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))?,
+        requested_at: site.now(),
+        seed,
+    })
+}
+
+/// Whether a form that came before asked for the same: then a second click is answered as the first.
+fn same_request(before: &Registration, applicant: &Applicant) -> bool {
+    before.username == applicant.username.as_str() && before.email_folded == applicant.address.folded()
+}
+
+/// Whether a username is another's: by our own tables, or by what the homeserver tells any stranger.
+fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
+    Ok(site.store(Access::Read)?.username_is_taken(username.as_str())? || homeserver_has(site, username))
+}
+
+/// Where the homeserver does not answer, nobody is turned away: the account step finds out.
+fn homeserver_has(site: &Site, username: &Localpart) -> bool {
+    availability(&Homeserver::new(&site.config), username.as_str()) == Availability::Taken
+}
+
+fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
+    let mut faults = Faults::new();
+    let first_name = PersonName::parse(&typed.first_name).map_err(|fault| faults.insert("first_name", first_name_fault(fault)));
+    let last_name = PersonName::parse_optional(&typed.last_name).map_err(|fault| faults.insert("last_name", last_name_fault(fault)));
+    let username = choose_username(config, typed).map_err(|fault| faults.insert("username", fault));
+    let address = Address::parse(&typed.email).map_err(|fault| faults.insert("email", address_fault(fault)));
+    let note = names::note(&typed.note).ok_or_else(|| faults.insert("note", "form.error.note_too_long"));
+    check_passwords(config, typed, &mut faults);
+    if config.form.terms_url.is_some() && typed.terms != "1" {
+        faults.insert("terms", "form.error.terms_missing");
+    }
+    match (first_name, last_name, username, address, note) {
+        (Ok(first_name), Ok(last_name), Ok(username), Ok(address), Ok(note)) if faults.is_empty() => {
+            Ok(Applicant { first_name, last_name, username, address, note })
+        }
+        _ => Err(faults),
+    }
+}
+
+fn check_passwords(config: &Config, typed: &Typed, faults: &mut Faults) {
+    if !config.get_password_on_registration {
+        return;
+    }
+    if (typed.password.chars().count() as u64) < config.form.password_min_length.0 {
+        faults.insert("password", "form.error.password_too_short");
+    } else if typed.password.len() > password::MAX_BYTES || typed.password.contains('\0') {
+        faults.insert("password", "form.error.password_too_long");
+    } else if typed.password != typed.password_again {
+        faults.insert("password_again", "form.error.password_differs");
+    }
+}
+
+fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, &'static str> {
+    Localpart::choose(&typed.username, &config.form, &config.room.bot_localpart, &config.server_name).map_err(|fault| match fault {
+        LocalpartFault::Missing => "form.error.username_missing",
+        LocalpartFault::TooShort => "form.error.username_too_short",
+        LocalpartFault::TooLong => "form.error.username_too_long",
+        LocalpartFault::Characters => "form.error.username_characters",
+        LocalpartFault::StartsWithUnderscore => "form.error.username_underscore",
+        LocalpartFault::OnlyDigits => "form.error.username_digits",
+        LocalpartFault::Pattern => "form.error.username_pattern",
+        // The same words for a reserved name and a taken one: nobody learns which names are kept back.
+        LocalpartFault::Reserved => "form.error.username_unavailable",
+    })
+}
+
+fn first_name_fault(fault: PersonNameFault) -> &'static str {
+    match fault {
+        PersonNameFault::Missing => "form.error.first_name_missing",
+        PersonNameFault::TooLong => "form.error.first_name_too_long",
+        PersonNameFault::Characters => "form.error.first_name_characters",
+    }
+}
+
+fn last_name_fault(fault: PersonNameFault) -> &'static str {
+    match fault {
+        PersonNameFault::TooLong => "form.error.last_name_too_long",
+        PersonNameFault::Missing | PersonNameFault::Characters => "form.error.last_name_characters",
+    }
+}
+
+fn address_fault(fault: AddressFault) -> &'static str {
+    match fault {
+        AddressFault::Missing => "form.error.email_missing",
+        AddressFault::NotAnAddress | AddressFault::TooLong => "form.error.email_invalid",
+        AddressFault::NonAsciiLocalPart => "form.error.email_non_ascii",
+    }
+}
+
+/// The form once more, with what was typed. It gets a fresh token: nothing of it was filed.
+fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Result<Response, Error> {
+    form(site, language, 422, typed, faults, json!({}))
+}
+
+fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
+    let config = &site.config;
+    let own = json!({
+        "values": Shown {
+            first_name: &typed.first_name,
+            last_name: &typed.last_name,
+            username: &typed.username,
+            email: &typed.email,
+            note: &typed.note,
+            terms: typed.terms == "1",
+        },
+        "errors": faults,
+        "notices": notices,
+        "wants_password": config.get_password_on_registration,
+        "terms_url": config.form.terms_url.as_ref().map(|url| &url.0),
+        "username_min_length": config.form.username_min_length.0,
+        "username_max_length": config.form.username_max_length.0,
+        "password_min_length": config.form.password_min_length.0,
+        "form_token": token::form_token(&site.state.secret()?, "register", "", site.now()),
+    });
+    page::respond(config, language, status, "register", &context(language, None, own))
+}
+
+fn thanks(site: &Site, language: Language, applicant: &Applicant) -> Result<Response, Error> {
+    let own = json!({
+        "email": applicant.address.as_typed(),
+        "mxid": applicant.username.mxid(&site.config.server_name),
+        "expires": site.now() + site.config.times.confirm_within_hours.0 as i64 * 3600,
+    });
+    page::respond(&site.config, language, 200, "registered", &context(language, None, own))
+}

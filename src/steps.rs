@@ -1,0 +1,285 @@
+//! What a registration's state owes to the outside, done: mails, room messages, accounts.
+//!
+//! The programs call [`carry_on`] right after their transaction, for a quick answer; cron calls the same function for
+//! whatever is left. A step takes a lease on the registration, does one thing outside, and moves the state on with a
+//! compare-and-set. A crash before the move leaves the state owing, and every repetition is recognised on the other side:
+//! a mail by its Message-ID, a room message by its `txnId`, an account by our own password.
+
+use crate::accounts::{self, Outcome};
+use crate::config::OperationMode;
+use crate::mail::{self, Letter, Mailer};
+use crate::matrix::room::RoomMessage;
+use crate::matrix::{self, bot};
+use crate::registration::{Action, Event, State};
+use crate::site::Site;
+use crate::store::{self, Registration, Store};
+use crate::token::Secret;
+use crate::{config, error, log, names, page, password, state_file, token};
+use serde_json::json;
+
+/// The shortest lease, in seconds: longer than any talk with the homeserver, with its time-outs, can take.
+const LEASE_SECONDS: i64 = 600;
+/// The wait after the first failure, in seconds; it doubles each time.
+const FIRST_WAIT_SECONDS: i64 = 60;
+/// The longest wait between two tries, in seconds.
+const LONGEST_WAIT_SECONDS: i64 = 3600;
+const DAY: i64 = 86_400;
+
+/// A step that could not be done now.
+#[derive(Debug)]
+pub struct Failure {
+    /// For the log and the column `last_error`: what was tried, what came back, where to look.
+    pub sentence: String,
+    /// Seconds that the other side asked us to wait.
+    pub retry_after: Option<i64>,
+    /// The mail server will not take mail for this address, now or later.
+    pub undeliverable: bool,
+}
+
+impl Failure {
+    /// Try again at the next turn.
+    pub fn later(sentence: impl Into<String>) -> Failure {
+        Failure { sentence: sentence.into(), retry_after: None, undeliverable: false }
+    }
+}
+
+/// What a step did outside.
+enum Done {
+    Told(Event),
+    Account(Outcome),
+}
+
+/// Does what the registration owes, step after step, until it waits for somebody, is finished, or something fails.
+/// The state that it reached; `None` if there is no such registration.
+pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Option<State>, store::Error> {
+    loop {
+        let Some(registration) = store.registration(id)? else { return Ok(None) };
+        let Some(action) = registration.state.owes() else { return Ok(Some(registration.state)) };
+        if !step(site, store, &registration, action)? {
+            return Ok(Some(registration.state));
+        }
+    }
+}
+
+/// One step under a lease. `false`: it is not done, somebody else is at it or it failed for now.
+fn step(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<bool, store::Error> {
+    let holder = token::new_seed();
+    let now = site.now();
+    if !store.lease(registration.id, registration.state, &holder, now, now + lease_seconds(site))? {
+        return Ok(false);
+    }
+    match act(site, store, registration, action) {
+        Ok(done) => settle(site, store, registration, &holder, done),
+        Err(failure) => {
+            postpone(site, store, registration, &holder, &failure)?;
+            Ok(false)
+        }
+    }
+}
+
+/// How long a lease lasts: longer than a step with all its time-outs. A slow mail server is the operator's to choose.
+fn lease_seconds(site: &Site) -> i64 {
+    let smtp = site.config.mail.smtp.timeout_seconds.0 as i64;
+    LEASE_SECONDS.max(smtp * mail::LONGEST_IN_TIMEOUTS as i64 + 60)
+}
+
+fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Done, Failure> {
+    match action {
+        Action::SendConfirmMail => send_confirm_mail(site, registration).map(|()| Done::Told(Event::ConfirmMailSent)),
+        Action::TellRoom => tell_room(site, store, registration).map(|()| Done::Told(Event::RoomTold)),
+        Action::MakeAccount => accounts::make(site, store, registration).map(Done::Account),
+        Action::SendCredentials => send_credentials(site, store, registration).map(|()| Done::Told(Event::CredentialsSent)),
+        Action::SendDecline => send_decline(site, registration).map(|()| Done::Told(Event::DeclineSent)),
+    }
+}
+
+/// Moves the state on after a step. `false`: the lease ran out, and somebody else did.
+fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Done) -> Result<bool, store::Error> {
+    let (id, from, now) = (registration.id, registration.state, site.now());
+    let event = match &done {
+        Done::Told(event) => *event,
+        Done::Account(Outcome::Refused(_)) => Event::AccountRefused,
+        Done::Account(_) => Event::AccountMade,
+    };
+    let Some(to) = from.after(event) else { return Ok(false) };
+    let settled = match done {
+        Done::Told(_) | Done::Account(Outcome::Made) => store.settle(id, from, holder, to, now),
+        Done::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
+        Done::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
+    };
+    let settled = match settled {
+        // Our own table has the name although nobody claimed it: an account that the operator made by hand.
+        Err(store::Error::Conflict) => store.settle_refused(id, from, holder, State::DeclineSend, "in use in our own table", now)?,
+        settled => settled?,
+    };
+    match settled {
+        true => log::info("moved_on", Some(id), &format!("{from:?} -> {to:?}")),
+        false => log::warn("lease_lost", Some(id), &format!("{from:?} was moved on by somebody else meanwhile")),
+    }
+    Ok(settled)
+}
+
+fn postpone(site: &Site, store: &mut Store, registration: &Registration, holder: &str, failure: &Failure) -> Result<(), store::Error> {
+    let doubled = FIRST_WAIT_SECONDS.checked_shl(registration.attempts.clamp(0, 16) as u32).unwrap_or(LONGEST_WAIT_SECONDS);
+    let wait = doubled.min(LONGEST_WAIT_SECONDS).max(failure.retry_after.unwrap_or(0).clamp(0, DAY));
+    log::warn("step_failed", Some(registration.id), &format!("{:?}, next try in {wait} s: {}", registration.state, failure.sentence));
+    store.postpone(registration.id, holder, site.now() + wait, failure.undeliverable, &failure.sentence)
+}
+
+fn send_confirm_mail(site: &Site, registration: &Registration) -> Result<(), Failure> {
+    let hours = site.config.times.confirm_within_hours.0;
+    let context = json!({
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "link": verify_link(site, &site.state.secret()?, registration),
+        "hours": hours,
+        "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * 3600),
+    });
+    send(site, registration, "verify", &context)
+}
+
+/// Until when the mail says that the link works. Time counts from when the mail is sent; so that a repeated mail says the
+/// same, delays are counted in steps of six hours, and never promise more than is kept.
+fn promised_expiry(requested_at: i64, now: i64, seconds: i64) -> i64 {
+    const STEP: i64 = 6 * 3600;
+    requested_at + seconds + (now - requested_at).max(0) / STEP * STEP
+}
+
+fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    let others = store.same_address(registration)?;
+    say(site, registration, "request", others.len())
+}
+
+/// Reminds the room, once, of a request that nobody decided. `false`: somebody else is at it.
+pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<bool, store::Error> {
+    let Some(registration) = store.registration(id)? else { return Ok(false) };
+    let (holder, now) = (token::new_seed(), site.now());
+    if registration.state != State::AdminVerify || !store.lease(id, State::AdminVerify, &holder, now, now + lease_seconds(site))? {
+        return Ok(false);
+    }
+    match say(site, &registration, "reminder", 0) {
+        Ok(()) => store.reminded(id, &holder, site.now()).map(|()| true),
+        Err(failure) => {
+            postpone(site, store, &registration, &holder, &failure)?;
+            Ok(false)
+        }
+    }
+}
+
+/// Posts templates/room/NAME to the room: once, however often it is tried.
+fn say(site: &Site, registration: &Registration, name: &str, same_address: usize) -> Result<(), Failure> {
+    let secret = site.state.secret()?;
+    let context = json!({
+        "full_name": names::display_name(&registration.first_name, &registration.last_name),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "email": registration.email,
+        "note": registration.note,
+        "language": registration.language.tag(),
+        "asked_at": registration.requested_at,
+        "same_address": same_address,
+        "link": decide_link(site, &secret, registration),
+    });
+    let said = page::room(&site.config, site.config.default_language, name, &context)?;
+    let message = RoomMessage { text: &said.text, html: &said.html };
+    Ok(bot::say(site, &message, &secret.token(&format!("txnId of {name}"), &registration.seed))?)
+}
+
+fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    let secret = site.state.secret()?;
+    let until = match site.config.operation_mode {
+        OperationMode::Local => store.initial_password_until(&registration.username)?,
+        OperationMode::Synapse => None,
+    };
+    let until = until.map(|until| enough_time(site, store, registration, until)).transpose()?;
+    let initial = password::initial(&secret, &registration.seed);
+    let context = json!({
+        "name": names::display_name(&registration.first_name, &registration.last_name),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "username": registration.username,
+        "password": (!registration.password_chosen).then_some(initial),
+        "password_until": until,
+    });
+    send(site, registration, "credentials", &context)
+}
+
+/// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over.
+fn enough_time(site: &Site, store: &mut Store, registration: &Registration, until: i64) -> Result<i64, Failure> {
+    let full = site.config.times.initial_password_days.0 as i64 * DAY;
+    if until - site.now() >= full / 2 {
+        return Ok(until);
+    }
+    let until = site.now() + full;
+    store.extend_initial_password(&registration.username, until)?;
+    Ok(until)
+}
+
+fn send_decline(site: &Site, registration: &Registration) -> Result<(), Failure> {
+    let context = json!({
+        "name": names::display_name(&registration.first_name, &registration.last_name),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "reason": registration.reason,
+    });
+    send(site, registration, if registration.refusal.is_some() { "refused" } else { "declined" }, &context)
+}
+
+/// Sends templates/mail/NAME to the applicant. The Message-ID is the same each time.
+fn send(site: &Site, registration: &Registration, name: &str, context: &serde_json::Value) -> Result<(), Failure> {
+    let letter = page::mail(&site.config, registration.language, name, context)?;
+    let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");
+    let message_id = format!("{name}.{}@{host}", site.state.secret()?.token(&format!("Message-ID of {name}"), &registration.seed));
+    let letter = Letter {
+        to_address: &registration.email,
+        // Before the address is confirmed a stranger could have any text sent to others as their name.
+        to_name: None,
+        message_id: &message_id,
+        language: registration.language,
+        subject: &letter.subject,
+        text: &letter.text,
+        html: &letter.html,
+    };
+    Mailer::new(&site.config)?.send(&letter, site.now())?;
+    log::info("mail_sent", Some(registration.id), &message_id);
+    Ok(())
+}
+
+/// The link by which the applicant confirms the address.
+pub fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+    site.config.public_url.join(&format!("/verify?t={}", secret.token("verify link", &registration.seed)))
+}
+
+/// The link by which the room decides.
+fn decide_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+    site.config.public_url.join(&format!("/verify_admin?t={}", secret.token("admin link", &registration.seed)))
+}
+
+/// The hashes of both links' tokens, for the database.
+pub fn link_token_hashes(secret: &Secret, seed: &str) -> (String, String) {
+    (token::hash(&secret.token("verify link", seed)), token::hash(&secret.token("admin link", seed)))
+}
+
+impl From<matrix::Error> for Failure {
+    fn from(cause: matrix::Error) -> Failure {
+        let retry_after = match cause {
+            matrix::Error::Limited { retry_after_seconds, .. } => i64::try_from(retry_after_seconds).ok(),
+            _ => None,
+        };
+        Failure { retry_after, ..Failure::later(cause.to_string()) }
+    }
+}
+
+impl From<mail::Error> for Failure {
+    fn from(cause: mail::Error) -> Failure {
+        Failure { undeliverable: matches!(cause, mail::Error::Refused(_)), ..Failure::later(cause.to_string()) }
+    }
+}
+
+/// Failures that only waiting, or the sysadmin, can mend.
+macro_rules! later {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(cause: $error) -> Failure {
+                Failure::later(cause.to_string())
+            }
+        }
+    )*};
+}
+later!(store::Error, config::Error, state_file::Error, error::Error, password::Error);
