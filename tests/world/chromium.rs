@@ -135,7 +135,16 @@ impl Chromium {
         let label = text(&self.call("GET", &format!("element/{id}/computedlabel"), None));
         let get = |key: &str| text(&found[key]);
         let visible = found["visible"] == true;
-        Focus { tag: get("tag"), id: get("id"), name: get("name"), kind: get("kind"), value: get("value"), text: get("text"), label, visible }
+        Focus {
+            tag: get("tag"),
+            id: get("id"),
+            name: get("name"),
+            kind: get("kind"),
+            value: get("value"),
+            text: get("text"),
+            label,
+            visible,
+        }
     }
 
     /// Waits until a script's value is true; fails after ten seconds.

@@ -131,7 +131,7 @@ impl Mail {
 /// The decoded body of the first part of a type.
 fn part(mail: &ParsedMail, kind: &str) -> String {
     let found = mail.parts().find(|part| part.ctype.mimetype == kind && part.headers.get_first_value("Content-Disposition").is_none());
-    found.and_then(|part| part.get_body().ok()).unwrap_or_default()
+    found.and_then(|part| part.get_body().ok()).unwrap_or_default().replace("\r\n", "\n")
 }
 
 /// The first http or https address in a text.

@@ -71,10 +71,7 @@ impl WebServer {
             command.args(["-n", "-s"]).arg(&socket).arg("--").arg(site.program(&name));
             self.start_helper(&name, command, &socket);
         }
-        sample(
-            "public/nginx-fastcgi.conf",
-            &[("/srv/matrix-register-bot", site.path()), ("/run/matrix-register-bot", self.folder.path())],
-        )
+        sample("public/nginx-fastcgi.conf", &[("/srv/matrix-register-bot", site.path()), ("/run/matrix-register-bot", self.folder.path())])
     }
 
     fn start_helper(&mut self, name: &str, mut command: std::process::Command, socket: &Path) {

@@ -13,7 +13,7 @@ use world::{Browser, Chromium, Host, Key, MailCatcher, OwnSynapse, Programs, Sit
 
 /// Stands for the real programs: says how it was called and shows a form.
 const SCRIPT: &str = r#"#!/bin/sh
-body=$(head -c "${CONTENT_LENGTH:-0}")
+body=$(head -c "${CONTENT_LENGTH:-0}" | sed 's/&/\&amp;/g')
 printf 'Content-Type: text/html; charset=utf-8\r\n\r\n'
 cat <<END
 <!DOCTYPE html><html lang="en"><title>$(basename "$0")</title>
@@ -28,12 +28,12 @@ END
 fn scripts(folder: &TempFolder) -> Programs {
     let names = ["register", "verify", "verify_admin", "cron"];
     let place = |name| if name == "cron" { "cron" } else { "public" };
-    Programs(names.map(|name| (place(name), script(folder, name))).to_vec())
+    Programs(names.map(|name| (place(name), script(folder, name, SCRIPT))).to_vec())
 }
 
-fn script(folder: &TempFolder, name: &str) -> std::path::PathBuf {
+fn script(folder: &TempFolder, name: &str, text: &str) -> std::path::PathBuf {
     let path = folder.join(name);
-    fs::write(&path, SCRIPT).unwrap();
+    fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -79,7 +79,40 @@ fn a_form_is_read_filled_and_sent() {
     let page = browser.submit(&form.fill("first_name", "Jörg & Co").press("action", "send"));
     assert_eq!(page.texts("#body"), ["form_token=a%26b&first_name=J%C3%B6rg+%26+Co&note=kept&action=send"]);
     assert_eq!((page.texts("#query"), page.texts("#language")), (vec!["again=1".into()], vec!["de".into()]));
-    assert_eq!((page.texts("#proxy"), page.texts("#secret"), page.texts("#from")), (vec!["".into()], vec!["".into()], vec!["127.0.0.1".into()]));
+    assert_eq!(
+        (page.texts("#proxy"), page.texts("#secret"), page.texts("#from")),
+        (vec!["".into()], vec!["".into()], vec!["127.0.0.1".into()])
+    );
+}
+
+/// A FastCGI program in a few lines: answers each request with the name of its program and the query.
+const FASTCGI: &str = r#"#!/usr/bin/env python3
+import os, socket, struct, sys
+def record(c, kind, data): c.sendall(struct.pack(">BBHHBB", 1, kind, 1, len(data), 0, 0) + data)
+listener, name = socket.socket(fileno=0), os.path.basename(sys.argv[0])
+while True:
+    c = listener.accept()[0]
+    f, params, kind, size = c.makefile("rb"), b"", 0, 1
+    while (kind, size) != (5, 0):
+        _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", f.read(8))
+        params += f.read(size + padding)[:size] if kind == 4 else f.read(size + padding)[:0]
+    query = params.split(b"QUERY_STRING")[1].split(b"REQUEST_METHOD")[0][:-2]
+    record(c, 6, b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query))
+    record(c, 3, bytes(8))
+    f.close(); c.close()
+"#;
+
+#[test]
+fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
+    let folder = TempFolder::new("scripts");
+    let programs = ["register", "verify", "verify_admin"].map(|name| ("public", script(&folder, name, FASTCGI)));
+    let site = SiteFolder::new(&Programs(programs.to_vec())).create();
+    let web = WebServer::start(&site, Host::NginxFastCgi);
+    for (address, answer) in [("/?t=1", "register t=1"), ("//verify.php?t=2", "verify t=2"), ("/verify_admin?t=3", "verify_admin t=3")] {
+        let page = Browser::new(&web.url()).get(address);
+        assert_eq!((page.status, page.body.as_str()), (200, answer), "{}", web.log());
+    }
+    assert_eq!(web.pids().len(), 4);
 }
 
 #[test]
@@ -172,7 +205,10 @@ fn chromium_shows_a_small_screen_and_dark_colours() {
     chromium.open("data:text/html,<meta name=viewport content='width=device-width'><title>small</title><p>here");
     chromium.resize(320, 640);
     chromium.prefer_dark(true);
-    assert_eq!(chromium.script("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, navigator.language]", json!([])), json!([320, true, "en"]));
+    assert_eq!(
+        chromium.script("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, navigator.language]", json!([])),
+        json!([320, true, "en"])
+    );
     let folder = TempFolder::new("picture");
     chromium.screenshot(&folder.join("small.png"));
     assert!(fs::read(folder.join("small.png")).unwrap().starts_with(b"\x89PNG"));
