@@ -1,0 +1,246 @@
+//! A real browser, driven by keyboard over WebDriver (<https://www.w3.org/TR/webdriver2/>).
+
+use super::process::{Process, guarded, log_to};
+use super::{TempFolder, free_port, http};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A headless Chromium with a profile of its own.
+#[derive(Debug)]
+pub struct Chromium {
+    agent: ureq::Agent,
+    /// The address of the WebDriver session.
+    session: String,
+    driver: Process,
+    folder: TempFolder,
+}
+
+/// Keys that are not characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Tab,
+    ShiftTab,
+    Enter,
+    Space,
+    Escape,
+    ArrowDown,
+    ArrowUp,
+}
+
+impl Key {
+    /// The characters that stand for the keys in WebDriver, in the order in which they go down.
+    fn codes(self) -> &'static [char] {
+        match self {
+            Key::Tab => &['\u{e004}'],
+            Key::ShiftTab => &['\u{e008}', '\u{e004}'],
+            Key::Enter => &['\u{e007}'],
+            Key::Space => &[' '],
+            Key::Escape => &['\u{e00c}'],
+            Key::ArrowDown => &['\u{e015}'],
+            Key::ArrowUp => &['\u{e013}'],
+        }
+    }
+}
+
+/// The element that has the keyboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Focus {
+    /// Lower case, such as `input`; `body` if nothing has the keyboard.
+    pub tag: String,
+    pub id: String,
+    pub name: String,
+    pub kind: String,
+    pub value: String,
+    pub text: String,
+    /// What a screen reader calls it.
+    pub label: String,
+    /// Does the browser mark it as reached by keyboard?
+    pub visible: bool,
+}
+
+impl Chromium {
+    /// Starts one for a visitor who prefers this language.
+    pub fn start(language: &str) -> Chromium {
+        let folder = TempFolder::new("chromium");
+        let port = free_port();
+        let mut command = guarded("chromedriver");
+        command.arg(format!("--port={port}")).env("HOME", folder.path()).env("LANGUAGE", language);
+        let log = folder.join("chromedriver.log");
+        log_to(&mut command, &log);
+        let mut driver = Process::start("chromedriver", command, Some(&log));
+        let agent = http::agent(60);
+        let base = format!("http://127.0.0.1:{port}");
+        driver.wait_until(20, || http::json(&agent, "GET", &format!("{base}/status"), None, None).is_ok());
+        let session = new_session(&agent, &base, folder.path(), language);
+        Chromium { agent, session, driver, folder }
+    }
+
+    /// Goes to an address and waits until the page is loaded.
+    pub fn open(&self, url: &str) {
+        self.post("url", json!({"url": url}));
+    }
+
+    /// The address of the page.
+    pub fn url(&self) -> String {
+        text(&self.call("GET", "url", None))
+    }
+
+    pub fn title(&self) -> String {
+        text(&self.call("GET", "title", None))
+    }
+
+    /// The visible text of the page.
+    pub fn text(&self) -> String {
+        text(&self.script("return document.body.innerText", json!([])))
+    }
+
+    /// Presses one key.
+    pub fn press(&self, key: Key) {
+        let down = key.codes().iter().map(|code| json!({"type": "keyDown", "value": code}));
+        let up = key.codes().iter().rev().map(|code| json!({"type": "keyUp", "value": code}));
+        self.keys(down.chain(up).collect());
+    }
+
+    /// Types a text, key by key, into whatever has the keyboard.
+    pub fn type_text(&self, text: &str) {
+        let strokes = text.chars().flat_map(|c| [json!({"type": "keyDown", "value": c}), json!({"type": "keyUp", "value": c})]);
+        self.keys(strokes.collect());
+    }
+
+    /// Presses Tab until the field or button of this name, or id, has the keyboard; fails after 50 times.
+    pub fn tab_to(&self, name: &str) -> Focus {
+        for _ in 0..50 {
+            self.press(Key::Tab);
+            let focus = self.focus();
+            if focus.name == name || focus.id == name {
+                return focus;
+            }
+        }
+        panic!("the keyboard does not reach {name} on {}", self.url())
+    }
+
+    /// The element that has the keyboard.
+    pub fn focus(&self) -> Focus {
+        let element = self.call("GET", "element/active", None);
+        let found = self.script(
+            "const e = arguments[0]; return {tag: e.tagName.toLowerCase(), id: e.id, name: e.name || '', kind: e.type || '', \
+             value: e.value || '', text: e.innerText || '', visible: e.matches(':focus-visible')}",
+            json!([element]),
+        );
+        let id = element.as_object().and_then(|element| element.values().next()).map(text).unwrap_or_default();
+        let label = text(&self.call("GET", &format!("element/{id}/computedlabel"), None));
+        let get = |key: &str| text(&found[key]);
+        let visible = found["visible"] == true;
+        Focus {
+            tag: get("tag"),
+            id: get("id"),
+            name: get("name"),
+            kind: get("kind"),
+            value: get("value"),
+            text: get("text"),
+            label,
+            visible,
+        }
+    }
+
+    /// Waits until a script's value is true; fails after ten seconds.
+    pub fn wait_until(&self, script: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.script(script, json!([])) != true {
+            assert!(Instant::now() < end, "`{script}` does not come true on {}; the page says:\n{}", self.url(), self.text());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Runs JavaScript in the page; `arguments` is an array.
+    pub fn script(&self, script: &str, arguments: Value) -> Value {
+        self.post("execute/sync", json!({"script": script, "args": arguments}))
+    }
+
+    /// Makes the window so many CSS pixels wide and high; also narrower than a real window can be.
+    pub fn resize(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", size);
+    }
+
+    /// Makes the visitor prefer dark colours, or light ones.
+    pub fn prefer_dark(&self, dark: bool) {
+        let value = if dark { "dark" } else { "light" };
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": value}]}));
+    }
+
+    /// Writes a PNG of what the window shows.
+    pub fn screenshot(&self, file: &Path) {
+        let base64 = text(&self.call("GET", "screenshot", None));
+        let png = data_encoding::BASE64.decode(base64.as_bytes()).expect("a screenshot is base64");
+        fs::write(file, png).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
+    }
+
+    /// A command of the Chrome DevTools protocol.
+    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.post("goog/cdp/execute", json!({"cmd": command, "params": parameters}))
+    }
+
+    fn keys(&self, strokes: Vec<Value>) {
+        self.post("actions", json!({"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]}));
+    }
+
+    fn post(&self, what: &str, body: Value) -> Value {
+        self.call("POST", what, Some(&body))
+    }
+
+    fn call(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
+        webdriver(&self.agent, method, &format!("{}/{what}", self.session), body)
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _ = http::json(&http::agent(10), "DELETE", &self.session, None, None);
+    }
+}
+
+fn new_session(agent: &ureq::Agent, base: &str, folder: &Path, language: &str) -> String {
+    let profile = format!("--user-data-dir={}", folder.join("profile").display());
+    let arguments = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        &format!("--lang={language}"),
+        &format!("--accept-lang={language}"),
+        &profile,
+    ];
+    let options = json!({"binary": browser(folder), "args": arguments, "prefs": {"intl.accept_languages": language}});
+    let body = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
+    let answer = webdriver(agent, "POST", &format!("{base}/session"), Some(&body));
+    format!("{base}/session/{}", text(&answer["sessionId"]))
+}
+
+/// A script that starts Chromium so that it ends with chromedriver, even if that is killed.
+fn browser(folder: &Path) -> String {
+    let script = folder.join("chromium");
+    fs::write(&script, "#!/bin/sh\nexec setpriv --pdeathsig TERM -- chromium \"$@\"\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
+    script.to_string_lossy().into_owned()
+}
+
+/// One WebDriver command: the value of its answer; an error fails the test.
+fn webdriver(agent: &ureq::Agent, method: &str, url: &str, body: Option<&Value>) -> Value {
+    let (status, mut answer) = http::json(agent, method, url, None, body).unwrap_or_else(|cause| panic!("chromedriver: {cause}"));
+    assert!(status == 200, "chromedriver: {method} {url}: {status} {}: {}", answer["value"]["error"], answer["value"]["message"]);
+    answer["value"].take()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,143 @@
+//! A real SMTP server that keeps what it gets, and the mails as a reader sees them.
+
+use super::TempFolder;
+use super::process::{Process, guarded};
+use mailparse::{MailHeaderMap, ParsedMail};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// An SMTP server on loopback; each mail becomes a file `NNNN-recipient.eml`.
+#[derive(Debug)]
+pub struct MailCatcher {
+    pub port: u16,
+    process: Process,
+    folder: TempFolder,
+}
+
+impl MailCatcher {
+    pub fn start() -> MailCatcher {
+        MailCatcher::start_with(&[])
+    }
+
+    /// Starts it with further options of `mail_catcher.py`.
+    pub fn start_with(options: &[&str]) -> MailCatcher {
+        let folder = TempFolder::new("mails");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mail_catcher.py");
+        let mut command = guarded(mail_python());
+        command.arg(script).args(["--port", "0", "--folder"]).arg(folder.path()).args(options);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = Process::start("the mail catcher", command, None);
+        let output = process.child().stdout.take().expect("the output is piped");
+        let mut line = String::new();
+        let _ = BufReader::new(output).read_line(&mut line);
+        let answer: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        let port = answer["port"].as_u64().unwrap_or_else(|| panic!("the mail catcher did not start (it said {line:?})"));
+        MailCatcher { port: port as u16, process, folder }
+    }
+
+    /// Where the mails lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the server: connections are refused from now on; the mails stay until this value is dropped.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// All mails to one address, oldest first.
+    pub fn mails(&self, recipient: &str) -> Vec<Mail> {
+        let suffix = format!("-{recipient}.eml");
+        self.files().iter().filter(|path| path.to_string_lossy().ends_with(&suffix)).map(|path| Mail::read(path)).collect()
+    }
+
+    /// How many mails came in all.
+    pub fn count(&self) -> usize {
+        self.files().len()
+    }
+
+    /// The mails to one address once there are `count` of them; fails after 30 seconds.
+    pub fn wait_for(&self, recipient: &str, count: usize) -> Vec<Mail> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mails = self.mails(recipient);
+            if mails.len() >= count {
+                return mails;
+            }
+            assert!(Instant::now() < end, "{} instead of {count} mails to {recipient}; there are: {:#?}", mails.len(), self.files());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.path()).expect("the mail folder can be read");
+        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "eml"));
+        files.sort();
+        files
+    }
+}
+
+/// The Python that has the SMTP library; `tests/world/install` makes it.
+fn mail_python() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
+    let python = cache.join("matrix-register-bot/mail/bin/python");
+    assert!(python.exists(), "{} is missing; run tests/world/install", python.display());
+    python
+}
+
+/// A mail, decoded.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    pub headers: Vec<(String, String)>,
+    /// The plain text part; empty where there is none.
+    pub text: String,
+    /// The HTML part; empty where there is none.
+    pub html: String,
+    /// All bytes as they came.
+    pub raw: Vec<u8>,
+}
+
+impl Mail {
+    pub fn read(path: &Path) -> Mail {
+        let raw = fs::read(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+        let parsed = mailparse::parse_mail(&raw).unwrap_or_else(|cause| panic!("{} is no mail: {cause}", path.display()));
+        let headers = parsed.headers.iter().map(|header| (header.get_key(), header.get_value())).collect();
+        let (text, html) = (part(&parsed, "text/plain"), part(&parsed, "text/html"));
+        Mail { headers, text, html, raw }
+    }
+
+    /// A header's decoded value; fails where it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        &found.unwrap_or_else(|| panic!("the mail has no header {name}: {:#?}", self.headers)).1
+    }
+
+    pub fn subject(&self) -> &str {
+        self.header("Subject")
+    }
+
+    /// The first link in the text part.
+    pub fn link(&self) -> String {
+        first_link(&self.text).unwrap_or_else(|| panic!("no link in the mail:\n{}", self.text))
+    }
+}
+
+/// The decoded body of the first part of a type.
+fn part(mail: &ParsedMail, kind: &str) -> String {
+    let found = mail.parts().find(|part| part.ctype.mimetype == kind && part.headers.get_first_value("Content-Disposition").is_none());
+    found.and_then(|part| part.get_body().ok()).unwrap_or_default().replace("\r\n", "\n")
+}
+
+/// The first http or https address in a text.
+pub fn first_link(text: &str) -> Option<String> {
+    let starts = ["http://", "https://"].into_iter().filter_map(|scheme| text.find(scheme));
+    let rest = &text[starts.min()?..];
+    let end = rest.find(|c: char| c.is_whitespace() || "<>\"')".contains(c)).unwrap_or(rest.len());
+    Some(rest[..end].to_owned())
+}

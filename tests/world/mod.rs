@@ -1,0 +1,47 @@
+//! The world of the tests and of the demo: temporary sites, and the real servers around them.
+//!
+//! Each value starts its server when it is made and stops it, by process id, when it is dropped; a server does not
+//! outlive a test that was killed either. Whatever is missing fails the test with a sentence. `tests/world/install` installs
+//! all of it; `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share.
+//!
+//! A test of the whole story needs five lines:
+//!
+//! ```ignore
+//! let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
+//! let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&synapse.create_room()).mail(&mails).create();
+//! let web = WebServer::start(&site, Host::NginxCgi);
+//! let page = Browser::new(&web.url()).get("/");
+//! let link = mails.wait_for("ada@example.org", 1)[0].link();
+//! ```
+#![allow(dead_code, unused_imports, unused_macros)] // no test uses all of it
+
+mod browser;
+mod chromium;
+mod folder;
+pub mod http;
+mod mail;
+pub mod process;
+mod site;
+mod synapse;
+mod web;
+
+pub use browser::{Browser, Form, Page};
+pub use chromium::{Chromium, Focus, Key};
+pub use folder::{TempFolder, free_port};
+pub use mail::{Mail, MailCatcher};
+pub use site::{Programs, SiteBuilder, SiteFolder};
+pub use synapse::{Account, Message, OwnSynapse, Synapse};
+pub use web::{Host, WebServer};
+
+/// The programs as Cargo built them for this integration test.
+macro_rules! built_programs {
+    () => {
+        $crate::world::Programs::from([
+            ("public", env!("CARGO_BIN_EXE_register")),
+            ("public", env!("CARGO_BIN_EXE_verify")),
+            ("public", env!("CARGO_BIN_EXE_verify_admin")),
+            ("cron", env!("CARGO_BIN_EXE_cron")),
+        ])
+    };
+}
+pub(crate) use built_programs;

@@ -1,0 +1,134 @@
+//! Servers as child processes: stopped by their process id, and ended by the kernel if the test itself is killed.
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A running server; dropping it stops it.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: Option<PathBuf>,
+}
+
+impl Process {
+    /// Starts what `guarded` prepared. `log` is shown when the server fails.
+    pub fn start(name: &str, mut command: Command, log: Option<&Path>) -> Process {
+        // A group of its own: Ctrl-C in the terminal reaches the demo alone, which stops its servers in order.
+        command.process_group(0);
+        let child = spawn(command).unwrap_or_else(|cause| panic!("cannot start {name}: {cause}; run tests/world/install"));
+        Process { name: name.to_owned(), child, log: log.map(Path::to_path_buf) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The child's pipes, where `guarded` asked for some.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until `ready` holds; a server that ends before, or takes longer, fails the test with its log.
+    pub fn wait_until(&mut self, seconds: u64, mut ready: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while !ready() {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("{} ended before it was ready ({status}); {}", self.name, self.log_tail());
+            }
+            if Instant::now() > end {
+                panic!("{} was not ready after {seconds} s; {}", self.name, self.log_tail());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks the server to end, and makes it end after ten seconds. Dropping does the same.
+    pub fn stop(&mut self) {
+        let Some(pid) = Pid::from_raw(self.child.id() as i32).filter(|_| self.is_running()) else {
+            return;
+        };
+        let _ = kill_process(pid, Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.is_running() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // The server itself if it hangs, and helpers that it left behind.
+        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = self.child.wait();
+    }
+
+    fn log_tail(&self) -> String {
+        let Some(log) = &self.log else {
+            return "it keeps no log".to_owned();
+        };
+        let text = fs::read(log).unwrap_or_default();
+        let start = text.len().saturating_sub(2000);
+        format!("the end of {}:\n{}", log.display(), String::from_utf8_lossy(&text[start..]))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A command that gets SIGTERM when this process dies, in an environment of its own: servers see neither the secrets
+/// nor the settings of whoever runs the tests.
+pub fn guarded(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command.env_clear();
+    // Debian keeps servers in /usr/sbin, which is not on everybody's path.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
+    for name in ["HOME", "TMPDIR", "TZ", "XDG_CACHE_HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+/// A file for a server's output: both streams, appended.
+pub fn log_to(command: &mut Command, log: &Path) {
+    let open = || fs::OpenOptions::new().create(true).append(true).open(log);
+    let (out, err) = open().and_then(|out| Ok((out, open()?))).unwrap_or_else(|cause| panic!("{}: {cause}", log.display()));
+    command.stdin(std::process::Stdio::null()).stdout(out).stderr(err);
+}
+
+struct Order {
+    command: Command,
+    answer: SyncSender<io::Result<Child>>,
+}
+
+/// Starts all children from one thread that lives as long as the process: the kernel's "parent died" signal is sent
+/// when the *thread* that started a child ends, and tests end their threads all the time.
+fn spawn(command: Command) -> io::Result<Child> {
+    static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for mut order in orders {
+                let _ = order.answer.send(order.command.spawn());
+            }
+        });
+        Mutex::new(sender)
+    });
+    let (answer, child) = mpsc::sync_channel(1);
+    SPAWNER.lock().unwrap().send(Order { command, answer }).map_err(io::Error::other)?;
+    child.recv().map_err(io::Error::other)?
+}

@@ -1,0 +1,206 @@
+//! A temporary installation: `config.toml`, and the programs in `public/`, `internal/` and `cron/`.
+
+use super::{MailCatcher, Synapse, TempFolder, free_port};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use toml::{Table, Value};
+
+/// The built programs, each with the folder of the installation that it belongs to.
+#[derive(Debug, Clone)]
+pub struct Programs(pub Vec<(&'static str, PathBuf)>);
+
+impl<const N: usize> From<[(&'static str, &str); N]> for Programs {
+    fn from(programs: [(&'static str, &str); N]) -> Programs {
+        Programs(programs.into_iter().map(|(folder, path)| (folder, PathBuf::from(path))).collect())
+    }
+}
+
+/// The settings of an installation to be. Made new it has nobody to talk to: add `synapse` and `mail`.
+#[derive(Debug, Clone)]
+pub struct SiteBuilder {
+    programs: Programs,
+    settings: Table,
+    port: u16,
+}
+
+impl SiteBuilder {
+    /// Sets a key of `config.toml`; tables are named with dots: `.set("times.confirm_within_hours", 1)`.
+    pub fn set(mut self, key: &str, value: impl Into<Value>) -> SiteBuilder {
+        set(&mut self.settings, key, value.into());
+        self
+    }
+
+    /// Leaves a key out.
+    pub fn unset(mut self, key: &str) -> SiteBuilder {
+        unset(&mut self.settings, key);
+        self
+    }
+
+    /// Connects the site to a homeserver: its name, address, secret, room, and the bot's access token.
+    pub fn synapse(self, synapse: &Synapse) -> SiteBuilder {
+        self.set("server_name", synapse.server_name.as_str())
+            .set("homeserver_url", synapse.base_url.as_str())
+            .set("registration_shared_secret", synapse.shared_secret.as_str())
+            .set("room.id", synapse.room.as_str())
+            .set("room.bot_localpart", synapse.bot.localpart.as_str())
+            .set("room.access_token", synapse.bot.token.as_str())
+    }
+
+    pub fn room(self, id: &str) -> SiteBuilder {
+        self.set("room.id", id)
+    }
+
+    /// Sends the mails to a catcher.
+    pub fn mail(self, catcher: &MailCatcher) -> SiteBuilder {
+        self.set("mail.smtp.port", i64::from(catcher.port))
+    }
+
+    /// `"synapse"` or `"local"`.
+    pub fn mode(self, mode: &str) -> SiteBuilder {
+        self.set("operation_mode", mode)
+    }
+
+    /// `"en"` or `"de"`.
+    pub fn language(self, tag: &str) -> SiteBuilder {
+        self.set("default_language", tag)
+    }
+
+    /// Makes the form ask for a password.
+    pub fn ask_password(self) -> SiteBuilder {
+        self.set("get_password_on_registration", true)
+    }
+
+    /// Lays the folder out.
+    pub fn create(self) -> SiteFolder {
+        let folder = TempFolder::new("site");
+        for name in ["public", "internal", "cron", "data"] {
+            fs::create_dir(folder.join(name)).unwrap();
+        }
+        for (place, program) in &self.programs.0 {
+            copy_program(program, &folder.join(place));
+        }
+        let site = SiteFolder { folder, settings: self.settings, programs: self.programs, port: self.port };
+        site.write_config();
+        site
+    }
+}
+
+/// A laid out installation; the folder is removed when this is dropped.
+#[derive(Debug)]
+pub struct SiteFolder {
+    folder: TempFolder,
+    settings: Table,
+    programs: Programs,
+    /// Where its web server is to listen; `public_url` says so.
+    pub port: u16,
+}
+
+impl SiteFolder {
+    /// Settings that work in local mode, without homeserver and mail: port 9 of loopback answers nobody.
+    #[allow(clippy::new_ret_no_self)] // reads as what it makes: SiteFolder::new(..). ... .create()
+    pub fn new(programs: &Programs) -> SiteBuilder {
+        let port = free_port();
+        let empty = SiteBuilder { programs: programs.clone(), settings: Table::new(), port };
+        empty
+            .set("server_name", "example.test")
+            .set("homeserver_url", "http://127.0.0.1:9")
+            .set("public_url", format!("http://127.0.0.1:{port}/"))
+            .set("operation_mode", "local")
+            .set("room.id", "!nowhere:example.test")
+            .set("mail.from", "Sign-up at example.test <register@example.test>")
+            .set("mail.transport", "smtp")
+            .set("mail.smtp.host", "127.0.0.1")
+            .set("mail.smtp.port", 9)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    pub fn database_path(&self) -> PathBuf {
+        self.folder.join("data/register.sqlite")
+    }
+
+    /// Changes the configuration of the installation; running FastCGI programs notice at their own pace.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        set(&mut self.settings, key, value.into());
+        self.write_config();
+    }
+
+    /// Removes a key from the configuration of the installation.
+    pub fn unset(&mut self, key: &str) {
+        unset(&mut self.settings, key);
+        self.write_config();
+    }
+
+    /// The names of the programs in one folder, such as `public`.
+    pub fn programs_in(&self, folder: &str) -> Vec<String> {
+        let here = self.programs.0.iter().filter(|(place, _)| *place == folder);
+        here.map(|(_, program)| program.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Where an installed program lies.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let is_it = |path: &Path| path.file_name().is_some_and(|file| file == name);
+        let (place, _) = self.programs.0.iter().find(|(_, path)| is_it(path)).unwrap_or_else(|| panic!("no program {name} in this site"));
+        self.folder.join(place).join(name)
+    }
+
+    /// Runs a program with these variables and nothing else in its environment, as a CGI gateway does.
+    pub fn run(&self, name: &str, variables: &[(&str, &str)], body: &[u8]) -> Output {
+        let mut command = Command::new(self.program(name));
+        command.env_clear().envs(variables.iter().copied()).current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot run {name}: {cause}"));
+        let mut input = child.stdin.take().expect("the input is piped");
+        // A program may answer without reading all of it.
+        let _ = input.write_all(body);
+        drop(input);
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs `cron/cron` once, as the crontab line does.
+    pub fn run_cron(&self) -> Output {
+        self.run("cron", &[], b"")
+    }
+
+    fn write_config(&self) {
+        let text = toml::to_string(&self.settings).expect("settings are TOML");
+        fs::write(self.config_path(), text).unwrap();
+    }
+}
+
+fn set(settings: &mut Table, key: &str, value: Value) {
+    let Some((first, rest)) = key.split_once('.') else {
+        settings.insert(key.to_owned(), value);
+        return;
+    };
+    let inner = settings.entry(first).or_insert_with(|| Value::Table(Table::new()));
+    set(inner.as_table_mut().unwrap_or_else(|| panic!("{first} is no table")), rest, value);
+}
+
+fn unset(settings: &mut Table, key: &str) {
+    match key.split_once('.') {
+        None => drop(settings.remove(key)),
+        Some((first, rest)) => unset(settings.get_mut(first).and_then(Value::as_table_mut).expect("such a table"), rest),
+    }
+}
+
+/// A program looks for its configuration from where its file really lies, so a symbolic link will not do.
+///
+/// `cp` copies it rather than this process: a file that is open for writing here, and by that in any child which
+/// another thread starts at this moment, cannot be executed.
+fn copy_program(program: &Path, place: &Path) {
+    let done = Command::new("cp").arg("--link").arg(program).arg(place).stderr(Stdio::null()).status();
+    if done.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let done = Command::new("cp").arg(program).arg(place).status().expect("cp runs");
+    assert!(done.success(), "cannot copy {} to {}", program.display(), place.display());
+}

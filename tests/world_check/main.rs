@@ -1,0 +1,215 @@
+//! The test world keeps its own promises: each server that the other tests lean on is started once and looked at.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+use lettre::message::{Mailbox, MultiPart};
+use lettre::{Message, SmtpTransport, Transport};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use world::{Browser, Chromium, Host, Key, MailCatcher, OwnSynapse, Programs, SiteFolder, Synapse, TempFolder, WebServer};
+
+/// Stands for the real programs: says how it was called and shows a form.
+const SCRIPT: &str = r#"#!/bin/sh
+body=$(head -c "${CONTENT_LENGTH:-0}" | sed 's/&/\&amp;/g')
+printf 'Content-Type: text/html; charset=utf-8\r\n\r\n'
+cat <<END
+<!DOCTYPE html><html lang="en"><title>$(basename "$0")</title>
+<p id="uri">$REQUEST_URI</p><p id="query">$QUERY_STRING</p><p id="from">$REMOTE_ADDR</p>
+<p id="proxy">$HTTP_PROXY</p><p id="language">$HTTP_ACCEPT_LANGUAGE</p><p id="secret">$MX_SHARED_SECRET</p><p id="body">$body</p>
+<form method="post" action="?again=1"><input type="hidden" name="form_token" value="a&amp;b">
+<label for="first">First name</label><input id="first" name="first_name"><textarea name="note">
+kept</textarea><input type="checkbox" name="terms"><button name="action" value="send">Send</button></form>
+END
+"#;
+
+fn scripts(folder: &TempFolder) -> Programs {
+    let names = ["register", "verify", "verify_admin", "cron"];
+    let place = |name| if name == "cron" { "cron" } else { "public" };
+    Programs(names.map(|name| (place(name), script(folder, name, SCRIPT))).to_vec())
+}
+
+fn script(folder: &TempFolder, name: &str, text: &str) -> std::path::PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn every_old_and_new_address_reaches_its_program() {
+    let folder = TempFolder::new("scripts");
+    let site = SiteFolder::new(&scripts(&folder)).create();
+    let web = WebServer::start(&site, Host::NginxCgi);
+    let browser = Browser::new(&web.url());
+    for (address, program) in [
+        ("/", "register"),
+        ("/register", "register"),
+        ("/index.php", "register"),
+        ("/verify?t=x", "verify"),
+        ("/verify.php?t=x", "verify"),
+        ("//verify.php?t=x", "verify"),
+        ("/verify_admin?t=x", "verify_admin"),
+        ("/verify_admin.php?t=x", "verify_admin"),
+        ("//verify_admin.php?t=x", "verify_admin"),
+    ] {
+        let page = browser.get(address);
+        assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{address}: {}", web.log());
+        assert_eq!(page.texts("#uri"), [address]);
+        assert_eq!(page.texts("#query"), [address.split_once('?').map_or("", |(_, query)| query)]);
+    }
+    assert_eq!(browser.get("/cron").status, 404);
+    assert_eq!(browser.get("/config.toml").status, 404);
+}
+
+#[test]
+fn a_form_is_read_filled_and_sent() {
+    let folder = TempFolder::new("scripts");
+    let site = SiteFolder::new(&scripts(&folder)).create();
+    let web = WebServer::start(&site, Host::NginxCgi);
+    let browser = Browser::new(&web.url()).with_language("de").with_header("Proxy", "http://evil.test/");
+    let form = browser.get("/register").form();
+    assert_eq!((form.value("form_token"), form.value("note"), form.value("first_name")), ("a&b", "kept", ""));
+    let page = browser.submit(&form.fill("first_name", "Jörg & Co").press("action", "send"));
+    assert_eq!(page.texts("#body"), ["form_token=a%26b&first_name=J%C3%B6rg+%26+Co&note=kept&action=send"]);
+    assert_eq!((page.texts("#query"), page.texts("#language")), (vec!["again=1".into()], vec!["de".into()]));
+    assert_eq!(
+        (page.texts("#proxy"), page.texts("#secret"), page.texts("#from")),
+        (vec!["".into()], vec!["".into()], vec!["127.0.0.1".into()])
+    );
+}
+
+/// A FastCGI program in a few lines: answers each request with the name of its program and the query.
+const FASTCGI: &str = r#"#!/usr/bin/env python3
+import os, socket, struct, sys
+def record(c, kind, data): c.sendall(struct.pack(">BBHHBB", 1, kind, 1, len(data), 0, 0) + data)
+listener, name = socket.socket(fileno=0), os.path.basename(sys.argv[0])
+while True:
+    c = listener.accept()[0]
+    f, params, kind, size = c.makefile("rb"), b"", 0, 1
+    while (kind, size) != (5, 0):
+        _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", f.read(8))
+        params += f.read(size + padding)[:size] if kind == 4 else f.read(size + padding)[:0]
+    query = params.split(b"QUERY_STRING")[1].split(b"REQUEST_METHOD")[0][:-2]
+    record(c, 6, b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query))
+    record(c, 3, bytes(8))
+    f.close(); c.close()
+"#;
+
+#[test]
+fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
+    let folder = TempFolder::new("scripts");
+    let programs = ["register", "verify", "verify_admin"].map(|name| ("public", script(&folder, name, FASTCGI)));
+    let site = SiteFolder::new(&Programs(programs.to_vec())).create();
+    let web = WebServer::start(&site, Host::NginxFastCgi);
+    for (address, answer) in [("/?t=1", "register t=1"), ("//verify.php?t=2", "verify t=2"), ("/verify_admin?t=3", "verify_admin t=3")] {
+        let page = Browser::new(&web.url()).get(address);
+        assert_eq!((page.status, page.body.as_str()), (200, answer), "{}", web.log());
+    }
+    assert_eq!(web.pids().len(), 4);
+}
+
+#[test]
+fn servers_end_with_the_value_that_started_them() {
+    let folder = TempFolder::new("scripts");
+    let site = SiteFolder::new(&scripts(&folder)).create();
+    let web = WebServer::start(&site, Host::NginxCgi);
+    let (pids, place) = (web.pids(), site.path().to_owned());
+    assert!(pids.len() == 2 && pids.iter().all(|pid| is_alive(*pid)));
+    drop(web);
+    drop(site);
+    assert!(!pids.iter().any(|pid| is_alive(*pid)) && !place.exists());
+}
+
+#[test]
+fn a_site_is_laid_out_like_an_installation_and_its_cron_runs() {
+    let folder = TempFolder::new("scripts");
+    let mut site = SiteFolder::new(&scripts(&folder)).mode("synapse").language("de").ask_password().create();
+    site.set("registration_shared_secret", "s3cret");
+    site.set("times.confirm_within_hours", 1);
+    let config = matrix_register_bot::config::Config::load(&site.config_path()).unwrap();
+    assert_eq!(config.public_url.join("/verify"), format!("http://127.0.0.1:{}/verify", site.port));
+    assert_eq!(config.database, matrix_register_bot::config::DatabaseUrl::Sqlite(site.database_path()));
+    assert_eq!(site.programs_in("public"), ["register", "verify", "verify_admin"]);
+    let output = site.run_cron();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("<title>cron"), "{output:?}");
+}
+
+#[test]
+fn mails_are_caught_and_read_as_their_reader_sees_them() {
+    let catcher = MailCatcher::start();
+    let to: Mailbox = "Ada <ada@example.org>".parse().unwrap();
+    let text = "Grüße, bitte bestätigen:\nhttps://register.example.org/verify?t=abc\n".to_owned();
+    let mail = Message::builder().from("bot@example.test".parse().unwrap()).to(to).subject("Bestätigung – jetzt");
+    let mail = mail.multipart(MultiPart::alternative_plain_html(text.clone(), "<p>Grüße</p>".to_owned())).unwrap();
+    SmtpTransport::builder_dangerous("127.0.0.1").port(catcher.port).build().send(&mail).unwrap();
+    let mails = catcher.wait_for("ada@example.org", 1);
+    assert_eq!((mails.len(), catcher.count()), (1, 1));
+    assert_eq!((mails[0].subject(), mails[0].text.trim(), mails[0].html.trim()), ("Bestätigung – jetzt", text.trim(), "<p>Grüße</p>"));
+    assert_eq!(mails[0].link(), "https://register.example.org/verify?t=abc");
+}
+
+#[test]
+fn synapse_logs_users_in_and_shows_what_was_said_in_a_room() {
+    let synapse = Synapse::shared();
+    synapse.login("alice", &synapse.alice.password).unwrap();
+    assert!(synapse.login("alice", "wrong").unwrap_err().contains("M_FORBIDDEN"));
+    assert_eq!(synapse.display_name("alice").as_deref(), Some("Alice Approver"));
+    synapse.register("world_check", "a password");
+    assert!(synapse.exists("world_check") && !synapse.exists("nobody"));
+    let room = synapse.create_room();
+    for number in ["one", "two"] {
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{number}");
+        let body = json!({"msgtype": "m.text", "body": format!("{number}: https://x.test/{number}")});
+        assert_eq!(synapse.call("PUT", &path, Some(&synapse.bot.token), Some(body)).0, 200);
+    }
+    let messages = synapse.wait_for_messages(&room, 2);
+    assert_eq!(messages.iter().map(|message| message.link()).collect::<Vec<_>>(), ["https://x.test/one", "https://x.test/two"]);
+}
+
+#[test]
+fn a_synapse_of_ones_own_ends_with_its_value() {
+    let own = OwnSynapse::start(&["--server-name", "other.test"]);
+    assert_eq!(own.synapse.alice.user_id, "@alice:other.test");
+    let (pid, url) = (own.pid(), format!("{}/health", own.synapse.base_url));
+    drop(own);
+    assert!(!is_alive(pid) && world::http::agent(5).get(&url).call().is_err());
+}
+
+#[test]
+fn chromium_is_used_by_keyboard_alone() {
+    let folder = TempFolder::new("scripts");
+    let site = SiteFolder::new(&scripts(&folder)).create();
+    let web = WebServer::start(&site, Host::NginxCgi);
+    let chromium = Chromium::start("de");
+    chromium.open(&format!("{}register", web.url()));
+    let focus = chromium.tab_to("first_name");
+    assert_eq!((focus.label.as_str(), focus.visible), ("First name", true));
+    chromium.type_text("Jörg 🙂");
+    assert_eq!(chromium.focus().value, "Jörg 🙂");
+    chromium.press(Key::Enter);
+    chromium.wait_until("return location.search === '?again=1' && document.readyState === 'complete'");
+    assert!(chromium.text().contains("first_name=J%C3%B6rg+%F0%9F%99%82&"), "{}", chromium.text());
+    assert!(chromium.script("return document.querySelector('#language').innerText", json!([])).as_str().unwrap().starts_with("de"));
+}
+
+#[test]
+fn chromium_shows_a_small_screen_and_dark_colours() {
+    let chromium = Chromium::start("en");
+    chromium.open("data:text/html,<meta name=viewport content='width=device-width'><title>small</title><p>here");
+    chromium.resize(320, 640);
+    chromium.prefer_dark(true);
+    assert_eq!(
+        chromium.script("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches, navigator.language]", json!([])),
+        json!([320, true, "en"])
+    );
+    let folder = TempFolder::new("picture");
+    chromium.screenshot(&folder.join("small.png"));
+    assert!(fs::read(folder.join("small.png")).unwrap().starts_with(b"\x89PNG"));
+}
