@@ -1,0 +1,111 @@
+use crate::world::Host;
+use crate::{Story, address_of, fresh};
+
+#[test]
+fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let form = story.filled_form("ab").fill("first_name", "").fill("email", "nonsense");
+    let page = story.browser.submit(&form);
+    assert_eq!(page.status, 422);
+    for sentence in ["Please enter a name", "too short", "does not look like a mail address"] {
+        assert!(page.text().contains(sentence), "{sentence}: {}", page.text());
+    }
+    let shown = page.form();
+    assert_eq!((shown.value("username"), shown.value("email"), shown.value("last_name")), ("ab", "nonsense", "Lovelace-Größe"));
+    let name = fresh("ada");
+    let mended = shown.fill("first_name", "Ada").fill("email", &address_of(&name)).fill("username", &name).press("action", "send");
+    assert_eq!(story.browser.submit(&mended).status, 200);
+    assert_eq!(story.state(&name), 1);
+}
+
+#[test]
+fn a_form_sent_twice_is_one_request_and_both_hear_thank_you() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    let form = story.filled_form(&ada);
+    std::thread::scope(|scope| {
+        let twice: Vec<_> = (0..2).map(|_| scope.spawn(|| story.browser.submit(&form).status)).collect();
+        for status in twice {
+            assert_eq!(status.join().unwrap(), 200);
+        }
+    });
+    assert_eq!(story.browser.submit(&form).status, 200);
+    let rows: i64 = story.database().query_row("SELECT count(*) FROM registrations", [], |row| row.get(0)).unwrap();
+    assert_eq!((rows, story.mails.wait_for(&address_of(&ada), 1).len()), (1, 1));
+    let other = story.browser.submit(&form.fill("email", "other@applicants.example.org"));
+    assert_eq!(other.status, 422);
+    assert!(other.text().contains("sent already"), "{}", other.text());
+}
+
+#[test]
+fn a_taken_name_is_told_before_the_request_and_by_the_check_button() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    let free = story.browser.submit(&story.filled_form(&ada).press("action", "check"));
+    assert_eq!(free.status, 200);
+    assert!(free.text().contains("This username is free"), "{}", free.text());
+    assert_eq!(free.form().value("email"), address_of(&ada), "what was typed is kept");
+    story.ask(&ada);
+    for name in [ada.as_str(), "alice", "admin", "register_bot", "ALICE"] {
+        for action in ["check", "send"] {
+            let page = story.browser.submit(&story.filled_form(name).fill("email", "x@applicants.example.org").press("action", action));
+            assert_eq!(page.status, 422, "{name} {action}");
+            assert!(page.text().contains("not available"), "{name} {action}: {}", page.text());
+        }
+    }
+}
+
+#[test]
+fn nonsense_gets_a_sentence_and_never_a_server_error() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let form = "application/x-www-form-urlencoded";
+    for (content_type, body, status) in [
+        ("text/plain", b"x=1".to_vec(), 415),
+        ("multipart/form-data; boundary=x", b"--x--".to_vec(), 415),
+        ("", b"".to_vec(), 415),
+        (form, b"first_name=%FF%FE".to_vec(), 400),
+        (form, b"first_name=\xff".to_vec(), 400),
+        (form, b"first_name=a&first_name=b".to_vec(), 400),
+        (form, vec![b'a'; 100_000], 413),
+        (form, b"".to_vec(), 422),
+        (form, b"=&&&%%%===&form_token=%00".to_vec(), 422),
+        (form, b"form_token=x&unknown=1&first_name=A".to_vec(), 422),
+    ] {
+        for place in ["/register", "/verify", "/verify_admin"] {
+            let page = story.browser.request("POST", place, content_type, &body);
+            let expected = if place != "/register" && status == 422 || place != "/register" && body.starts_with(b"first_name=a&") { 404 } else { status };
+            assert_eq!(page.status, expected, "{place} {content_type} {}", String::from_utf8_lossy(&body[..body.len().min(60)]));
+            assert!(page.text().len() > 40, "{place}: a sentence");
+        }
+    }
+    for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let page = story.browser.request(method, "/register", "", b"");
+        assert_eq!((page.status, page.header("allow")), (405, Some("GET, HEAD, POST")), "{method}");
+    }
+}
+
+#[test]
+fn names_cannot_inject_headers_into_a_mail() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    for (field, value) in [
+        ("first_name", "Ada\r\nBcc: victim@example.org"),
+        ("email", "ada@applicants.example.org\r\nBcc: victim@example.org"),
+        ("email", "ada@applicants.example.org, victim@example.org"),
+        ("email", "<ada@applicants.example.org>"),
+    ] {
+        let page = story.browser.submit(&story.filled_form(&ada).fill(field, value));
+        assert_eq!(page.status, 422, "{field} {value:?}");
+    }
+    assert_eq!(story.mails.count(), 0);
+}
+
+#[test]
+fn terms_must_be_accepted_where_there_are_some() {
+    let story = Story::start_with("synapse", Host::NginxCgi, |site| site.set("form.terms_url", "https://example.org/terms"));
+    let ada = fresh("ada");
+    let page = story.browser.submit(&story.filled_form(&ada));
+    assert_eq!(page.status, 422);
+    assert!(page.text().contains("accept the terms"), "{}", page.text());
+    assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("action", "send")).status, 200);
+}

@@ -1,0 +1,70 @@
+use crate::world::Host;
+use crate::{Story, fresh};
+
+#[test]
+fn the_room_is_reminded_once_of_a_request_that_nobody_decides() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.site.run_cron();
+    assert_eq!(story.synapse.messages(&story.room).len(), 1, "not yet");
+    story.sql("UPDATE registrations SET state_since = state_since - 25 * 3600");
+    for _ in 0..3 {
+        assert!(story.site.run_cron().status.success());
+    }
+    let messages = story.synapse.messages(&story.room);
+    assert_eq!(messages.len(), 2);
+    assert!(messages[1].body.contains("still waits") && messages[1].body.contains("/verify_admin?t="), "{}", messages[1].body);
+    story.decide(&ada, "approve", "");
+    assert_eq!(story.state(&ada), 100);
+}
+
+#[test]
+fn what_is_over_is_forgotten_after_a_month() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "decline", "");
+    let rows = || story.database().query_row("SELECT count(*) FROM registrations", [], |row| row.get::<_, i64>(0)).unwrap();
+    story.sql("UPDATE registrations SET state_since = state_since - 29 * 86400");
+    story.site.run_cron();
+    assert_eq!(rows(), 1);
+    story.sql("UPDATE registrations SET state_since = state_since - 2 * 86400");
+    story.site.run_cron();
+    assert_eq!(rows(), 0);
+}
+
+#[test]
+fn cron_is_silent_where_all_is_well_and_talks_when_asked_to() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let quiet = story.site.run_cron();
+    assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
+}
+
+#[test]
+fn two_crons_do_not_work_twice() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    story.site.run_cron();
+    story.sql("INSERT INTO locks VALUES ('cron', 'another machine', strftime('%s', 'now') + 60)");
+    let ada = fresh("ada");
+    story.ask(&ada);
+    story.sql("UPDATE registrations SET state = 0, due_at = 0");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&ada), 0, "the other run is at it");
+    story.sql("UPDATE locks SET held_until = 0");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&ada), 1, "the holder died");
+}
+
+#[test]
+fn what_a_dead_program_held_is_taken_up_when_its_lease_ends() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    story.sql("UPDATE registrations SET state = 0, due_at = 0, lease = 'dead', lease_until = strftime('%s', 'now') + 600");
+    story.site.run_cron();
+    assert_eq!(story.state(&ada), 0);
+    story.sql("UPDATE registrations SET lease_until = 0");
+    story.site.run_cron();
+    assert_eq!(story.state(&ada), 1);
+}

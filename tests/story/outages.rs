@@ -1,0 +1,105 @@
+use crate::world::{Host, MailCatcher};
+use crate::{Story, address_of, fresh, password_in};
+use std::io::Write;
+use std::net::TcpListener;
+
+/// Makes what waits for its time due now.
+fn time_passes(story: &Story) {
+    story.sql("UPDATE registrations SET due_at = 0");
+}
+
+#[test]
+fn a_mail_server_that_is_down_only_delays() {
+    let mut story = Story::start("synapse", Host::NginxCgi);
+    story.mails.stop();
+    let ada = fresh("ada");
+    story.ask(&ada);
+    assert_eq!(story.state(&ada), 0);
+    time_passes(&story);
+    let failed = story.site.run_cron();
+    assert_eq!(failed.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&failed.stdout).contains("1 failed"), "{failed:?}");
+    story.mails = MailCatcher::start();
+    let port = i64::from(story.mails.port);
+    story.site.set("mail.smtp.port", port);
+    assert!(story.site.run_cron().status.success(), "not its time yet");
+    assert_eq!(story.state(&ada), 0);
+    time_passes(&story);
+    assert!(story.site.run_cron().status.success());
+    story.confirm(&ada);
+    assert_eq!(story.state(&ada), 6);
+}
+
+#[test]
+fn a_homeserver_that_is_down_or_talks_nonsense_only_delays() {
+    let mut story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    let nonsense = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", nonsense.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in nonsense.incoming().take(20) {
+            let _ = connection.unwrap().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html>oops</h");
+        }
+    });
+    story.site.set("homeserver_url", address);
+    let page = story.confirm(&ada);
+    assert_eq!(page.status, 200, "the visitor hears thank you all the same");
+    assert_eq!(story.state(&ada), 5);
+    story.site.set("homeserver_url", "http://127.0.0.1:9");
+    time_passes(&story);
+    assert_eq!(story.site.run_cron().status.code(), Some(75));
+    story.site.set("homeserver_url", story.synapse.base_url.clone());
+    time_passes(&story);
+    assert!(story.site.run_cron().status.success());
+    let link = story.room_message(&ada).link();
+
+    let page = story.browser.get(&link);
+    story.site.set("homeserver_url", "http://127.0.0.1:9");
+    let pending = story.browser.submit(&crate::decision_form(&page, "approve", ""));
+    assert!(pending.text().contains("almost done"), "{}", pending.text());
+    story.site.set("homeserver_url", story.synapse.base_url.clone());
+    time_passes(&story);
+    assert!(story.site.run_cron().status.success());
+    let credentials = story.mails.wait_for(&address_of(&ada), 2).remove(1);
+    assert!(story.synapse.login(&ada, &password_in(&credentials)).is_ok());
+    assert_eq!(story.synapse.messages(&story.room).len(), 1);
+}
+
+#[test]
+fn a_room_message_is_sent_once_even_if_its_answer_was_lost() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.sql("UPDATE registrations SET state = 5, due_at = 0");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&ada), 6);
+    assert_eq!(story.synapse.messages(&story.room).len(), 1);
+}
+
+#[test]
+fn a_broken_configuration_is_an_error_page_and_a_sentence_in_the_log() {
+    let mut story = Story::start("synapse", Host::NginxCgi);
+    story.site.set("times.confirm_within_hours", 0);
+    let page = story.browser.get("/register");
+    assert_eq!(page.status, 500);
+    assert!(!page.text().contains("confirm_within_hours"), "{}", page.text());
+    assert!(story.web.log().contains("confirm_within_hours") || story.web.log().contains("from 1 to 8760"), "{}", story.web.log());
+    assert_eq!(story.site.run_cron().status.code(), Some(78));
+}
+
+#[test]
+fn the_bot_makes_its_own_account_and_joins_when_invited() {
+    let bot = fresh("doorman");
+    let name = bot.clone();
+    let story = Story::start_with("synapse", Host::NginxCgi, move |site| site.unset("room.access_token").set("room.bot_localpart", name));
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    assert_eq!(story.state(&ada), 5, "not invited yet");
+    assert!(story.web.log().contains("invite"), "{}", story.web.log());
+    let guest = crate::world::Account { localpart: bot.clone(), user_id: story.synapse.user_id(&bot), password: String::new(), token: String::new() };
+    story.synapse.invite(&story.room, &story.synapse.bot, &guest);
+    time_passes(&story);
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.room_message(&ada).sender, story.synapse.user_id(&bot));
+}
