@@ -1,23 +1,71 @@
 //! The gateway to the web server: one `main` for all programs, as plain CGI or as FastCGI.
+//!
+//! A program is started in one of two ways, told apart by what file descriptor 0 is:
+//!
+//! * plain CGI (fcgiwrap, mod_cgid, lighttpd): one request, answered by this process ([`plain`]);
+//! * FastCGI (a listening socket: spawn-fcgi, systemd socket units, mod_fcgid): this process starts a worker of itself and
+//!   looks after it ([`supervisor`]); the worker serves until SIGTERM or SIGINT ([`fastcgi`]).
+//!
+//! Either way a request goes through [`program`]: its variables are complete and within their limit ([`variables`]), its
+//! site is open ([`sites`]), its body within its limit ([`body`]), it is its turn ([`gate`]), a panic is a 500 ([`panics`]).
+//!
+//! | limit | where | answer |
+//! |---|---|---|
+//! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
+//! | body | `limits.body_bytes` | 413 |
+//! | requests at work | `limits.concurrent_requests` | waits 10 s, then 503 |
+//! | connections | 256, and the backlog of the socket | wait in the backlog |
+//! | end of running requests after SIGTERM | 30 s | |
 
+mod body;
+mod fastcgi;
+mod gate;
+mod panics;
+mod plain;
+mod program;
 mod request;
 mod response;
+mod sites;
+mod supervisor;
+mod variables;
 
+pub use program::{Fail, Respond};
 pub use request::{Method, Request};
 pub use response::Response;
 
-use crate::error::Error;
-use crate::site::Site;
+use program::Program;
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Serves `respond` as plain CGI, or as FastCGI where file descriptor 0 is a listening socket.
 ///
-/// `fail` makes the answer to a request that ended with an error, be it before a site was there (`None`).
-pub fn serve(
-    program: &'static str,
-    fail: fn(Option<&Site>, Option<&Request>, &Error) -> Response,
-    respond: fn(&Site, &Request) -> Result<Response, Error>,
-) -> ExitCode {
-    let _ = (program, fail, respond);
-    todo!()
+/// `fail` makes the answer to a request that ended with an error, be it before a site was there (`None`);
+/// [`Response::bare`] is the least it can do. What [`crate::error::Error`] demands of the headers is added here, and its
+/// cause is logged here.
+pub fn serve(program: &'static str, fail: Fail, respond: Respond) -> ExitCode {
+    let program = Program { name: program, fail, respond };
+    if !is_listening_socket() {
+        return plain::run(program);
+    }
+    let stop = stop_flag();
+    match supervisor::is_worker() {
+        true => fastcgi::run(program, &stop),
+        false => supervisor::run(program.name, &stop),
+    }
+}
+
+fn is_listening_socket() -> bool {
+    rustix::net::sockopt::socket_acceptconn(std::io::stdin()).unwrap_or(false)
+}
+
+/// Set by SIGTERM and SIGINT. SIGCHLD only has to interrupt the supervisor's pause; its flag is not looked at.
+fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for (signal, flag) in [(SIGTERM, stop.clone()), (SIGINT, stop.clone()), (SIGCHLD, Arc::default())] {
+        // Refused for signals that cannot be caught, which these are not.
+        let _ = signal_hook::flag::register(signal, flag);
+    }
+    stop
 }

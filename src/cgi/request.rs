@@ -40,14 +40,24 @@ impl Request {
         self.variable("REQUEST_METHOD") == Some("HEAD")
     }
 
-    /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`.
+    /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`. `None` must be treated as "denied" by whoever decides on it: a
+    /// visitor can make variables disappear (see the module `variables`).
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// An HTTP header by its own name, e.g. `accept-language`.
+    /// The path behind the program's own, e.g. `/r0/account`; empty where there is none.
+    pub fn path_info(&self) -> &str {
+        self.variable("PATH_INFO").unwrap_or("")
+    }
+
+    /// An HTTP header by its own name, e.g. `accept-language`. A missing header must never be a permission.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")))
+    }
+
+    pub(super) fn set_body(&mut self, body: Vec<u8>) {
+        self.body = body;
     }
 
     pub fn body(&self) -> &[u8] {

@@ -1,5 +1,7 @@
 //! One answer, complete in memory before the first byte leaves.
 
+use crate::error::Error;
+
 /// Status, headers and body. `Content-Length` and `Status` are added on the way out.
 #[derive(Debug, Clone)]
 pub struct Response {
@@ -27,6 +29,26 @@ impl Response {
         Response::new(status, "application/json", body)
     }
 
+    /// The least that can be said about an error, where no site and no template is at hand: its status in plain text.
+    pub fn bare(error: &Error) -> Response {
+        Response::text(error.status, &format!("{} {}\n", error.status, reason(error.status))).for_error(error)
+    }
+
+    /// Adds the headers that an error demands, unless they are there.
+    pub(super) fn for_error(self, error: &Error) -> Response {
+        let allow = error.allow.map(|methods| ("Allow", methods.to_owned()));
+        let retry_after = error.retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
+        allow.into_iter().chain(retry_after).fold(self, |response, (name, value)| response.default_header(name, value))
+    }
+
+    /// Adds a header unless one of this name is there.
+    pub(super) fn default_header(self, name: &'static str, value: impl Into<String>) -> Response {
+        match self.headers.iter().any(|(present, _)| present.eq_ignore_ascii_case(name)) {
+            true => self,
+            false => self.header(name, value),
+        }
+    }
+
     /// Adds a header. A value with a line break would be a second header: it is cut there.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
         let mut value: String = value.into();
@@ -45,8 +67,13 @@ impl Response {
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
-        if !head {
+        // RFC 9110 section 8.6: an answer of these kinds has no length.
+        let has_body = self.status != 204 && self.status != 304;
+        if has_body {
+            bytes.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if has_body && !head {
             bytes.extend_from_slice(&self.body);
         }
         bytes
@@ -70,6 +97,7 @@ fn reason(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         422 => "Unprocessable Content",
         429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -86,6 +114,19 @@ mod tests {
         let response = Response::html(200, "<p>ä</p>".into());
         assert!(response.to_bytes(false).ends_with("Content-Length: 9\r\n\r\n<p>ä</p>".as_bytes()));
         assert!(response.to_bytes(true).ends_with(b"Content-Length: 9\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_bare_answer_has_what_its_status_demands_once() {
+        let bare = Response::bare(&Error::unavailable("database")).for_error(&Error::unavailable(""));
+        let text = String::from_utf8(bare.to_bytes(false)).unwrap();
+        assert_eq!(text.matches("Retry-After: 10\r\n").count(), 1, "{text}");
+        assert!(text.ends_with("\r\n\r\n503 Service Unavailable\n") && !text.contains("database"), "{text}");
+    }
+
+    #[test]
+    fn no_content_has_no_length() {
+        assert!(!String::from_utf8(Response::text(204, "").to_bytes(false)).unwrap().contains("Content-Length"));
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! A program for `tests/gateway`: says what it was asked, and misbehaves on request.
+//!
+//! * `GET ?sleep=MILLISECONDS` takes its time; `GET ?panic=1` panics; `GET ?fill=BYTES` answers that much;
+//! * every answer names the process, the site, the body's length, and how many requests were at work at most.
+
+use matrix_register_bot::cgi::{self, Method, Request, Response};
+use matrix_register_bot::error::Error;
+use matrix_register_bot::site::Site;
+use serde::Deserialize;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+#[derive(Deserialize)]
+struct Wish {
+    #[serde(default)]
+    sleep: u64,
+    #[serde(default)]
+    fill: usize,
+    panic: Option<String>,
+}
+
+fn main() -> ExitCode {
+    cgi::serve("echo", |_, _, error| Response::bare(error), respond)
+}
+
+fn respond(site: &Site, request: &Request) -> Result<Response, Error> {
+    if request.method() == Method::Other {
+        return Err(Error::method_not_allowed("GET, HEAD, POST"));
+    }
+    let wish: Wish = request.query()?;
+    MOST.fetch_max(NOW.fetch_add(1, SeqCst) + 1, SeqCst);
+    std::thread::sleep(Duration::from_millis(wish.sleep));
+    NOW.fetch_sub(1, SeqCst);
+    if let Some(secret) = wish.panic {
+        panic!("this message has a {secret} in it");
+    }
+    let sum = request.body().iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    let text = format!(
+        "pid={} site={} method={} address={} bytes={} sum={sum} most={} header={} filling={}\n",
+        std::process::id(),
+        site.config.server_name,
+        request.variable("REQUEST_METHOD").unwrap_or(""),
+        request.variable("REMOTE_ADDR").unwrap_or("none"),
+        request.body().len(),
+        MOST.load(SeqCst),
+        request.header("x-test").unwrap_or("none"),
+        "x".repeat(wish.fill),
+    );
+    Ok(Response::text(200, &text))
+}
