@@ -24,7 +24,7 @@ struct Wish {
 }
 
 fn main() -> ExitCode {
-    cgi::serve("echo", |_, _, error| Response::bare(error), respond)
+    cgi::serve("echo", |site| site.config.limits.body_bytes.0, |_, _, error| Response::bare(error), respond)
 }
 
 fn respond(site: &Site, request: &Request) -> Result<Response, Error> {

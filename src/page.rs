@@ -87,7 +87,7 @@ pub fn respond(config: &Config, language: Language, status: u16, name: &str, con
     Ok(if name == "register" { response } else { response.header("X-Robots-Tag", "noindex") })
 }
 
-/// The page for a request that ended with `error`. It never fails: a broken template of the operator gives way to the
+/// The page for a request that ended with `error`; the gateway adds the headers of its status. It never fails: a broken template of the operator gives way to the
 /// built-in one, and that one to a bare sentence.
 pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Response {
     let context = BTreeMap::from([("status", error.status.to_string()), ("text_key", format!("error.{}", error.text))]);
@@ -97,17 +97,10 @@ pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Resp
     });
     let attempts = [config, built_in.as_ref(), None];
     let page = attempts.into_iter().find_map(|config| html(config, language, "error", &context).ok());
-    let mut response = match page {
+    match page {
         Some((html, style)) => protected(Response::html(error.status, html), language, &style).header("X-Robots-Tag", "noindex"),
         None => Response::text(error.status, "This request could not be served.\n"),
-    };
-    if let Some(allow) = error.allow {
-        response = response.header("Allow", allow);
     }
-    if let Some(seconds) = error.retry_after {
-        response = response.header("Retry-After", seconds.to_string());
-    }
-    response
 }
 
 /// The mail of `templates/mail/NAME.subject`, `.txt` and `.html`.

@@ -21,12 +21,13 @@ use std::process::ExitCode;
 
 /// Serves one of the internal programs: to callers that the operator allows, by POST.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    cgi::serve(program, fail, respond)
+    cgi::serve(program, |site| site.config.internal.body_bytes.0, fail, respond)
 }
 
 /// Serves the one program that the whole world may call, from web clients on other hosts, too.
 pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    cgi::serve(program, |site, request, error| intercept_change_password::with_cors(fail(site, request, error)), respond)
+    let fail_with_cors: cgi::Fail = |site, request, error| intercept_change_password::with_cors(fail(site, request, error));
+    cgi::serve(program, |site| site.config.limits.body_bytes.0, fail_with_cors, respond)
 }
 
 /// What each internal program does first: who calls, and how?
@@ -47,21 +48,14 @@ struct MatrixError<'a> {
 
 fn fail(_site: Option<&Site>, _request: Option<&Request>, error: &Error) -> Response {
     let (errcode, sentence) = match error.status {
+        400 | 431 => ("M_NOT_JSON", "The request cannot be read"),
         403 => ("M_FORBIDDEN", "This address may not call this path"),
         405 => ("M_UNRECOGNIZED", "Method not allowed"),
         413 => ("M_TOO_LARGE", "The request is too large"),
-        400 => ("M_NOT_JSON", "The request cannot be read"),
         503 => ("M_UNKNOWN", "Temporarily out of service"),
         _ => ("M_UNKNOWN", "Internal error"),
     };
-    let mut response = Response::json(error.status, &MatrixError { errcode, error: sentence });
-    if let Some(allow) = error.allow {
-        response = response.header("Allow", allow);
-    }
-    if let Some(seconds) = error.retry_after {
-        response = response.header("Retry-After", seconds.to_string());
-    }
-    response
+    Response::json(error.status, &MatrixError { errcode, error: sentence })
 }
 
 /// The body as JSON; `None` where it is not what the contract says, so that the program answers its "no" (contract

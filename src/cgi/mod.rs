@@ -12,7 +12,7 @@
 //! | limit | where | answer |
 //! |---|---|---|
 //! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
-//! | body | `limits.body_bytes` | 413 |
+//! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
 //! | requests at work | `limits.concurrent_requests` | waits 10 s, then 503 |
 //! | connections | 256, and the backlog of the socket | wait in the backlog |
 //! | end of running requests after SIGTERM | 30 s | |
@@ -29,7 +29,7 @@ mod sites;
 mod supervisor;
 mod variables;
 
-pub use program::{Fail, Respond};
+pub use program::{BodyLimit, Fail, Respond};
 pub use request::{Method, Request};
 pub use response::Response;
 
@@ -41,11 +41,11 @@ use std::sync::atomic::AtomicBool;
 
 /// Serves `respond` as plain CGI, or as FastCGI where file descriptor 0 is a listening socket.
 ///
-/// `fail` makes the answer to a request that ended with an error, be it before a site was there (`None`);
+/// `body_limit` is in bytes. `fail` makes the answer to a request that ended with an error, be it before a site was there (`None`);
 /// [`Response::bare`] is the least it can do. What [`crate::error::Error`] demands of the headers is added here, and its
 /// cause is logged here.
-pub fn serve(program: &'static str, fail: Fail, respond: Respond) -> ExitCode {
-    let program = Program { name: program, fail, respond };
+pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: Respond) -> ExitCode {
+    let program = Program { name: program, body_limit, fail, respond };
     if !is_listening_socket() {
         return plain::run(program);
     }

@@ -21,10 +21,14 @@ pub type Fail = fn(Option<&Site>, Option<&Request>, &Error) -> Response;
 /// Makes the answer to a request.
 pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 
-/// What one program is: its name and its two functions.
+/// How many bytes the body of a request to this program may have.
+pub type BodyLimit = fn(&Site) -> u64;
+
+/// What one program is: its name, its limit and its two functions.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     pub name: &'static str,
+    pub body_limit: BodyLimit,
     pub fail: Fail,
     pub respond: Respond,
 }
@@ -47,7 +51,7 @@ impl Program {
             let site = &**site.insert(sites.get(&sites::config_path(&request))?);
             let limits = &site.config.limits;
             let length = request.variable("CONTENT_LENGTH");
-            request.set_body(body::read(incoming.body, incoming.framing, length, limits.body_bytes.0)?);
+            request.set_body(body::read(incoming.body, incoming.framing, length, (self.body_limit)(site))?);
             let _place = gate.enter(limits.concurrent_requests.0, PATIENCE).ok_or_else(busy)?;
             (self.respond)(site, &request)
         });

@@ -24,13 +24,12 @@ pub fn config_path(request: &Request) -> PathBuf {
 }
 
 /// Open sites by the path of their configuration.
-#[derive(Debug)]
 pub struct Sites {
     program: &'static str,
     remembered: Mutex<HashMap<PathBuf, Entry>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Entry {
     open: Option<(Stamp, Arc<Site>)>,
     /// What was logged last about this file, so that a broken configuration is one line and not one per request.

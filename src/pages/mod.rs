@@ -18,7 +18,7 @@ const BUTTON_SECONDS: i64 = 24 * 3600;
 
 /// Serves one of the pages; an error becomes a page of its own.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    cgi::serve(program, fail, respond)
+    cgi::serve(program, |site| site.config.limits.body_bytes.0, fail, respond)
 }
 
 fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {

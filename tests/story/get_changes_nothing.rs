@@ -18,7 +18,8 @@ fn get_and_head_on_every_address_leave_the_database_as_it_is() {
             story.ask_and_confirm(name);
         }
         story.decide(&eve, "decline", "");
-        let mut places: Vec<String> = ["/", "/register", "/index.php", "/?lang=de", "/verify", "/verify?t=x", "/verify_admin"].map(String::from).into();
+        let mut places: Vec<String> =
+            ["/", "/register", "/index.php", "/?lang=de", "/verify", "/verify?t=x", "/verify_admin"].map(String::from).into();
         places.extend([&ada, &bob, &eve].map(|name| story.verify_mail(name).link()));
         places.extend([&bob, &eve].map(|name| story.room_message(name).link()));
         places.extend([&bob, &eve].map(|name| format!("{}&d=allow", story.room_message(name).link())));

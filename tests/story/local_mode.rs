@@ -22,7 +22,9 @@ fn a_stranger_gets_an_account_in_our_own_table_in_german() {
         let initial = password_in(&mail);
         let (stored, until): (String, i64) = story
             .database()
-            .query_row("SELECT password_hash, initial_password_until FROM logins WHERE localpart = ?", [&ada], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row("SELECT password_hash, initial_password_until FROM logins WHERE localpart = ?", [&ada], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .unwrap();
         assert!(stored.starts_with("$argon2id$") && password::verify(&initial, &stored));
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;

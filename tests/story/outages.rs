@@ -97,7 +97,12 @@ fn the_bot_makes_its_own_account_and_joins_when_invited() {
     story.ask_and_confirm(&ada);
     assert_eq!(story.state(&ada), 5, "not invited yet");
     assert!(story.web.log().contains("invite"), "{}", story.web.log());
-    let guest = crate::world::Account { localpart: bot.clone(), user_id: story.synapse.user_id(&bot), password: String::new(), token: String::new() };
+    let guest = crate::world::Account {
+        localpart: bot.clone(),
+        user_id: story.synapse.user_id(&bot),
+        password: String::new(),
+        token: String::new(),
+    };
     story.synapse.invite(&story.room, &story.synapse.bot, &guest);
     time_passes(&story);
     assert!(story.site.run_cron().status.success());

@@ -56,7 +56,8 @@ fn a_chosen_password_is_never_stored_in_clear_and_logs_in() {
     let credentials = story.mails.wait_for(&address_of(&ada), 2).remove(1);
     assert!(!credentials.text.contains("horse"), "{}", credentials.text);
     assert!(story.synapse.login(&ada, chosen).is_ok());
-    let left: i64 = story.database().query_row("SELECT count(*) FROM registrations WHERE password IS NOT NULL", [], |row| row.get(0)).unwrap();
+    let left: i64 =
+        story.database().query_row("SELECT count(*) FROM registrations WHERE password IS NOT NULL", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "wiped when used");
 }
 
