@@ -93,6 +93,44 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
+/// Text on one line: no break, no control character, nothing that turns the direction of what stands beside it.
+pub fn one_line(text: &str) -> String {
+    let visible: String = text.chars().filter(|c| !turns_direction(*c)).map(|c| if breaks(c) { ' ' } else { c }).collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a visitor's text, whichever way they were broken.
+pub fn lines(text: &str) -> Vec<String> {
+    let text = text.trim().replace("\r\n", "\n");
+    let clean = |line: &str| line.chars().filter(|c| !turns_direction(*c) && (!c.is_control() || *c == '\t')).collect();
+    text.split(|c| c != '\t' && breaks(c)).map(clean).collect()
+}
+
+/// `> ` before each line, so that none of them can pass for one of ours.
+pub fn quoted(text: &str) -> String {
+    lines(text).iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn breaks(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Unicode's embeddings, overrides and isolates. Scripts that run from right to left do without them.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Templates may leave out parts; what remains has at most one empty line in a row.
+pub fn without_gaps(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim_end) {
+        if !(line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
+            lines.push(line);
+        }
+    }
+    format!("{}\n", lines.join("\n").trim_end())
+}
+
 /// The language of a page: `?lang=`, else the best of `Accept-Language`, else the operator's default.
 pub fn choose_language(query_lang: Option<&str>, accept_language: Option<&str>, default: Language) -> Language {
     query_lang.and_then(Language::from_tag).or_else(|| accepted(accept_language?, default)).unwrap_or(default)
