@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/gallery".into()));
     let sample = include_str!("../config.sample.toml").replace("# howto_url", "howto_url");
     let config = Config::parse(&sample, PathBuf::new())?;
+    show_extremes(&folder.join("extreme"), &sample)?;
     for language in Language::ALL {
         let folder = folder.join(language.tag());
         std::fs::create_dir_all(&folder)?;
@@ -28,6 +29,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::fs::write(folder.join(format!("room-{name}.txt")), message.text)?;
             std::fs::write(folder.join(format!("room-{name}.html")), message.html)?;
         }
+    }
+    Ok(())
+}
+
+/// Long names and a logo: what breaks a layout.
+fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let long = "matrix.faculty-of-extraordinarily-long-names.university.example.org:8448";
+    let sample = sample
+        .replace("\"example.org\"", &format!("{long:?}"))
+        .replace("# title = \"Join us\"", "title = \"Vereinsübergreifende Kommunikationsplattform des Donaudampfschifffahrtsvereins\"")
+        .replace("# logo =", "logo =");
+    let config = Config::parse(&sample, PathBuf::new())?;
+    std::fs::create_dir_all(folder)?;
+    let mut decide = request();
+    decide["full_name"] = json!(format!("{} עברית العربية", "W".repeat(100)));
+    decide["email"] = json!(format!("{}@{}.example.net", "m".repeat(64), "w".repeat(60)));
+    decide["mxid"] = json!(format!("@{}:{long}", "m".repeat(64)));
+    decide["note"] = json!("x".repeat(500));
+    for (name, context) in [("register", form(json!({"username": "m".repeat(64)}), json!({}), json!({}))), ("decide", decide)] {
+        write_page(folder, name, &page::respond(&config, Language::German, 200, name, &context)?)?;
     }
     Ok(())
 }

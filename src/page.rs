@@ -8,20 +8,28 @@
 //!
 //! * `t(key="section.key", name=value)`: a text of `templates/locales`. In `.html` the text and every value are escaped.
 //! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
-//! * `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links` and `style` for all of them.
+//! * `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links`, `style`, `name_length` and `note_length`
+//!   for all of them.
 
 use crate::cgi::Response;
 use crate::config::{Config, Language};
 use crate::error::Error;
-use crate::text::{self, Texts};
+use crate::text::{self, Texts, lines, one_line, quoted, without_gaps};
 use data_encoding::BASE64;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use tera::{Context, Function, Kwargs, State, StringInput, Tera, TeraResult, Value};
+
+/// Characters of a first or a last name.
+pub const NAME_LENGTH: usize = 100;
+
+/// Characters of the note to the admins, and of the reason for a refusal.
+pub const NOTE_LENGTH: usize = 2000;
 
 /// Mail clients and servers cut longer subjects anyway.
 const SUBJECT_LENGTH: usize = 150;
@@ -42,6 +50,12 @@ pub struct RoomText {
     pub text: String,
     /// `formatted_body`: only tags of the Matrix specification's list for `m.room.message`.
     pub html: String,
+}
+
+#[derive(Serialize)]
+struct ErrorValues {
+    status: u16,
+    text_key: String,
 }
 
 /// The way to the same page in another language.
@@ -90,7 +104,7 @@ pub fn respond(config: &Config, language: Language, status: u16, name: &str, con
 /// The page for a request that ended with `error`; the gateway adds the headers of its status. It never fails: a broken template of the operator gives way to the
 /// built-in one, and that one to a bare sentence.
 pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Response {
-    let context = BTreeMap::from([("status", error.status.to_string()), ("text_key", format!("error.{}", error.text))]);
+    let context = ErrorValues { status: error.status, text_key: format!("error.{}", error.text) };
     let built_in = config.cloned().map(|mut config| {
         config.pages.templates = None;
         config
@@ -121,7 +135,12 @@ pub fn room(config: &Config, language: Language, name: &str, context: &impl Seri
     let [text, html] = ["txt", "html"].map(|kind| format!("room/{name}.{kind}"));
     let engine = Engine::new(Some(config), language, &[&text, &html])?;
     let context = context_of(context)?;
-    Ok(RoomText { text: without_gaps(&engine.render(&text, &context)?).trim_end().to_owned(), html: engine.render(&html, &context)? })
+    let html = engine.render(&html, &context)?;
+    Ok(RoomText {
+        text: without_gaps(&engine.render(&text, &context)?).trim_end().to_owned(),
+        // Some clients show line breaks between the tags.
+        html: html.trim().replace(">\n<", "><"),
+    })
 }
 
 /// A page and its style sheet.
@@ -183,10 +202,10 @@ fn with_parents<'a>(config: Option<&Config>, names: &[&str]) -> Result<BTreeMap<
     let mut templates: BTreeMap<String, Cow<'a, str>> = BTreeMap::new();
     let mut wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     while let Some(name) = wanted.pop() {
-        if !templates.contains_key(&name) {
-            let source = source(config, &name)?;
+        if let Entry::Vacant(place) = templates.entry(name) {
+            let source = source(config, place.key())?;
             wanted.extend(parents(&source));
-            templates.insert(name, source);
+            place.insert(source);
         }
     }
     Ok(templates)
@@ -246,6 +265,8 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     context.insert("form_url", &config.map(|config| config.public_url.join("/")));
     context.insert("language_links", &config.map(|_| language_links(language, None)).unwrap_or_default());
     context.insert("style", "");
+    context.insert("name_length", &NAME_LENGTH);
+    context.insert("note_length", &NOTE_LENGTH);
     context
 }
 
@@ -299,44 +320,6 @@ fn marked(tag: &str, value: &StringInput, state: &State) -> TeraResult<Value> {
         true => Ok(Value::safe_string(&format!("<{tag}>{}</{tag}>", state.escape(&line)?))),
         false => Ok(Value::normal_string(&line)),
     }
-}
-
-/// Text on one line: no break, no control character, nothing that turns the direction of what stands beside it.
-fn one_line(text: &str) -> String {
-    let visible: String = text.chars().filter(|c| !turns_direction(*c)).map(|c| if breaks(c) { ' ' } else { c }).collect();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The lines of a visitor's text, whichever way they were broken.
-fn lines(text: &str) -> Vec<String> {
-    let text = text.trim().replace("\r\n", "\n");
-    let clean = |line: &str| line.chars().filter(|c| !turns_direction(*c) && (!c.is_control() || *c == '\t')).collect();
-    text.split(|c| c != '\t' && breaks(c)).map(clean).collect()
-}
-
-/// `> ` before each line, so that none of them can pass for one of ours.
-fn quoted(text: &str) -> String {
-    lines(text).iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-fn breaks(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
-/// Unicode's embeddings, overrides and isolates. Scripts that run from right to left do without them.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Templates may leave out parts; what remains has at most one empty line in a row.
-fn without_gaps(text: &str) -> String {
-    let mut lines: Vec<&str> = Vec::new();
-    for line in text.lines().map(str::trim_end) {
-        if !(line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
-            lines.push(line);
-        }
-    }
-    format!("{}\n", lines.join("\n").trim_end())
 }
 
 macro_rules! built_in {
@@ -471,6 +454,44 @@ mod tests {
     }
 
     #[test]
+    fn every_label_hint_and_error_belongs_to_an_element_of_its_page() {
+        for (name, context) in minimal().into_iter().chain(maximal("x")) {
+            let html = render(&config(""), Language::English, name, &context).unwrap();
+            let values = |attribute: &str| -> Vec<String> {
+                let parts = html.split(attribute).skip(1).filter_map(|rest| rest.split('"').next());
+                parts.flat_map(|value| value.split_whitespace().map(str::to_owned)).collect()
+            };
+            let ids = values(" id=\"");
+            assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{name}: {ids:?}");
+            for attribute in [" for=\"", " aria-describedby=\"", " aria-labelledby=\"", " href=\"#"] {
+                for id in values(attribute) {
+                    assert!(ids.contains(&id), "{name}: {attribute}{id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn enter_in_a_field_sends_the_form_and_does_not_check_the_username() {
+        let html = render(&config(""), Language::English, "register", &minimal()[0].1).unwrap();
+        let first = html.split_once("<button").unwrap().1.split_once('>').unwrap().0;
+        assert!(first.contains("name=\"action\" value=\"send\""), "{first}");
+    }
+
+    #[test]
+    fn what_was_typed_is_kept_but_for_passwords() {
+        let mut context = minimal()[0].1.clone();
+        context["wants_password"] = json!(true);
+        context["values"] =
+            json!({"first_name": "Zoë", "note": "\nline", "username": "z", "email": "z@example.net", "terms": "1", "password": "secret"});
+        let html = render(&config(""), Language::English, "register", &context).unwrap();
+        for kept in ["value=\"Zoë\"", "value=\"z\"", "value=\"z@example.net\"", ">\n\nline</textarea>"] {
+            assert!(html.contains(kept), "{kept}: {html}");
+        }
+        assert!(!html.contains("secret"));
+    }
+
+    #[test]
     fn nothing_a_visitor_types_becomes_html_in_a_page() {
         for (name, context) in maximal(EVIL) {
             let html = render(&config(""), Language::German, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
@@ -595,10 +616,8 @@ mod tests {
         for config in [None, Some(&broken)] {
             let response = error(config, Language::German, &Error::method_not_allowed("GET, POST"));
             assert_eq!(response.status, 405);
-            assert_eq!(header(&head(&response), "Allow"), Some("GET, POST"));
             assert!(String::from_utf8_lossy(response.body()).contains("So lässt sich diese Seite nicht benutzen."));
         }
-        assert_eq!(header(&head(&error(None, Language::English, &Error::unavailable(""))), "Retry-After"), Some("10"));
     }
 
     #[test]

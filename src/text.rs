@@ -5,20 +5,20 @@
 
 use crate::config::{Config, Language};
 use crate::error::Error;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::ErrorKind;
 
 /// All texts of one language.
 #[derive(Debug, Clone)]
 pub struct Texts {
-    texts: HashMap<String, String>,
+    texts: HashMap<String, Cow<'static, str>>,
 }
 
 impl Texts {
     /// The texts of `language`, with the operator's own in place of the built-in ones.
     pub fn load(config: Option<&Config>, language: Language) -> Result<Texts, Error> {
-        let mut texts = HashMap::new();
-        collect(&mut texts, "", parse(built_in(language), "built-in texts")?);
+        let mut texts = built_in(language);
         if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
             let path = folder.join("locales").join(format!("{}.toml", language.tag()));
             match std::fs::read_to_string(&path) {
@@ -38,7 +38,7 @@ impl Texts {
 
     /// The text as it stands in the file.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.texts.get(key).map(String::as_str)
+        self.texts.get(key).map(Cow::as_ref)
     }
 
     /// `30 November 2026, 14:05 UTC` for seconds since 1970.
@@ -93,6 +93,44 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
+/// Text on one line: no break, no control character, nothing that turns the direction of what stands beside it.
+pub fn one_line(text: &str) -> String {
+    let visible: String = text
+        .chars()
+        .filter(|c| !turns_direction(*c))
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a visitor's text, whichever way they were broken.
+pub fn lines(text: &str) -> Vec<String> {
+    let text = text.trim().replace("\r\n", "\n");
+    let clean = |line: &str| line.chars().filter(|c| !turns_direction(*c) && (!c.is_control() || *c == '\t')).collect();
+    text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']).map(clean).collect()
+}
+
+/// `> ` before each line, so that none of them can pass for one of ours.
+pub fn quoted(text: &str) -> String {
+    lines(text).iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Unicode's embeddings, overrides and isolates. Scripts that run from right to left do without them.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Templates may leave out parts; what remains has at most one empty line in a row.
+pub fn without_gaps(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim_end) {
+        if !(line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
+            lines.push(line);
+        }
+    }
+    format!("{}\n", lines.join("\n").trim_end())
+}
+
 /// The language of a page: `?lang=`, else the best of `Accept-Language`, else the operator's default.
 pub fn choose_language(query_lang: Option<&str>, accept_language: Option<&str>, default: Language) -> Language {
     query_lang.and_then(Language::from_tag).or_else(|| accepted(accept_language?, default)).unwrap_or(default)
@@ -136,11 +174,30 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-fn built_in(language: Language) -> &'static str {
+fn built_in(language: Language) -> HashMap<String, Cow<'static, str>> {
+    sections_and_lines(built_in_file(language))
+}
+
+fn built_in_file(language: Language) -> &'static str {
     match language {
         Language::English => include_str!("../templates/locales/en.toml"),
         Language::German => include_str!("../templates/locales/de.toml"),
     }
+}
+
+/// Our own files keep to sections, and one plain string on a line: a fraction of what TOML may be, and of the time that
+/// it takes. Under CGI every page pays it. The tests hold the files to that.
+fn sections_and_lines(file: &'static str) -> HashMap<String, Cow<'static, str>> {
+    let mut texts = HashMap::with_capacity(256);
+    let mut section = "";
+    for line in file.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, text)) = line.strip_suffix('"').and_then(|line| line.split_once(" = \"")) {
+            texts.insert(format!("{section}.{key}"), Cow::Borrowed(text));
+        }
+    }
+    texts
 }
 
 fn parse(text: &str, origin: &str) -> Result<toml::Table, Error> {
@@ -148,13 +205,13 @@ fn parse(text: &str, origin: &str) -> Result<toml::Table, Error> {
 }
 
 /// Nested sections become `section.section.key`.
-fn collect(texts: &mut HashMap<String, String>, section: &str, table: toml::Table) {
+fn collect(texts: &mut HashMap<String, Cow<'static, str>>, section: &str, table: toml::Table) {
     for (key, value) in table {
         let name = if section.is_empty() { key } else { format!("{section}.{key}") };
         match value {
             toml::Value::Table(inner) => collect(texts, &name, inner),
-            toml::Value::String(text) => drop(texts.insert(name, text)),
-            other => drop(texts.insert(name, other.to_string())),
+            toml::Value::String(text) => drop(texts.insert(name, text.into())),
+            other => drop(texts.insert(name, other.to_string().into())),
         }
     }
 }
@@ -175,7 +232,7 @@ mod tests {
     #[test]
     fn both_languages_say_the_same_things_about_the_same_values() {
         let of = |language| -> BTreeMap<String, Vec<String>> {
-            let named = |(key, text): (&String, &String)| (key.clone(), placeholders(text).into_iter().map(str::to_owned).collect());
+            let named = |(key, text): (&String, &Cow<str>)| (key.clone(), placeholders(text).into_iter().map(str::to_owned).collect());
             texts(language).texts.iter().map(named).collect()
         };
         let (english, german) = (of(Language::English), of(Language::German));
@@ -185,6 +242,23 @@ mod tests {
         for key in german.keys() {
             assert!(english.contains_key(key), "{key} in en.toml");
         }
+    }
+
+    #[test]
+    fn the_files_are_the_toml_that_they_look_like() {
+        for language in Language::ALL {
+            let mut as_toml = HashMap::new();
+            collect(&mut as_toml, "", parse(built_in_file(language), "").unwrap());
+            assert_eq!(built_in(language), as_toml);
+        }
+    }
+
+    #[test]
+    fn a_visitors_text_cannot_break_out_of_its_line_or_quotation() {
+        assert_eq!(one_line(" a\r\nb\u{2028}c\u{85}d\te\u{202e}f "), "a b c d ef");
+        assert_eq!(quoted("a\r\n\r\nb\u{2029}c\rd\n"), "> a\n>\n> b\n> c\n> d");
+        assert_eq!(quoted("\u{1b}[31m"), "> [31m");
+        assert_eq!(without_gaps("\n\na\n\n\n\nb \n\n"), "a\n\nb\n");
     }
 
     #[test]

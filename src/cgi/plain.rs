@@ -5,17 +5,28 @@ use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::{panics, variables};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
+
+/// Bytes of a body that are read and thrown away where it is refused: more than web servers let through.
+const DRAINED_BYTES: u64 = 128 * 1024 * 1024;
+
+/// The bytes of the body, as far as the web server says so.
+fn announced() -> u64 {
+    std::env::var("CONTENT_LENGTH").ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
 
 /// Answers the one request. The process ends well whatever the status is: the failure was reported.
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
-    let incoming =
-        Incoming { variables: variables::from_environment(std::env::vars_os()), body: &mut io::stdin().lock(), framing: Framing::Counted };
+    let mut body = io::stdin().lock().take(announced().min(DRAINED_BYTES));
+    let incoming = Incoming { variables: variables::from_environment(std::env::vars_os()), body: &mut body, framing: Framing::Counted };
     let answer = program.answer(incoming, &Sites::new(program.name), &Gate::default());
     let mut out = io::stdout().lock();
-    match out.write_all(&answer).and_then(|()| out.flush()) {
+    let written = out.write_all(&answer).and_then(|()| out.flush());
+    // fcgiwrap makes a 502 of an answer that comes while it cannot get rid of the body.
+    let _ = io::copy(&mut body, &mut io::sink());
+    match written {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads any more; the web server knows.
         Err(_) => ExitCode::FAILURE,
