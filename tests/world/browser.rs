@@ -97,8 +97,7 @@ impl Page {
     /// The text of each element that a CSS selector finds, blanks folded.
     pub fn texts(&self, selector: &str) -> Vec<String> {
         let html = self.html();
-        let found = html.select(&parse(selector)).map(|element| fold(&element.text().collect::<String>())).collect();
-        found
+        html.select(&parse(selector)).map(|element| fold(&element.text().collect::<String>())).collect()
     }
 
     /// The visible text of the whole page, blanks folded.
