@@ -61,8 +61,9 @@ impl WebServer {
 
     fn start_fcgiwrap(&mut self, site: &SiteFolder) -> String {
         let socket = self.folder.join("fcgiwrap.socket");
-        let mut command = guarded("fcgiwrap");
-        command.args(["-f", "-c", "4", "-s"]).arg(format!("unix:{}", socket.display()));
+        // fcgiwrap ends without its workers; the shell ends the whole group.
+        let mut command = guarded("sh");
+        command.args(["-c", "trap 'trap - TERM; kill 0' TERM; fcgiwrap -f -c 4 -s \"unix:$0\" & wait"]).arg(&socket);
         self.start_helper("fcgiwrap", command, &socket);
         sample("public/nginx-cgi.conf", &[("/srv/matrix-register-bot", site.path()), ("/run/fcgiwrap.socket", &socket)])
     }
