@@ -55,6 +55,11 @@ impl MailCatcher {
         self.files().iter().filter(|path| path.to_string_lossy().ends_with(&suffix)).map(|path| Mail::read(path)).collect()
     }
 
+    /// All mails, oldest first.
+    pub fn all(&self) -> Vec<Mail> {
+        self.files().iter().map(|path| Mail::read(path)).collect()
+    }
+
     /// How many mails came in all.
     pub fn count(&self) -> usize {
         self.files().len()

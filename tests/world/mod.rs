@@ -36,7 +36,7 @@ pub use web::{Host, WebServer};
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {
     () => {
-        $crate::world::Programs::from([
+        $crate::world::Programs::new([
             ("public", env!("CARGO_BIN_EXE_register")),
             ("public", env!("CARGO_BIN_EXE_verify")),
             ("public", env!("CARGO_BIN_EXE_verify_admin")),

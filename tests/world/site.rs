@@ -9,11 +9,18 @@ use toml::{Table, Value};
 
 /// The built programs, each with the folder of the installation that it belongs to.
 #[derive(Debug, Clone)]
-pub struct Programs(pub Vec<(&'static str, PathBuf)>);
+pub struct Programs(Vec<(String, PathBuf)>);
 
-impl<const N: usize> From<[(&'static str, &str); N]> for Programs {
-    fn from(programs: [(&'static str, &str); N]) -> Programs {
-        Programs(programs.into_iter().map(|(folder, path)| (folder, PathBuf::from(path))).collect())
+impl Programs {
+    /// Each with its folder: `("public", "target/debug/register")`.
+    pub fn new<P: AsRef<Path>>(programs: impl IntoIterator<Item = (&'static str, P)>) -> Programs {
+        Programs(programs.into_iter().map(|(folder, path)| (folder.to_owned(), path.as_ref().to_owned())).collect())
+    }
+
+    /// As `make` placed them: `public/register`, `cron/cron`.
+    pub fn placed<P: AsRef<Path>>(programs: impl IntoIterator<Item = P>) -> Programs {
+        let folder = |path: &Path| path.parent().and_then(Path::file_name).expect("a folder and a name").to_string_lossy().into_owned();
+        Programs(programs.into_iter().map(|path| (folder(path.as_ref()), path.as_ref().to_owned())).collect())
     }
 }
 
@@ -141,7 +148,7 @@ impl SiteFolder {
 
     /// The names of the programs in one folder, such as `public`.
     pub fn programs_in(&self, folder: &str) -> Vec<String> {
-        let here = self.programs.0.iter().filter(|(place, _)| *place == folder);
+        let here = self.programs.0.iter().filter(|(place, _)| place == folder);
         here.map(|(_, program)| program.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
     }
 

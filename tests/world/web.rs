@@ -4,7 +4,7 @@ use super::process::{Process, guarded, log_to};
 use super::{SiteFolder, TempFolder};
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A web server and the way in which it runs the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +47,11 @@ impl WebServer {
 
     /// What nginx and the programs complained about so far.
     pub fn log(&self) -> String {
-        let text = fs::read(self.folder.join("error.log")).unwrap_or_default();
-        String::from_utf8_lossy(&text).into_owned()
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("error.log")
     }
 
     /// The process ids of all servers, nginx first.
@@ -58,8 +61,9 @@ impl WebServer {
 
     fn start_fcgiwrap(&mut self, site: &SiteFolder) -> String {
         let socket = self.folder.join("fcgiwrap.socket");
-        let mut command = guarded("fcgiwrap");
-        command.args(["-f", "-c", "4", "-s"]).arg(format!("unix:{}", socket.display()));
+        // fcgiwrap ends without its workers; the shell ends the whole group.
+        let mut command = guarded("sh");
+        command.args(["-c", "trap 'trap - TERM; kill 0' TERM; fcgiwrap -f -c 4 -s \"unix:$0\" & wait"]).arg(&socket);
         self.start_helper("fcgiwrap", command, &socket);
         sample("public/nginx-cgi.conf", &[("/srv/matrix-register-bot", site.path()), ("/run/fcgiwrap.socket", &socket)])
     }
@@ -75,7 +79,7 @@ impl WebServer {
     }
 
     fn start_helper(&mut self, name: &str, mut command: std::process::Command, socket: &Path) {
-        let log = self.folder.join("error.log");
+        let log = self.log_path();
         log_to(&mut command, &log);
         let mut process = Process::start(name, command, Some(&log));
         process.wait_until(10, || socket.exists());
@@ -90,7 +94,7 @@ impl WebServer {
         fs::write(folder.join("nginx.conf"), nginx_frame(self.port)).unwrap();
         let mut command = guarded("nginx");
         command.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(folder);
-        let log = folder.join("error.log");
+        let log = self.log_path();
         log_to(&mut command, &log);
         let mut process = Process::start("nginx", command, Some(&log));
         let port = self.port;

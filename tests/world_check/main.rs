@@ -28,7 +28,7 @@ END
 fn scripts(folder: &TempFolder) -> Programs {
     let names = ["register", "verify", "verify_admin", "cron"];
     let place = |name| if name == "cron" { "cron" } else { "public" };
-    Programs(names.map(|name| (place(name), script(folder, name, SCRIPT))).to_vec())
+    Programs::new(names.map(|name| (place(name), script(folder, name, SCRIPT))))
 }
 
 fn script(folder: &TempFolder, name: &str, text: &str) -> std::path::PathBuf {
@@ -106,7 +106,7 @@ while True:
 fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
     let folder = TempFolder::new("scripts");
     let programs = ["register", "verify", "verify_admin"].map(|name| ("public", script(&folder, name, FASTCGI)));
-    let site = SiteFolder::new(&Programs(programs.to_vec())).create();
+    let site = SiteFolder::new(&Programs::new(programs)).create();
     let web = WebServer::start(&site, Host::NginxFastCgi);
     for (address, answer) in [("/?t=1", "register t=1"), ("//verify.php?t=2", "verify t=2"), ("/verify_admin?t=3", "verify_admin t=3")] {
         let page = Browser::new(&web.url()).get(address);

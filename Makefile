@@ -1,0 +1,39 @@
+# make             builds the programs into public/, internal/ and cron/
+# make demo        a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
+# make demo-check  the same, used by a script from the form to the login
+# make test        all tests; installs what they need
+
+# Where each program belongs; src/bin/ has one file for each.
+PROGRAMS = public/register public/verify public/verify_admin cron/cron
+
+CARGO_TARGET_DIR ?= target
+WORLD = tests/world
+
+all:
+	cargo build --release $(addprefix --bin ,$(notdir $(PROGRAMS)))
+	@for program in $(PROGRAMS); do $(call place,$$program) || exit; done
+
+# By rename: a program that runs at this moment is not disturbed, and nobody sees half of one.
+place = mkdir -p $$(dirname $(1)) && \
+	cp $(CARGO_TARGET_DIR)/release/$$(basename $(1)) $(1).new && mv -f $(1).new $(1)
+
+demo: all
+	$(WORLD)/install demo
+	cargo run --example demo -- $(PROGRAMS)
+
+demo-check: all
+	$(WORLD)/install demo
+	cargo run --example demo -- --check $(PROGRAMS)
+
+# All tests share one homeserver.
+test:
+	$(WORLD)/install test
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	$(WORLD)/start-synapse run -- cargo test
+
+clean:
+	cargo clean
+	rm -f $(PROGRAMS)
+
+.PHONY: all demo demo-check test clean

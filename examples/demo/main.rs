@@ -1,0 +1,137 @@
+//! `make demo`: a whole homeserver with moderated sign-up on this machine, to look at and to play with.
+//!
+//! * `demo [--mode local] PROGRAM...` starts all of it, says where everything is, and runs until Ctrl-C.
+//! * `demo --check PROGRAM...` goes through the whole story instead, in both operation modes, and exits with 0.
+//!
+//! The programs are the ones that `make` placed (`public/register`, `cron/cron`, ...). Everything listens on loopback
+//! only, lies in temporary folders and is removed at the end.
+
+mod story;
+#[path = "../../tests/world/mod.rs"]
+mod world;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::fs;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use world::{Host, MailCatcher, OwnSynapse, Programs, SiteFolder, WebServer};
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let check = take(&mut arguments, "--check").is_some();
+    let mode = take(&mut arguments, "--mode").map_or("synapse".to_owned(), |at| arguments.remove(at));
+    if arguments.iter().any(|argument| argument.starts_with('-')) || arguments.is_empty() {
+        eprintln!("usage: demo [--check] [--mode synapse|local] PROGRAM...");
+        return ExitCode::FAILURE;
+    }
+    let programs = Programs::placed(&arguments);
+    let surroundings = Surroundings::start();
+    match check {
+        true => ["synapse", "local"].into_iter().for_each(|mode| story::go_through(&Demo::start(&surroundings, &programs, mode))),
+        false => Demo::start(&surroundings, &programs, &mode).show(),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Removes a word from the arguments and says where it stood.
+fn take(arguments: &mut Vec<String>, word: &str) -> Option<usize> {
+    let at = arguments.iter().position(|argument| argument == word)?;
+    arguments.remove(at);
+    Some(at)
+}
+
+/// What the site talks to.
+struct Surroundings {
+    mails: MailCatcher,
+    homeserver: OwnSynapse,
+}
+
+impl Surroundings {
+    fn start() -> Surroundings {
+        println!("starting Synapse and a mail server ...");
+        Surroundings { mails: MailCatcher::start(), homeserver: OwnSynapse::start(&[]) }
+    }
+}
+
+/// A site with its web server; the fields are dropped, and so stopped, in this order.
+struct Demo<'a> {
+    web: WebServer,
+    site: SiteFolder,
+    mode: String,
+    room: String,
+    surroundings: &'a Surroundings,
+}
+
+impl Demo<'_> {
+    fn start<'a>(surroundings: &'a Surroundings, programs: &Programs, mode: &str) -> Demo<'a> {
+        let synapse = &surroundings.homeserver.synapse;
+        let room = synapse.create_room();
+        let site = SiteFolder::new(programs).synapse(synapse).room(&room).mail(&surroundings.mails).mode(mode).create();
+        Demo { web: WebServer::start(&site, Host::NginxCgi), site, mode: mode.to_owned(), room, surroundings }
+    }
+
+    /// Says where everything is, then what happens, until Ctrl-C.
+    fn show(&self) {
+        let ended = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&ended)).expect("signals can be caught");
+        }
+        self.print_summary();
+        let mut known = (0, 0);
+        let mut last_cron = Instant::now();
+        while !ended.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(500));
+            known = self.print_news(known);
+            if last_cron.elapsed() > Duration::from_secs(20) {
+                self.run_cron();
+                last_cron = Instant::now();
+            }
+        }
+        println!("\nstopping ...");
+    }
+
+    fn print_summary(&self) {
+        let synapse = &self.surroundings.homeserver.synapse;
+        println!("\nSign-up for {} is ready, in {} mode. Ctrl-C ends it and removes everything.\n", synapse.server_name, self.mode);
+        for (what, value) in [
+            ("the form", self.web.url()),
+            ("mails", format!("{}/ (any address will do; none leaves this machine)", self.surroundings.mails.folder().display())),
+            ("homeserver", format!("{} (for a Matrix client)", synapse.base_url)),
+            ("accounts", format!("alice, password {}, who decides in the room", synapse.alice.password)),
+            ("", format!("bob, password {}, who does not", synapse.bob.password)),
+            ("room", self.room.clone()),
+            ("config", self.site.config_path().display().to_string()),
+            ("database", self.site.database_path().display().to_string()),
+            ("errors", self.web.log_path().display().to_string()),
+        ] {
+            println!("    {what:<12}{value}");
+        }
+        println!("\nFill in the form. Mails and what the bot says in the room are shown here too.");
+    }
+
+    /// Shows mails and room messages that came since the last time.
+    fn print_news(&self, (mails, messages): (usize, usize)) -> (usize, usize) {
+        let all_mails = self.surroundings.mails.all();
+        for mail in all_mails.iter().skip(mails) {
+            println!("\n--- mail to {}: {}\n{}", mail.header("To"), mail.subject(), mail.text.trim());
+        }
+        let all_messages = self.surroundings.homeserver.synapse.messages(&self.room);
+        for message in all_messages.iter().skip(messages) {
+            println!("\n--- in the room, from {}:\n{}", message.sender, message.body);
+        }
+        (all_mails.len(), all_messages.len())
+    }
+
+    /// What the crontab line does every few minutes.
+    fn run_cron(&self) {
+        let output = self.site.run_cron();
+        let said = [output.stdout, output.stderr].concat();
+        if !said.is_empty() {
+            println!("\n--- cron: {}", String::from_utf8_lossy(&said).trim());
+        }
+        let _ = fs::write(self.site.path().join("cron.log"), said);
+    }
+}
