@@ -4,7 +4,8 @@
 # make test        all tests; installs what they need
 
 # Where each program belongs; src/bin/ has one file for each.
-PROGRAMS = public/register public/verify public/verify_admin cron/cron
+PROGRAMS = public/register public/verify public/verify_admin cron/cron \
+	internal/login internal/directory_search internal/identity_single internal/identity_bulk internal/profile internal/intercept_change_password
 
 CARGO_TARGET_DIR ?= target
 WORLD = tests/world
@@ -31,6 +32,7 @@ test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	$(WORLD)/start-synapse run -- cargo test
+	synapse/tests/run
 
 clean:
 	cargo clean
