@@ -166,4 +166,6 @@ impl Store {
 }
 
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod tests;
