@@ -7,11 +7,13 @@
 //!   not in the database, and wiped when the account is made.
 
 use crate::token::{Secret, random};
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64URL_NOPAD;
+use std::sync::{Mutex, PoisonError};
+use subtle::ConstantTimeEq;
 
 /// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
 const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
@@ -50,7 +52,40 @@ pub fn is_hash(stored: &str) -> bool {
 /// Whether the password is the one of a PHC string. Nothing is cut: all bytes count.
 pub fn verify(password: &str, stored: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(stored) else { return false };
-    Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+    let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else { return false };
+    let Some(argon2) = argon2_of(&parsed) else { return false };
+    let mut computed = vec![0; expected.as_bytes().len()];
+    let hashed = with_memory(argon2.params().block_count(), |memory| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt.as_ref(), &mut computed, memory)
+    });
+    hashed.is_ok() && bool::from(computed.as_slice().ct_eq(expected.as_bytes()))
+}
+
+fn argon2_of(parsed: &PasswordHash) -> Option<Argon2<'static>> {
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).ok()?;
+    let version = parsed.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+    Some(Argon2::new(algorithm, version, Params::try_from(parsed).ok()?))
+}
+
+/// Memory for Argon2 that was used before.
+static KEPT_MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+/// Pieces of it that are kept: 19 MiB each.
+const KEPT_PIECES: usize = 2;
+
+/// Whether the allocator has to ask the system for 19 MiB depends on what the request allocated before, and asking takes as
+/// long as hashing: it told users who are there from others. So the memory is kept.
+fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
+    let kept = || KEPT_MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut memory = kept().pop().unwrap_or_default();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let done = work(&mut memory[..blocks]);
+    let mut kept = kept();
+    if kept.len() < KEPT_PIECES {
+        kept.push(memory);
+    }
+    done
 }
 
 /// A hash of nothing that anybody knows, with the parameters of [`hash`]: for checks of users that are not there.
