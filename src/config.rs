@@ -467,12 +467,20 @@ impl Config {
 /// A secret stands in the configuration or alone in a file.
 fn secret(key: &str, value: &Option<String>, file: &Option<PathBuf>) -> Result<Option<String>, Error> {
     let Some(file) = file else {
-        return Ok(value.clone());
+        return Ok(value.clone()).and_then(|value| not_empty(key, value));
     };
     let text = std::fs::read_to_string(file).map_err(|cause| {
         Error(format!("{key}_file: cannot read {}: {cause}; it must be readable for the user that runs the programs", file.display()))
     })?;
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    not_empty(&format!("{key}_file"), Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// An empty secret would let everybody in.
+fn not_empty(key: &str, secret: Option<String>) -> Result<Option<String>, Error> {
+    match secret {
+        Some(secret) if secret.is_empty() => Err(Error(format!("{key} is empty; write the secret there, or take the key out"))),
+        secret => Ok(secret),
+    }
 }
 
 /// `line 12, key "host"` for a message about a key that the parser itself was content with.

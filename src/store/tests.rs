@@ -95,8 +95,8 @@ fn an_expired_request_frees_its_name_and_forgets_the_person() {
     let id = accepted(&mut store, "max");
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
     assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1010).unwrap());
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, 2000).unwrap(), 0);
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, 2000).unwrap(), 1);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, false, 2000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, false, 2000).unwrap(), 1);
     let expired = store.registration(id).unwrap().unwrap();
     assert_eq!((expired.state, expired.email.as_str(), expired.first_name.as_str()), (State::Expired, "", ""));
     accepted(&mut store, "max");
@@ -109,10 +109,10 @@ fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, 9000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 0);
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
     store.postpone(id, "me", 1060, true, "550 no such user").unwrap();
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, 9000).unwrap(), 1);
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
 }
 
 #[test]
