@@ -44,7 +44,7 @@ fn request(username: &str, submission: &str) -> NewRegistration {
 }
 
 fn accepted(store: &mut Store, username: &str) -> i64 {
-    match store.file(&request(username, &crate::token::new_seed())).unwrap() {
+    match store.file(&request(username, &crate::token::new_seed()), 3).unwrap() {
         Filed::Accepted(id) => id,
         other => panic!("{other:?}"),
     }
@@ -55,8 +55,8 @@ fn a_form_sent_twice_is_one_request() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let first = request("max", "form");
-    let Filed::Accepted(id) = store.file(&first).unwrap() else { panic!() };
-    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }).unwrap() else { panic!() };
+    let Filed::Accepted(id) = store.file(&first, 3).unwrap() else { panic!() };
+    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, 3).unwrap() else { panic!() };
     assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
 }
 
@@ -67,7 +67,7 @@ fn a_username_goes_to_the_first_even_if_many_ask_at_once() {
     let accepted: usize = std::thread::scope(|scope| {
         let ask = |number: usize| {
             let mut store = scratch.open(Access::Write);
-            matches!(store.file(&request("max", &format!("form {number}"))).unwrap(), Filed::Accepted(_))
+            matches!(store.file(&request("max", &format!("form {number}")), 3).unwrap(), Filed::Accepted(_))
         };
         let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
         threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
@@ -80,7 +80,7 @@ fn a_declined_name_can_be_claimed_again() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(matches!(store.file(&request("max", "second")).unwrap(), Filed::NameTaken));
+    assert!(matches!(store.file(&request("max", "second"), 3).unwrap(), Filed::NameTaken));
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
     assert!(store.decide(id, State::AdminSend, State::DeclineSend, Some("no"), 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
@@ -315,4 +315,14 @@ fn guesses_are_counted_and_forgotten() {
     store.note_wrong_guess("a", "n", 1001, 2000).unwrap();
     assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 1, "counted anew");
     assert_eq!(store.forget_old_guesses(2001, 3000).unwrap(), 1);
+}
+
+#[test]
+fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let ids: Vec<i64> = ["ada", "bob", "eve"].map(|name| accepted(&mut store, name)).into();
+    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::AddressBusy));
+    assert!(store.advance(ids[0], State::EmailSend, State::AdminSend, 1).unwrap());
+    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::Accepted(_)), "one was confirmed");
 }
