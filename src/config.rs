@@ -222,6 +222,8 @@ pub struct Limits {
     pub body_bytes: Bounded<1024, 16777216>,
     /// Requests that one FastCGI process works on at a time; further ones wait, then get 503.
     pub concurrent_requests: Bounded<1, 1024>,
+    /// Requests with one mail address that may wait for confirmation: nobody gets more mails that he did not ask for.
+    pub unconfirmed_per_address: Bounded<1, 1000>,
 }
 
 /// Who may call the programs below `internal/`, and what they tell.
@@ -329,7 +331,7 @@ impl Default for Times {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { body_bytes: Bounded(65536), concurrent_requests: Bounded(8) }
+        Limits { body_bytes: Bounded(65536), concurrent_requests: Bounded(8), unconfirmed_per_address: Bounded(3) }
     }
 }
 

@@ -43,6 +43,24 @@ impl Failure {
     }
 }
 
+/// How far [`carry_on`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing is owed any more, or somebody else is at it; `None`: there is no such registration.
+    Rest(Option<State>),
+    /// What this state owes failed; it will be tried again.
+    Failure(State),
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Done,
+    Failed,
+    /// Somebody else is at it, or has done it.
+    Elsewhere,
+}
+
 /// What a step did outside.
 enum Done {
     Told(Event),
@@ -75,24 +93,6 @@ pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<Stat
     }
 }
 
-/// How far [`carry_on`] came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
-    /// Nothing is owed any more, or somebody else is at it; `None`: there is no such registration.
-    Rest(Option<State>),
-    /// What this state owes failed; it will be tried again.
-    Failure(State),
-}
-
-/// What became of one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Done,
-    Failed,
-    /// Somebody else is at it, or has done it.
-    Elsewhere,
-}
-
 /// One step under a lease.
 fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> Result<Step, store::Error> {
     let holder = token::new_seed();
@@ -101,7 +101,9 @@ fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> 
         return Ok(Step::Elsewhere);
     }
     // Only now nobody else changes it: what another program tried in between counts.
-    let Some(registration) = store.registration(seen.id)? else { return Ok(Step::Elsewhere) };
+    let Some(registration) = store.registration(seen.id)?.filter(|now| now.state == seen.state) else {
+        return Ok(Step::Elsewhere);
+    };
     match act(site, store, &registration, action) {
         Ok(done) => settle(site, store, &registration, &holder, done),
         Err(failure) => {

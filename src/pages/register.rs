@@ -106,7 +106,7 @@ fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applica
     // The homeserver is asked first: a name in our own table may be a form that came before.
     let filed = match homeserver_has(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
-        false => store.file(&new)?,
+        false => store.file(&new, site.config.limits.unconfirmed_per_address.0)?,
     };
     match filed {
         Filed::Accepted(id) => {
@@ -116,6 +116,7 @@ fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applica
         }
         Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => thanks(site, language, applicant),
         Filed::CameBefore(_) => again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")])),
+        Filed::AddressBusy => form(site, language, 429, typed, &Faults::from([("email", "form.error.email_busy")]), json!({})),
         Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
     }
 }

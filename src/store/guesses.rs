@@ -24,11 +24,6 @@ impl Store {
         }
     }
 
-    /// The right password was given.
-    pub fn forget_guesses(&mut self, account: &str, network: &str) -> Result<(), Error> {
-        self.execute("DELETE FROM guesses WHERE account = ? AND network = ?", &[account.into(), network.into()]).map(|_| ())
-    }
-
     /// For cron: counts that began before `before` mean nothing any more, nor do those from the future.
     pub fn forget_old_guesses(&mut self, before: i64, now: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM guesses WHERE first_at < ? OR first_at > ?", &[before.into(), now.into()])

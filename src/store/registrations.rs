@@ -98,6 +98,8 @@ pub enum Filed {
     CameBefore(Box<Registration>),
     /// The username is another's.
     NameTaken,
+    /// Too many requests with this address wait for confirmation.
+    AddressBusy,
 }
 
 /// Somebody else with the same mail address, for the deciders to know.
@@ -112,13 +114,16 @@ pub struct SameAddress {
 
 impl Store {
     /// Files a request: the `UNIQUE` columns decide who was first.
-    pub fn file(&mut self, new: &NewRegistration) -> Result<Filed, Error> {
+    pub fn file(&mut self, new: &NewRegistration, unconfirmed_per_address: u64) -> Result<Filed, Error> {
         let filed = self.transaction(|store| {
             if let Some(before) = store.same_submission(&new.submission)? {
                 return Ok(Filed::CameBefore(Box::new(before)));
             }
             if store.username_is_taken(&new.username)? {
                 return Ok(Filed::NameTaken);
+            }
+            if store.unconfirmed(&new.email_folded)? >= unconfirmed_per_address {
+                return Ok(Filed::AddressBusy);
             }
             store.insert_registration(new)?;
             let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
@@ -132,6 +137,13 @@ impl Store {
             },
             filed => filed,
         }
+    }
+
+    /// Requests with this address that were not confirmed so far.
+    fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
+        let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
+        let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
+        Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0).unsigned_abs())
     }
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
