@@ -1,4 +1,4 @@
-//! What the documents say is so: keys and defaults, programs, links.
+//! What the documents say is so: keys and defaults, programs, words of the log, links.
 
 use matrix_register_bot::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,6 +97,24 @@ fn the_readme_mentions_every_program() {
     for program in list.split_whitespace() {
         assert!(README.contains(&format!("`{program}`")), "{program}");
     }
+}
+
+#[test]
+fn the_readme_explains_every_word_of_the_log() {
+    let mut sources = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut words = BTreeSet::new();
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            sources.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let calls = ["log::warn(", "log::info("].into_iter().flat_map(|call| text.split(call).skip(1));
+            words.extend(calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned)));
+        }
+    }
+    assert!(words.len() > 20, "{words:?}");
+    let unexplained: Vec<&String> = words.iter().filter(|word| !README.contains(&format!("`{word}"))).collect();
+    assert_eq!(unexplained, [] as [&String; 0]);
 }
 
 #[test]
