@@ -138,7 +138,7 @@ fn every_link_leads_somewhere() {
 fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
     let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
     let target = if path.is_empty() { document.to_owned() } else { document.with_file_name(path) };
-    if anchor.is_empty() || !target.extension().is_some_and(|extension| extension == "md") {
+    if anchor.is_empty() || target.extension().is_none_or(|extension| extension != "md") {
         return target.exists();
     }
     let read = if path.is_empty() { Ok(text.to_owned()) } else { fs::read_to_string(&target) };
