@@ -692,14 +692,6 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_shows_every_default_as_it_is() {
-        // A commented key shows its default: uncommented, nothing may change but what has no default.
-        let shown = Config::parse(SAMPLE, PathBuf::new()).unwrap();
-        assert_eq!(format!("{:?}", shown.times), format!("{:?}", Times::default()));
-        assert_eq!(format!("{:?}", shown.limits), format!("{:?}", Limits::default()));
-    }
-
-    #[test]
     fn a_wrong_value_is_refused_with_its_line_and_an_example() {
         let text = SAMPLE.replace("public_url = \"https://", "public_url = \"ftp://");
         let sentence = Config::parse(&text, PathBuf::new()).unwrap_err().to_string();

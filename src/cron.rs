@@ -129,7 +129,7 @@ fn give_up(site: &Site, store: &mut Store) -> Result<(), Error> {
                 log::warn(
                     "mail_given_up",
                     Some(id),
-                    &format!("{from:?}: the mail server takes no mail for this address; tell the applicant in another way"),
+                    &format!("{from:?}: no mail reached this address in all this time; tell the applicant in another way"),
                 );
             }
         }

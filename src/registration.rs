@@ -5,14 +5,14 @@
 //!
 //! | state             | owes                | left by                                  | a crash here leaves                       |
 //! |-------------------|---------------------|------------------------------------------|-------------------------------------------|
-//! | `EmailSend`       | the mail to confirm | mail sent; link used before we knew      | the mail unsent, or sent once more with the same Message-ID |
+//! | `EmailSend`       | the mail to confirm | mail sent; link used before we knew; no mail box | the mail unsent, or sent once more with the same Message-ID |
 //! | `EmailVerify`     | -                   | link used; time ran out                  | nothing                                   |
 //! | `AdminSend`       | the room message    | message sent; decided before we knew     | the message unsent; a repetition has the same `txnId` |
 //! | `AdminVerify`     | -                   | approved; declined                       | nothing                                   |
 //! | `Register`        | the account         | account made; homeserver refused it      | the account unmade, or made and found to be ours |
-//! | `MailCredentials` | the credentials     | mail sent                                | the mail unsent, or sent once more with the same Message-ID |
+//! | `MailCredentials` | the credentials     | mail sent; given up                      | the mail unsent, or sent once more with the same Message-ID |
 //! | `Done`            | -                   | -                                        | nothing                                   |
-//! | `DeclineSend`     | the mail that says no | mail sent                              | as `EmailSend`                            |
+//! | `DeclineSend`     | the mail that says no | mail sent; given up                    | as `EmailSend`                            |
 //! | `Declined`        | -                   | -                                        | nothing                                   |
 //! | `Expired`         | -                   | -                                        | nothing                                   |
 //!

@@ -155,12 +155,11 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
         Done::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
         Done::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
-    let settled = match settled {
+    if matches!(settled, Err(store::Error::Conflict)) {
         // Our own table has the name although nobody claimed it: an account that the operator made by hand.
-        Err(store::Error::Conflict) => store.settle_refused(id, from, holder, State::DeclineSend, "in use in our own table", now)?,
-        settled => settled?,
-    };
-    if !settled {
+        return settle(site, store, registration, holder, Done::Account(Outcome::Refused("in use in our own table".into())));
+    }
+    if !settled? {
         log::warn("lease_lost", Some(id), &format!("{from:?} was moved on by somebody else meanwhile"));
         return Ok(Step::Elsewhere);
     }

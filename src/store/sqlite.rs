@@ -69,8 +69,11 @@ impl Sqlite {
     /// programs by itself.
     fn use_wal(&self) -> Result<(), Error> {
         let mode: String = self.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        if mode == "wal" {
+            return Ok(());
+        }
         let deadline = Instant::now() + Duration::from_millis(BUSY_MILLISECONDS);
-        while mode != "wal" {
+        loop {
             match self.connection.pragma_update(None, "journal_mode", "WAL") {
                 Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
@@ -78,7 +81,6 @@ impl Sqlite {
                 switched => return Ok(switched?),
             }
         }
-        Ok(())
     }
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
