@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A web server and the way in which it runs the programs.
+#[allow(clippy::enum_variant_names)] // they all serve CGI programs; the servers differ
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// nginx; fcgiwrap starts a process for each request.
