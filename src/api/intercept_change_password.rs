@@ -55,6 +55,14 @@ struct AuthenticationData {
     password: Option<String>,
 }
 
+impl AuthenticationData {
+    /// `{}` is no authentication to Synapse.
+    fn is_empty(&self) -> bool {
+        let AuthenticationData { r#type, session, identifier, user, password } = self;
+        r#type.is_none() && session.is_none() && identifier.is_none() && user.is_none() && password.is_none()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct UserIdentifier {
     r#type: String,
@@ -202,7 +210,7 @@ fn access_token(request: &Request) -> Option<String> {
 /// The account in our table that a Matrix id names; any other is Synapse's business.
 fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
     let login = match super::own_localpart(site, mxid) {
-        Some(localpart) => site.store(Access::Read)?.login(localpart)?,
+        Some(localpart) => site.store(Access::Hasty)?.login(localpart)?,
         None => None,
     };
     login.ok_or(Stop::Foreign)
@@ -230,7 +238,7 @@ fn authenticate(
     owner: Option<&Login>,
     subject: &str,
 ) -> Result<Login, Stop> {
-    let Some(auth) = auth else { return Err(needed(site, subject, None, false)?) };
+    let Some(auth) = auth.filter(|auth| !auth.is_empty()) else { return Err(needed(site, subject, None, false)?) };
     let session = auth.session.as_deref();
     if let Some(session) = session
         && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
