@@ -159,7 +159,7 @@ pub fn display_name(first_name: &str, last_name: &str) -> String {
 /// `None` if it is longer than [`NOTE_MAX_CHARACTERS`]; a note is never cut in silence.
 pub fn note(typed: &str) -> Option<String> {
     let lines = typed.replace("\r\n", "\n").replace('\r', "\n");
-    let note: String = lines.nfc().filter(|c| matches!(c, '\n' | '\t') || !misleads(*c)).collect();
+    let note: String = lines.chars().filter(|c| matches!(c, '\n' | '\t') || !misleads(*c)).nfc().collect();
     let note = note.trim().to_owned();
     (note.chars().count() <= NOTE_MAX_CHARACTERS).then_some(note)
 }

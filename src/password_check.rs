@@ -69,7 +69,11 @@ pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Call
     };
     let login = Box::new(with_better_hash(&mut store, login, password));
     match login.initial_password_until {
-        Some(until) if until < site.now() => Ok(Verdict::Expired(login)),
+        Some(until) if until < site.now() => {
+            // To the caller of a login this is a "no", and takes as long as any other.
+            guesses.note(&mut store, site.now());
+            Ok(Verdict::Expired(login))
+        }
         _ => Ok(Verdict::Right(login)),
     }
 }

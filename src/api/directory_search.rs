@@ -11,8 +11,6 @@ use std::collections::BTreeSet;
 
 /// Users in an answer: the default of the Matrix specification (the caller does not pass the client's limit on).
 const LIMIT: usize = 10;
-/// Terms that one user has of one kind at the most, so that this many rows surely hold `LIMIT + 1` users of several.
-const TERMS_A_USER: usize = 8;
 
 #[derive(Debug, Deserialize)]
 struct UserDirectorySearchRequest {
@@ -77,7 +75,8 @@ fn find(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>, Err
     let mut known = BTreeSet::new();
     let mut store = site.store(Access::Read)?;
     for kind in kinds {
-        let rows = store.search_directory(*kind, folded, ((LIMIT + 1) * TERMS_A_USER) as i64)?;
+        // So many rows hold `LIMIT + 1` users, if there are so many.
+        let rows = store.search_directory(*kind, folded, ((LIMIT + 1) * kind.most_of_an_account()) as i64)?;
         found.extend(rows.into_iter().filter(|user| known.insert(user.localpart.clone())));
         if found.len() > LIMIT {
             break;

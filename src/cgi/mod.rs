@@ -35,6 +35,8 @@ pub use response::Response;
 
 use program::Program;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use std::ffi::OsString;
+use std::io::Read;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -54,6 +56,16 @@ pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: 
         true => fastcgi::run(program, &stop),
         false => supervisor::run(program.name, &stop),
     }
+}
+
+/// What [`serve`] answers to one plain CGI request, within this process: for whoever wants to try many.
+pub fn answer(
+    program: &'static str,
+    (body_limit, fail, respond): (BodyLimit, Fail, Respond),
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    body: &mut dyn Read,
+) -> Vec<u8> {
+    plain::answer(Program { name: program, body_limit, fail, respond }, environment, body)
 }
 
 fn is_listening_socket() -> bool {

@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::{panics, variables};
+use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
@@ -20,8 +21,7 @@ fn announced() -> u64 {
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
     let mut body = io::stdin().lock().take(announced().min(DRAINED_BYTES));
-    let incoming = Incoming { variables: variables::from_environment(std::env::vars_os()), body: &mut body, framing: Framing::Counted };
-    let answer = program.answer(incoming, &Sites::new(program.name), &Gate::default());
+    let answer = answer(program, std::env::vars_os(), &mut body);
     let mut out = io::stdout().lock();
     let written = out.write_all(&answer).and_then(|()| out.flush());
     // fcgiwrap makes a 502 of an answer that comes while it cannot get rid of the body.
@@ -31,4 +31,10 @@ pub fn run(program: Program) -> ExitCode {
         // Nobody reads any more; the web server knows.
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// From the environment and the body to the bytes of the answer.
+pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
+    let incoming = Incoming { variables: variables::from_environment(environment), body, framing: Framing::Counted };
+    program.answer(incoming, &Sites::new(program.name), &Gate::default())
 }

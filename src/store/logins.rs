@@ -89,6 +89,11 @@ impl Store {
         self.transaction(|store| store.add_login(login))
     }
 
+    /// The same for many, all or none.
+    pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
+        self.transaction(|store| logins.into_iter().try_for_each(|login| store.add_login(&login)))
+    }
+
     /// Whether an account has this localpart, active or not.
     pub fn login_exists(&mut self, localpart: &str) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM logins WHERE localpart = ?", &[localpart.into()], |_| Ok(()))?.is_some())

@@ -196,4 +196,6 @@ impl Store {
 }
 
 #[cfg(test)]
+mod lookups;
+#[cfg(test)]
 mod tests;

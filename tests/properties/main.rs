@@ -1,0 +1,190 @@
+//! Every parser keeps its promises (`promises.rs`), whatever it is given.
+//!
+//! How many inputs are tried is the environment variable `PROPTEST_CASES`; `make fuzz` searches the same promises longer.
+
+mod fastcgi;
+mod generate;
+mod promises;
+
+use generate::{damaged, deep_json, json, nearly_a_vector, typed};
+use promises::{PAGES, PROGRAMS, Scratch, World};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const LOCALE: &str = include_str!("../../templates/locales/de.toml");
+const SAMPLE: &str = include_str!("../../config.sample.toml");
+
+thread_local! {
+    /// One for all inputs of a test.
+    static WORLD: World = World::new();
+}
+
+/// Fewer cases for what hashes a password or writes a file in each.
+fn some() -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.div_ceil(2), ..config }
+}
+
+fn ask_all(body: &[u8]) {
+    WORLD.with(|world| PROGRAMS.iter().for_each(|program| world.json_body(program, body)));
+}
+
+/// The sample with every key uncommented, so that each is there to be damaged.
+fn every_key() -> String {
+    let is_key = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
+    let uncomment = |line: &'static str| if is_key(line) { &line[2..] } else { line };
+    SAMPLE.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+fn state_file_content() -> impl Strategy<Value = Vec<u8>> {
+    let whole = format!("{{\"secret_key\":\"{}\",\"register_password\":\"p\",\"access_token\":\"t\",\"smtp\":[1]}}", "0a".repeat(32));
+    prop_oneof![
+        damaged(select(vec![whole.into_bytes(), b"{}".to_vec()]), vec(any::<u8>(), 0..8)),
+        json().prop_map(String::into_bytes),
+        vec(any::<u8>(), 0..64),
+    ]
+}
+
+proptest! {
+    #![proptest_config(some())]
+
+    #[test]
+    fn any_json_is_answered_as_the_contract_says(body in json()) {
+        ask_all(body.as_bytes());
+    }
+
+    #[test]
+    fn a_damaged_body_is_answered_as_the_contract_says(body in nearly_a_vector()) {
+        ask_all(&body);
+    }
+
+    #[test]
+    fn what_is_no_json_is_answered_as_the_contract_says(body in vec(any::<u8>(), 0..200)) {
+        ask_all(&body);
+    }
+
+    #[test]
+    fn deep_json_overflows_no_stack(body in deep_json()) {
+        ask_all(body.as_bytes());
+    }
+
+    #[test]
+    fn pages_answer_any_form_with_a_whole_page(body in vec(any::<u8>(), 0..200), fields in vec((select(&FIELDS[..]), typed()), 0..8)) {
+        let fields = serde_urlencoded::to_string(fields).unwrap();
+        WORLD.with(|world| for page in &PAGES {
+            world.form_body(page, &body);
+            world.form_body(page, fields.as_bytes());
+            world.query_string(page, &fields);
+            world.query_string(page, &String::from_utf8_lossy(&body));
+        });
+    }
+
+    #[test]
+    fn the_gateway_answers_any_environment(variables in vec((variable(), vec(1..=255_u8, 0..40)), 0..6), body in vec(any::<u8>(), 0..40)) {
+        WORLD.with(|world| PAGES.iter().for_each(|page| world.gateway(page, &variables, &body)));
+    }
+
+    #[test]
+    fn a_state_file_of_any_content_is_taken_or_refused(content in state_file_content()) {
+        promises::state_file(&Scratch::new(), &content);
+    }
+
+    #[test]
+    fn a_locale_file_of_any_content_is_taken_or_refused(
+        content in damaged(Just(LOCALE.as_bytes()[..300].to_vec()), vec(any::<u8>(), 0..8))
+    ) {
+        promises::locale_file(&Scratch::new(), &content);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_form_is_read_or_refused(encoded in vec(any::<u8>(), 0..100), content_type in any::<String>()) {
+        promises::form_and_query(&encoded);
+        promises::content_type(&content_type);
+    }
+
+    #[test]
+    fn an_encoded_form_is_read_or_refused(encoded in "([a-z]{0,3}=?(%[0-9a-fA-F]{1,2}|[+&;=%]|ä)?){0,12}") {
+        promises::form_and_query(encoded.as_bytes());
+    }
+
+    #[test]
+    fn a_username_is_one_that_synapse_takes(typed in typed()) {
+        promises::localpart(&typed);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_as_it_is(typed in typed()) {
+        promises::person_name_and_note(&typed);
+        promises::visible_text(&typed);
+    }
+
+    #[test]
+    fn an_address_that_is_taken_can_be_sent_to(typed in typed()) {
+        promises::address(&typed);
+    }
+
+    #[test]
+    fn folding_twice_is_folding_once(typed in typed()) {
+        promises::fold(&typed);
+    }
+
+    #[test]
+    fn an_account_has_few_terms_and_is_found_by_them(first in typed(), last in typed()) {
+        promises::terms(&first, &last);
+    }
+
+    #[test]
+    fn only_our_own_form_tokens_are_taken(text in prop_oneof![any::<String>(), "[A-Za-z0-9_-]{0,60}"], now in any::<i64>(), age in 0..=i64::MAX) {
+        promises::form_token(&text, now, age);
+    }
+
+    #[test]
+    fn a_damaged_configuration_is_taken_or_refused_with_its_place(
+        content in damaged(select(vec![SAMPLE.as_bytes().to_vec(), every_key().into_bytes()]), vec(any::<u8>(), 0..8))
+    ) {
+        promises::config(&String::from_utf8_lossy(&content));
+    }
+
+    #[test]
+    fn every_visitor_gets_a_language(
+        query in prop_oneof![any::<String>(), "(de|en|DE|fr)?[-_]?[A-Z]{0,2}"],
+        header in prop_oneof![any::<String>(), "((de|en|fr|\\*)(; ?[qQ]=[0-9.]{0,5})?,? ?){0,6}"],
+    ) {
+        promises::languages(&query, &header);
+    }
+}
+
+/// Every single character goes through: what a sample of texts may miss.
+#[test]
+fn every_character_folds_and_parses() {
+    for c in '\0'..=char::MAX {
+        promises::fold(&format!("a{c}b {c}"));
+        promises::person_name_and_note(&format!("a{c}\u{301}"));
+        promises::visible_text(&c.to_string());
+    }
+}
+
+const FIELDS: [&str; 12] =
+    ["form_token", "first_name", "last_name", "username", "email", "note", "password", "t", "d", "decision", "reason", "lang"];
+
+fn variable() -> impl Strategy<Value = Vec<u8>> {
+    let known = select(
+        &[
+            "REQUEST_METHOD",
+            "CONTENT_LENGTH",
+            "CONTENT_TYPE",
+            "QUERY_STRING",
+            "REMOTE_ADDR",
+            "PATH_INFO",
+            "SCRIPT_NAME",
+            "SERVER_NAME",
+            "HTTP_ACCEPT_LANGUAGE",
+            "HTTP_X_FORWARDED_FOR",
+            "HTTP_PROXY",
+        ][..],
+    );
+    prop_oneof![4 => known.prop_map(|name| name.as_bytes().to_vec()), 1 => vec(1..=255_u8, 1..12)]
+}

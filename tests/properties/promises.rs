@@ -1,0 +1,469 @@
+//! What each parser promises, whatever it is given. A promise that is broken is a panic.
+//!
+//! The property tests beside this file call these functions with inputs that are made up, the fuzz targets in `fuzz/` with
+//! inputs that were grown.
+#![allow(dead_code)] // no fuzz target uses all of it
+
+use matrix_register_bot::address::Address;
+use matrix_register_bot::cgi::{self, BodyLimit, Fail, Request, Response};
+use matrix_register_bot::config::{CONFIG_VARIABLE, Config, Form, Language, ServerName};
+use matrix_register_bot::error::Error;
+use matrix_register_bot::names::{self, Localpart, PersonName};
+use matrix_register_bot::site::Site;
+use matrix_register_bot::state_file::StateFile;
+use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::text::{self, Texts};
+use matrix_register_bot::token::{self, Secret};
+use matrix_register_bot::{api, directory, pages, password};
+use serde_json::{Map, Value};
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// A second of the year 2027: the clock of all promises.
+const NOW: i64 = 1_800_000_000;
+
+/// A folder of its own, removed at the end.
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        let folder = std::env::temp_dir().join(format!("promises-{}", token::new_seed()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        Scratch(folder)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A site with the two accounts of the contract's test vectors; it talks to nobody.
+pub struct World {
+    pub site: Site,
+    scratch: Scratch,
+}
+
+const SETTINGS: &str = r#"
+server_name = "example.org"
+homeserver_url = "http://127.0.0.1:9"
+public_url = "https://register.example.org/"
+operation_mode = "local"
+[room]
+id = "!room"
+[mail]
+from = "a@example.org"
+transport = "file"
+[password_change]
+foreign_accounts = "refuse"
+"#;
+
+impl World {
+    pub fn new() -> World {
+        let scratch = Scratch::new();
+        std::fs::write(scratch.0.join("config.toml"), SETTINGS).expect("the folder is ours");
+        let config = Config::parse(SETTINGS, scratch.0.clone()).expect("the settings are right");
+        let world = World { site: Site::new(config, || NOW), scratch };
+        world.add("john", ("John", "Dœ"), "John.Doe@Example.org");
+        world.add("jane", ("Jane", ""), "jane@example.org");
+        world
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.scratch.0.join("config.toml")
+    }
+
+    fn add(&self, localpart: &str, (first, last): (&str, &str), email: &str) {
+        let login = NewLogin {
+            localpart: localpart.into(),
+            first_name: first.into(),
+            last_name: last.into(),
+            password_hash: password::hash("secret").expect("a hash"),
+            email: email.into(),
+            email_folded: Address::parse(email).expect("an address").folded(),
+            created_at: 1,
+            initial_password_until: None,
+        };
+        self.site.store(Access::Write).expect("a database").import_login(&login).expect("a new account");
+    }
+
+    /// Puts a body to one of [`PROGRAMS`]: an answer of the shape that the contract wants, or a no below 500.
+    pub fn json_body(&self, program: &Internal, body: &[u8]) {
+        match (program.respond)(&self.site, &post("application/json", body)) {
+            Ok(response) => check_answer(program, &response),
+            Err(error) => {
+                assert!(program.may_refuse, "{} must always answer 200 and said {error}", program.name);
+                assert!(error.status < 500, "{} said {error}", program.name);
+            }
+        }
+    }
+
+    /// Puts a body to one of the pages, as a form.
+    pub fn form_body(&self, page: &Page, body: &[u8]) {
+        let outcome = (page.submit)(&self.site, &post("application/x-www-form-urlencoded", body));
+        check_page(page.name, outcome);
+    }
+
+    /// Asks for one of the pages with this query string.
+    pub fn query_string(&self, page: &Page, query: &str) {
+        let variables = [("REQUEST_METHOD", "GET"), ("REMOTE_ADDR", "192.0.2.1"), ("QUERY_STRING", query)];
+        let outcome = (page.show)(&self.site, &request(&variables, b""));
+        check_page(page.name, outcome);
+    }
+}
+
+impl World {
+    /// A whole plain CGI request: whatever the web server sends, the answer is complete and not our fault.
+    pub fn gateway(&self, page: &Page, variables: &[(Vec<u8>, Vec<u8>)], body: &[u8]) {
+        let sent = variables.iter().map(|(name, value)| (OsString::from_vec(name.clone()), OsString::from_vec(value.clone())));
+        let ours = [(CONFIG_VARIABLE.into(), self.config_path().into_os_string())];
+        let functions: (BodyLimit, Fail, Respond) = (|_| 1024, |_, _, error| Response::bare(error), page.show);
+        let answer = cgi::answer(page.name, functions, sent.chain(ours), &mut &body[..]);
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = std::str::from_utf8(&answer[..head]).expect("the head is text");
+        let status = head.strip_prefix("Status: ").and_then(|rest| rest.get(..3)).and_then(|digits| digits.parse::<u16>().ok());
+        assert!(status.is_some_and(|status| (200..500).contains(&status)), "{head}");
+        assert!(head.split("\r\n").all(|line| line.contains(": ") && !line.contains(['\r', '\n'])), "{head}");
+    }
+}
+
+type Respond = fn(&Site, &Request) -> Result<Response, Error>;
+
+/// One of the internal programs.
+pub struct Internal {
+    pub name: &'static str,
+    respond: Respond,
+    /// The programs for identity servers answer 200 to everything (contract mxisd 0, rule 1).
+    may_refuse: bool,
+    is_shaped: fn(&Map<String, Value>) -> bool,
+}
+
+pub const PROGRAMS: [Internal; 6] = [
+    Internal { name: "login", respond: api::login::check, may_refuse: false, is_shaped: is_login },
+    Internal { name: "directory_search", respond: api::directory_search::search, may_refuse: false, is_shaped: is_directory },
+    Internal { name: "identity_single", respond: api::identity_single::look_up, may_refuse: false, is_shaped: is_single },
+    Internal { name: "identity_bulk", respond: api::identity_bulk::look_up, may_refuse: false, is_shaped: is_bulk },
+    Internal { name: "profile", respond: api::profile::show, may_refuse: false, is_shaped: is_profile },
+    Internal {
+        name: "intercept_change_password",
+        respond: api::intercept_change_password::change,
+        may_refuse: true,
+        is_shaped: is_password_change,
+    },
+];
+
+/// One of the pages.
+pub struct Page {
+    pub name: &'static str,
+    show: Respond,
+    submit: Respond,
+}
+
+pub const PAGES: [Page; 3] = [
+    Page { name: "register", show: pages::register::show, submit: pages::register::submit },
+    Page { name: "verify", show: pages::verify::show, submit: pages::verify::submit },
+    Page { name: "verify_admin", show: pages::verify_admin::show, submit: pages::verify_admin::decide },
+];
+
+pub fn post(content_type: &str, body: &[u8]) -> Request {
+    request(&[("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("CONTENT_TYPE", content_type)], body)
+}
+
+pub fn request(variables: &[(&str, &str)], body: &[u8]) -> Request {
+    Request::new(variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(), body.to_vec())
+}
+
+fn check_page(name: &str, outcome: Result<Response, Error>) {
+    match outcome {
+        Ok(response) => {
+            assert!(response.status < 500, "{name}: {}", response.status);
+            let html = std::str::from_utf8(response.body()).expect("a page is UTF-8");
+            assert!(html.trim_end().ends_with("</html>"), "{name}: half a page: {html}");
+        }
+        Err(error) => assert!(error.status < 500, "{name} said {error}"),
+    }
+}
+
+fn check_answer(program: &Internal, response: &Response) {
+    let shown = String::from_utf8_lossy(response.body());
+    let name = program.name;
+    assert!(response.status < 500 && (program.may_refuse || response.status == 200), "{name}: {} {shown}", response.status);
+    let answer: Value = serde_json::from_slice(response.body()).expect("an answer is JSON");
+    assert!(!has_null(&answer), "{name} answered null: {shown}");
+    let shaped = answer.as_object().is_some_and(program.is_shaped);
+    assert!(shaped, "{name} answered what the contract does not know: {shown}");
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        _ => false,
+    }
+}
+
+/// Contract mxisd 3 and synapse 2: a yes says for whom, a no says nothing else.
+fn is_login(answer: &Map<String, Value>) -> bool {
+    let Some(auth) = only(answer, "auth").and_then(Value::as_object) else { return false };
+    match auth.get("success") {
+        Some(Value::Bool(true)) => {
+            let profile = auth.get("profile").and_then(Value::as_object);
+            has(auth, &["success", "id", "mxid", "profile"], &[])
+                && is_user_id(&auth["id"])
+                && is_text(&auth["mxid"])
+                && profile.is_some_and(|profile| {
+                    has(profile, &["three_pids"], &["display_name"])
+                        && profile.get("display_name").is_none_or(is_text)
+                        && is_three_pids(&profile["three_pids"])
+                })
+        }
+        Some(Value::Bool(false)) => auth.len() == 1,
+        _ => false,
+    }
+}
+
+/// Contract mxisd 4: `results`, each with a bare localpart; ten at the most.
+fn is_directory(answer: &Map<String, Value>) -> bool {
+    let is_user = |user: &Value| {
+        user.as_object().is_some_and(|user| {
+            has(user, &["user_id"], &["display_name"]) && is_bare(&user["user_id"]) && user.get("display_name").is_none_or(is_text)
+        })
+    };
+    has(answer, &["limited", "results"], &[])
+        && answer["limited"].is_boolean()
+        && answer["results"].as_array().is_some_and(|users| users.len() <= 10 && users.iter().all(is_user))
+}
+
+/// Contract mxisd 5: an object without `lookup` is the no.
+fn is_single(answer: &Map<String, Value>) -> bool {
+    answer.is_empty() || only(answer, "lookup").is_some_and(is_mapping)
+}
+
+/// Contract mxisd 6: the hits only.
+fn is_bulk(answer: &Map<String, Value>) -> bool {
+    only(answer, "lookup").and_then(Value::as_array).is_some_and(|hits| hits.iter().all(is_mapping))
+}
+
+/// Contract mxisd 7: what is not known is left out.
+fn is_profile(answer: &Map<String, Value>) -> bool {
+    only(answer, "profile").and_then(Value::as_object).is_some_and(|profile| {
+        has(profile, &[], &["display_name", "threepids", "roles"])
+            && profile.get("display_name").is_none_or(is_text)
+            && profile.get("threepids").is_none_or(is_three_pids)
+            && profile.get("roles").is_none_or(|roles| roles.as_array().is_some_and(|roles| roles.iter().all(is_text)))
+    })
+}
+
+/// Contract synapse 7.1: done, what to do next, or a Matrix error.
+fn is_password_change(answer: &Map<String, Value>) -> bool {
+    answer.is_empty()
+        || has(answer, &["session", "flows", "params"], &["completed", "errcode", "error"])
+        || has(answer, &["errcode", "error"], &["soft_logout"])
+}
+
+/// Whether an object has all of `always` and nothing else but some of `perhaps`.
+fn has(object: &Map<String, Value>, always: &[&str], perhaps: &[&str]) -> bool {
+    always.iter().all(|name| object.contains_key(*name))
+        && object.keys().all(|name| always.contains(&name.as_str()) || perhaps.contains(&name.as_str()))
+}
+
+fn only<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).filter(|_| object.len() == 1)
+}
+
+fn is_text(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty())
+}
+
+/// A localpart without `@` and server name: callers add both.
+fn is_bare(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !text.is_empty() && !text.contains(['@', ':']))
+}
+
+fn is_user_id(value: &Value) -> bool {
+    value.as_object().is_some_and(|id| has(id, &["type", "value"], &[]) && id["type"] == "localpart" && is_bare(&id["value"]))
+}
+
+fn is_mapping(value: &Value) -> bool {
+    value.as_object().is_some_and(|mapping| {
+        has(mapping, &["medium", "address", "id"], &[])
+            && mapping["medium"] == "email"
+            && is_text(&mapping["address"])
+            && is_user_id(&mapping["id"])
+    })
+}
+
+fn is_three_pids(value: &Value) -> bool {
+    let is_three_pid = |value: &Value| {
+        value.as_object().is_some_and(|id| has(id, &["medium", "address"], &[]) && is_text(&id["medium"]) && is_text(&id["address"]))
+    };
+    value.as_array().is_some_and(|list| list.iter().all(is_three_pid))
+}
+
+/// A form or a query string: pairs, or a no of the client's making. What was read says the same when it is written again.
+pub fn form_and_query(encoded: &[u8]) {
+    let form: Result<Vec<(String, String)>, Error> = post("application/x-www-form-urlencoded; charset=utf-8", encoded).form();
+    match form {
+        Ok(pairs) => {
+            let written = serde_urlencoded::to_string(&pairs).expect("pairs can be written");
+            let again: Vec<(String, String)> = post("application/x-www-form-urlencoded", written.as_bytes()).form().expect("our own form");
+            assert_eq!(again, pairs);
+        }
+        Err(error) => assert_eq!(error.status, 400),
+    }
+    if let Ok(query) = std::str::from_utf8(encoded) {
+        let query: Result<HashMap<String, String>, Error> = request(&[("QUERY_STRING", query)], b"").query();
+        assert!(query.err().is_none_or(|error| error.status == 400));
+    }
+}
+
+/// Any content type: a form, or 415.
+pub fn content_type(content_type: &str) {
+    let form: Result<HashMap<String, String>, Error> = post(content_type, b"a=b").form();
+    assert!(form.err().is_none_or(|error| error.status == 415));
+}
+
+/// A username that is taken is one that Synapse takes (contract synapse 3), and stays what it is.
+pub fn localpart(typed: &str) {
+    let (rules, server) = (Form::default(), ServerName("example.org".into()));
+    let Ok(chosen) = Localpart::choose(typed, &rules, "register_bot", &server) else { return };
+    let name = chosen.as_str();
+    assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._=-/+".contains(&byte)), "{name:?}");
+    assert!(!name.starts_with('_') && !name.bytes().all(|byte| byte.is_ascii_digit()), "{name:?}");
+    assert!((3..=64).contains(&name.len()) && name != "register_bot" && name != "admin", "{name:?}");
+    assert!(chosen.mxid(&server).len() <= 255);
+    assert_eq!(Localpart::choose(name, &rules, "register_bot", &server).as_ref(), Ok(&chosen));
+}
+
+/// A name or note that is taken stays what it is, is within its limit and hides nothing.
+pub fn person_name_and_note(typed: &str) {
+    if let Ok(name) = PersonName::parse_optional(typed) {
+        let text = name.as_str();
+        assert_eq!(PersonName::parse_optional(text).as_ref(), Ok(&name));
+        assert!(text.chars().count() <= names::NAME_MAX_CHARACTERS);
+        assert!(!text.contains(['<', '>', '"', '@', ':', '/', '\\', '\n', '\u{202e}', '\u{fffd}']), "{text:?}");
+        assert_eq!(text::one_line(text), text, "a name is one line");
+        assert_eq!(PersonName::parse(typed).is_ok(), !text.is_empty());
+    }
+    if let Some(note) = names::note(typed) {
+        assert_eq!(names::note(&note).as_deref(), Some(note.as_str()));
+        assert!(note.chars().count() <= names::NOTE_MAX_CHARACTERS);
+        assert!(!note.contains(['\r', '\0', '\u{202e}', '\u{2028}']), "{note:?}");
+    }
+}
+
+/// An address that is taken can stand in an SMTP command and a header as it is, and each of its forms names the same box.
+pub fn address(typed: &str) {
+    let Ok(address) = Address::parse(typed) else { return };
+    let sending = address.for_sending();
+    assert!(
+        sending.len() <= 254 && sending.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>()[],;:\\\"".contains(&byte)),
+        "{sending:?}"
+    );
+    assert_eq!(sending.matches('@').count(), 1);
+    assert!(!address.as_typed().contains(['\r', '\n']));
+    for form in [sending, address.as_typed(), &address.folded()] {
+        let again = Address::parse(form).unwrap_or_else(|fault| panic!("{form:?} of {typed:?} is refused: {fault:?}"));
+        assert_eq!(again.folded(), address.folded());
+    }
+}
+
+/// Folding twice changes nothing more.
+pub fn fold(typed: &str) {
+    let folded = directory::fold(typed);
+    assert_eq!(directory::fold(&folded), folded, "{typed:?}");
+    assert!(folded.trim() == folded && !folded.contains("  "), "{folded:?}");
+}
+
+/// An account has few terms, none of them long, none twice, and is found by how its names begin.
+pub fn terms(first_name: &str, last_name: &str) {
+    use directory::TermKind;
+    let terms = directory::terms("max", first_name, last_name, "max@example.org");
+    assert_eq!(terms.iter().map(|(kind, term)| (kind.number(), term)).collect::<BTreeSet<_>>().len(), terms.len());
+    for kind in [TermKind::Localpart, TermKind::NameStart, TermKind::NameWord, TermKind::Address] {
+        let of_kind = terms.iter().filter(|(known, _)| *known == kind).count();
+        assert!(of_kind <= kind.most_of_an_account(), "{of_kind} of {kind:?} for {first_name:?} {last_name:?}");
+    }
+    for (_, term) in &terms {
+        assert!(!term.is_empty() && term.chars().count() <= directory::TERM_MAX_CHARACTERS, "{term:?}");
+    }
+    for name in [first_name, last_name] {
+        let start: String = directory::fold(name).chars().take(20).collect();
+        assert!(start.is_empty() || terms.iter().any(|(_, term)| term.starts_with(&start)), "{name:?} is not found in {terms:?}");
+    }
+}
+
+/// A form token that nobody made is refused, at any time; one that was made is taken for its own form only.
+pub fn form_token(text: &str, now: i64, max_age: i64) {
+    let secret = Secret::new([7; 32]);
+    assert!(token::check_form_token(&secret, "register", "", text, now, max_age).is_err());
+    let made = token::form_token(&secret, "register", text, now);
+    assert_eq!(token::check_form_token(&secret, "register", text, &made, now, 0), Ok(now));
+    assert!(token::check_form_token(&secret, "register", &format!("{text}x"), &made, now, 0).is_err());
+    assert!(token::check_form_token(&secret, "verify", text, &made, now, 0).is_err());
+}
+
+/// A configuration is taken, or refused with a sentence that says where.
+pub fn config(content: &str) {
+    if let Err(cause) = Config::parse(content, PathBuf::from("/srv/bot")) {
+        let sentence = cause.to_string();
+        assert!(sentence.contains("line ") || sentence.contains("missing field") || sentence.contains("(not set)"), "{sentence}");
+    }
+}
+
+/// A state file gives a secret, the same each time; or it is refused with its path, and left as it is.
+pub fn state_file(scratch: &Scratch, content: &[u8]) {
+    let path = scratch.0.join("config.json");
+    std::fs::write(&path, content).expect("the folder is ours");
+    let file = StateFile::beside(&scratch.0);
+    match file.secret() {
+        Ok(secret) => {
+            assert_eq!(file.secret().expect("it was there").derive("x", &[]), secret.derive("x", &[]));
+            assert!(file.complete().expect("it can be completed").register_password.is_some());
+            let whole: Value = serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("it is JSON");
+            assert!(whole["secret_key"].is_string(), "{whole}");
+        }
+        Err(cause) => {
+            assert!(cause.to_string().contains("config.json"), "{cause}");
+            assert_eq!(std::fs::read(&path).expect("it is still there"), content);
+        }
+    }
+}
+
+/// The operator's own texts are taken or refused by name; nothing in them is an instruction.
+pub fn locale_file(scratch: &Scratch, content: &[u8]) {
+    let folder = scratch.0.join("locales");
+    std::fs::create_dir_all(&folder).expect("the folder is ours");
+    std::fs::write(folder.join("de.toml"), content).expect("the folder is ours");
+    let mut config = Config::parse(SETTINGS, scratch.0.clone()).expect("the settings are right");
+    config.pages.templates = Some(scratch.0.clone());
+    match Texts::load(Some(&config), Language::German) {
+        Ok(texts) => assert!(!texts.say("register.button", &[("a", "{b}")]).is_empty() && texts.get("date.format").is_some()),
+        Err(error) => assert!(error.cause.contains("de.toml"), "{error}"),
+    }
+}
+
+/// Some language of ours, whatever a browser asks for.
+pub fn languages(query: &str, header: &str) {
+    for default in Language::ALL {
+        let chosen = text::choose_language(Some(query), Some(header), default);
+        assert!(Language::ALL.contains(&chosen));
+        assert_eq!(text::choose_language(Some(chosen.tag()), Some(header), default), chosen, "the query decides");
+    }
+    assert!(Language::from_tag(query).is_none_or(|language| query.len() >= 2 && query.to_lowercase().starts_with(language.tag())));
+}
+
+/// A visitor's text stays in its line, and in its quotation.
+pub fn visible_text(typed: &str) {
+    let line = text::one_line(typed);
+    assert!(!line.contains(|c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)), "{line:?}");
+    assert_eq!(text::one_line(&line), line);
+    assert!(text::quoted(typed).split(['\n', '\r', '\u{85}', '\u{2028}']).all(|line| line.starts_with('>')), "{typed:?}");
+    assert_eq!(text::fill("{a}", &[("a", typed)]), typed);
+    assert_eq!(text::fill(typed, &[]), typed);
+    assert!(text::without_gaps(typed).ends_with('\n'));
+}

@@ -1,0 +1,162 @@
+//! Nobody learns from the time that an answer takes who has an account.
+//!
+//! What is compared is the CPU time of the thread that answers, as the system counts it, over [`TRIES`] tries of each
+//! kind: other programs on the machine do not count. The kinds take turns, so what does reach across (a cold cache, a slower
+//! clock) reaches all of them.
+
+use matrix_register_bot::address::Address;
+use matrix_register_bot::api::login;
+use matrix_register_bot::cgi::Request;
+use matrix_register_bot::config::Config;
+use matrix_register_bot::password;
+use matrix_register_bot::site::Site;
+use matrix_register_bot::store::{Access, NewLogin};
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Tries of each kind.
+const TRIES: usize = 200;
+/// By how much the medians may differ.
+const MEDIAN_TOLERANCE: f64 = 0.05;
+/// By how much the chance that one kind takes longer than another may differ from one half. By accident alone it differs
+/// by 0.029 (one standard deviation for 200 tries of each): five times that comes once in two million runs.
+const RANK_TOLERANCE: f64 = 0.145;
+
+const NOW: i64 = 1_800_000_000;
+const PASSWORD: &str = "the right password";
+
+/// A question with the answer no: whose password, and which.
+struct Kind {
+    name: &'static str,
+    mxid: &'static str,
+    password: &'static str,
+}
+
+const WRONG: Kind = Kind { name: "wrong password", mxid: "@john:example.org", password: "no" };
+const UNKNOWN: Kind = Kind { name: "unknown user", mxid: "@nobody:example.org", password: "no" };
+const DISABLED: Kind = Kind { name: "disabled user", mxid: "@disabled:example.org", password: PASSWORD };
+const EXPIRED: Kind = Kind { name: "initial password that ran out", mxid: "@expired:example.org", password: PASSWORD };
+const EXPIRED_WRONG: Kind = Kind { name: "wrong password, the initial one ran out", mxid: "@expired:example.org", password: "no" };
+const FOREIGN: Kind = Kind { name: "user of another server", mxid: "@john:example.net", password: PASSWORD };
+const PHP: Kind = Kind { name: "wrong password, hashed by PHP", mxid: "@php:example.org", password: "no" };
+
+/// A site with the accounts above, in a folder that is removed at the end.
+struct World {
+    site: Site,
+    folder: PathBuf,
+}
+
+impl World {
+    fn new() -> World {
+        let folder = std::env::temp_dir().join(format!("timing-{}", matrix_register_bot::token::new_seed()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let settings = "server_name = \"example.org\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
+                        operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n";
+        let world = World { site: Site::new(Config::parse(settings, folder.clone()).unwrap(), || NOW), folder };
+        let hash = password::hash(PASSWORD).unwrap();
+        world.add("john", &hash, None);
+        world.add("disabled", &hash, None);
+        world.add("expired", &hash, Some(NOW - 1));
+        let database = rusqlite::Connection::open(world.folder.join("data/register.sqlite")).unwrap();
+        database.execute("UPDATE logins SET active = 0 WHERE localpart = 'disabled'", []).unwrap();
+        world
+    }
+
+    fn add(&self, localpart: &str, password_hash: &str, initial_password_until: Option<i64>) {
+        let email = format!("{localpart}@example.org");
+        let login = NewLogin {
+            localpart: localpart.into(),
+            first_name: "Max".into(),
+            last_name: "Muster".into(),
+            password_hash: password_hash.into(),
+            email_folded: Address::parse(&email).unwrap().folded(),
+            email,
+            created_at: 1,
+            initial_password_until,
+        };
+        self.site.store(Access::Write).unwrap().import_login(&login).unwrap();
+    }
+
+    /// The CPU time of one no.
+    fn ask(&self, kind: &Kind) -> Duration {
+        let body = serde_json::json!({"user": {"id": kind.mxid, "password": kind.password}}).to_string();
+        let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1")].map(|(name, value)| (name.into(), value.into()));
+        let request = Request::new(HashMap::from(variables), body.into_bytes());
+        let start = cpu_time();
+        let response = login::check(&self.site, &request).unwrap();
+        let spent = cpu_time() - start;
+        assert_eq!(response.body(), br#"{"auth":{"success":false}}"#, "{}", kind.name);
+        spent
+    }
+
+    /// The times of each kind, sorted.
+    fn measure(&self, kinds: &[Kind]) -> Vec<Vec<f64>> {
+        let mut times = vec![Vec::with_capacity(TRIES); kinds.len()];
+        for round in 0..TRIES + 3 {
+            // Each comes after each other one in its turn.
+            for place in 0..kinds.len() {
+                let index = (place * (round % (kinds.len() - 1) + 1) + round) % kinds.len();
+                let spent = self.ask(&kinds[index]).as_secs_f64();
+                if round >= 3 {
+                    times[index].push(spent);
+                }
+            }
+        }
+        times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+        times
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
+}
+
+/// How often one of `ones` is greater than one of `others`: the statistic of Mann and Whitney, as a share.
+fn chance_of_greater(ones: &[f64], others: &[f64]) -> f64 {
+    let pairs = ones.iter().flat_map(|one| others.iter().map(move |other| one.total_cmp(other) as i32));
+    0.5 + f64::from(pairs.sum::<i32>()) / (2.0 * ones.len() as f64 * others.len() as f64)
+}
+
+/// Compares each kind with the first.
+fn assert_nothing_can_be_told_apart(world: &World, kinds: &[Kind]) {
+    let times = world.measure(kinds);
+    let report: Vec<(String, bool)> = kinds
+        .iter()
+        .zip(&times)
+        .map(|(kind, of_kind)| {
+            let (ratio, chance) = (median(of_kind) / median(&times[0]), chance_of_greater(of_kind, &times[0]));
+            let line = format!("{:40} median {:.3} ms, ratio {ratio:.4}, longer in {chance:.3}", kind.name, median(of_kind) * 1e3);
+            (line, (ratio - 1.0).abs() <= MEDIAN_TOLERANCE && (chance - 0.5).abs() <= RANK_TOLERANCE)
+        })
+        .collect();
+    let lines: Vec<&str> = report.iter().map(|(line, _)| line.as_str()).collect();
+    println!("{}", lines.join("\n"));
+    assert!(report.iter().all(|(_, is_alike)| *is_alike), "\n{}", lines.join("\n"));
+}
+
+#[test]
+fn a_no_costs_the_same_whoever_is_asked_for() {
+    assert_nothing_can_be_told_apart(&World::new(), &[WRONG, UNKNOWN, DISABLED, EXPIRED, EXPIRED_WRONG, FOREIGN]);
+}
+
+#[test]
+fn a_no_costs_the_same_while_there_are_hashes_of_php() {
+    let world = World::new();
+    // PHP's cost is 10. This one is a quarter of the work: more than the medians may differ by.
+    let hash = bcrypt::hash_with_result(PASSWORD, 8).unwrap().format_for_version(bcrypt::Version::TwoY);
+    world.add("php", &hash, None);
+    assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, DISABLED, EXPIRED, FOREIGN, PHP]);
+}
