@@ -1,15 +1,16 @@
 // A Matrix client that is not ours: matrix-js-sdk, which Element Web is made of, does what it is told by the tests.
 //
-//     node client.mjs FOLDER-OF-node_modules BASE-URL '{"identifier": {...}, "password": "...", "change": {...}}'
+//     node client.mjs FOLDER-OF-node_modules BASE-URL
 //
-// Logs in; says who it is, its name and its addresses; changes the password where told. Prints one JSON object.
+// Each line of its input is an order: {"identifier": {...}, "password": "...", "change": {...}}. It logs in; says who it is,
+// its name and its addresses; changes the password where told. Each answer is a line "answer: {...}".
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const [folder, baseUrl, order] = process.argv.slice(2);
+const [folder, baseUrl] = process.argv.slice(2);
 const entry = createRequire(`${folder}/none.js`).resolve("matrix-js-sdk");
 const sdk = await import(pathToFileURL(entry).href);
-const { identifier, password, change } = JSON.parse(order);
 const quiet = { getChild: () => quiet, trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 // The library's error as an application sees it.
@@ -23,6 +24,7 @@ async function outcome(work) {
 
 // As the dialog of Element: ask first, then answer with the password in the session.
 function interactively(client, { old_password, new_password }) {
+    const identifier = { type: "m.id.user", user: client.getUserId() };
     const dialog = new sdk.InteractiveAuth({
         matrixClient: client,
         inputs: {},
@@ -41,7 +43,7 @@ function setPassword(client, change) {
     return client.setPassword(auth, change.new_password, change.logout_devices ?? false);
 }
 
-async function main() {
+async function carryOut({ identifier, password, change }) {
     const visitor = sdk.createClient({ baseUrl, logger: quiet });
     const login = await outcome(visitor.loginRequest({ type: "m.login.password", identifier, password }));
     if (!login.ok) {
@@ -57,5 +59,7 @@ async function main() {
     return answer;
 }
 
-console.log(JSON.stringify(await main()));
+for await (const line of createInterface({ input: process.stdin })) {
+    console.log("answer: " + JSON.stringify(await carryOut(JSON.parse(line))));
+}
 process.exit(0);

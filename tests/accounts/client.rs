@@ -1,12 +1,16 @@
 //! A real client library: `client.mjs` runs matrix-js-sdk.
 
+use crate::world::process::{Process, guarded};
 use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{ChildStdout, Stdio};
 
 /// A client at one address of a homeserver.
 pub struct Client {
-    base: String,
+    process: RefCell<Process>,
+    output: RefCell<BufReader<ChildStdout>>,
 }
 
 /// What the library told.
@@ -15,7 +19,13 @@ pub struct Report(Value);
 
 impl Client {
     pub fn new(base: &str) -> Client {
-        Client { base: base.trim_end_matches('/').to_owned() }
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/accounts/client.mjs");
+        let mut command = guarded("node");
+        command.arg(script).arg(library()).arg(base.trim_end_matches('/'));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process::start("the client library", command, None);
+        let output = process.child().stdout.take().expect("the output is piped");
+        Client { process: RefCell::new(process), output: RefCell::new(BufReader::new(output)) }
     }
 
     /// Logs in by a username or a Matrix id.
@@ -34,13 +44,15 @@ impl Client {
     }
 
     fn run(&self, order: &Value) -> Report {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/accounts/client.mjs");
-        let output = Command::new("node").arg(script).arg(library()).arg(&self.base).arg(order.to_string()).output();
-        let output = output.unwrap_or_else(|cause| panic!("node: {cause}; run tests/world/install"));
+        let mut process = self.process.borrow_mut();
+        writeln!(process.child().stdin.as_mut().expect("the input is piped"), "{order}").unwrap();
         // The library has things to say on standard output as well.
-        let text = String::from_utf8_lossy(&output.stdout);
-        let told = serde_json::from_str(text.lines().last().unwrap_or_default());
-        Report(told.unwrap_or_else(|_| panic!("the client library failed: {output:?}")))
+        for line in self.output.borrow_mut().by_ref().lines() {
+            if let Some(answer) = line.unwrap().strip_prefix("answer: ") {
+                return Report(serde_json::from_str(answer).unwrap());
+            }
+        }
+        panic!("the client library ended; its reason stands above");
     }
 }
 

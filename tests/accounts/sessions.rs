@@ -54,3 +54,17 @@ fn a_bot_that_may_not_end_sessions_changes_the_password_and_tells_the_sysadmin()
     let (lives, log) = sessions_after(|site| site, Some(true));
     assert_eq!((lives.as_slice(), log.contains("sessions_not_ended")), (&[true, true, true][..], false), "off in the configuration");
 }
+
+#[test]
+fn while_synapse_is_away_no_password_is_changed_and_clients_are_told_to_come_back() {
+    let (_, site) = shared_site(|site| site.set("homeserver_url", "http://127.0.0.1:9"));
+    let (table, name) = (Table::of(&site), fresh("grace"));
+    table.add(&name, OLD);
+    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let body = json!({"new_password": NEW, "auth": {"type": "m.login.password", "user": name, "password": OLD}}).to_string();
+    let browser = Browser::new(&web.url()).with_header("Authorization", "Bearer syt_some_token");
+    let page = browser.request("POST", "/_matrix/client/v3/account/password", "application/json", body.as_bytes());
+    assert_eq!((page.status, page.header("access-control-allow-origin")), (503, Some("*")), "{}", page.body);
+    assert!(page.header("retry-after").is_some() && table.has_password(&name, OLD));
+    assert!(!web.log().contains(OLD) && !web.log().contains(NEW) && !web.log().contains("syt_some_token"), "{}", web.log());
+}

@@ -68,7 +68,7 @@ fn start(server: &mut WebServer, site: &SiteFolder, samples: &Samples) {
     server.start_server("nginx", command);
 }
 
-/// What surrounds the samples on a sysadmin's machine; all paths are relative to the folder.
+/// What surrounds the samples on a sysadmin's machine, the homeserver as Synapse's manual has it; all paths are relative to the folder.
 fn frame(site: &SiteFolder) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -78,9 +78,9 @@ fn frame(site: &SiteFolder) -> String {
     format!(
         "{user}\ndaemon off;\nworker_processes 2;\npid nginx.pid;\nerror_log error.log notice;\nevents {{}}\nhttp {{\n\
          \x20   access_log access.log;\n{temporary}\
-         \x20   server {{\n        listen 127.0.0.1:{};\n        include world.conf;\n\
-         \x20       location /_matrix {{\n            proxy_pass {};\n\
-         \x20           proxy_set_header X-Forwarded-For $remote_addr;\n        }}\n    }}\n\
+         \x20   server {{\n        listen 127.0.0.1:{};\n\
+         \x20       location ~ ^(/_matrix|/_synapse/client) {{\n            proxy_pass {};\n\
+         \x20           proxy_set_header X-Forwarded-For $remote_addr;\n        }}\n        include world.conf;\n    }}\n\
          \x20   include beside.conf;\n}}\n",
         site.port,
         site.homeserver_url()
