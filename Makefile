@@ -23,11 +23,11 @@ place = mkdir -p $$(dirname $(1)) && \
 
 demo: all
 	$(WORLD)/install demo
-	cargo run --example demo -- $(PROGRAMS)
+	cargo run --release --example demo -- $(PROGRAMS)
 
 demo-check: all
 	$(WORLD)/install demo
-	cargo run --example demo -- --check $(PROGRAMS)
+	cargo run --release --example demo -- --check $(PROGRAMS)
 
 # All tests share one homeserver.
 test:

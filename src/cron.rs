@@ -6,11 +6,13 @@
 use crate::error::Error;
 use crate::registration::{Event, State};
 use crate::site::Site;
+use crate::steps::{self, Reached, Step};
 use crate::store::{Access, Store};
-use crate::{log, password_check, steps, token};
+use crate::{log, password_check, token};
 use std::fmt;
 
-/// Seconds that the lock outlasts the budget: for the step that is under way when time is up.
+/// Seconds that the lock outlasts the budget, for the step that is under way when time is up. A step may take longer: then
+/// two runs overlap, and leases keep them apart.
 const LOCK_MARGIN_SECONDS: i64 = 120;
 /// Registrations that are looked up at a time.
 const BATCH: i64 = 50;
@@ -62,12 +64,14 @@ pub fn run(site: &Site) -> Result<Summary, Error> {
 fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Error> {
     let mut summary = Summary::default();
     expire(site, store, &mut summary)?;
+    give_up(site, store)?;
+    remind(site, store, deadline, &mut summary)?;
     // The end of the way first: who waits for credentials has waited longest.
     for state in State::ALL.into_iter().rev().filter(|state| state.owes().is_some()) {
         finish(site, store, state, deadline, &mut summary)?;
     }
-    remind(site, store, deadline, &mut summary)?;
     forget(site, store, &mut summary)?;
+    store.tidy()?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
@@ -84,8 +88,12 @@ fn finish(site: &Site, store: &mut Store, state: State, deadline: i64, summary: 
                 return Ok(());
             }
             match steps::carry_on(site, store, *id)? {
-                Some(reached) if reached == state => summary.failed += 1,
-                _ => {
+                Reached::Failure(reached) => {
+                    summary.failed += 1;
+                    went_on |= reached != state;
+                }
+                Reached::Rest(reached) if reached == Some(state) => {}
+                Reached::Rest(_) => {
                     summary.moved += 1;
                     went_on = true;
                 }
@@ -97,15 +105,42 @@ fn finish(site: &Site, store: &mut Store, state: State, deadline: i64, summary: 
     }
 }
 
-/// Requests whose address was not confirmed in time.
+/// Requests whose address was not confirmed in time. A mail that could not be sent so far is no fault of the applicant's:
+/// it has a month, unless the mail server says that there is no such mail box.
 fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
-    let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
-    for from in [State::EmailSend, State::EmailVerify] {
+    let (confirm_before, forget_before) = limits(site);
+    for (from, before, undeliverable_only) in
+        [(State::EmailVerify, confirm_before, false), (State::EmailSend, confirm_before, true), (State::EmailSend, forget_before, false)]
+    {
         if let Some(to) = from.after(Event::TimeRanOut) {
-            summary.expired += store.expire(from, to, before, site.now())?;
+            summary.expired += store.expire(from, to, before, undeliverable_only, site.now())?;
         }
     }
     Ok(())
+}
+
+/// Last mails that reach nobody: cron must not try, and complain, for ever.
+fn give_up(site: &Site, store: &mut Store) -> Result<(), Error> {
+    let (confirm_before, forget_before) = limits(site);
+    for from in [State::MailCredentials, State::DeclineSend] {
+        let Some(to) = from.after(Event::GivenUp) else { continue };
+        for (before, undeliverable_only) in [(confirm_before, true), (forget_before, false)] {
+            for id in store.give_up(from, to, before, undeliverable_only, site.now())? {
+                log::warn(
+                    "mail_given_up",
+                    Some(id),
+                    &format!("{from:?}: no mail reached this address in all this time; tell the applicant in another way"),
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was left before these times is too old: to be confirmed, and to be kept.
+fn limits(site: &Site) -> (i64, i64) {
+    let times = &site.config.times;
+    (site.now() - times.confirm_within_hours.0 as i64 * HOUR, site.now() - times.forget_after_days.0 as i64 * DAY)
 }
 
 /// One reminder to the room for each request that waits for it too long.
@@ -119,8 +154,9 @@ fn remind(site: &Site, store: &mut Store, deadline: i64, summary: &mut Summary) 
             return Ok(());
         }
         match steps::remind_room(site, store, id)? {
-            true => summary.reminded += 1,
-            false => summary.failed += 1,
+            Step::Done => summary.reminded += 1,
+            Step::Failed => summary.failed += 1,
+            Step::Elsewhere => {}
         }
     }
     Ok(())
@@ -128,11 +164,11 @@ fn remind(site: &Site, store: &mut Store, deadline: i64, summary: &mut Summary) 
 
 /// Requests that are over: the row goes, and with it the personal data.
 fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
-    let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
+    let (_, before) = limits(site);
     for state in State::ALL.into_iter().filter(|state| state.is_final()) {
         summary.forgotten += store.forget(state, before)?;
     }
-    store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS)?;
+    store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS, site.now())?;
     if summary.forgotten > 0 {
         log::info("forgotten", None, &format!("{} requests", summary.forgotten));
     }

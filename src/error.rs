@@ -91,6 +91,9 @@ impl From<state_file::Error> for Error {
 
 impl From<store::Error> for Error {
     fn from(cause: store::Error) -> Error {
-        Error::unavailable(cause.to_string())
+        match cause {
+            store::Error::Unfit(_) => Error::internal(cause.to_string()),
+            store::Error::Unavailable(_) | store::Error::Conflict => Error::unavailable(cause.to_string()),
+        }
     }
 }

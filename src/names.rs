@@ -168,6 +168,10 @@ pub fn note(typed: &str) -> Option<String> {
 /// decoding error. Joiners stay: several scripts need them.
 fn misleads(c: char) -> bool {
     c.is_control()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{ffa0}' | '\u{115f}' | '\u{1160}'
+        )
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -230,7 +234,19 @@ mod tests {
 
     #[test]
     fn a_name_cannot_pretend_to_be_something_else() {
-        for name in ["Max\u{202e}nimdA", "<b>Max</b>", "@room", "https://evil.test/", "\u{0}x", "!!!", "a\u{fffd}b", "\u{200b}"] {
+        for name in [
+            "Max\u{202e}nimdA",
+            "<b>Max</b>",
+            "@room",
+            "https://evil.test/",
+            "\u{0}x",
+            "!!!",
+            "a\u{fffd}b",
+            "\u{200b}",
+            "Ma\u{200b}x",
+            "\u{3164}",
+            "Ma\u{ad}x",
+        ] {
             assert_eq!(PersonName::parse(name), Err(PersonNameFault::Characters), "{name:?}");
         }
         assert_eq!(PersonName::parse(" "), Err(PersonNameFault::Missing));

@@ -33,6 +33,30 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Why a password is not good enough to be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordFault {
+    TooShort,
+    /// Or with a NUL, at which some programs stop reading.
+    TooLong,
+    /// One's own username or mail address.
+    Weak,
+}
+
+/// What is wrong with a password that somebody wants to have; at least `least` characters, at most [`MAX_BYTES`].
+pub fn fault(password: &str, least: u64, localpart: &str, address: &str) -> Option<PasswordFault> {
+    let own = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(password);
+    if (password.chars().count() as u64) < least {
+        Some(PasswordFault::TooShort)
+    } else if password.len() > MAX_BYTES || password.contains('\0') {
+        Some(PasswordFault::TooLong)
+    } else if own(localpart) || own(address) {
+        Some(PasswordFault::Weak)
+    } else {
+        None
+    }
+}
+
 /// Argon2id with 19 MiB, 2 passes, 1 lane: OWASP's first choice for small machines.
 fn argon2() -> Result<Argon2<'static>, Error> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|cause| Error(cause.to_string()))?;

@@ -4,11 +4,12 @@
 //! accounts with such a hash, and the same reads and writes. So time tells nothing: not whether there is such a user, is
 //! disabled, or has run out.
 //!
-//! Guessing is slowed: after [`FREE_GUESSES`] wrong passwords for one account from one network within a quarter of an
-//! hour, only one attempt in [`LOTTERY`] is really checked, the others are a "no". A stranger cannot lock a user out:
-//! from another network the user does not notice anything, and even where the caller cannot name the network (the
-//! published Synapse modules), the right password gets through after some tries. The counts are in the database, so
-//! several web nodes share them.
+//! Guessing is slowed, and nobody is locked out. After [`FREE_GUESSES`] wrong passwords for an account within a quarter of
+//! an hour, only some of the attempts are really checked, the fewer the more there were; the others are a "no", whatever
+//! the password. They are counted by where they come from: what a stranger does on the web, or from another network,
+//! does not slow the user's own logins. Where the caller cannot say where the user sits (published Synapse modules, mxisd),
+//! one attempt in [`LOTTERY`] is checked at the least, so that the right password gets through after some tries; Synapse's
+//! own limits are far below that. The counts are in the database, so several web nodes share them.
 
 use crate::error::Error;
 use crate::log;
@@ -20,8 +21,8 @@ use std::net::IpAddr;
 
 /// Wrong passwords within the window that slow nothing.
 pub const FREE_GUESSES: i64 = 20;
-/// Beyond them one attempt in so many is checked.
-pub const LOTTERY: u8 = 10;
+/// Whatever happened, one attempt in so many is checked.
+pub const LOTTERY: i64 = 50;
 /// How long wrong passwords count, in seconds.
 pub const WINDOW_SECONDS: i64 = 900;
 
@@ -35,27 +36,61 @@ pub enum Verdict {
     Wrong,
 }
 
-/// Checks. `localpart` is `None` for an id that cannot be ours, which costs the same; `client` is where the user sits, if
-/// the caller knows.
-pub fn check(site: &Site, localpart: Option<&str>, password: &str, client: Option<&str>) -> Result<Verdict, Error> {
-    let (account, network) = (token::hash(localpart.unwrap_or("")), network(client));
-    let since = site.now() - WINDOW_SECONDS;
-    let mut store = site.store(Access::Write)?;
-    let guesses = store.wrong_guesses(&account, &network, since)?;
+/// Who asks for a check: each is counted apart.
+#[derive(Debug, Clone)]
+pub enum Caller<'a> {
+    /// Synapse or an identity server, which may say where the user sits.
+    Backend { client: Option<&'a str> },
+    /// Somebody on the web, with the address as the web server knows it.
+    World { address: Option<String> },
+}
+
+impl Caller<'_> {
+    /// What the guesses of this caller are counted under.
+    fn bucket(&self) -> String {
+        match self {
+            Caller::Backend { client } => network(*client),
+            Caller::World { address } => format!("web {}", network(address.as_deref())),
+        }
+    }
+}
+
+/// Checks. `localpart` is `None` for an id that cannot be ours, which costs the same.
+pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Caller) -> Result<Verdict, Error> {
+    let mut store = site.store(Access::Hasty)?;
+    let guesses = Guesses { account: token::hash(localpart.unwrap_or("")), bucket: caller.bucket(), since: site.now() - WINDOW_SECONDS };
+    let wrong_before = store.wrong_guesses(&guesses.account, &guesses.bucket, guesses.since)?;
     let login = localpart.map(|localpart| store.login(localpart)).transpose()?.flatten();
     let php_hash = store.some_php_hash()?;
-    let right = is_right(login.as_ref(), php_hash.as_deref(), password) && is_admitted(guesses);
+    let right = is_right(login.as_ref(), php_hash.as_deref(), password) && is_admitted(wrong_before);
     let Some(login) = login.filter(|login| right && login.active) else {
-        store.note_wrong_guess(&account, &network, since, site.now())?;
+        guesses.note(&mut store, site.now());
         return Ok(Verdict::Wrong);
     };
-    if guesses > 0 {
-        store.forget_guesses(&account, &network)?;
-    }
     let login = Box::new(with_better_hash(&mut store, login, password));
     match login.initial_password_until {
-        Some(until) if until < site.now() => Ok(Verdict::Expired(login)),
+        Some(until) if until < site.now() => {
+            // To the caller of a login this is a "no", and takes as long as any other.
+            guesses.note(&mut store, site.now());
+            Ok(Verdict::Expired(login))
+        }
         _ => Ok(Verdict::Right(login)),
+    }
+}
+
+/// Where the guesses for one account from one side are counted.
+struct Guesses {
+    account: String,
+    bucket: String,
+    since: i64,
+}
+
+impl Guesses {
+    /// One more. A database that is busy must not hold up Synapse: then this one is not counted.
+    fn note(&self, store: &mut Store, now: i64) {
+        if let Err(cause) = store.note_wrong_guess(&self.account, &self.bucket, self.since, now) {
+            log::warn("guess_not_counted", None, &cause.to_string());
+        }
     }
 }
 
@@ -69,25 +104,28 @@ fn is_right(login: Option<&Login>, php_hash: Option<&str>, password: &str) -> bo
     right_argon2 | right_php
 }
 
-fn is_admitted(guesses: i64) -> bool {
-    guesses < FREE_GUESSES || token::random::<1>()[0] < u8::MAX / LOTTERY
+/// With a probability of `FREE_GUESSES` in `wrong_before`, so that a thousand guesses are about a hundred checks.
+fn is_admitted(wrong_before: i64) -> bool {
+    let slots = wrong_before.clamp(FREE_GUESSES, FREE_GUESSES * LOTTERY);
+    i64::from(u32::from_be_bytes(token::random())) % slots < FREE_GUESSES
 }
 
-/// Where the user sits, coarsely: the /24 of an IPv4 address, the /64 of an IPv6 address; empty if it is not known.
+/// Where the user sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
 fn network(client: Option<&str>) -> String {
     match client.and_then(|client| client.parse::<IpAddr>().ok()).map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => {
             let [a, b, c, _] = address.octets();
             format!("{a}.{b}.{c}.0")
         }
-        Some(IpAddr::V6(address)) => format!("{:x}", u128::from(address) >> 64),
+        Some(IpAddr::V6(address)) => format!("{:x}", u128::from(address) >> 80),
         None => String::new(),
     }
 }
 
 /// Replaces a hash of PHP's. The user is let in even if that cannot be written; the next login tries again.
 fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
-    if !password::is_php_hash(&login.password_hash) {
+    // PHP did not look beyond 72 bytes: what was typed there may be a slip, and would count from now on.
+    if !password::is_php_hash(&login.password_hash) || password.len() > 72 {
         return login;
     }
     let better = password::hash(password).map_err(|cause| cause.to_string());
@@ -112,15 +150,24 @@ mod tests {
     fn neighbours_are_one_network() {
         assert_eq!(network(Some("192.0.2.7")), network(Some("::ffff:192.0.2.200")));
         assert_ne!(network(Some("192.0.2.7")), network(Some("192.0.3.7")));
-        assert_eq!(network(Some("2001:db8:1:2:3::4")), network(Some("2001:db8:1:2:ffff::1")));
-        assert_ne!(network(Some("2001:db8:1:2::1")), network(Some("2001:db8:1:3::1")));
+        assert_eq!(network(Some("2001:db8:1:2:3::4")), network(Some("2001:db8:1:ffff::1")));
+        assert_ne!(network(Some("2001:db8:1:2::1")), network(Some("2001:db8:2:2::1")));
         assert_eq!((network(None), network(Some("unix:"))), (String::new(), String::new()));
     }
 
     #[test]
-    fn beyond_the_free_guesses_some_attempts_are_checked() {
-        assert!(is_admitted(FREE_GUESSES - 1));
-        let admitted = (0..10_000).filter(|_| is_admitted(FREE_GUESSES)).count();
-        assert!((500..1500).contains(&admitted), "{admitted}");
+    fn a_thousand_wrong_guesses_leave_about_a_hundred_checks() {
+        assert!((0..FREE_GUESSES).all(is_admitted));
+        let checked = (0..1000).filter(|wrong_before| is_admitted(*wrong_before)).count();
+        assert!((60..160).contains(&checked), "{checked}");
+        let at_the_end = (0..50_000).filter(|_| is_admitted(i64::MAX)).count();
+        assert!((500..2000).contains(&at_the_end), "nobody is locked out: {at_the_end}");
+    }
+
+    #[test]
+    fn what_happens_on_the_web_does_not_slow_synapses_logins() {
+        let web = Caller::World { address: Some("127.0.0.1".into()) };
+        assert_ne!(web.bucket(), Caller::Backend { client: Some("127.0.0.1") }.bucket());
+        assert_ne!(Caller::World { address: None }.bucket(), Caller::Backend { client: None }.bucket());
     }
 }

@@ -5,14 +5,14 @@
 //!
 //! | state             | owes                | left by                                  | a crash here leaves                       |
 //! |-------------------|---------------------|------------------------------------------|-------------------------------------------|
-//! | `EmailSend`       | the mail to confirm | mail sent; link used before we knew      | the mail unsent, or sent once more with the same Message-ID |
+//! | `EmailSend`       | the mail to confirm | mail sent; link used before we knew; no mail box | the mail unsent, or sent once more with the same Message-ID |
 //! | `EmailVerify`     | -                   | link used; time ran out                  | nothing                                   |
 //! | `AdminSend`       | the room message    | message sent; decided before we knew     | the message unsent; a repetition has the same `txnId` |
 //! | `AdminVerify`     | -                   | approved; declined                       | nothing                                   |
 //! | `Register`        | the account         | account made; homeserver refused it      | the account unmade, or made and found to be ours |
-//! | `MailCredentials` | the credentials     | mail sent                                | the mail unsent, or sent once more with the same Message-ID |
+//! | `MailCredentials` | the credentials     | mail sent; given up                      | the mail unsent, or sent once more with the same Message-ID |
 //! | `Done`            | -                   | -                                        | nothing                                   |
-//! | `DeclineSend`     | the mail that says no | mail sent                              | as `EmailSend`                            |
+//! | `DeclineSend`     | the mail that says no | mail sent; given up                    | as `EmailSend`                            |
 //! | `Declined`        | -                   | -                                        | nothing                                   |
 //! | `Expired`         | -                   | -                                        | nothing                                   |
 //!
@@ -51,6 +51,8 @@ pub enum Event {
     AccountRefused,
     CredentialsSent,
     DeclineSent,
+    /// The mail box is gone, or nothing could be sent for a month: the last mail is given up.
+    GivenUp,
 }
 
 /// What a state owes to the outside.
@@ -84,7 +86,7 @@ impl State {
             (EmailSend, Event::ConfirmMailSent) => Some(EmailVerify),
             // Whoever holds the link got the mail, even if the answer of the mail server was lost.
             (EmailSend | EmailVerify, Event::AddressConfirmed) => Some(AdminSend),
-            // From EmailSend only a mail that the server refused for good; cron sees to that.
+            // From EmailSend only a mail that cannot be sent at all; cron sees to that.
             (EmailSend | EmailVerify, Event::TimeRanOut) => Some(Expired),
             (AdminSend, Event::RoomTold) => Some(AdminVerify),
             // The link to decide stands in the room only, so the message is there even if we did not hear it.
@@ -92,8 +94,8 @@ impl State {
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
             (Register, Event::AccountMade) => Some(MailCredentials),
             (Register, Event::AccountRefused) => Some(DeclineSend),
-            (MailCredentials, Event::CredentialsSent) => Some(Done),
-            (DeclineSend, Event::DeclineSent) => Some(Declined),
+            (MailCredentials, Event::CredentialsSent | Event::GivenUp) => Some(Done),
+            (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
             _ => None,
         }
     }
@@ -135,7 +137,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 10] = [
+    const EVENTS: [Event; 11] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -146,6 +148,7 @@ mod tests {
         Event::AccountRefused,
         Event::CredentialsSent,
         Event::DeclineSent,
+        Event::GivenUp,
     ];
 
     /// Every move there is, written down a second time and as pairs of states.

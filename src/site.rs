@@ -21,6 +21,7 @@ pub struct Site {
     /// Open databases that nobody uses at the moment: a FastCGI program keeps them from request to request.
     readers: Mutex<Vec<Store>>,
     writers: Mutex<Vec<Store>>,
+    hasty: Mutex<Vec<Store>>,
 }
 
 impl Site {
@@ -32,7 +33,7 @@ impl Site {
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
         let state = StateFile::beside(&config.folder);
-        Site { config, state, clock, readers: Mutex::default(), writers: Mutex::default() }
+        Site { config, state, clock, readers: Mutex::default(), writers: Mutex::default(), hasty: Mutex::default() }
     }
 
     /// An open database; it goes back to the site when it is dropped.
@@ -40,8 +41,9 @@ impl Site {
         let idle = match access {
             Access::Read => &self.readers,
             Access::Write => &self.writers,
+            Access::Hasty => &self.hasty,
         };
-        let kept = idle.lock().ok().and_then(|mut idle| idle.pop());
+        let kept = idle.lock().ok().and_then(|mut idle| idle.pop()).filter(Store::is_reusable);
         let store = kept.map_or_else(|| Store::open(&self.config.database, access), Ok)?;
         Ok(OpenStore { store: Some(store), idle })
     }
@@ -79,7 +81,7 @@ impl Drop for OpenStore<'_> {
     /// Gives the database back, unless a panic left it in the middle of something.
     fn drop(&mut self) {
         if !std::thread::panicking()
-            && let (Some(store), Ok(mut idle)) = (self.store.take(), self.idle.lock())
+            && let (Some(store), Ok(mut idle)) = (self.store.take().filter(Store::is_reusable), self.idle.lock())
         {
             idle.push(store);
         }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::token::Secret;
+use crate::token::{Secret, random};
 
 /// The path of `config.json`; every call reads the file afresh, so that all programs see one state.
 #[derive(Debug, Clone)]
@@ -78,8 +78,8 @@ impl StateFile {
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, Error> {
         let _lock = self.lock()?;
         let mut state = self.read()?;
-        state.secret_key.get_or_insert_with(|| HEXLOWER.encode(&random()));
-        state.register_password.get_or_insert_with(|| HEXLOWER.encode(&random()));
+        state.secret_key.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
+        state.register_password.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
         change(&mut state);
         self.replace(&state)?;
         Ok(state)
@@ -114,7 +114,7 @@ impl StateFile {
             .mode(0o600)
             .open(&path)
             .map_err(|cause| self.cannot_write(&cause))?;
-        file.lock().map_err(|cause| self.cannot_write(&cause))?;
+        self.give_to_owner(&file).and_then(|()| file.lock()).map_err(|cause| self.cannot_write(&cause))?;
         Ok(file)
     }
 
@@ -135,16 +135,30 @@ impl StateFile {
             }
             // create_new: a symlink put in the way is not followed
             let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&aside)?;
+            self.give_to_owner(&file)?;
             file.write_all(&serde_json::to_vec_pretty(state)?)?;
             file.sync_all()?;
             fs::rename(&aside, &self.path)?;
-            File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+            File::open(self.folder())?.sync_all()
         };
         write().map_err(|cause| self.cannot_write(&cause))
     }
 
+    /// cron as root must not take the files away from the user of the web server.
+    fn give_to_owner(&self, file: &File) -> std::io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.path).or_else(|_| fs::metadata(self.folder()))?;
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     fn cannot_write(&self, cause: &std::io::Error) -> Error {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let folder = self.folder();
         self.error(&format!(
             "cannot be written: {cause}; let the user that runs the programs write to its folder, for example: chown www-data {0} && chmod 750 {0}",
             folder.display()
@@ -154,11 +168,6 @@ impl StateFile {
     fn error(&self, what: &str) -> Error {
         Error(format!("the state file {} {what}", self.path.display()))
     }
-}
-
-/// 32 bytes from the operating system.
-fn random() -> [u8; 32] {
-    crate::token::random()
 }
 
 #[cfg(test)]

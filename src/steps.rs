@@ -43,6 +43,24 @@ impl Failure {
     }
 }
 
+/// How far [`carry_on`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing is owed any more, or somebody else is at it; `None`: there is no such registration.
+    Rest(Option<State>),
+    /// What this state owes failed; it will be tried again.
+    Failure(State),
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Done,
+    Failed,
+    /// Somebody else is at it, or has done it.
+    Elsewhere,
+}
+
 /// What a step did outside.
 enum Done {
     Told(Event),
@@ -50,29 +68,47 @@ enum Done {
 }
 
 /// Does what the registration owes, step after step, until it waits for somebody, is finished, or something fails.
-/// The state that it reached; `None` if there is no such registration.
-pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Option<State>, store::Error> {
+pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, store::Error> {
     loop {
-        let Some(registration) = store.registration(id)? else { return Ok(None) };
-        let Some(action) = registration.state.owes() else { return Ok(Some(registration.state)) };
-        if !step(site, store, &registration, action)? {
-            return Ok(Some(registration.state));
+        let Some(registration) = store.registration(id)? else { return Ok(Reached::Rest(None)) };
+        let Some(action) = registration.state.owes() else { return Ok(Reached::Rest(Some(registration.state))) };
+        match step(site, store, &registration, action)? {
+            Step::Done => {}
+            Step::Failed => return Ok(Reached::Failure(registration.state)),
+            Step::Elsewhere => return Ok(Reached::Rest(Some(registration.state))),
         }
     }
 }
 
-/// One step under a lease. `false`: it is not done, somebody else is at it or it failed for now.
-fn step(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<bool, store::Error> {
+/// The same for a program that has written down what its visitor wanted: whatever happens now, the visitor's part is
+/// done and cron does the rest. The state that was reached.
+pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<State> {
+    match carry_on(site, store, id) {
+        Ok(Reached::Rest(state)) => state,
+        Ok(Reached::Failure(state)) => Some(state),
+        Err(cause) => {
+            log::warn("left_to_cron", Some(id), &cause.to_string());
+            None
+        }
+    }
+}
+
+/// One step under a lease.
+fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> Result<Step, store::Error> {
     let holder = token::new_seed();
     let now = site.now();
-    if !store.lease(registration.id, registration.state, &holder, now, now + lease_seconds(site))? {
-        return Ok(false);
+    if !store.lease(seen.id, seen.state, &holder, now, now + lease_seconds(site))? {
+        return Ok(Step::Elsewhere);
     }
-    match act(site, store, registration, action) {
-        Ok(done) => settle(site, store, registration, &holder, done),
+    // Only now nobody else changes it: what another program tried in between counts.
+    let Some(registration) = store.registration(seen.id)?.filter(|now| now.state == seen.state) else {
+        return Ok(Step::Elsewhere);
+    };
+    match act(site, store, &registration, action) {
+        Ok(done) => settle(site, store, &registration, &holder, done),
         Err(failure) => {
-            postpone(site, store, registration, &holder, &failure)?;
-            Ok(false)
+            postpone(site, store, &registration, &holder, &failure)?;
+            Ok(Step::Failed)
         }
     }
 }
@@ -84,6 +120,7 @@ fn lease_seconds(site: &Site) -> i64 {
 }
 
 fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Done, Failure> {
+    check_secret(site, registration)?;
     match action {
         Action::SendConfirmMail => send_confirm_mail(site, registration).map(|()| Done::Told(Event::ConfirmMailSent)),
         Action::TellRoom => tell_room(site, store, registration).map(|()| Done::Told(Event::RoomTold)),
@@ -93,30 +130,41 @@ fn act(site: &Site, store: &mut Store, registration: &Registration, action: Acti
     }
 }
 
-/// Moves the state on after a step. `false`: the lease ran out, and somebody else did.
-fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Done) -> Result<bool, store::Error> {
+/// Links and initial passwords come from the secret key; with another one than at the start they would be dead.
+fn check_secret(site: &Site, registration: &Registration) -> Result<(), Failure> {
+    let (verify_token_hash, _) = link_token_hashes(&site.state.secret()?, &registration.seed);
+    match verify_token_hash == registration.verify_token_hash {
+        true => Ok(()),
+        false => Err(Failure::later(
+            "config.json has another secret_key than when this request came; restore it from a backup, or copy it from the other machine",
+        )),
+    }
+}
+
+/// Moves the state on after a step.
+fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Done) -> Result<Step, store::Error> {
     let (id, from, now) = (registration.id, registration.state, site.now());
     let event = match &done {
         Done::Told(event) => *event,
         Done::Account(Outcome::Refused(_)) => Event::AccountRefused,
         Done::Account(_) => Event::AccountMade,
     };
-    let Some(to) = from.after(event) else { return Ok(false) };
+    let Some(to) = from.after(event) else { return Ok(Step::Elsewhere) };
     let settled = match done {
         Done::Told(_) | Done::Account(Outcome::Made) => store.settle(id, from, holder, to, now),
         Done::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
         Done::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
-    let settled = match settled {
+    if matches!(settled, Err(store::Error::Conflict)) {
         // Our own table has the name although nobody claimed it: an account that the operator made by hand.
-        Err(store::Error::Conflict) => store.settle_refused(id, from, holder, State::DeclineSend, "in use in our own table", now)?,
-        settled => settled?,
-    };
-    match settled {
-        true => log::info("moved_on", Some(id), &format!("{from:?} -> {to:?}")),
-        false => log::warn("lease_lost", Some(id), &format!("{from:?} was moved on by somebody else meanwhile")),
+        return settle(site, store, registration, holder, Done::Account(Outcome::Refused("in use in our own table".into())));
     }
-    Ok(settled)
+    if !settled? {
+        log::warn("lease_lost", Some(id), &format!("{from:?} was moved on by somebody else meanwhile"));
+        return Ok(Step::Elsewhere);
+    }
+    log::info("moved_on", Some(id), &format!("{from:?} -> {to:?}"));
+    Ok(Step::Done)
 }
 
 fn postpone(site: &Site, store: &mut Store, registration: &Registration, holder: &str, failure: &Failure) -> Result<(), store::Error> {
@@ -149,18 +197,18 @@ fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Res
     say(site, registration, "request", others.len())
 }
 
-/// Reminds the room, once, of a request that nobody decided. `false`: somebody else is at it.
-pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<bool, store::Error> {
-    let Some(registration) = store.registration(id)? else { return Ok(false) };
+/// Reminds the room, once, of a request that nobody decided.
+pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, store::Error> {
+    let Some(registration) = store.registration(id)? else { return Ok(Step::Elsewhere) };
     let (holder, now) = (token::new_seed(), site.now());
     if registration.state != State::AdminVerify || !store.lease(id, State::AdminVerify, &holder, now, now + lease_seconds(site))? {
-        return Ok(false);
+        return Ok(Step::Elsewhere);
     }
-    match say(site, &registration, "reminder", 0) {
-        Ok(()) => store.reminded(id, &holder, site.now()).map(|()| true),
+    match check_secret(site, &registration).and_then(|()| say(site, &registration, "reminder", 0)) {
+        Ok(()) => store.reminded(id, &holder, site.now()).map(|()| Step::Done),
         Err(failure) => {
             postpone(site, store, &registration, &holder, &failure)?;
-            Ok(false)
+            Ok(Step::Failed)
         }
     }
 }

@@ -1,23 +1,44 @@
 //! Accounts in our own table, which Synapse asks for passwords.
 
 use super::{Outcome, open, synapse};
+use crate::matrix::Homeserver;
+use crate::matrix::availability::{Availability, availability};
 use crate::password;
 use crate::site::Site;
 use crate::steps::Failure;
 use crate::store::{NewLogin, Registration, Store};
 use crate::token::Secret;
 
-/// Prepares the row of the account. Where a shared secret is configured, the account is made in Synapse first: that
+/// Prepares the row of the account. A name that is in our table already is nobody else's to have; and Synapse must not
+/// have it either, or the applicant would be let into somebody's account there.
+///
+/// Where a shared secret is configured, the account is made in Synapse first: that
 /// reserves the name there, and published password modules fail at the first login of an account that is not there yet
 /// (contract synapse 2.1).
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
-    if site.config.registration_shared_secret()?.is_some() {
-        let unused = password::for_homeserver(secret, &registration.seed);
-        if let Outcome::Refused(reason) = synapse::make(site, store, registration, &unused)? {
-            return Ok(Outcome::Refused(reason));
-        }
+    if store.login_exists(&registration.username)? {
+        return Ok(Outcome::Refused("in use in our own table".into()));
     }
-    Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?)))
+    if site.config.registration_shared_secret()?.is_none() {
+        return without_secret(site, registration, secret);
+    }
+    let unused = password::for_homeserver(secret, &registration.seed);
+    match synapse::make(site, store, registration, &unused)? {
+        Outcome::Refused(reason) => Ok(Outcome::Refused(reason)),
+        _ => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
+    }
+}
+
+/// Without the shared secret only what Synapse tells strangers is left to go by.
+fn without_secret(site: &Site, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
+    match availability(&Homeserver::new(&site.config), &registration.username) {
+        Availability::Free => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
+        Availability::Taken => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Availability::Unknown => Err(Failure::later(
+            "whether the homeserver has this name already cannot be told just now, or ever: it answers neither register/available nor profiles to strangers; \
+             set registration_shared_secret in config.toml, then the account is made there first",
+        )),
+    }
 }
 
 fn row(site: &Site, registration: &Registration, secret: &Secret) -> Result<NewLogin, Failure> {

@@ -2,45 +2,64 @@
 
 use super::Outcome;
 use crate::config::OperationMode;
-use crate::matrix::{Homeserver, availability, login, register};
+use crate::matrix::register::{self, NewAccount, Registered};
+use crate::matrix::{self, Homeserver, login};
 use crate::names;
 use crate::site::Site;
 use crate::steps::Failure;
 use crate::store::{Registration, Store};
 
+/// In local mode: how long an operator has to look at a name that may be ours or not, in seconds.
+const UNCLEAR_SECONDS: i64 = 86_400;
+
 /// Asks the homeserver for the account.
 ///
 /// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later
-/// the account may be ours, so it is asked for proof.
+/// the account may be ours, so it is asked for proof. A display name proves nothing: anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
         return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));
     };
     let homeserver = Homeserver::new(&site.config);
+    let nonce = register::nonce(&homeserver)?;
     let first_try = registration.account_tried_at.is_none();
     store.note_account_try(registration.id, site.now())?;
     let display_name = names::display_name(&registration.first_name, &registration.last_name);
-    let account = register::NewAccount { localpart: &registration.username, password, display_name: Some(&display_name) };
-    match register::register(&homeserver, &shared_secret, &account)? {
-        register::Registered::Made => Ok(Outcome::Made),
-        register::Registered::NameInUse if !first_try && is_ours(site, &homeserver, registration, password, &display_name)? => {
-            Ok(Outcome::Made)
+    let account = NewAccount { localpart: &registration.username, password, display_name: Some(&display_name) };
+    match register::register_with(&homeserver, &shared_secret, &account, nonce) {
+        Ok(Registered::Made) => Ok(Outcome::Made),
+        Ok(Registered::NameInUse) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Ok(Registered::NameInUse) => ours_or_not(site, &homeserver, registration, password),
+        Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
+        Err(cause) => {
+            if first_try && did_nothing(&cause) {
+                store.forget_account_try(registration.id)?;
+            }
+            Err(cause.into())
         }
-        register::Registered::NameInUse => Ok(Outcome::Refused("M_USER_IN_USE".into())),
-        register::Registered::NameRefused { errcode, error } => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
     }
 }
 
-/// Whether an account that exists was made by a former try of ours.
+/// Whether the homeserver surely made no account. A lost or strange answer leaves that open.
+fn did_nothing(cause: &matrix::Error) -> bool {
+    !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
+}
+
+/// Whether an account that exists was made by a former try of ours: its password is the proof.
 ///
-/// Its password is the proof. In local mode Synapse may have its own password table switched off, so that nothing can be
-/// proved; there, a name that was free before our first try and now carries our display name is taken for ours.
-fn is_ours(site: &Site, homeserver: &Homeserver, registration: &Registration, password: &str, display_name: &str) -> Result<bool, Failure> {
+/// In local mode Synapse may have its own password table switched off, and then nothing can be proved: the operator is
+/// told for a day, and after that the applicant is asked to choose another name.
+fn ours_or_not(site: &Site, homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     if login::proves(homeserver, &registration.username, password)? {
-        return Ok(true);
+        return Ok(Outcome::Made);
     }
-    if site.config.operation_mode == OperationMode::Synapse {
-        return Ok(false);
+    let unclear = site.config.operation_mode == OperationMode::Local && site.now() - registration.state_since < UNCLEAR_SECONDS;
+    match unclear {
+        false => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        true => Err(Failure::later(format!(
+            "{} exists on the homeserver, and whether we made it cannot be told while password_config.localdb_enabled is false in homeserver.yaml; \
+             switch it on for a moment, else the applicant is asked for another name",
+            homeserver.mxid(&registration.username)
+        ))),
     }
-    Ok(availability::display_name(homeserver, &registration.username)?.as_deref() == Some(display_name))
 }

@@ -16,8 +16,11 @@ pub const SECRET_HEADER: &str = "x-register-bot-secret";
 /// Lets the request pass, or 403.
 pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
     let rules = &site.config.internal;
-    let forwarded = request.header("x-forwarded-for");
-    let caller = caller(rules, request.variable("REMOTE_ADDR"), forwarded);
+    let mut caller = caller(rules, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"));
+    // Any other sign of a proxy: it may stand before the world, and is not one of those that we can read.
+    if ["forwarded", "x-real-ip", "via"].iter().any(|sign| request.header(sign).is_some()) && request.header("x-forwarded-for").is_none() {
+        caller = None;
+    }
     if !caller.as_deref().is_some_and(|caller| contains(&rules.allowed_addresses, caller)) {
         return Err(Error::forbidden(format!(
             "a call from {} was refused; allowed are internal.allowed_addresses in config.toml (a proxy in between must be in internal.trusted_proxies)",
@@ -32,9 +35,11 @@ pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
     }
 }
 
-/// Where the client of a request from the world sits; `None` if nobody can say.
+/// Where the client of a request from the world sits, as far as it can be believed: if it came through a proxy that is
+/// not trusted, the proxy.
 pub fn client(site: &Site, request: &Request) -> Option<String> {
-    caller(&site.config.internal, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"))
+    let remote = request.variable("REMOTE_ADDR");
+    caller(&site.config.internal, remote, request.header("x-forwarded-for")).or(remote.map(str::to_owned))
 }
 
 /// The address of who really calls. `X-Forwarded-For` counts only as far as trusted proxies wrote it; where a proxy that

@@ -4,8 +4,9 @@
 //! interactive authentication included. The new password goes into our own table. Accounts that are not ours go on to
 //! Synapse unchanged, or are refused (`password_change.foreign_accounts`).
 //!
-//! The whole world may call this one. A client with an access token changes the password of the token's owner only; one
-//! without must know the old password all the same.
+//! The whole world may call this one. A client with an access token changes the password of the token's owner only. One
+//! without, such as a user whose initial password has run out and who cannot log in, must know the old password all the
+//! same, and learns nothing about who has an account: such a request is never passed on.
 
 use super::{MatrixError, access, is_localpart};
 use crate::address::Address;
@@ -15,10 +16,11 @@ use crate::error::Error;
 use crate::matrix::forward::{self, Forwarded};
 use crate::matrix::sessions::{self, Whoami};
 use crate::matrix::{self, Homeserver, bot};
-use crate::password_check::{self, Verdict};
+use crate::password::{self, PasswordFault};
+use crate::password_check::{self, Caller, Verdict};
 use crate::site::Site;
 use crate::store::{Access, Login};
-use crate::{log, password, token};
+use crate::{log, token};
 use serde::{Deserialize, Serialize};
 
 /// How long a session of the authentication lasts, in seconds.
@@ -28,7 +30,7 @@ const PATHS: [&str; 3] =
     ["/_matrix/client/v3/account/password", "/_matrix/client/r0/account/password", "/_matrix/client/unstable/account/password"];
 
 /// The body of the request; `logout_devices` is true where it is missing.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)] // no Debug: passwords
 struct PasswordChange {
     #[serde(default)]
     new_password: Option<String>,
@@ -39,7 +41,7 @@ struct PasswordChange {
 }
 
 /// `m.login.password`, with an identifier or, as older clients send it, a `user`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)] // no Debug: a password
 struct AuthenticationData {
     #[serde(default)]
     r#type: Option<String>,
@@ -51,6 +53,14 @@ struct AuthenticationData {
     user: Option<String>,
     #[serde(default)]
     password: Option<String>,
+}
+
+impl AuthenticationData {
+    /// `{}` is no authentication to Synapse.
+    fn is_empty(&self) -> bool {
+        let AuthenticationData { r#type, session, identifier, user, password } = self;
+        r#type.is_none() && session.is_none() && identifier.is_none() && user.is_none() && password.is_none()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,6 +101,13 @@ struct UnknownToken {
     errcode: &'static str,
     error: &'static str,
     soft_logout: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitExceeded {
+    errcode: &'static str,
+    error: &'static str,
+    retry_after_ms: u64,
 }
 
 /// Why a change ends before it is done: the answer to it.
@@ -161,14 +178,25 @@ fn parse(request: &Request) -> Result<PasswordChange, Stop> {
 /// Who the client's access token belongs to; `None` if it sent none.
 fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop> {
     let Some(access_token) = access_token(request) else { return Ok(None) };
+    if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(unknown_token());
+    }
     match sessions::whoami(&Homeserver::new(&site.config), &access_token) {
-        Ok(whoami) => Ok(Some(whoami)),
-        Err(matrix::Error::UnknownToken) => {
-            let body = UnknownToken { errcode: "M_UNKNOWN_TOKEN", error: "Invalid access token passed.", soft_logout: false };
-            Err(Stop::Answer(Response::json(401, &body)))
+        Ok(Ok(whoami)) => Ok(Some(whoami)),
+        Ok(Err(refused)) => Err(refuse(refused.status, &refused.errcode, &refused.error)),
+        Err(matrix::Error::UnknownToken) => Err(unknown_token()),
+        Err(matrix::Error::Limited { retry_after_seconds, .. }) => {
+            let body =
+                LimitExceeded { errcode: "M_LIMIT_EXCEEDED", error: "Too Many Requests", retry_after_ms: retry_after_seconds * 1000 };
+            Err(Stop::Answer(Response::json(429, &body).header("Retry-After", retry_after_seconds.to_string())))
         }
         Err(cause) => Err(Stop::Failed(Error::unavailable(format!("whose access token it is cannot be asked: {cause}")))),
     }
+}
+
+fn unknown_token() -> Stop {
+    let body = UnknownToken { errcode: "M_UNKNOWN_TOKEN", error: "Invalid access token passed.", soft_logout: false };
+    Stop::Answer(Response::json(401, &body))
 }
 
 fn access_token(request: &Request) -> Option<String> {
@@ -182,7 +210,7 @@ fn access_token(request: &Request) -> Option<String> {
 /// The account in our table that a Matrix id names; any other is Synapse's business.
 fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
     let login = match super::own_localpart(site, mxid) {
-        Some(localpart) => site.store(Access::Read)?.login(localpart)?,
+        Some(localpart) => site.store(Access::Hasty)?.login(localpart)?,
         None => None,
     };
     login.ok_or(Stop::Foreign)
@@ -190,18 +218,16 @@ fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
 
 /// Synapse checks its policy before it asks for the old password; so do we.
 fn check_policy(site: &Site, new_password: &str, owner: Option<&Login>) -> Result<(), Stop> {
-    if new_password.len() > password::MAX_BYTES || new_password.contains('\0') {
-        return Err(refuse(400, "M_BAD_JSON", "The password is too long (512 bytes at the most) or has a NUL."));
-    }
     let least = site.config.form.password_min_length.0;
-    if (new_password.chars().count() as u64) < least {
-        return Err(refuse(400, "M_PASSWORD_TOO_SHORT", &format!("The password must be at least {least} characters long")));
+    let (localpart, address) = owner.map_or(("", ""), |owner| (&owner.localpart, &owner.email));
+    match password::fault(new_password, least, localpart, address) {
+        None => Ok(()),
+        Some(PasswordFault::TooLong) => Err(refuse(400, "M_BAD_JSON", "The password is too long (512 bytes at the most) or has a NUL.")),
+        Some(PasswordFault::TooShort) => {
+            Err(refuse(400, "M_PASSWORD_TOO_SHORT", &format!("The password must be at least {least} characters long")))
+        }
+        Some(PasswordFault::Weak) => Err(refuse(400, "M_WEAK_PASSWORD", "The password must not be your own username or mail address")),
     }
-    let own = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(new_password);
-    if owner.is_some_and(|owner| own(&owner.localpart) || own(&owner.email)) {
-        return Err(refuse(400, "M_WEAK_PASSWORD", "The password must not be your own username or mail address"));
-    }
-    Ok(())
 }
 
 /// The account whose old password the client knows.
@@ -212,7 +238,7 @@ fn authenticate(
     owner: Option<&Login>,
     subject: &str,
 ) -> Result<Login, Stop> {
-    let Some(auth) = auth else { return Err(needed(site, subject, None, false)?) };
+    let Some(auth) = auth.filter(|auth| !auth.is_empty()) else { return Err(needed(site, subject, None, false)?) };
     let session = auth.session.as_deref();
     if let Some(session) = session
         && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
@@ -227,11 +253,8 @@ fn authenticate(
     if owner.is_some_and(|owner| Some(&owner.localpart) != localpart.as_ref()) {
         return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
     }
-    let known = localpart.as_deref().map(|localpart| site.store(Access::Read)?.login_exists(localpart)).transpose()?;
-    if known == Some(false) && owner.is_none() {
-        return Err(Stop::Foreign);
-    }
-    match password_check::check(site, localpart.as_deref(), old_password, access::client(site, request).as_deref())? {
+    let client = Caller::World { address: access::client(site, request) };
+    match password_check::check(site, localpart.as_deref(), old_password, &client)? {
         Verdict::Right(login) => Ok(*login),
         Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),
         Verdict::Expired(_) | Verdict::Wrong => Err(wrong(site, subject, session)?),
@@ -290,7 +313,8 @@ fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
     if site.config.password_change.foreign_accounts == ForeignAccounts::Refuse {
         return Ok(Response::json(403, &MatrixError { errcode: "M_FORBIDDEN", error: "Password change disabled" }));
     }
-    if request.header(forward::MARK).is_some() {
+    let mark = site.state.secret()?.token("forwarded", "");
+    if request.header(forward::MARK) == Some(&mark) {
         return Err(Error::internal("homeserver_url leads back to this program; it must be the homeserver's own address"));
     }
     let path = request.variable("REQUEST_URI").unwrap_or("");
@@ -301,10 +325,15 @@ fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
         authorization: request.header("authorization"),
         user_agent: request.header("user-agent"),
         client_address: client.as_deref(),
+        mark: &mark,
         body: request.body(),
     };
     let answer = forward::post(&Homeserver::new(&site.config), &forwarded).map_err(|cause| Error::unavailable(cause.to_string()))?;
-    Ok(Response::new(answer.status, "application/json", answer.body))
+    let response = Response::new(answer.status, "application/json", answer.body);
+    Ok(match answer.retry_after {
+        Some(seconds) => response.header("Retry-After", seconds),
+        None => response,
+    })
 }
 
 fn needed(site: &Site, subject: &str, session: Option<&str>, completed: bool) -> Result<Stop, Stop> {

@@ -8,15 +8,15 @@ use super::{ThreePid, UserId, body, display_name, own_localpart};
 use crate::cgi::{Request, Response};
 use crate::error::Error;
 use crate::names;
-use crate::password_check::{self, Verdict};
+use crate::password_check::{self, Caller, Verdict};
 use crate::site::Site;
 use serde::{Deserialize, Serialize};
 
-/// Where the user sits, as our own Synapse module says; it slows guessing there and not everywhere.
+/// Where the user sits, if the caller can say: then guessing is slowed there and not everywhere.
 const CLIENT_HEADER: &str = "x-register-bot-client";
 
 /// Either shape; unknown members are ignored.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)] // no Debug: a password
 #[serde(untagged)]
 enum CredentialsRequest {
     Module { user: ModuleUser },
@@ -24,14 +24,14 @@ enum CredentialsRequest {
 }
 
 /// What Synapse's password module sends.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct ModuleUser {
     id: String,
     password: String,
 }
 
 /// What mxisd and ma1sd send; `localpart` and `domain` are parts of `mxid`.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 struct RestAuthRequest {
     mxid: String,
     password: String,
@@ -71,7 +71,7 @@ pub fn check(site: &Site, request: &Request) -> Result<Response, Error> {
         None => return Ok(no()),
     };
     // A foreign id costs the time of a check as well, so that it says nothing either.
-    match password_check::check(site, own_localpart(site, &mxid), &password, request.header(CLIENT_HEADER))? {
+    match password_check::check(site, own_localpart(site, &mxid), &password, &Caller::Backend { client: request.header(CLIENT_HEADER) })? {
         Verdict::Right(login) => {
             let profile =
                 Profile { display_name: display_name(&login.first_name, &login.last_name), three_pids: ThreePid::email(&login.email) };

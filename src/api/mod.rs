@@ -106,7 +106,9 @@ impl ThreePid<'_> {
     }
 }
 
-/// First and last name; `None` if there is none, so that no empty name is sent (contract mxisd 7).
+/// First and last name; `None` if there is none, so that no empty name is sent (contract mxisd 7). Synapse refuses the
+/// login of a name with more than 256 characters (contract synapse 2.3).
 fn display_name(first_name: &str, last_name: &str) -> Option<String> {
-    Some(names::display_name(first_name, last_name)).filter(|name| !name.is_empty())
+    let name: String = names::display_name(first_name, last_name).chars().take(256).collect();
+    Some(name).filter(|name| !name.is_empty())
 }

@@ -13,6 +13,8 @@ pub struct Forwarded<'a> {
     pub user_agent: Option<&'a str>,
     /// Where the client is, for the homeserver's rate limits and its list of sessions.
     pub client_address: Option<&'a str>,
+    /// What [`MARK`] carries: only we can make it.
+    pub mark: &'a str,
     pub body: &'a [u8],
 }
 
@@ -20,6 +22,7 @@ pub struct Forwarded<'a> {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    pub retry_after: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -34,17 +37,19 @@ pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Er
         ("Authorization", forwarded.authorization),
         ("User-Agent", forwarded.user_agent),
         ("X-Forwarded-For", forwarded.client_address),
-        (MARK, Some("1")),
+        (MARK, Some(forwarded.mark)),
     ];
     for (name, value) in headers {
         if let Some(value) = value {
             request = request.header(name, value);
         }
     }
-    let unreachable =
-        |cause: ureq::Error| Error::Unreachable(format!("POST {}: {cause}; see homeserver_url", homeserver.base.join(forwarded.path)));
+    // Without the query: there may be an access token in it.
+    let place = homeserver.base.join(forwarded.path.split('?').next().unwrap_or(""));
+    let unreachable = |cause: ureq::Error| Error::Unreachable(format!("POST {place}: {cause}; see homeserver_url"));
     let request = request.body(forwarded.body).map_err(|cause| unreachable(cause.into()))?;
     let mut response = homeserver.agent.run(request).map_err(unreachable)?;
     let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(unreachable)?;
-    Ok(Answer { status: response.status().as_u16(), body })
+    let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Ok(Answer { status: response.status().as_u16(), retry_after, body })
 }

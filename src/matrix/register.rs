@@ -57,20 +57,32 @@ struct RegisterAnswer {
     user_id: String,
 }
 
+/// A number that the homeserver takes once, within 60 s and until it restarts.
+pub struct Nonce(String);
+
 /// Makes an account. Not safe to repeat blindly: after [`Error::Unreachable`] the account may exist.
 pub fn register(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount) -> Result<Registered, Error> {
-    match attempt(homeserver, shared_secret, account)? {
-        // good for 60 s and until Synapse restarts, so one more is enough
-        Err(refusal) if refusal.error == "unrecognised nonce" => attempt(homeserver, shared_secret, account)?.or_else(meaning),
+    register_with(homeserver, shared_secret, account, nonce(homeserver)?)
+}
+
+/// The first half: nothing is made yet.
+pub fn nonce(homeserver: &Homeserver) -> Result<Nonce, Error> {
+    let answer = homeserver.ask::<NonceAnswer>(&Call::get(PATH.into()))?;
+    answer.map(|answer| Nonce(answer.nonce)).map_err(no_registration)
+}
+
+/// The second half. [`Error::Unreachable`] and [`Error::Unexpected`] leave open whether the account was made.
+pub fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
+    match attempt(homeserver, shared_secret, account, first)? {
+        Err(refusal) if refusal.error == "unrecognised nonce" => {
+            attempt(homeserver, shared_secret, account, nonce(homeserver)?)?.or_else(meaning)
+        }
         outcome => outcome.or_else(meaning),
     }
 }
 
-fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount) -> Result<Result<Registered, Refusal>, Error> {
-    let nonce = match homeserver.ask::<NonceAnswer>(&Call::get(PATH.into()))? {
-        Ok(answer) => answer.nonce,
-        Err(refusal) => return Err(no_registration(refusal)),
-    };
+fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, nonce: Nonce) -> Result<Result<Registered, Refusal>, Error> {
+    let Nonce(nonce) = nonce;
     let request = RegisterRequest {
         nonce: &nonce,
         username: account.localpart,

@@ -26,10 +26,22 @@ struct DeleteDevices<'a> {
     devices: Vec<&'a str>,
 }
 
+/// The homeserver's no to a token: locked, deactivated, ... (contract synapse 2.3), for the client in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRefused {
+    pub status: u16,
+    pub errcode: String,
+    pub error: String,
+}
+
 /// The owner of a client's access token; [`Error::UnknownToken`] if it has none.
-pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Whoami, Error> {
+pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Result<Whoami, TokenRefused>, Error> {
     let answer = homeserver.ask::<Whoami>(&Call::get("/_matrix/client/v3/account/whoami".into()).token(access_token))?;
-    answer.map_err(Refusal::unexpected)
+    match answer {
+        Ok(whoami) => Ok(Ok(whoami)),
+        Err(Refusal { status: status @ (401 | 403), errcode, error, .. }) => Ok(Err(TokenRefused { status, errcode, error })),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
 }
 
 /// Ends all sessions of a user but the one on device `keep`, with the token of a server administrator (contract synapse

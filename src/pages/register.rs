@@ -11,10 +11,11 @@ use crate::error::Error;
 use crate::matrix::Homeserver;
 use crate::matrix::availability::{Availability, availability};
 use crate::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
+use crate::password::{self, PasswordFault};
 use crate::site::Site;
 use crate::store::{Access, Filed, NewRegistration, Registration};
 use crate::token::{self, FormTokenFault, Secret};
-use crate::{log, page, password, steps};
+use crate::{log, page, steps};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 const FORM_SECONDS: i64 = 24 * 3600;
 
 /// What the form sends; a field that is missing is an empty one.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)] // no Debug: it has a password
 #[serde(default)]
 struct Typed {
     form_token: String,
@@ -105,16 +106,17 @@ fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applica
     // The homeserver is asked first: a name in our own table may be a form that came before.
     let filed = match homeserver_has(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
-        false => store.file(&new)?,
+        false => store.file(&new, site.config.limits.unconfirmed_per_address.0)?,
     };
     match filed {
         Filed::Accepted(id) => {
             log::info("request_filed", Some(id), "");
-            steps::carry_on(site, &mut store, id)?;
+            steps::carry_on_or_leave(site, &mut store, id);
             thanks(site, language, applicant)
         }
-        Filed::CameBefore(before) if same_request(&before, applicant) => thanks(site, language, applicant),
+        Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => thanks(site, language, applicant),
         Filed::CameBefore(_) => again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")])),
+        Filed::AddressBusy => form(site, language, 429, typed, &Faults::from([("email", "form.error.email_busy")]), json!({})),
         Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
     }
 }
@@ -151,13 +153,23 @@ fn new_registration(
 }
 
 /// Whether a form that came before asked for the same: then a second click is answered as the first.
-fn same_request(before: &Registration, applicant: &Applicant) -> bool {
-    before.username == applicant.username.as_str() && before.email_folded == applicant.address.folded()
+fn same_request(secret: &Secret, before: &Registration, typed: &Typed, applicant: &Applicant) -> bool {
+    let same_password = match before.password.as_deref() {
+        None => true,
+        Some(hash) if password::is_hash(hash) => password::verify(&typed.password, hash),
+        Some(sealed) => password::open(secret, &before.seed, sealed).as_deref() == Some(&typed.password),
+    };
+    same_password
+        && before.username == applicant.username.as_str()
+        && before.email_folded == applicant.address.folded()
+        && before.first_name == applicant.first_name.as_str()
+        && before.last_name == applicant.last_name.as_str()
+        && before.note == applicant.note
 }
 
 /// Whether a username is another's: by our own tables, or by what the homeserver tells any stranger.
 fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
-    Ok(site.store(Access::Read)?.username_is_taken(username.as_str())? || homeserver_has(site, username))
+    Ok(site.store(Access::Write)?.username_is_taken(username.as_str())? || homeserver_has(site, username))
 }
 
 /// Where the homeserver does not answer, nobody is turned away: the account step finds out.
@@ -188,13 +200,13 @@ fn check_passwords(config: &Config, typed: &Typed, faults: &mut Faults) {
     if !config.get_password_on_registration {
         return;
     }
-    if (typed.password.chars().count() as u64) < config.form.password_min_length.0 {
-        faults.insert("password", "form.error.password_too_short");
-    } else if typed.password.len() > password::MAX_BYTES || typed.password.contains('\0') {
-        faults.insert("password", "form.error.password_too_long");
-    } else if typed.password != typed.password_again {
-        faults.insert("password_again", "form.error.password_differs");
-    }
+    match password::fault(&typed.password, config.form.password_min_length.0, &typed.username, &typed.email) {
+        Some(PasswordFault::TooShort) => faults.insert("password", "form.error.password_too_short"),
+        Some(PasswordFault::TooLong) => faults.insert("password", "form.error.password_too_long"),
+        Some(PasswordFault::Weak) => faults.insert("password", "form.error.password_weak"),
+        None if typed.password != typed.password_again => faults.insert("password_again", "form.error.password_differs"),
+        None => None,
+    };
 }
 
 fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, &'static str> {

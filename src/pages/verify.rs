@@ -59,7 +59,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
     }
     log::info("address_confirmed", Some(registration.id), "");
-    steps::carry_on(site, &mut store, registration.id)?;
+    steps::carry_on_or_leave(site, &mut store, registration.id);
     page::respond(&site.config, language, 200, "verified", &context(language, Some(&form.t), facts(site, &registration)))
 }
 

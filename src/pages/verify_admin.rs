@@ -98,7 +98,7 @@ fn write_decision(store: &mut Store, id: i64, event: Event, reason: Option<&str>
 }
 
 fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, event: Event) -> Result<Response, Error> {
-    let reached = steps::carry_on(site, store, id)?;
+    let reached = steps::carry_on_or_leave(site, store, id);
     let outcome = match (event, reached) {
         (Event::Declined, _) => "declined",
         (_, Some(State::Done)) => "approved",

@@ -1,12 +1,12 @@
 //! Locks that work across processes and machines, and end by themselves if their holder dies.
 
-use super::{Error, Store};
+use super::{Error, LONGEST_WAIT, Store};
 
 impl Store {
     /// Takes the lock `name` until `until`, unless somebody else holds it beyond `now` (seconds since 1970).
     pub fn take_lock(&mut self, name: &str, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
-        let free = "UPDATE locks SET holder = ?, held_until = ? WHERE name = ? AND held_until <= ?";
-        if self.execute(free, &[holder.into(), until.into(), name.into(), now.into()])? == 1 {
+        let free = "UPDATE locks SET holder = ?, held_until = ? WHERE name = ? AND (held_until <= ? OR held_until > ?)";
+        if self.execute(free, &[holder.into(), until.into(), name.into(), now.into(), (now + LONGEST_WAIT).into()])? == 1 {
             return Ok(true);
         }
         let first = "INSERT INTO locks (name, holder, held_until) VALUES (?, ?, ?)";

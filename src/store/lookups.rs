@@ -74,6 +74,14 @@ impl Driver for Watched {
         self.run(sql, values)
     }
 
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    fn tidy(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
@@ -109,7 +117,7 @@ impl Filled {
     fn watch(&self, lookup: fn(&mut Store, &Filled)) -> Vec<Seen> {
         let seen = Arc::default();
         let connection = Connection::open(self.file()).unwrap();
-        let mut store = Store { driver: Box::new(Watched { connection, seen: Arc::clone(&seen) }) };
+        let mut store = Store { driver: Box::new(Watched { connection, seen: Arc::clone(&seen) }), is_suspect: false };
         lookup(&mut store, self);
         std::mem::take(&mut *seen.lock().unwrap())
     }
@@ -137,7 +145,6 @@ fn lookups() -> [Lookup; 8] {
             store.note_wrong_guess("account", "network", 0, 1).unwrap();
             assert_eq!(store.wrong_guesses("account", "network", 0).unwrap(), 1);
             store.note_wrong_guess("account", "network", 0, 1).unwrap();
-            store.forget_guesses("account", "network").unwrap();
         }),
         ("identity_single", |store, _| {
             assert!(store.localpart_of_address(&users::user(500).email_folded).unwrap().is_some());

@@ -18,9 +18,11 @@ use std::fmt;
 /// What a program is going to do with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing but reading: the database itself refuses to change anything. For GET.
+    /// Nothing but reading: the database itself refuses to change anything, and none is made. For GET.
     Read,
     Write,
+    /// Writing that is rather left out than waited for: Synapse stands still while a login is checked.
+    Hasty,
 }
 
 /// Why the database did not do what was asked.
@@ -116,47 +118,75 @@ pub(crate) trait Driver: Send {
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
     /// Runs a `SELECT` whose text will hardly come again.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
+    /// Whether this is still the database that the configuration names: a file may have been replaced by a backup.
+    fn is_current(&self) -> bool;
+    /// Takes traces of what was deleted from the disk.
+    fn tidy(&mut self) -> Result<(), Error>;
     /// Starts a transaction that may write.
     fn begin(&mut self) -> Result<(), Error>;
     fn commit(&mut self) -> Result<(), Error>;
     fn rollback(&mut self);
 }
 
+/// Seconds by which a time in the database can lie in the future at the most. One beyond that was written under a wrong
+/// clock, and means nothing.
+const LONGEST_WAIT: i64 = 2 * 86_400;
+
 /// An open database with a schema that this program knows.
 pub struct Store {
     driver: Box<dyn Driver>,
+    /// Something went wrong on the way to the database; nobody knows in which state the connection is.
+    is_suspect: bool,
 }
 
 impl Store {
     /// Opens the database; makes or upgrades the schema where needed.
     pub fn open(url: &DatabaseUrl, access: Access) -> Result<Store, Error> {
         match url {
-            DatabaseUrl::Sqlite(path) => Ok(Store { driver: Box::new(sqlite::Sqlite::open(path, access)?) }),
+            DatabaseUrl::Sqlite(path) => Ok(Store { driver: Box::new(sqlite::Sqlite::open(path, access)?), is_suspect: false }),
         }
+    }
+
+    /// Whether it may be used for another request.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.is_suspect && self.driver.is_current()
+    }
+
+    /// For cron: takes traces of what was deleted from the disk.
+    pub fn tidy(&mut self) -> Result<(), Error> {
+        let done = self.driver.tidy();
+        self.noting(done)
+    }
+
+    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.is_suspect |= matches!(result, Err(Error::Unavailable(_) | Error::Unfit(_)));
+        result
     }
 
     /// All or nothing: commits if `work` ends well, rolls back if not.
     pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
-        self.driver.begin()?;
-        match work(self) {
-            Ok(done) => self.driver.commit().map(|()| done),
-            Err(cause) => {
-                self.driver.rollback();
-                Err(cause)
-            }
+        let begun = self.driver.begin();
+        self.noting(begun)?;
+        let outcome = work(self).and_then(|done| self.driver.commit().map(|()| done));
+        if outcome.is_err() {
+            self.driver.rollback();
         }
+        self.noting(outcome)
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
-        self.driver.execute(sql, values)
+        let done = self.driver.execute(sql, values);
+        self.noting(done)
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        self.driver.query(sql, values)
+        let rows = self.driver.query(sql, values);
+        self.noting(rows)
     }
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        self.driver.query_once(sql, values)
+        let rows = self.driver.query_once(sql, values);
+        self.noting(rows)
     }
 
     /// The first row, read by `read`.

@@ -3,7 +3,7 @@
 //! Every change of a state names the state it starts from and must change exactly one row; who comes second changes
 //! none and is told so.
 
-use super::{Error, NewLogin, Row, Store, Value};
+use super::{Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::config::Language;
 use crate::registration::State;
 
@@ -34,6 +34,8 @@ pub struct Registration {
     pub id: i64,
     pub state: State,
     pub seed: String,
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
     pub username: String,
     pub first_name: String,
     pub last_name: String,
@@ -53,7 +55,7 @@ pub struct Registration {
     pub attempts: i64,
 }
 
-const COLUMNS: &str = "id, state, seed, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
+const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
                        requested_at, state_since, decided_at, account_tried_at, attempts";
 
 impl Registration {
@@ -65,6 +67,8 @@ impl Registration {
             id,
             state,
             seed: row.text()?,
+            verify_token_hash: row.text()?,
+            admin_token_hash: row.text()?,
             username: row.text()?,
             first_name: row.text()?,
             last_name: row.text()?,
@@ -94,6 +98,8 @@ pub enum Filed {
     CameBefore(Box<Registration>),
     /// The username is another's.
     NameTaken,
+    /// Too many requests with this address wait for confirmation.
+    AddressBusy,
 }
 
 /// Somebody else with the same mail address, for the deciders to know.
@@ -108,13 +114,16 @@ pub struct SameAddress {
 
 impl Store {
     /// Files a request: the `UNIQUE` columns decide who was first.
-    pub fn file(&mut self, new: &NewRegistration) -> Result<Filed, Error> {
+    pub fn file(&mut self, new: &NewRegistration, unconfirmed_per_address: u64) -> Result<Filed, Error> {
         let filed = self.transaction(|store| {
             if let Some(before) = store.same_submission(&new.submission)? {
                 return Ok(Filed::CameBefore(Box::new(before)));
             }
             if store.username_is_taken(&new.username)? {
                 return Ok(Filed::NameTaken);
+            }
+            if store.unconfirmed(&new.email_folded)? >= unconfirmed_per_address {
+                return Ok(Filed::AddressBusy);
             }
             store.insert_registration(new)?;
             let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
@@ -128,6 +137,13 @@ impl Store {
             },
             filed => filed,
         }
+    }
+
+    /// Requests with this address that were not confirmed so far.
+    fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
+        let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
+        let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
+        Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0).unsigned_abs())
     }
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
@@ -224,8 +240,10 @@ impl Store {
 
     /// Takes the lease on what a state owes, so that nobody else does it at the same time. It ends by itself at `until`.
     pub fn lease(&mut self, id: i64, state: State, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
-        let sql = "UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ? AND (lease IS NULL OR lease_until <= ?)";
-        Ok(self.execute(sql, &[holder.into(), until.into(), id.into(), state.number().into(), now.into()])? == 1)
+        let sql = "UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ?
+                   AND (lease IS NULL OR lease_until <= ? OR lease_until > ?)";
+        let values = [holder.into(), until.into(), id.into(), state.number().into(), now.into(), (now + LONGEST_WAIT).into()];
+        Ok(self.execute(sql, &values)? == 1)
     }
 
     /// What the state owed is done: moves on and ends the lease. `false`: the lease was lost meanwhile.
@@ -271,8 +289,9 @@ impl Store {
 
     /// What the state owed could not be done: not again before `due_at`.
     pub fn postpone(&mut self, id: i64, holder: &str, due_at: i64, undeliverable: bool, error: &str) -> Result<(), Error> {
-        let sql = "UPDATE registrations SET attempts = attempts + 1, due_at = ?, undeliverable = ?, last_error = ?, lease = NULL, lease_until = NULL
-                   WHERE id = ? AND lease = ?";
+        let sql =
+            "UPDATE registrations SET attempts = attempts + 1, due_at = ?, undeliverable = CASE WHEN ? = 1 THEN 1 ELSE undeliverable END,
+                   last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?";
         self.execute(sql, &[due_at.into(), i64::from(undeliverable).into(), error.into(), id.into(), holder.into()])?;
         Ok(())
     }
@@ -288,22 +307,47 @@ impl Store {
         Ok(())
     }
 
+    /// The homeserver said for certain that it did nothing: the next try is the first one again.
+    pub fn forget_account_try(&mut self, id: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET account_tried_at = NULL WHERE id = ?", &[id.into()]).map(|_| ())
+    }
+
     /// Registrations in `state` whose turn it is, the longest waiting first.
     pub fn due(&mut self, state: State, now: i64, limit: i64) -> Result<Vec<i64>, Error> {
-        let sql = "SELECT id FROM registrations WHERE state = ? AND due_at <= ? AND (lease IS NULL OR lease_until <= ?) ORDER BY due_at, id LIMIT ?";
-        self.query(sql, &[state.number().into(), now.into(), now.into(), limit.into()])?.into_iter().map(|mut row| row.integer()).collect()
+        let sql = "SELECT id FROM registrations WHERE state = ? AND (due_at <= ? OR due_at > ?) AND (lease IS NULL OR lease_until <= ? OR lease_until > ?)
+                   ORDER BY due_at, id LIMIT ?";
+        let far = now + LONGEST_WAIT;
+        self.query(sql, &[state.number().into(), now.into(), far.into(), now.into(), far.into(), limit.into()])?
+            .into_iter()
+            .map(|mut row| row.integer())
+            .collect()
     }
 
     /// Ends requests in `from` whose address was not confirmed: the username is free, the personal data is wiped; what
-    /// remains lets the link say "expired". From `EmailSend` only those that the mail server refused for good.
-    pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
-        let refused_only = if from == State::EmailSend { "AND undeliverable = 1" } else { "" };
+    /// remains lets the link say "expired". Where the mail was not sent yet, only those that the mail server refused for
+    /// good (`undeliverable_only`) or that are very old.
+    pub fn expire(&mut self, from: State, to: State, before: i64, undeliverable_only: bool, now: i64) -> Result<u64, Error> {
+        let refused_only = if undeliverable_only { "AND undeliverable = 1" } else { "" };
         let sql = format!(
             "UPDATE registrations SET state = ?, state_since = ?, claimed_username = NULL, first_name = '', last_name = '', email = '', email_folded = '',
              note = '', password = NULL, last_error = NULL, lease = NULL, lease_until = NULL
              WHERE state = ? AND state_since < ? {refused_only}"
         );
         self.execute(&sql, &[to.number().into(), now.into(), from.number().into(), before.into()])
+    }
+
+    /// Gives up the last mail of requests that have been in `from` since before `before`. Their ids.
+    pub fn give_up(&mut self, from: State, to: State, before: i64, undeliverable_only: bool, now: i64) -> Result<Vec<i64>, Error> {
+        let refused_only = if undeliverable_only { "AND undeliverable = 1" } else { "" };
+        let sql = format!("SELECT id FROM registrations WHERE state = ? AND state_since < ? {refused_only}");
+        let mut given_up = Vec::new();
+        for mut row in self.query(&sql, &[from.number().into(), before.into()])? {
+            let id = row.integer()?;
+            if self.advance(id, from, to, now)? {
+                given_up.push(id);
+            }
+        }
+        Ok(given_up)
     }
 
     /// Forgets requests that have been in the final state `state` since before `before`.
@@ -313,9 +357,9 @@ impl Store {
 
     /// Undecided since before `before`, and the room was not reminded of it yet.
     pub fn undecided(&mut self, before: i64, now: i64) -> Result<Vec<i64>, Error> {
-        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND (lease IS NULL OR lease_until <= ?)
-                   ORDER BY state_since, id LIMIT 100";
-        let values = [State::AdminVerify.number().into(), before.into(), now.into()];
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND (due_at <= ? OR due_at > ?)
+                   AND (lease IS NULL OR lease_until <= ?) ORDER BY state_since, id LIMIT 100";
+        let values = [State::AdminVerify.number().into(), before.into(), now.into(), (now + LONGEST_WAIT).into(), now.into()];
         self.query(sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
     }
 

@@ -9,28 +9,38 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
-use std::time::Duration;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How long a statement waits for other writers.
 const BUSY_MILLISECONDS: u64 = 8000;
+/// The same where nobody should wait ([`Access::Hasty`]).
+const HASTY_MILLISECONDS: u64 = 250;
 
 /// Each file is one step of the schema; the number of steps done is kept in `schema_version`.
 const SCHEMA: [&str; 1] = [include_str!("schema/sqlite/0001_initial.sql")];
 
 pub(super) struct Sqlite {
     connection: Connection,
+    path: PathBuf,
+    /// Device and inode of the file that was opened.
+    file: Option<(u64, u64)>,
 }
 
 impl Sqlite {
     pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
-        if !path.exists() {
+        if access != Access::Read && !path.exists() {
             create(path).map_err(|cause| Error::Unfit(cannot_create(path, &cause)))?;
         }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|cause| Error::Unavailable(format!("cannot open the SQLite database {}: {cause}", path.display())))?;
-        let mut sqlite = Sqlite { connection };
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|cause| {
+                Error::Unavailable(format!(
+                    "cannot open the SQLite database {}: {cause} (it is made by the first request for an account, or by cron)",
+                    path.display()
+                ))
+            })?;
+        let mut sqlite = Sqlite { connection, path: path.to_owned(), file: identity(path) };
         sqlite.prepare(access).map_err(|cause| name_the_file(path, cause))?;
         Ok(sqlite)
     }
@@ -38,8 +48,14 @@ impl Sqlite {
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(Duration::from_millis(BUSY_MILLISECONDS))?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
+        // What is wiped is to be gone from the file, too.
+        self.connection.pragma_update(None, "secure_delete", true)?;
+        self.use_wal()?;
         if self.schema_version()? != Some(SCHEMA.len() as i64) {
             self.upgrade()?;
+        }
+        if access == Access::Hasty {
+            self.connection.busy_timeout(Duration::from_millis(HASTY_MILLISECONDS))?;
         }
         if access == Access::Read {
             // The last one to close the file tidies the WAL into it: not the business of a reader.
@@ -47,6 +63,24 @@ impl Sqlite {
             self.connection.pragma_update(None, "query_only", true)?;
         }
         Ok(())
+    }
+
+    /// WAL is a property of the file; one that came from a backup may have lost it. The switch does not wait for other
+    /// programs by itself.
+    fn use_wal(&self) -> Result<(), Error> {
+        let mode: String = self.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        if mode == "wal" {
+            return Ok(());
+        }
+        let deadline = Instant::now() + Duration::from_millis(BUSY_MILLISECONDS);
+        loop {
+            match self.connection.pragma_update(None, "journal_mode", "WAL") {
+                Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                switched => return Ok(switched?),
+            }
+        }
     }
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
@@ -60,7 +94,6 @@ impl Sqlite {
 
     /// Brings the schema up to date in one transaction; programs that start at once wait for the first.
     fn upgrade(&mut self) -> Result<(), Error> {
-        self.connection.pragma_update(None, "journal_mode", "WAL")?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let result = self.upgrade_inside().and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
         if result.is_err() {
@@ -113,6 +146,14 @@ impl Driver for Sqlite {
         rows(&mut self.connection.prepare(sql)?, values)
     }
 
+    fn is_current(&self) -> bool {
+        self.file.is_some() && identity(&self.path) == self.file
+    }
+
+    fn tidy(&mut self) -> Result<(), Error> {
+        Ok(self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
+    }
+
     fn begin(&mut self) -> Result<(), Error> {
         Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
     }
@@ -160,11 +201,24 @@ fn value(value: ValueRef<'_>) -> Value {
 impl From<rusqlite::Error> for Error {
     fn from(cause: rusqlite::Error) -> Error {
         match cause.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation) => Error::Conflict,
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Error::Unfit(format!("the SQLite database is damaged: {cause}")),
+            Some(ErrorCode::ConstraintViolation) if is_unique(&cause) => Error::Conflict,
+            Some(ErrorCode::ConstraintViolation) => Error::Unfit(format!("the SQLite database refuses what was to be written: {cause}")),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                Error::Unavailable(format!("the SQLite database is damaged; restore it from a backup: {cause}"))
+            }
             _ => Error::Unavailable(format!("the SQLite database: {cause}")),
         }
     }
+}
+
+/// Whether a value that must be the only one is there already; other constraints are mistakes of ours.
+fn is_unique(cause: &rusqlite::Error) -> bool {
+    let unique = [rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE, rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
+    cause.sqlite_error().is_some_and(|error| unique.contains(&error.extended_code))
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Makes the file (and its folder) for its owner only: it holds names and mail addresses.

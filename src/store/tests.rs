@@ -44,7 +44,7 @@ fn request(username: &str, submission: &str) -> NewRegistration {
 }
 
 fn accepted(store: &mut Store, username: &str) -> i64 {
-    match store.file(&request(username, &crate::token::new_seed())).unwrap() {
+    match store.file(&request(username, &crate::token::new_seed()), 3).unwrap() {
         Filed::Accepted(id) => id,
         other => panic!("{other:?}"),
     }
@@ -55,8 +55,8 @@ fn a_form_sent_twice_is_one_request() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let first = request("max", "form");
-    let Filed::Accepted(id) = store.file(&first).unwrap() else { panic!() };
-    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }).unwrap() else { panic!() };
+    let Filed::Accepted(id) = store.file(&first, 3).unwrap() else { panic!() };
+    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, 3).unwrap() else { panic!() };
     assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
 }
 
@@ -67,7 +67,7 @@ fn a_username_goes_to_the_first_even_if_many_ask_at_once() {
     let accepted: usize = std::thread::scope(|scope| {
         let ask = |number: usize| {
             let mut store = scratch.open(Access::Write);
-            matches!(store.file(&request("max", &format!("form {number}"))).unwrap(), Filed::Accepted(_))
+            matches!(store.file(&request("max", &format!("form {number}")), 3).unwrap(), Filed::Accepted(_))
         };
         let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
         threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
@@ -80,7 +80,7 @@ fn a_declined_name_can_be_claimed_again() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(matches!(store.file(&request("max", "second")).unwrap(), Filed::NameTaken));
+    assert!(matches!(store.file(&request("max", "second"), 3).unwrap(), Filed::NameTaken));
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
     assert!(store.decide(id, State::AdminSend, State::DeclineSend, Some("no"), 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
@@ -95,8 +95,8 @@ fn an_expired_request_frees_its_name_and_forgets_the_person() {
     let id = accepted(&mut store, "max");
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
     assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1010).unwrap());
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, 2000).unwrap(), 0);
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, 2000).unwrap(), 1);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, false, 2000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, false, 2000).unwrap(), 1);
     let expired = store.registration(id).unwrap().unwrap();
     assert_eq!((expired.state, expired.email.as_str(), expired.first_name.as_str()), (State::Expired, "", ""));
     accepted(&mut store, "max");
@@ -109,10 +109,10 @@ fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good() {
     let scratch = Scratch::new();
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, 9000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 0);
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
     store.postpone(id, "me", 1060, true, "550 no such user").unwrap();
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, 9000).unwrap(), 1);
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
 }
 
 #[test]
@@ -204,4 +204,125 @@ fn a_lock_is_one_holders_until_it_ends() {
     assert!(!store.take_lock("cron", "c", 250, 400).unwrap());
     store.release_lock("cron", "b").unwrap();
     assert!(store.take_lock("cron", "c", 250, 400).unwrap());
+}
+
+#[test]
+fn sixteen_programs_that_find_no_database_all_get_one() {
+    for _ in 0..10 {
+        let scratch = Scratch::new();
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| scratch.open(Access::Write));
+            }
+        });
+    }
+}
+
+#[test]
+fn looking_makes_no_database() {
+    let scratch = Scratch::new();
+    let path = scratch.0.join("data/register.sqlite");
+    assert!(matches!(Store::open(&DatabaseUrl::Sqlite(path.clone()), Access::Read), Err(Error::Unavailable(_))));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_restored_database_is_noticed_by_who_had_the_old_one_open() {
+    let scratch = Scratch::new();
+    let store = scratch.open(Access::Write);
+    assert!(store.is_reusable());
+    let path = scratch.0.join("data/register.sqlite");
+    std::fs::copy(&path, path.with_extension("backup")).unwrap();
+    std::fs::rename(path.with_extension("backup"), &path).unwrap();
+    assert!(!store.is_reusable());
+}
+
+#[test]
+fn only_a_taken_name_is_a_conflict() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let missing = store.execute("INSERT INTO locks (name, holder, held_until) VALUES ('x', NULL, 1)", &[]);
+    assert!(matches!(missing, Err(Error::Unfit(_))), "{missing:?}");
+}
+
+#[test]
+fn what_is_wiped_is_not_in_the_file_any_more() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
+    store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
+    store.decide(id, State::AdminSend, State::DeclineSend, None, 2).unwrap();
+    store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
+    store.forget(State::Declined, 100).unwrap();
+    store.tidy().unwrap();
+    for file in std::fs::read_dir(scratch.0.join("data")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for trace in ["clear-text-to-be-wiped", "a note to be forgotten"] {
+            assert!(!bytes.windows(trace.len()).any(|window| window == trace.as_bytes()), "{trace}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_once_delays_nothing_for_long() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    let in_ten_years = 1000 + 10 * 365 * 86_400;
+    assert!(store.lease(id, State::EmailSend, "dead", in_ten_years, in_ten_years + 600).unwrap());
+    store.execute("UPDATE registrations SET due_at = ?", &[in_ten_years.into()]).unwrap();
+    assert!(store.take_lock("cron", "dead", in_ten_years, in_ten_years + 300).unwrap());
+    assert_eq!(store.due(State::EmailSend, 1000, 10).unwrap(), [id]);
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
+    assert!(store.take_lock("cron", "me", 1000, 1300).unwrap());
+}
+
+#[test]
+fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    for (undeliverable, now) in [(true, 1000), (false, 2000)] {
+        assert!(store.lease(id, State::EmailSend, "me", now, now + 100).unwrap());
+        store.postpone(id, "me", now + 60, undeliverable, "no").unwrap();
+    }
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
+}
+
+#[test]
+fn a_reminder_that_failed_waits_for_its_time() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
+    assert_eq!(store.undecided(5000, 6000).unwrap(), [id]);
+    assert!(store.lease(id, State::AdminVerify, "me", 6000, 6100).unwrap());
+    store.postpone(id, "me", 7000, false, "room away").unwrap();
+    assert!(store.undecided(5000, 6999).unwrap().is_empty());
+    assert_eq!(store.undecided(5000, 7000).unwrap(), [id]);
+}
+
+#[test]
+fn guesses_are_counted_and_forgotten() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Hasty);
+    for now in [1000, 1001, 1002] {
+        store.note_wrong_guess("a", "n", 100, now).unwrap();
+    }
+    assert_eq!((store.wrong_guesses("a", "n", 100).unwrap(), store.wrong_guesses("a", "m", 100).unwrap()), (3, 0));
+    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 0, "they began too long ago");
+    store.note_wrong_guess("a", "n", 1001, 2000).unwrap();
+    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 1, "counted anew");
+    assert_eq!(store.forget_old_guesses(2001, 3000).unwrap(), 1);
+}
+
+#[test]
+fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open(Access::Write);
+    let ids: Vec<i64> = ["ada", "bob", "eve"].map(|name| accepted(&mut store, name)).into();
+    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::AddressBusy));
+    assert!(store.advance(ids[0], State::EmailSend, State::AdminSend, 1).unwrap());
+    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::Accepted(_)), "one was confirmed");
 }

@@ -29,6 +29,7 @@ from twisted.web.iweb import IResponse
 
 from . import answer
 from .answer import Malformed, Profile
+from .client import client_address
 from .config import Config
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,9 @@ class Bot:
         headers.addRawHeader("User-Agent", "matrix-register-bot-synapse")
         if self._config.shared_secret is not None:
             headers.addRawHeader("X-Register-Bot-Secret", self._config.shared_secret)
+        address = client_address()
+        if address is not None:
+            headers.addRawHeader("X-Register-Bot-Client", address)
         content = FileBodyProducer(BytesIO(json.dumps(question).encode("ascii")))
         response = await self._agent.request(b"POST", url.encode("ascii"), headers, content)
         return response.code, await read_body(response)

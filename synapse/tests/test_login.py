@@ -21,6 +21,7 @@ class ByName(SynapseTest):
         self.assertEqual(request.json, {"user": {"id": self.mxid, "password": self.password}})
         self.assertEqual(request.headers["Content-Type"], "application/json")
         self.assertEqual(request.headers["X-Register-Bot-Secret"], SECRET)
+        self.assertEqual(request.headers["X-Register-Bot-Client"], "127.0.0.1")
 
     def test_name_full_id_capitals_and_the_old_body_are_the_same_account(self) -> None:
         self.bot_knows()

@@ -32,6 +32,8 @@ fn a_form_sent_twice_is_one_request_and_both_hear_thank_you() {
     assert_eq!(story.browser.submit(&form).status, 200);
     let rows: i64 = story.database().query_row("SELECT count(*) FROM registrations", [], |row| row.get(0)).unwrap();
     assert_eq!((rows, story.mails.wait_for(&address_of(&ada), 1).len()), (1, 1));
+    let renamed = story.browser.submit(&form.clone().fill("first_name", "Eve"));
+    assert!(renamed.text().contains("sent already"), "{}", renamed.text());
     let other = story.browser.submit(&form.fill("email", "other@applicants.example.org"));
     assert_eq!(other.status, 422);
     assert!(other.text().contains("sent already"), "{}", other.text());

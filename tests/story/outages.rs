@@ -108,3 +108,91 @@ fn the_bot_makes_its_own_account_and_joins_when_invited() {
     assert!(story.site.run_cron().status.success());
     assert_eq!(story.room_message(&ada).sender, story.synapse.user_id(&bot));
 }
+
+#[test]
+fn a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again() {
+    let ada = fresh("ada");
+    let address = address_of(&ada);
+    let mut story = Story::start("synapse", Host::NginxCgi);
+    story.ask_and_confirm(&ada);
+    story.mails = MailCatcher::start_with(&["--reject-recipient", &address]);
+    let port = i64::from(story.mails.port);
+    story.site.set("mail.smtp.port", port);
+    story.decide(&ada, "decline", "");
+    assert_eq!(story.state(&ada), 12);
+    time_passes(&story);
+    assert_eq!(story.site.run_cron().status.code(), Some(75));
+    story.sql("UPDATE registrations SET state_since = state_since - 49 * 3600");
+    let last = story.site.run_cron();
+    assert!(last.status.success() && String::from_utf8_lossy(&last.stderr).contains("mail_given_up"), "{last:?}");
+    assert_eq!(story.state(&ada), 13);
+    let quiet = story.site.run_cron();
+    assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
+}
+
+#[test]
+fn a_lost_secret_key_is_named_and_no_dead_link_is_sent() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    story.sql("UPDATE registrations SET state = 0, due_at = 0");
+    let state = story.site.path().join("config.json");
+    let kept = std::fs::read(&state).unwrap();
+    std::fs::remove_file(&state).unwrap();
+    let output = story.site.run_cron();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another secret_key"), "{output:?}");
+    assert_eq!(story.mails.count(), 1);
+    std::fs::write(&state, kept).unwrap();
+    time_passes(&story);
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&ada), 1);
+}
+
+#[test]
+fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant() {
+    let mut story = Story::start("local", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    let page = story.browser.get(&story.room_message(&ada).link());
+    // The first try reaches the homeserver with a wrong secret; then somebody makes an account of the same look.
+    let secret = story.synapse.shared_secret.clone();
+    story.site.set("registration_shared_secret", "wrong");
+    story.browser.submit(&crate::decision_form(&page, "approve", ""));
+    assert_eq!(story.state(&ada), 7);
+    let other = story.synapse.register(&ada, "somebody else's");
+    let name = format!("/_matrix/client/v3/profile/{}/displayname", other.user_id);
+    story.synapse.call("PUT", &name, Some(&other.token), Some(serde_json::json!({"displayname": "Ada Lovelace-Größe"})));
+    story.site.set("registration_shared_secret", secret);
+    time_passes(&story);
+    story.site.run_cron();
+    let logins: i64 = story.database().query_row("SELECT count(*) FROM logins", [], |row| row.get(0)).unwrap();
+    assert_eq!((logins, story.state(&ada)), (0, 13));
+}
+
+#[test]
+fn a_name_in_our_table_is_refused_before_synapse_hears_of_it() {
+    let story = Story::start("local", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.sql(&format!(
+        "INSERT INTO logins (localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at) VALUES ('{ada}', '', '', '*', '', '', 1, 1)"
+    ));
+    story.decide(&ada, "approve", "");
+    assert!(!story.synapse.exists(&ada));
+    assert_eq!(story.state(&ada), 13);
+}
+
+#[test]
+fn a_restored_database_is_used_from_the_next_request_on() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask(&ada);
+    let path = story.site.database_path();
+    story.sql(&format!("VACUUM INTO '{}'", path.with_extension("backup").display()));
+    std::fs::rename(path.with_extension("backup"), &path).unwrap();
+    for journal in ["sqlite-wal", "sqlite-shm"] {
+        let _ = std::fs::remove_file(path.with_extension(journal));
+    }
+    story.ask(&bob);
+    assert_eq!((story.state(&ada), story.state(&bob)), (1, 1));
+}

@@ -40,6 +40,12 @@ macro_rules! built_programs {
             ("public", env!("CARGO_BIN_EXE_register")),
             ("public", env!("CARGO_BIN_EXE_verify")),
             ("public", env!("CARGO_BIN_EXE_verify_admin")),
+            ("internal", env!("CARGO_BIN_EXE_login")),
+            ("internal", env!("CARGO_BIN_EXE_directory_search")),
+            ("internal", env!("CARGO_BIN_EXE_identity_single")),
+            ("internal", env!("CARGO_BIN_EXE_identity_bulk")),
+            ("internal", env!("CARGO_BIN_EXE_profile")),
+            ("internal", env!("CARGO_BIN_EXE_intercept_change_password")),
             ("cron", env!("CARGO_BIN_EXE_cron")),
         ])
     };

@@ -47,7 +47,7 @@ impl Process {
         let end = Instant::now() + Duration::from_secs(seconds);
         while !ready() {
             if let Ok(Some(status)) = self.child.try_wait() {
-                panic!("{} ended before it was ready ({status}); {}", self.name, self.log_tail());
+                panic!("{} ended before it was ready ({status}); is it there? run tests/world/install; {}", self.name, self.log_tail());
             }
             if Instant::now() > end {
                 panic!("{} was not ready after {seconds} s; {}", self.name, self.log_tail());

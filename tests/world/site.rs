@@ -30,6 +30,8 @@ pub struct SiteBuilder {
     programs: Programs,
     settings: Table,
     port: u16,
+    /// Where its web server will answer Synapse and the identity servers.
+    pub internal_port: u16,
 }
 
 impl SiteBuilder {
@@ -88,7 +90,8 @@ impl SiteBuilder {
         for (place, program) in &self.programs.0 {
             copy_program(program, &folder.join(place));
         }
-        let site = SiteFolder { folder, settings: self.settings, programs: self.programs, port: self.port };
+        let site =
+            SiteFolder { folder, settings: self.settings, programs: self.programs, port: self.port, internal_port: self.internal_port };
         site.write_config();
         site
     }
@@ -102,6 +105,8 @@ pub struct SiteFolder {
     programs: Programs,
     /// Where its web server is to listen; `public_url` says so.
     pub port: u16,
+    /// Where its web server is to answer Synapse and the identity servers.
+    pub internal_port: u16,
 }
 
 impl SiteFolder {
@@ -109,7 +114,7 @@ impl SiteFolder {
     #[allow(clippy::new_ret_no_self)] // reads as what it makes: SiteFolder::new(..). ... .create()
     pub fn new(programs: &Programs) -> SiteBuilder {
         let port = free_port();
-        let empty = SiteBuilder { programs: programs.clone(), settings: Table::new(), port };
+        let empty = SiteBuilder { programs: programs.clone(), settings: Table::new(), port, internal_port: free_port() };
         empty
             .set("server_name", "example.test")
             .set("homeserver_url", "http://127.0.0.1:9")
@@ -128,6 +133,11 @@ impl SiteFolder {
 
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("config.toml")
+    }
+
+    /// The homeserver, without a slash at the end.
+    pub fn homeserver_url(&self) -> &str {
+        self.settings.get("homeserver_url").and_then(Value::as_str).unwrap_or_default().trim_end_matches('/')
     }
 
     pub fn database_path(&self) -> PathBuf {

@@ -1,42 +1,52 @@
-//! Real web servers in front of a site, configured by the samples in `public/`.
+//! Real web servers in front of a site, configured by the samples in `public/` and `internal/`.
+
+mod apache;
+mod nginx;
 
 use super::process::{Process, guarded, log_to};
 use super::{SiteFolder, TempFolder};
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A web server and the way in which it runs the programs.
+#[allow(clippy::enum_variant_names)] // they all serve CGI programs; the servers differ
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// nginx; fcgiwrap starts a process for each request.
     NginxCgi,
     /// nginx; each program runs all the time under spawn-fcgi.
     NginxFastCgi,
+    /// Apache; mod_cgid starts a process for each request.
+    ApacheCgi,
 }
 
 impl Host {
     /// For promises that must hold behind each of them.
-    pub const ALL: [Host; 2] = [Host::NginxCgi, Host::NginxFastCgi];
+    pub const ALL: [Host; 3] = [Host::NginxCgi, Host::NginxFastCgi, Host::ApacheCgi];
 }
 
-/// A running web server with its helpers, on the port of its site.
+/// A running web server with its helpers, on the two ports of its site: one for the world, with the pages and the
+/// homeserver behind `/_matrix`, and one for the programs in `internal/`, if the site has them.
 #[derive(Debug)]
 pub struct WebServer {
     port: u16,
-    // nginx ends first: it must not find its helpers gone.
+    internal_port: u16,
+    // The server itself is first, and ends first: it must not find its helpers gone.
     processes: Vec<Process>,
     folder: TempFolder,
 }
 
 impl WebServer {
     pub fn start(site: &SiteFolder, host: Host) -> WebServer {
-        let mut server = WebServer { port: site.port, processes: Vec::new(), folder: TempFolder::new("web") };
-        let locations = match host {
-            Host::NginxCgi => server.start_fcgiwrap(site),
-            Host::NginxFastCgi => server.start_programs(site),
-        };
-        server.start_nginx(&locations);
+        let mut server =
+            WebServer { port: site.port, internal_port: site.internal_port, processes: Vec::new(), folder: TempFolder::new("web") };
+        match host {
+            Host::NginxCgi => nginx::start_cgi(&mut server, site),
+            Host::NginxFastCgi => nginx::start_fastcgi(&mut server, site),
+            Host::ApacheCgi => apache::start(&mut server, site),
+        }
         server
     }
 
@@ -45,7 +55,12 @@ impl WebServer {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// What nginx and the programs complained about so far.
+    /// Where Synapse and the identity servers ask, with a slash at the end.
+    pub fn internal_url(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.internal_port)
+    }
+
+    /// What the web server and the programs complained about so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
@@ -54,76 +69,47 @@ impl WebServer {
         self.folder.join("error.log")
     }
 
-    /// The process ids of all servers, nginx first.
+    /// The process ids of all servers, the web server first.
     pub fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(Process::pid).collect()
     }
 
-    fn start_fcgiwrap(&mut self, site: &SiteFolder) -> String {
-        let socket = self.folder.join("fcgiwrap.socket");
-        // fcgiwrap ends without its workers; the shell ends the whole group.
-        let mut command = guarded("sh");
-        command.args(["-c", "trap 'trap - TERM; kill 0' TERM; fcgiwrap -f -c 4 -s \"unix:$0\" & wait"]).arg(&socket);
-        self.start_helper("fcgiwrap", command, &socket);
-        sample("public/nginx-cgi.conf", &[("/srv/matrix-register-bot", site.path()), ("/run/fcgiwrap.socket", &socket)])
-    }
-
-    fn start_programs(&mut self, site: &SiteFolder) -> String {
-        for name in site.programs_in("public") {
-            let socket = self.folder.join(format!("{name}.socket"));
-            let mut command = guarded("spawn-fcgi");
-            command.args(["-n", "-s"]).arg(&socket).arg("--").arg(site.program(&name));
-            self.start_helper(&name, command, &socket);
+    /// Starts what the web server leans on: several at once, and all of them listen when this returns.
+    fn start_helpers(&mut self, helpers: Vec<(String, Command, PathBuf)>) {
+        let log = self.log_path();
+        let mut started = Vec::new();
+        for (name, mut command, socket) in helpers {
+            log_to(&mut command, &log);
+            started.push((Process::start(&name, command, Some(&log)), socket));
         }
-        sample("public/nginx-fastcgi.conf", &[("/srv/matrix-register-bot", site.path()), ("/run/matrix-register-bot", self.folder.path())])
+        for (mut process, socket) in started {
+            process.wait_until(10, || socket.exists());
+            self.processes.push(process);
+        }
     }
 
-    fn start_helper(&mut self, name: &str, mut command: std::process::Command, socket: &Path) {
+    fn start_server(&mut self, name: &str, mut command: Command) {
         let log = self.log_path();
         log_to(&mut command, &log);
         let mut process = Process::start(name, command, Some(&log));
-        process.wait_until(10, || socket.exists());
-        self.processes.push(process);
-    }
-
-    fn start_nginx(&mut self, locations: &str) {
-        let folder = self.folder.path();
-        fs::copy("/etc/nginx/fastcgi_params", folder.join("fastcgi_params"))
-            .unwrap_or_else(|cause| panic!("/etc/nginx/fastcgi_params: {cause}; run tests/world/install"));
-        fs::write(folder.join("locations.conf"), locations).unwrap();
-        fs::write(folder.join("nginx.conf"), nginx_frame(self.port)).unwrap();
-        let mut command = guarded("nginx");
-        command.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(folder);
-        let log = self.log_path();
-        log_to(&mut command, &log);
-        let mut process = Process::start("nginx", command, Some(&log));
         let port = self.port;
         process.wait_until(10, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         self.processes.insert(0, process);
     }
 }
 
-/// A sample from the project with its example paths replaced; fails where a path is not in it.
-fn sample(name: &str, replacements: &[(&str, &Path)]) -> String {
+/// Does the site have the programs that Synapse and the identity servers ask?
+fn has_internal(site: &SiteFolder) -> bool {
+    !site.programs_in("internal").is_empty()
+}
+
+/// A sample from the project with its example values replaced; fails where one is not in it.
+fn sample(name: &str, replacements: &[(&str, &str)]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let mut text = fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
     for (example, real) in replacements {
         assert!(text.contains(example), "{name} does not contain {example}");
-        text = text.replace(example, &real.to_string_lossy());
+        text = text.replace(example, real);
     }
     text
-}
-
-/// What surrounds the sample on a sysadmin's machine; all paths are relative to the folder.
-fn nginx_frame(port: u16) -> String {
-    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .into_iter()
-        .map(|kind| format!("    {kind}_temp_path temp_{kind};\n"))
-        .collect();
-    format!(
-        "{user}\ndaemon off;\nworker_processes 2;\npid nginx.pid;\nerror_log error.log notice;\nevents {{}}\nhttp {{\n\
-         \x20   access_log access.log;\n{temporary}\
-         \x20   server {{\n        listen 127.0.0.1:{port};\n        include locations.conf;\n    }}\n}}\n"
-    )
 }

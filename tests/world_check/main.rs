@@ -18,7 +18,7 @@ printf 'Content-Type: text/html; charset=utf-8\r\n\r\n'
 cat <<END
 <!DOCTYPE html><html lang="en"><title>$(basename "$0")</title>
 <p id="uri">$REQUEST_URI</p><p id="query">$QUERY_STRING</p><p id="from">$REMOTE_ADDR</p>
-<p id="proxy">$HTTP_PROXY</p><p id="language">$HTTP_ACCEPT_LANGUAGE</p><p id="secret">$MX_SHARED_SECRET</p><p id="body">$body</p>
+<p id="proxy">$HTTP_PROXY</p><p id="authorization">$HTTP_AUTHORIZATION</p><p id="language">$HTTP_ACCEPT_LANGUAGE</p><p id="secret">$MX_SHARED_SECRET</p><p id="body">$body</p>
 <form method="post" action="?again=1"><input type="hidden" name="form_token" value="a&amp;b">
 <label for="first">First name</label><input id="first" name="first_name"><textarea name="note">
 kept</textarea><input type="checkbox" name="terms"><button name="action" value="send">Send</button></form>
@@ -29,6 +29,14 @@ fn scripts(folder: &TempFolder) -> Programs {
     let names = ["register", "verify", "verify_admin", "cron"];
     let place = |name| if name == "cron" { "cron" } else { "public" };
     Programs::new(names.map(|name| (place(name), script(folder, name, SCRIPT))))
+}
+
+/// The names of the programs in `internal/`.
+const INTERNAL: [&str; 6] = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"];
+
+fn all_scripts(folder: &TempFolder, text: &str) -> Programs {
+    let public = ["register", "verify", "verify_admin"].map(|name| ("public", script(folder, name, text)));
+    Programs::new(public.into_iter().chain(INTERNAL.map(|name| ("internal", script(folder, name, text)))))
 }
 
 fn script(folder: &TempFolder, name: &str, text: &str) -> std::path::PathBuf {
@@ -44,9 +52,15 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn every_old_and_new_address_reaches_its_program() {
+    for host in [Host::NginxCgi, Host::ApacheCgi] {
+        pages_are_found(host);
+    }
+}
+
+fn pages_are_found(host: Host) {
     let folder = TempFolder::new("scripts");
     let site = SiteFolder::new(&scripts(&folder)).create();
-    let web = WebServer::start(&site, Host::NginxCgi);
+    let web = WebServer::start(&site, host);
     let browser = Browser::new(&web.url());
     for (address, program) in [
         ("/", "register"),
@@ -66,6 +80,91 @@ fn every_old_and_new_address_reaches_its_program() {
     }
     assert_eq!(browser.get("/cron").status, 404);
     assert_eq!(browser.get("/config.toml").status, 404);
+}
+
+/// What Synapse's module, both identity servers and configurations of the PHP program ask for, and who answers.
+const INTERNAL_ADDRESSES: [(&str, &str); 32] = [
+    ("/_matrix-internal/identity/v1/check_credentials", "login"),
+    ("/_matrix-internal/identity/v1/identity_single", "identity_single"),
+    ("/internal/login", "login"),
+    ("/internal/directory_search", "directory_search"),
+    ("/internal/identity_single", "identity_single"),
+    ("/internal/identity_bulk", "identity_bulk"),
+    ("/internal/profile", "profile"),
+    ("/internal/profile/displayName", "profile"),
+    ("/internal/profile/threepids", "profile"),
+    ("/internal/profile/roles", "profile"),
+    ("/internal/intercept_change_password", "intercept_change_password"),
+    ("/_ma1sd/backend/api/v1/auth/login", "login"),
+    ("/_ma1sd/backend/api/v1/directory/user/search", "directory_search"),
+    ("/_ma1sd/backend/api/v1/identity/single", "identity_single"),
+    ("/_ma1sd/backend/api/v1/identity/bulk", "identity_bulk"),
+    ("/_ma1sd/backend/api/v1/profile/displayName", "profile"),
+    ("/_ma1sd/backend/api/v1/profile/threepids", "profile"),
+    ("/_ma1sd/backend/api/v1/profile/roles", "profile"),
+    ("/_mxisd/backend/api/v1/auth/login", "login"),
+    ("/_mxisd/backend/api/v1/directory/user/search", "directory_search"),
+    ("/_mxisd/backend/api/v1/identity/single", "identity_single"),
+    ("/_mxisd/backend/api/v1/identity/bulk", "identity_bulk"),
+    ("/_mxisd/backend/api/v1/profile/displayName", "profile"),
+    ("/_mxisd/backend/api/v1/profile/threepids", "profile"),
+    ("/_mxisd/backend/api/v1/profile/roles", "profile"),
+    ("/internal/login.php", "login"),
+    ("/internal/directory_search.php", "directory_search"),
+    ("/internal/identity_single.php", "identity_single"),
+    ("/internal/identity_bulk.php", "identity_bulk"),
+    ("/internal/intercept_change_password.php", "intercept_change_password"),
+    ("//internal/login", "login"),
+    ("/internal/login?x=y", "login"),
+];
+
+#[test]
+fn every_internal_address_reaches_its_program_on_the_port_of_its_own_alone() {
+    for host in [Host::NginxCgi, Host::ApacheCgi] {
+        let folder = TempFolder::new("scripts");
+        let site = SiteFolder::new(&all_scripts(&folder, SCRIPT)).create();
+        let web = WebServer::start(&site, host);
+        let (internal, world) = (Browser::new(&web.internal_url()), Browser::new(&web.url()));
+        for (address, program) in INTERNAL_ADDRESSES {
+            let page = internal.request("POST", address, "application/json", b"{}");
+            assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{host:?} {address}: {}", web.log());
+            assert_eq!((page.texts("#uri"), page.texts("#body")), (vec![address.to_owned()], vec!["{}".to_owned()]));
+            assert_ne!(world.get(address).status, 200, "{host:?} {address}");
+        }
+        for address in ["/internal/", "/internal/cron", "/internal/login/", "/internal/nginx-cgi.conf", "/config.toml", "/register"] {
+            assert_eq!(internal.get(address).status, 404, "{host:?} {address}");
+        }
+    }
+}
+
+#[test]
+fn password_changes_leave_the_homeserver_and_everything_else_stays() {
+    let synapse = Synapse::shared();
+    for host in [Host::NginxCgi, Host::ApacheCgi] {
+        let folder = TempFolder::new("scripts");
+        let site = SiteFolder::new(&all_scripts(&folder, SCRIPT)).synapse(&synapse).create();
+        let web = WebServer::start(&site, host);
+        let browser = Browser::new(&web.url()).with_header("Authorization", "Bearer x").with_header("Proxy", "http://evil.test/");
+        for version in ["r0", "v3", "unstable"] {
+            let address = format!("/_matrix/client/{version}/account/password");
+            for method in ["POST", "OPTIONS", "GET"] {
+                let page = browser.request(method, &address, "", b"");
+                assert_eq!(
+                    (page.status, page.texts("title")),
+                    (200, vec!["intercept_change_password".to_owned()]),
+                    "{host:?}: {}",
+                    web.log()
+                );
+                let passed = [page.texts("#authorization"), page.texts("#proxy"), page.texts("#uri")].concat();
+                assert_eq!(passed, ["Bearer x", "", &address], "{host:?} {method}");
+            }
+        }
+        for address in
+            ["/_matrix/client/versions", "/_matrix/client/v3/account/whoami", "/_matrix/client/v3/account/password/email/requestToken"]
+        {
+            assert!(browser.get(address).body.starts_with('{'), "{host:?} {address}: Synapse answers");
+        }
+    }
 }
 
 #[test]

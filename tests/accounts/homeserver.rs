@@ -1,0 +1,78 @@
+//! A homeserver that leaves passwords to us: Synapse with our module, and a site in local mode that it asks.
+
+use crate::table::{address_of, sql};
+use crate::world::{self, Browser, Host, MailCatcher, OwnSynapse, SiteBuilder, SiteFolder, Synapse, WebServer};
+
+/// The whole of it, but for the web server: tests start one or the other.
+pub struct Homestead {
+    pub site: SiteFolder,
+    pub mails: MailCatcher,
+    own: OwnSynapse,
+}
+
+impl Homestead {
+    /// With our own module.
+    pub fn start() -> Homestead {
+        let module = concat!(env!("CARGO_MANIFEST_DIR"), "/synapse");
+        Homestead::start_with(module, |endpoint| {
+            format!(r#"modules=[{{"module": "matrix_register_bot_synapse.RegisterBotPasswords", "config": {{"endpoint": "{endpoint}"}}}}]"#)
+        })
+    }
+
+    /// With a module from a folder; `setting` is what `homeserver.yaml` says about it.
+    pub fn start_with(folder: &str, setting: impl FnOnce(&str) -> String) -> Homestead {
+        let (builder, mails) = (SiteFolder::new(&world::built_programs!()), MailCatcher::start());
+        let setting = setting(&format!("http://127.0.0.1:{}", builder.internal_port));
+        let own = OwnSynapse::start(&["--pythonpath", folder, "--set", &setting]);
+        let site = connected(builder, &own.synapse, &mails).create();
+        Homestead { site, mails, own }
+    }
+
+    pub fn synapse(&self) -> &Synapse {
+        &self.own.synapse
+    }
+
+    pub fn serve(&self, host: Host) -> WebServer {
+        WebServer::start(&self.site, host)
+    }
+
+    /// A stranger asks, confirms and is approved; the initial password from the mail.
+    pub fn sign_up(&self, web: &WebServer, localpart: &str) -> String {
+        let browser = Browser::new(&web.url());
+        let form = browser.get("/register").form().fill("first_name", "Ada").fill("last_name", "Lovelace-Größe");
+        let form = form.fill("username", localpart).fill("email", &address_of(localpart)).fill("note", "Hello");
+        assert_eq!(browser.submit(&form.press("action", "send")).status, 200, "{}", web.log());
+        let mail = self.mails.wait_for(&address_of(localpart), 1).remove(0);
+        assert_eq!(browser.submit(&browser.get(&mail.link()).form()).status, 200, "{}", web.log());
+        let message = self.message_about(localpart);
+        let decision = browser.get(&message).form().put("decision", "approve");
+        assert_eq!(browser.submit(&decision).status, 200, "{}", web.log());
+        let mail = self.mails.wait_for(&address_of(localpart), 2).remove(1);
+        let is_password = |word: &&str| word.len() == 23 && word.split('-').all(|group| group.len() == 5);
+        mail.text.split_whitespace().find(is_password).unwrap_or_else(|| panic!("no password in {}", mail.text)).to_owned()
+    }
+
+    /// The link in the room.
+    fn message_about(&self, localpart: &str) -> String {
+        let mxid = self.synapse().user_id(localpart);
+        let messages = self.synapse().messages(&self.synapse().room);
+        messages.iter().find(|message| message.body.contains(&mxid)).unwrap_or_else(|| panic!("no message about {mxid}")).link()
+    }
+
+    /// The time of the account's initial password is over.
+    pub fn let_initial_password_run_out(&self, localpart: &str) {
+        sql(&self.site, &format!("UPDATE logins SET initial_password_until = 1000 WHERE localpart = '{localpart}'"));
+    }
+}
+
+/// Settings of a site in local mode for this homeserver.
+fn connected(builder: SiteBuilder, synapse: &Synapse, mails: &MailCatcher) -> SiteBuilder {
+    builder.synapse(synapse).mail(mails).mode("local")
+}
+
+/// A site in local mode beside the homeserver that all tests share, for what needs no module in it.
+pub fn shared_site(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> (Synapse, SiteFolder) {
+    let synapse = Synapse::shared();
+    let site = settings(SiteFolder::new(&world::built_programs!()).synapse(&synapse).mode("local")).create();
+    (synapse, site)
+}

@@ -1,0 +1,20 @@
+//! Accounts in our own table, used from outside: a real Synapse asks us for passwords, a real client library logs in and
+//! changes them, and the identity servers' requests come through real web servers.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod browsers;
+mod client;
+mod dialogue;
+mod foreign;
+mod homeserver;
+mod identity_servers;
+mod password_change;
+mod published;
+mod sessions;
+mod table;
+
+use client::{Client, Report};
+use homeserver::Homestead;
+use table::Table;

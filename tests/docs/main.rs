@@ -1,0 +1,172 @@
+//! What the documents say is so: keys and defaults, programs, words of the log, links.
+
+use matrix_register_bot::config::Config;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+const README: &str = include_str!("../../README.md");
+const SAMPLE: &str = include_str!("../../config.sample.toml");
+const MAKEFILE: &str = include_str!("../../Makefile");
+
+/// Section and key, e.g. `("mail.smtp", "host")`; the section is empty at the top of the file.
+type Key = (String, String);
+
+/// All keys of the sample, commented or not, with what stands behind the equals sign.
+fn sample_keys() -> BTreeMap<Key, String> {
+    let mut section = String::new();
+    let mut keys = BTreeMap::new();
+    for line in SAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+        } else if let Some((key, value)) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")
+            && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
+            keys.insert((section.clone(), key.to_owned()), value.to_owned());
+        }
+    }
+    keys
+}
+
+/// The rows of the README's tables of keys: the cell with the default. The heading names the section: "### `[room]`".
+fn described_keys() -> BTreeMap<Key, String> {
+    let part = README.split_once("\n## Configuration\n").expect("README has a part on the configuration").1;
+    let part = part.split("\n## ").next().unwrap_or(part);
+    let mut section = String::new();
+    let mut keys = BTreeMap::new();
+    for line in part.lines() {
+        if let Some(heading) = line.strip_prefix("### ") {
+            section = heading.split(['[', ']']).nth(1).unwrap_or("").to_owned();
+        } else if let Some((key, rest)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` | ")) {
+            let default = rest.split(" |").next().unwrap_or("");
+            assert_eq!(keys.insert((section.clone(), key.to_owned()), default.to_owned()), None, "{key} has two rows");
+        }
+    }
+    keys
+}
+
+/// The sample with one key changed or taken out; what the programs make of it.
+fn loaded(key: &Key, value: Option<Value>) -> Result<String, String> {
+    let mut whole: Table = SAMPLE.parse().unwrap();
+    let sections = key.0.split('.').filter(|name| !name.is_empty());
+    let place = sections
+        .fold(&mut whole, |table, name| table.entry(name).or_insert_with(|| Value::Table(Table::new())).as_table_mut().expect("a section"));
+    match value {
+        Some(value) => place.insert(key.1.clone(), value),
+        None => place.remove(&key.1),
+    };
+    Config::parse(&whole.to_string(), PathBuf::new()).map(|config| format!("{config:?}")).map_err(|cause| cause.to_string())
+}
+
+fn parsed(value: &str) -> Option<Value> {
+    format!("x = {value}").parse::<Table>().unwrap_or_else(|cause| panic!("{value}: {cause}")).remove("x")
+}
+
+#[test]
+fn the_readme_has_every_key_and_no_other() {
+    let (sample, described): (BTreeSet<Key>, BTreeSet<Key>) = (sample_keys().into_keys().collect(), described_keys().into_keys().collect());
+    assert!(sample.len() > 40, "the sample is read: {}", sample.len());
+    assert_eq!(sample.difference(&described).collect::<Vec<_>>(), [] as [&Key; 0], "not in the README");
+    assert_eq!(described.difference(&sample).collect::<Vec<_>>(), [] as [&Key; 0], "not in config.sample.toml");
+}
+
+/// A default stands in code; "needed ..." is refused where it is missing; for any other the sample shows an example.
+#[test]
+fn every_default_of_the_readme_is_the_samples_and_the_programs() {
+    let described = described_keys();
+    for (key, sample) in sample_keys() {
+        let said = &described[&key];
+        let with_samples_value = loaded(&key, parsed(&sample));
+        if let Some(default) = said.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+            assert_eq!(default, sample, "{key:?}");
+            assert_eq!(with_samples_value, loaded(&key, None), "{key:?} is shown with another value than its default");
+        } else if said.starts_with("needed") {
+            assert!(loaded(&key, None).is_err(), "{key:?} is not needed");
+        } else {
+            assert_ne!(with_samples_value, loaded(&key, None), "{key:?} has the default {sample}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_mentions_every_program() {
+    let list = MAKEFILE.replace("\\\n", " ");
+    let list = list.lines().find_map(|line| line.strip_prefix("PROGRAMS = ")).expect("the Makefile has a list of programs");
+    assert!(list.split_whitespace().count() >= 10);
+    for program in list.split_whitespace() {
+        assert!(README.contains(&format!("`{program}`")), "{program}");
+    }
+}
+
+#[test]
+fn the_readme_explains_every_word_of_the_log() {
+    let mut sources = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut words = BTreeSet::new();
+    while let Some(path) = sources.pop() {
+        if path.is_dir() {
+            sources.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let calls = ["log::warn(", "log::info("].into_iter().flat_map(|call| text.split(call).skip(1));
+            words.extend(calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next().map(str::to_owned)));
+        }
+    }
+    assert!(words.len() > 20, "{words:?}");
+    let unexplained: Vec<&String> = words.iter().filter(|word| !README.contains(&format!("`{word}"))).collect();
+    assert_eq!(unexplained, [] as [&String; 0]);
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name)).into();
+    let docs = fs::read_dir(root.join("docs")).expect("there is a folder docs").map(|entry| entry.unwrap().path());
+    documents.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    let mut dead = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap_or_else(|cause| panic!("{}: {cause}", document.display()));
+        for link in links(&text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
+            if !leads_somewhere(&document, &text, &link) {
+                dead.push(format!("{}: {link}", document.strip_prefix(root).unwrap().display()));
+            }
+        }
+    }
+    assert_eq!(dead, [] as [String; 0]);
+}
+
+fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if path.is_empty() { document.to_owned() } else { document.with_file_name(path) };
+    if anchor.is_empty() || target.extension().is_none_or(|extension| extension != "md") {
+        return target.exists();
+    }
+    let read = if path.is_empty() { Ok(text.to_owned()) } else { fs::read_to_string(&target) };
+    read.is_ok_and(|text| prose(&text).filter(|line| line.starts_with('#')).any(|line| anchor_of(line) == anchor))
+}
+
+/// What Markdown and HTML in it link to or show.
+fn links(text: &str) -> Vec<String> {
+    let text: String = prose(text).collect::<Vec<_>>().join("\n");
+    let mut found = Vec::new();
+    for (start, end) in [("](", ')'), ("src=\"", '"'), ("srcset=\"", '"'), ("href=\"", '"')] {
+        found.extend(text.split(start).skip(1).filter_map(|rest| rest.split_once(end)).map(|(link, _)| link.to_owned()));
+    }
+    found
+}
+
+/// The lines outside of fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        inside ^= is_fence;
+        !inside && !is_fence
+    })
+}
+
+/// The anchor that code hosts give a heading.
+fn anchor_of(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    words.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+}

@@ -1,0 +1,322 @@
+//! FastCGI, spoken record by record over a unix socket.
+
+use crate::client::{BEGIN, Connection, PARAMS, STDIN, params};
+use crate::program::{Folder, Server, eventually, field, signal};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn server() -> Server {
+    Server::start(Folder::new())
+}
+
+fn is_ok(answer: &str) -> bool {
+    answer.starts_with("Status: 200 OK\r\n")
+}
+
+#[test]
+fn get_head_and_post_are_answered() {
+    let server = server();
+    assert!(server.get("").contains("method=GET address=192.0.2.1 bytes=0 "));
+    let head = server.connect().ask(&params("HEAD", ""), b"");
+    assert!(is_ok(&head) && head.contains("Content-Length: ") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(server.connect().post("6", b"abcdef").contains("bytes=6 sum=597 "));
+    assert!(server.connect().post("", b"abcdef").contains("bytes=6 "), "a chunked body has no length");
+}
+
+#[test]
+fn an_answer_larger_than_a_record_arrives_whole() {
+    let server = server();
+    for bytes in [65_000, 65_535, 65_536, 200_000] {
+        let answer = server.get(&format!("fill={bytes}"));
+        assert_eq!(field(&answer, "filling").len(), bytes);
+    }
+}
+
+#[test]
+fn a_connection_that_is_kept_serves_several_requests() {
+    let server = server();
+    let mut connection = server.connect();
+    for _ in 0..3 {
+        connection.begin_and_keep().unwrap();
+        connection.params(&params("GET", "")).unwrap();
+        connection.body(b"").unwrap();
+        assert!(is_ok(&connection.answer()));
+    }
+}
+
+#[test]
+fn the_body_has_a_limit_whatever_its_announced_length_says() {
+    let server = server();
+    assert!(server.connect().post("65536", &[b'x'; 65_536]).contains("bytes=65536 "));
+    assert!(server.connect().post("65537", &[b'x'; 65_537]).starts_with("Status: 413 "));
+    assert!(server.connect().post("", &vec![b'x'; 1_000_000]).starts_with("Status: 413 "));
+    for lie in ["5", "7", "-6", "six"] {
+        assert!(server.connect().post(lie, b"abcdef").starts_with("Status: 400 "), "{lie}");
+    }
+}
+
+#[test]
+fn a_parameter_that_is_not_utf8_fails_closed_wherever_nginx_would_send_it() {
+    let server = server();
+    for spoiled in ["QUERY_STRING", "SCRIPT_NAME", "REMOTE_ADDR", "REMOTE_USER"] {
+        let mut params = params("GET", "");
+        params.iter_mut().filter(|(name, _)| *name == spoiled).for_each(|(_, value)| *value = b"\xff");
+        assert!(server.connect().ask(&params, b"").starts_with("Status: 400 "), "{spoiled}");
+    }
+    let mut behind = params("GET", "");
+    behind.extend([("HTTP_X_SPOILED", &b"\xff"[..]), ("HTTP_X_TEST", b"seen")]);
+    assert!(server.connect().ask(&behind, b"").contains("header=none"), "headers behind are lost, which is documented");
+}
+
+#[test]
+fn no_method_is_400() {
+    let params: Vec<_> = params("GET", "").into_iter().filter(|(name, _)| *name != "REQUEST_METHOD").collect();
+    assert!(server().connect().ask(&params, b"").starts_with("Status: 400 "));
+}
+
+#[test]
+fn headers_beyond_64_kib_are_431() {
+    let mut params = params("GET", "");
+    params.push(("HTTP_X_TEST", &[b'x'; 70_000]));
+    assert!(server().connect().ask(&params, b"").starts_with("Status: 431 Request Header Fields Too Large\r\n"));
+}
+
+#[test]
+fn malformed_records_end_their_connection_and_nothing_else() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    for garbage in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        &[0; 100],
+        &[1, BEGIN, 0, 1, 0, 1, 0, 0, 9],
+        &[1, 7, 0, 1, 0, 0, 0, 0],
+        &[1, PARAMS, 0, 1, 255, 255, 0, 0, 1],
+    ] {
+        let mut connection = server.connect();
+        connection.stream.write_all(garbage).unwrap();
+        connection.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(connection.answer(), "");
+    }
+    assert_eq!(field(&server.get(""), "pid"), worker);
+    assert!(eventually(5, || server.log().contains("connection_broken")), "{}", server.log());
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[test]
+fn a_parameter_that_claims_two_gigabytes_ends_its_connection_and_nothing_else() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    let mut connection = server.connect();
+    connection.begin().unwrap();
+    connection.record(PARAMS, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, b'a']).unwrap();
+    connection.record(PARAMS, &[]).unwrap();
+    assert_eq!(connection.answer(), "");
+    assert_eq!(field(&server.get(""), "pid"), worker);
+}
+
+#[test]
+fn more_parameters_than_any_web_server_sends_are_survived() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    let mut params = params("GET", "");
+    params.extend((0..11_000).map(|_| ("HTTP_A", &b""[..])));
+    let start = Instant::now();
+    assert!(is_ok(&server.connect().ask(&params, b"")));
+    println!("11,000 parameters: {:?}", start.elapsed());
+    assert_eq!(field(&server.get(""), "pid"), worker);
+}
+
+#[test]
+fn a_worker_that_dies_of_a_stack_overflow_is_replaced_and_the_socket_stays() {
+    let server = Server::start_with(Folder::new(), &[("RUST_MIN_STACK", "262144")]);
+    let worker = field(&server.get(""), "pid").to_owned();
+    thread::sleep(Duration::from_millis(1100));
+    let mut many = params("GET", "");
+    many.extend((0..11_000).map(|_| ("HTTP_A", &b""[..])));
+    assert_eq!(server.connect().ask(&many, b""), "", "the stack was meant to be too small");
+    let answer = server.get("");
+    assert!(is_ok(&answer) && field(&answer, "pid") != worker);
+    assert!(server.log().contains("worker_ended"), "{}", server.log());
+}
+
+#[test]
+fn a_panic_in_one_request_is_a_500_and_the_next_one_is_served() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    let answer = server.get("panic=hunter2");
+    assert!(answer.starts_with("Status: 500 ") && !answer.contains("hunter2"), "{answer}");
+    assert_eq!(field(&server.get(""), "pid"), worker);
+    assert!(server.log().contains("panicked at examples/echo.rs:") && !server.log().contains("hunter2"), "{}", server.log());
+}
+
+#[test]
+fn a_slow_client_keeps_nobody_waiting() {
+    let server = server();
+    let slow: Vec<Connection> = (0..50)
+        .map(|_| {
+            let mut connection = server.connect();
+            connection.begin().unwrap();
+            let mut params = params("POST", "");
+            params.push(("CONTENT_LENGTH", b"1000"));
+            connection.params(&params).unwrap();
+            connection.record(STDIN, b"a").unwrap();
+            connection
+        })
+        .collect();
+    let start = Instant::now();
+    assert!(is_ok(&server.get("")));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    drop(slow);
+}
+
+#[test]
+fn two_hundred_requests_at_once_are_all_served_and_eight_at_a_time() {
+    let server = server();
+    let served = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..200 {
+            scope.spawn(|| served.fetch_add(usize::from(is_ok(&server.get("sleep=20"))), Ordering::SeqCst));
+        }
+    });
+    assert_eq!(served.into_inner(), 200);
+    assert_eq!(field(&server.get(""), "most"), "8");
+}
+
+#[test]
+fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
+    let folder = Folder::new();
+    folder.write_config("config.toml", "example.org", "concurrent_requests = 1");
+    let server = Server::start(folder);
+    thread::scope(|scope| {
+        let long = scope.spawn(|| server.get("sleep=12000"));
+        thread::sleep(Duration::from_millis(300));
+        let answer = server.get("");
+        assert!(answer.starts_with("Status: 503 ") && answer.contains("\r\nRetry-After: "), "{answer}");
+        assert!(is_ok(&long.join().unwrap()));
+    });
+}
+
+#[test]
+fn sigterm_lets_a_running_request_end_and_exits_with_0() {
+    let mut server = server();
+    let path = server.folder.path("socket");
+    let request = thread::spawn(move || Connection::open(&path).get("sleep=1500"));
+    thread::sleep(Duration::from_millis(500));
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(is_ok(&request.join().unwrap()));
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    let mut server = server();
+    assert!(is_ok(&server.get("")));
+    let idle = server.connect();
+    thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    server.terminate();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    drop(idle);
+}
+
+#[test]
+fn a_worker_ends_with_its_supervisor() {
+    let mut server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    signal("KILL", server.pid());
+    server.wait();
+    assert!(eventually(5, || !std::path::Path::new(&format!("/proc/{worker}")).exists()));
+}
+
+#[test]
+fn an_upgrade_takes_over_without_a_failed_request() {
+    let server = server();
+    let first = field(&server.get(""), "pid").to_owned();
+    let (done, failed) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let (done, failed, server) = (done.clone(), &failed, &server);
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    failed.fetch_add(usize::from(!is_ok(&server.get("sleep=2"))), Ordering::SeqCst);
+                }
+            });
+        }
+        server.folder.install();
+        let is_new = eventually(15, || field(&server.get(""), "pid") != first && server.log().contains("upgraded"));
+        thread::sleep(Duration::from_millis(1500));
+        done.store(true, Ordering::SeqCst);
+        assert!(is_new, "{}", server.log());
+    });
+    assert_eq!(failed.into_inner(), 0);
+    assert!(eventually(5, || !std::path::Path::new(&format!("/proc/{first}")).exists()));
+}
+
+#[test]
+fn an_upgrade_that_does_not_run_is_refused_and_the_old_program_goes_on() {
+    let server = server();
+    let first = field(&server.get(""), "pid").to_owned();
+    let broken = server.folder.path("public/.broken");
+    std::fs::copy("/bin/false", &broken).unwrap();
+    std::fs::rename(&broken, server.folder.echo()).unwrap();
+    assert!(eventually(10, || server.log().contains("upgrade_refused")), "{}", server.log());
+    assert_eq!(field(&server.get(""), "pid"), first);
+    std::fs::remove_file(server.folder.echo()).unwrap();
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(field(&server.get(""), "pid"), first, "a missing file is none");
+}
+
+#[test]
+fn an_edited_configuration_takes_effect_and_a_broken_one_is_logged_once() {
+    let server = server();
+    assert!(server.get("").contains("site=example.org "));
+    thread::sleep(Duration::from_millis(3100));
+    assert!(server.get("").contains("site=example.org "));
+    server.folder.write_config("config.toml", "edited.example", "");
+    assert!(server.get("").contains("site=edited.example "));
+    std::fs::write(server.folder.path("config.toml"), "server_nam = 1").unwrap();
+    for _ in 0..3 {
+        assert!(server.get("").starts_with("Status: 500 "));
+    }
+    assert_eq!(server.log().matches("configuration_refused").count(), 1, "{}", server.log());
+    server.folder.write_config("config.toml", "mended.example", "");
+    assert!(server.get("").contains("site=mended.example "));
+}
+
+#[test]
+fn one_process_serves_several_sites() {
+    let server = server();
+    server.folder.write_config("b.toml", "b.example", "");
+    let path = server.folder.path("b.toml");
+    for _ in 0..2 {
+        let mut params = vec![("MATRIX_REGISTER_BOT_CONFIG", path.to_str().unwrap().as_bytes())];
+        params.extend(crate::client::params("GET", ""));
+        assert!(server.connect().ask(&params, b"").contains("site=b.example "));
+        assert!(server.get("").contains("site=example.org "));
+    }
+}
+
+#[test]
+fn two_processes_share_a_socket() {
+    let folder = Folder::new();
+    let listener = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
+    let mut second = Server::spawn(&folder, listener.try_clone().unwrap().into(), &[]);
+    let mut first = Server::spawn(&folder, listener.into(), &[]);
+    let answers: Vec<String> = thread::scope(|scope| {
+        let ask = || Connection::open(&folder.path("socket")).get("sleep=50");
+        let asked: Vec<_> = (0..60).map(|_| scope.spawn(ask)).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut pids: Vec<&str> = answers.iter().map(|answer| field(answer, "pid")).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    println!("served by {} workers", pids.len());
+    for child in [&mut first, &mut second] {
+        signal("TERM", child.id());
+        assert_eq!(crate::program::wait(child).code(), Some(0));
+    }
+}

@@ -1,0 +1,7 @@
+//! The gateway, through a built program (`examples/echo.rs`): plain CGI, raw FastCGI records, and real web servers.
+
+mod client;
+mod fastcgi;
+mod plain;
+mod program;
+mod web_server;

@@ -1,0 +1,159 @@
+//! A temp folder with a configuration and the built program, and the program running on a socket.
+
+use crate::client::Connection;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// `cargo test --test gateway` alone builds no examples, and there is no `CARGO_BIN_EXE_` for them.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let this = std::env::current_exe().unwrap();
+        let target = this.ancestors().nth(3).unwrap().to_owned();
+        let cargo =
+            Command::new(env!("CARGO")).args(["build", "--quiet", "--offline", "--example", "echo", "--target-dir"]).arg(&target).status();
+        assert!(cargo.unwrap().success(), "the example does not build");
+        target.join("debug/examples/echo")
+    })
+}
+
+/// `ROOT/config.toml` and `ROOT/public/echo`, removed at the end.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gateway-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        let folder = Folder(std::env::temp_dir().join(name));
+        fs::create_dir_all(folder.0.join("public")).unwrap();
+        folder.write_config("config.toml", "example.org", "concurrent_requests = 8");
+        folder.install();
+        folder
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn echo(&self) -> PathBuf {
+        self.path("public/echo")
+    }
+
+    /// As `mv` does: complete, then in place at once.
+    pub fn install(&self) {
+        fs::copy(built(), self.path("public/.new")).unwrap();
+        fs::rename(self.path("public/.new"), self.echo()).unwrap();
+    }
+
+    pub fn write_config(&self, name: &str, server_name: &str, limits: &str) {
+        let sample = include_str!("../../config.sample.toml").replace("\"example.org\"", &format!("{server_name:?}"));
+        assert!(sample.contains("[limits]"));
+        fs::write(self.path(name), sample.replace("[limits]", &format!("[limits]\n{limits}"))).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program as FastCGI on the unix socket `ROOT/socket`.
+pub struct Server {
+    pub folder: Folder,
+    child: Child,
+}
+
+impl Server {
+    pub fn start(folder: Folder) -> Server {
+        Server::start_with(folder, &[])
+    }
+
+    pub fn start_with(folder: Folder, environment: &[(&str, &str)]) -> Server {
+        let listener = UnixListener::bind(folder.path("socket")).unwrap();
+        let child = Server::spawn(&folder, OwnedFd::from(listener), environment);
+        Server { folder, child }
+    }
+
+    pub fn spawn(folder: &Folder, listener: OwnedFd, environment: &[(&str, &str)]) -> Child {
+        let log = fs::File::options().create(true).append(true).open(folder.path("log")).unwrap();
+        let mut command = Command::new(folder.echo());
+        command.env_clear().envs(environment.iter().copied());
+        command.stdin(Stdio::from(listener)).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.folder.path("socket"))
+    }
+
+    /// The answer to one GET.
+    pub fn get(&self, query: &str) -> String {
+        self.connect().get(query)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path("log")).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn terminate(&self) {
+        signal("TERM", self.pid());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.child.try_wait().unwrap().is_none() {
+            self.terminate();
+            self.wait();
+        }
+    }
+}
+
+pub fn signal(name: &str, pid: u32) {
+    let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// At most 40 s; longer than the program may take to end.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(40) {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    panic!("the program did not end");
+}
+
+/// Asks again for at most `seconds`.
+pub fn eventually(seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(seconds) {
+        if is_so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+/// The value of `name=` in an answer of the program.
+pub fn field<'a>(answer: &'a str, name: &str) -> &'a str {
+    let start = answer.find(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {answer}")) + name.len() + 1;
+    answer[start..].split_whitespace().next().unwrap_or("")
+}
