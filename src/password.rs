@@ -12,7 +12,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64URL_NOPAD;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
 /// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
@@ -91,25 +91,53 @@ fn argon2_of(parsed: &PasswordHash) -> Option<Argon2<'static>> {
     Some(Argon2::new(algorithm, version, Params::try_from(parsed).ok()?))
 }
 
-/// Memory for Argon2 that was used before.
-static KEPT_MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
-/// Pieces of it that are kept: 19 MiB each.
-const KEPT_PIECES: usize = 2;
-
+/// Runs `work` with a piece of memory that was used before.
+///
 /// Whether the allocator has to ask the system for 19 MiB depends on what the request allocated before, and asking takes as
-/// long as hashing: it told users who are there from others. So the memory is kept.
+/// long as hashing: it told users who are there from others.
 fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
-    let kept = || KEPT_MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut memory = kept().pop().unwrap_or_default();
-    if memory.len() < blocks {
-        memory.resize(blocks, Block::default());
+    let mut piece = Piece::take();
+    if piece.0.len() < blocks {
+        piece.0.resize(blocks, Block::default());
     }
-    let done = work(&mut memory[..blocks]);
-    let mut kept = kept();
-    if kept.len() < KEPT_PIECES {
-        kept.push(memory);
+    work(&mut piece.0[..blocks])
+}
+
+/// Memory of one Argon2 hash. There are as many pieces as processors: more hashes at a time would not be done sooner.
+struct Piece(Vec<Block>);
+
+struct Pieces {
+    made: usize,
+    idle: Vec<Piece>,
+}
+
+static PIECES: Mutex<Pieces> = Mutex::new(Pieces { made: 0, idle: Vec::new() });
+static GIVEN_BACK: Condvar = Condvar::new();
+
+impl Piece {
+    /// Waits while all of them are in use.
+    fn take() -> Piece {
+        let most = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut pieces = PIECES.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(piece) = pieces.idle.pop() {
+                return piece;
+            }
+            if pieces.made < most {
+                pieces.made += 1;
+                return Piece(Vec::new());
+            }
+            pieces = GIVEN_BACK.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+        }
     }
-    done
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let piece = Piece(std::mem::take(&mut self.0));
+        PIECES.lock().unwrap_or_else(PoisonError::into_inner).idle.push(piece);
+        GIVEN_BACK.notify_one();
+    }
 }
 
 /// A hash of nothing that anybody knows, with the parameters of [`hash`]: for checks of users that are not there.
@@ -173,6 +201,16 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(verify(&long, &stored));
         assert!(!verify(&"ä".repeat(59), &stored) && !verify("", &stored) && !verify(&long, "") && !verify("", "*"));
+    }
+
+    #[test]
+    fn many_hashes_at_a_time_wait_for_each_other() {
+        let stored = hash("right").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert!(verify("right", &stored) && !verify("wrong", &stored)));
+            }
+        });
     }
 
     #[test]
