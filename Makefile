@@ -50,7 +50,7 @@ fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/target/grown/$$target && \
 		($(FUZZ) run --sanitizer none $$target target/grown/$$target corpus/$$target -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1) || exit; \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1) || exit; \
 	done
 
 $(FUZZ_TOOLS)/bin/cargo-fuzz:
