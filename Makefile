@@ -2,6 +2,9 @@
 # make demo        a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
 # make demo-check  the same, used by a script from the form to the login
 # make test        all tests; installs what they need
+# make fuzz        every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
+#                  make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
+# make bench-lookups  the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
 PROGRAMS = public/register public/verify public/verify_admin cron/cron \
@@ -34,8 +37,31 @@ test:
 	$(WORLD)/start-synapse run -- cargo test
 	synapse/tests/run
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_TOOLS = fuzz/target/tools
+# libFuzzer wants options of a nightly compiler; the stable one has them where it is told to. No address sanitizer: the
+# library forbids unsafe code, and what is looked for is panics. A time-out is for one input, in seconds.
+FUZZ = cd fuzz && RUSTC_BOOTSTRAP=1 target/tools/bin/cargo-fuzz
+
+# What is found is kept in fuzz/artifacts, and the command that repeats it is printed. The inputs that were grown stay in
+# fuzz/target/grown for the next time; fuzz/corpus has the ones to start from.
+fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/target/grown/$$target && \
+		($(FUZZ) run --sanitizer none $$target target/grown/$$target corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1) || exit; \
+	done
+
+$(FUZZ_TOOLS)/bin/cargo-fuzz:
+	cargo install --locked cargo-fuzz --version 0.13.2 --root $(FUZZ_TOOLS)
+
+bench-lookups:
+	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
+
 clean:
 	cargo clean
+	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all demo demo-check test clean
+.PHONY: all demo demo-check test fuzz bench-lookups clean

@@ -7,11 +7,13 @@
 //!   not in the database, and wiped when the account is made.
 
 use crate::token::{Secret, random};
-use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use data_encoding::BASE64URL_NOPAD;
+use std::sync::{Condvar, Mutex, PoisonError};
+use subtle::ConstantTimeEq;
 
 /// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
 const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
@@ -74,7 +76,68 @@ pub fn is_hash(stored: &str) -> bool {
 /// Whether the password is the one of a PHC string. Nothing is cut: all bytes count.
 pub fn verify(password: &str, stored: &str) -> bool {
     let Ok(parsed) = PasswordHash::new(stored) else { return false };
-    Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+    let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else { return false };
+    let Some(argon2) = argon2_of(&parsed) else { return false };
+    let mut computed = vec![0; expected.as_bytes().len()];
+    let hashed = with_memory(argon2.params().block_count(), |memory| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt.as_ref(), &mut computed, memory)
+    });
+    hashed.is_ok() && bool::from(computed.as_slice().ct_eq(expected.as_bytes()))
+}
+
+fn argon2_of(parsed: &PasswordHash) -> Option<Argon2<'static>> {
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_str()).ok()?;
+    let version = parsed.version.map_or(Ok(Version::V0x13), Version::try_from).ok()?;
+    Some(Argon2::new(algorithm, version, Params::try_from(parsed).ok()?))
+}
+
+/// Runs `work` with a piece of memory that was used before.
+///
+/// Whether the allocator has to ask the system for 19 MiB depends on what the request allocated before, and asking takes as
+/// long as hashing: it told users who are there from others.
+fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
+    let mut piece = Piece::take();
+    if piece.0.len() < blocks {
+        piece.0.resize(blocks, Block::default());
+    }
+    work(&mut piece.0[..blocks])
+}
+
+/// Memory of one Argon2 hash. There are as many pieces as processors: more hashes at a time would not be done sooner.
+struct Piece(Vec<Block>);
+
+struct Pieces {
+    made: usize,
+    idle: Vec<Piece>,
+}
+
+static PIECES: Mutex<Pieces> = Mutex::new(Pieces { made: 0, idle: Vec::new() });
+static GIVEN_BACK: Condvar = Condvar::new();
+
+impl Piece {
+    /// Waits while all of them are in use.
+    fn take() -> Piece {
+        let most = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut pieces = PIECES.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(piece) = pieces.idle.pop() {
+                return piece;
+            }
+            if pieces.made < most {
+                pieces.made += 1;
+                return Piece(Vec::new());
+            }
+            pieces = GIVEN_BACK.wait(pieces).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let piece = Piece(std::mem::take(&mut self.0));
+        PIECES.lock().unwrap_or_else(PoisonError::into_inner).idle.push(piece);
+        GIVEN_BACK.notify_one();
+    }
 }
 
 /// A hash of nothing that anybody knows, with the parameters of [`hash`]: for checks of users that are not there.
@@ -138,6 +201,16 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(verify(&long, &stored));
         assert!(!verify(&"ä".repeat(59), &stored) && !verify("", &stored) && !verify(&long, "") && !verify("", "*"));
+    }
+
+    #[test]
+    fn many_hashes_at_a_time_wait_for_each_other() {
+        let stored = hash("right").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert!(verify("right", &stored) && !verify("wrong", &stored)));
+            }
+        });
     }
 
     #[test]

@@ -255,7 +255,7 @@ const COMMON: [&str; 6] = ["anna", "m", "schr", "иван", "山", "garcia"];
 fn requests(filled: &Filled) -> Requests<'_> {
     use crate::api::{directory_search, identity_bulk, identity_single, profile};
     use serde_json::json;
-    let user = |number: u64| users::user(number * (filled.accounts / 200) + 7);
+    let user = |number: u64| users::user((number * (filled.accounts / 200) + 7) % filled.accounts);
     let entry = |number: u64| json!({"medium": "email", "address": users::user(number).email});
     vec![
         (

@@ -8,9 +8,9 @@ use matrix_register_bot::address::Address;
 use matrix_register_bot::api::login;
 use matrix_register_bot::cgi::Request;
 use matrix_register_bot::config::Config;
-use matrix_register_bot::password;
 use matrix_register_bot::site::Site;
 use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::{password, token};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -38,7 +38,6 @@ const WRONG: Kind = Kind { name: "wrong password", mxid: "@john:example.org", pa
 const UNKNOWN: Kind = Kind { name: "unknown user", mxid: "@nobody:example.org", password: "no" };
 const DISABLED: Kind = Kind { name: "disabled user", mxid: "@disabled:example.org", password: PASSWORD };
 const EXPIRED: Kind = Kind { name: "initial password that ran out", mxid: "@expired:example.org", password: PASSWORD };
-const EXPIRED_WRONG: Kind = Kind { name: "wrong password, the initial one ran out", mxid: "@expired:example.org", password: "no" };
 const FOREIGN: Kind = Kind { name: "user of another server", mxid: "@john:example.net", password: PASSWORD };
 const PHP: Kind = Kind { name: "wrong password, hashed by PHP", mxid: "@php:example.org", password: "no" };
 
@@ -50,7 +49,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let folder = std::env::temp_dir().join(format!("timing-{}", matrix_register_bot::token::new_seed()));
+        let folder = std::env::temp_dir().join(format!("timing-{}", token::new_seed()));
         std::fs::create_dir_all(&folder).unwrap();
         let settings = "server_name = \"example.org\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
                         operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n";
@@ -95,9 +94,7 @@ impl World {
     fn measure(&self, kinds: &[Kind]) -> Vec<Vec<f64>> {
         let mut times = vec![Vec::with_capacity(TRIES); kinds.len()];
         for round in 0..TRIES + 3 {
-            // Each comes after each other one in its turn.
-            for place in 0..kinds.len() {
-                let index = (place * (round % (kinds.len() - 1) + 1) + round) % kinds.len();
+            for index in shuffled(kinds.len()) {
                 let spent = self.ask(&kinds[index]).as_secs_f64();
                 if round >= 3 {
                     times[index].push(spent);
@@ -113,6 +110,13 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// All numbers below `count`, in any order: what one try leaves in the caches is no kind's own advantage.
+fn shuffled(count: usize) -> Vec<usize> {
+    let mut numbers: Vec<([u8; 8], usize)> = (0..count).map(|number| (token::random(), number)).collect();
+    numbers.sort();
+    numbers.into_iter().map(|(_, number)| number).collect()
 }
 
 fn cpu_time() -> Duration {
@@ -149,14 +153,14 @@ fn assert_nothing_can_be_told_apart(world: &World, kinds: &[Kind]) {
 
 #[test]
 fn a_no_costs_the_same_whoever_is_asked_for() {
-    assert_nothing_can_be_told_apart(&World::new(), &[WRONG, UNKNOWN, DISABLED, EXPIRED, EXPIRED_WRONG, FOREIGN]);
+    assert_nothing_can_be_told_apart(&World::new(), &[WRONG, UNKNOWN, DISABLED, EXPIRED, FOREIGN]);
 }
 
 #[test]
 fn a_no_costs_the_same_while_there_are_hashes_of_php() {
     let world = World::new();
-    // PHP's cost is 10. This one is a quarter of the work: more than the medians may differ by.
-    let hash = bcrypt::hash_with_result(PASSWORD, 8).unwrap().format_for_version(bcrypt::Version::TwoY);
+    // PHP's cost is 10. This one is a tenth of the work: more than the medians may differ by.
+    let hash = bcrypt::hash_with_result(PASSWORD, 6).unwrap().format_for_version(bcrypt::Version::TwoY);
     world.add("php", &hash, None);
-    assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, DISABLED, EXPIRED, FOREIGN, PHP]);
+    assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, PHP, FOREIGN]);
 }
