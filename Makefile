@@ -1,7 +1,8 @@
-# make             builds the programs into public/, internal/ and cron/
-# make demo        a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
-# make demo-check  the same, used by a script from the form to the login
-# make test        all tests; installs what they need
+# make              builds the programs into public/, internal/ and cron/
+# make demo         a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
+# make demo-check   the same, used by a script from the form to the login
+# make test         all tests; installs what they need
+# make screenshots  takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
 
 # Where each program belongs; src/bin/ has one file for each.
 PROGRAMS = public/register public/verify public/verify_admin cron/cron \
@@ -34,8 +35,14 @@ test:
 	$(WORLD)/start-synapse run -- cargo test
 	synapse/tests/run
 
+PICTURES = docs/screenshots
+screenshots:
+	$(WORLD)/install test
+	$(WORLD)/start-synapse run -- cargo test --test browser -- --ignored screenshots
+	! command -v pngquant || pngquant --force --ext .png --speed 1 --strip $(PICTURES)/*.png
+
 clean:
 	cargo clean
 	rm -f $(PROGRAMS)
 
-.PHONY: all demo demo-check test clean
+.PHONY: all demo demo-check test screenshots clean
