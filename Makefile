@@ -1,10 +1,11 @@
-# make             builds the programs into public/, internal/ and cron/
-# make demo        a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
-# make demo-check  the same, used by a script from the form to the login
-# make test        all tests; installs what they need
-# make fuzz        every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
-#                  make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
-# make bench-lookups  the figures of bench/lookups.md: lookups among a million accounts
+# make               builds the programs into public/, internal/ and cron/
+# make demo          a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
+# make demo-check    the same, used by a script from the form to the login
+# make test          all tests; installs what they need
+# make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
+# make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
+#                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
+# make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
 PROGRAMS = public/register public/verify public/verify_admin cron/cron \
@@ -59,9 +60,15 @@ $(FUZZ_TOOLS)/bin/cargo-fuzz:
 bench-lookups:
 	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
 
+PICTURES = docs/screenshots
+screenshots:
+	$(WORLD)/install test
+	$(WORLD)/start-synapse run -- cargo test --test browser -- --ignored screenshots
+	! command -v pngquant || pngquant --force --ext .png --speed 1 --strip $(PICTURES)/*.png
+
 clean:
 	cargo clean
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all demo demo-check test fuzz bench-lookups clean
+.PHONY: all demo demo-check test screenshots fuzz bench-lookups clean

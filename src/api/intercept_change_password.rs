@@ -145,6 +145,7 @@ pub fn with_cors(response: Response) -> Response {
         .header("Access-Control-Allow-Origin", "*")
         .header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
         .header("Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization, Date")
+        .header("Access-Control-Expose-Headers", "Synapse-Trace-Id, Server")
         .header("Cache-Control", "no-cache, no-store, must-revalidate")
 }
 
@@ -243,14 +244,18 @@ fn authenticate(
     if let Some(session) = session
         && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
     {
-        return Err(refuse(400, "M_UNKNOWN", "Unknown session ID"));
+        let shown: String = session.chars().take(100).collect();
+        return Err(refuse(400, "M_UNKNOWN", &format!("Unknown session ID: {shown}")));
     }
     if auth.r#type.as_deref() != Some("m.login.password") {
         return Err(needed(site, subject, session, true)?);
     }
     let Some(old_password) = auth.password.as_deref() else { return Err(refuse(400, "M_INVALID_PARAM", "Bad parameter: password")) };
     let localpart = named_localpart(site, auth)?;
-    if owner.is_some_and(|owner| Some(&owner.localpart) != localpart.as_ref()) {
+    // A name that cannot be ours is a wrong password like any other; a name of somebody else is not the caller's to use.
+    if let (Some(owner), Some(localpart)) = (owner, &localpart)
+        && owner.localpart != *localpart
+    {
         return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
     }
     let client = Caller::World { address: access::client(site, request) };

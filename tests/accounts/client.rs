@@ -60,11 +60,15 @@ fn by_name(user: &str) -> Value {
     json!({"type": "m.id.user", "user": user})
 }
 
-/// Where `tests/world/install` puts the library.
 fn library() -> PathBuf {
+    library_folder("client")
+}
+
+/// Where `tests/world/install` puts a library.
+pub fn library_folder(name: &str) -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
-    let folder = cache.join("matrix-register-bot/client");
+    let folder = cache.join("matrix-register-bot").join(name);
     assert!(folder.exists(), "{} is missing; run tests/world/install", folder.display());
     folder
 }

@@ -27,6 +27,8 @@ pub enum Key {
     Enter,
     Space,
     Escape,
+    Backspace,
+    End,
     ArrowDown,
     ArrowUp,
 }
@@ -40,6 +42,8 @@ impl Key {
             Key::Enter => &['\u{e007}'],
             Key::Space => &[' '],
             Key::Escape => &['\u{e00c}'],
+            Key::Backspace => &['\u{e003}'],
+            Key::End => &['\u{e010}'],
             Key::ArrowDown => &['\u{e015}'],
             Key::ArrowUp => &['\u{e013}'],
         }
@@ -167,10 +171,11 @@ impl Chromium {
         self.devtools("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Makes the visitor prefer dark colours, or light ones.
+    /// Makes the visitor prefer dark colours, or light ones; and no motion, so that they are there at once.
     pub fn prefer_dark(&self, dark: bool) {
-        let value = if dark { "dark" } else { "light" };
-        self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": value}]}));
+        let scheme = json!({"name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" }});
+        let motion = json!({"name": "prefers-reduced-motion", "value": "reduce"});
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": [scheme, motion]}));
     }
 
     /// Writes a PNG of what the window shows.
@@ -178,6 +183,26 @@ impl Chromium {
         let base64 = text(&self.call("GET", "screenshot", None));
         let png = data_encoding::BASE64.decode(base64.as_bytes()).expect("a screenshot is base64");
         fs::write(file, png).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
+    }
+
+    /// What the console said since the last call: errors, and what the page's policy forbade.
+    pub fn console(&self) -> Vec<String> {
+        self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
+    }
+
+    /// The addresses that were asked for since the last call, also by what the page includes.
+    pub fn requests(&self) -> Vec<String> {
+        let events = self.log("performance").into_iter();
+        let events = events.map(|entry| serde_json::from_str::<Value>(&text(&entry["message"])).unwrap_or_default()["message"].take());
+        events
+            .filter(|event| event["method"] == "Network.requestWillBeSent")
+            .map(|event| text(&event["params"]["request"]["url"]))
+            .collect()
+    }
+
+    /// A log of chromedriver; each entry is told once.
+    fn log(&self, kind: &str) -> Vec<Value> {
+        self.post("se/log", json!({"type": kind})).as_array().cloned().unwrap_or_default()
     }
 
     /// A command of the Chrome DevTools protocol.
@@ -221,7 +246,8 @@ fn new_session(agent: &ureq::Agent, base: &str, folder: &Path, language: &str) -
         &profile,
     ];
     let options = json!({"binary": browser(folder), "args": arguments, "prefs": {"intl.accept_languages": language}});
-    let body = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}});
+    let logs = json!({"browser": "ALL", "performance": "ALL"});
+    let body = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}});
     let answer = webdriver(agent, "POST", &format!("{base}/session"), Some(&body));
     format!("{base}/session/{}", text(&answer["sessionId"]))
 }

@@ -1,0 +1,18 @@
+//! What people do in a real browser, by keyboard alone: ask, mend, confirm, approve, decline.
+//!
+//! The homeserver is started around all tests: `tests/world/start-synapse run -- cargo test --test browser`
+
+#[path = "../world/mod.rs"]
+mod world;
+
+#[path = "../world/story.rs"]
+mod the_story;
+
+mod keyboard;
+mod languages;
+mod looks;
+mod screenshots;
+mod visitor;
+mod words;
+
+use the_story::{Story, address_of, fresh, password_in};

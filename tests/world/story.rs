@@ -1,0 +1,116 @@
+//! One applicant's story: a site with everything around it, and the steps of the way.
+//!
+//! Not part of `world` itself, as it takes the programs that Cargo built for an integration test.
+#![allow(dead_code)] // no test uses all of it
+
+use crate::world::{Browser, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One site with everything around it, for one test.
+pub struct Story {
+    pub synapse: Synapse,
+    pub room: String,
+    pub mails: MailCatcher,
+    pub site: SiteFolder,
+    pub web: WebServer,
+    pub browser: Browser,
+}
+
+impl Story {
+    pub fn start(mode: &str, host: Host) -> Story {
+        Story::start_with(mode, host, |site| site)
+    }
+
+    /// `settings` changes the configuration before the servers start.
+    pub fn start_with(mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
+        let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
+        let room = synapse.create_room();
+        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode);
+        let site = settings(site).create();
+        let web = WebServer::start(&site, host);
+        let browser = Browser::new(&web.url());
+        Story { synapse, room, mails, site, web, browser }
+    }
+
+    /// The form, filled in for `localpart`.
+    pub fn filled_form(&self, localpart: &str) -> Form {
+        let form = self.browser.get("/register").form();
+        let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace-Größe").fill("username", localpart);
+        form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("action", "send")
+    }
+
+    /// Sends the form; the page must say thank you.
+    pub fn ask(&self, localpart: &str) -> Page {
+        let page = self.browser.submit(&self.filled_form(localpart));
+        assert_eq!(page.status, 200, "{}\n{}", page.text(), self.web.log());
+        page
+    }
+
+    pub fn verify_mail(&self, localpart: &str) -> Mail {
+        self.mails.wait_for(&address_of(localpart), 1).remove(0)
+    }
+
+    /// Opens the link of the mail and presses the button.
+    pub fn confirm(&self, localpart: &str) -> Page {
+        let page = self.browser.get(&self.verify_mail(localpart).link());
+        assert_eq!(page.status, 200, "{}", page.text());
+        self.browser.submit(&page.form())
+    }
+
+    /// The room's message about `localpart`.
+    pub fn room_message(&self, localpart: &str) -> Message {
+        let mxid = self.synapse.user_id(localpart);
+        let mut messages = self.synapse.wait_for_messages(&self.room, 1).into_iter().filter(|message| message.body.contains(&mxid));
+        messages.next().unwrap_or_else(|| panic!("no message about {mxid}"))
+    }
+
+    /// Opens the link in the room and sends a decision.
+    pub fn decide(&self, localpart: &str, decision: &str, reason: &str) -> Page {
+        let page = self.browser.get(&self.room_message(localpart).link());
+        assert_eq!(page.status, 200, "{}", page.text());
+        self.browser.submit(&decision_form(&page, decision, reason))
+    }
+
+    /// The whole way to a decision.
+    pub fn ask_and_confirm(&self, localpart: &str) {
+        self.ask(localpart);
+        assert_eq!(self.confirm(localpart).status, 200);
+    }
+
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.site.database_path()).unwrap()
+    }
+
+    /// The state in the database.
+    pub fn state(&self, localpart: &str) -> i64 {
+        let sql = "SELECT state FROM registrations WHERE username = ? ORDER BY id DESC LIMIT 1";
+        self.database().query_row(sql, [localpart], |row| row.get(0)).unwrap()
+    }
+
+    pub fn sql(&self, sql: &str) {
+        self.database().execute_batch(sql).unwrap();
+    }
+}
+
+/// A username that no other test has.
+pub fn fresh(name: &str) -> String {
+    static COUNTER: AtomicUsize = AtomicUsize::new(0);
+    format!("{name}{}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+pub fn address_of(localpart: &str) -> String {
+    format!("{localpart}@applicants.example.org")
+}
+
+/// The form of the decision page whose button is `decision`.
+pub fn decision_form(page: &Page, decision: &str, reason: &str) -> Form {
+    let form = page.form();
+    let form = form.put("decision", decision);
+    if reason.is_empty() { form } else { form.put("reason", reason) }
+}
+
+/// The initial password in a credentials mail: four groups of five.
+pub fn password_in(mail: &Mail) -> String {
+    let is_password = |word: &&str| word.len() == 23 && word.split('-').count() == 4 && word.split('-').all(|group| group.len() == 5);
+    mail.text.split_whitespace().find(is_password).unwrap_or_else(|| panic!("no password in {}", mail.text)).to_owned()
+}
