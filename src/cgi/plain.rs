@@ -1,23 +1,36 @@
 //! Plain CGI (RFC 3875): the request is in the environment and on standard input, the answer goes to standard output.
 
-use super::body::Framing;
+use super::body::{self, Framing};
 use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::{panics, variables};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
+
+/// Bytes of a refused body that are read and thrown away; the most that `limits.body_bytes` can be.
+const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
 /// Answers the one request. The process ends well whatever the status is: the failure was reported.
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
-    let incoming =
-        Incoming { variables: variables::from_environment(std::env::vars_os()), body: &mut io::stdin().lock(), framing: Framing::Counted };
+    let mut body = announced_body();
+    let variables = variables::from_environment(std::env::vars_os());
+    let incoming = Incoming { variables, body: &mut body, framing: Framing::Counted };
     let answer = program.answer(incoming, &Sites::new(program.name), &Gate::default());
+    // fcgiwrap makes a 502 of an answer to a body that nobody read.
+    let _ = io::copy(&mut body, &mut io::sink());
     let mut out = io::stdout().lock();
     match out.write_all(&answer).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads any more; the web server knows.
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Standard input, which need not end by itself, as far as there is a body in it.
+fn announced_body() -> impl Read {
+    let announced = std::env::var("CONTENT_LENGTH").ok();
+    let length = body::length(announced.as_deref()).ok().flatten().unwrap_or(0);
+    io::stdin().lock().take(length.min(MAX_DISCARDED))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// nginx, and the process behind it, in a folder of their own.
 struct Site {
-    folder: Folder,
+    _folder: Folder,
     port: u16,
     children: Vec<Child>,
 }
@@ -52,7 +52,7 @@ impl Site {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::write(folder.path("nginx.conf"), nginx_config(&folder, port, is_cgi)).unwrap();
         let nginx = spawn(&folder, Command::new("/usr/sbin/nginx").arg("-p").arg(&folder.0).arg("-c").arg(folder.path("nginx.conf")));
-        let site = Site { folder, port, children: vec![nginx, backend] };
+        let site = Site { _folder: folder, port, children: vec![nginx, backend] };
         assert!(eventually(10, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "nginx does not listen");
         assert!(eventually(10, || site.get("/").starts_with("HTTP/1.1 200 ")), "{}", site.get("/"));
         Some(site)
@@ -96,7 +96,8 @@ fn get_head_and_post(site: &Site) {
     assert!(site.request(b"POST /", b"Transfer-Encoding: chunked\r\n", b"6\r\nabcdef\r\n0\r\n\r\n").contains("bytes=6 "));
     assert!(site.request(b"DELETE /", b"", b"").starts_with("HTTP/1.1 405 "));
     let large = [b'x'; 70_000];
-    assert!(site.request(b"POST /", b"Content-Length: 70000\r\n", &large).starts_with("HTTP/1.1 413 "));
+    let refused = site.request(b"POST /", b"Content-Length: 70000\r\n", &large);
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
 }
 
 #[test]
