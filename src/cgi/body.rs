@@ -33,8 +33,8 @@ pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str
     }
 }
 
-/// Digits only: `u64::from_str` would take a sign. A number too large for 64 bits is a large number.
-fn length(content_length: Option<&str>) -> Result<Option<u64>, Error> {
+/// The number in `CONTENT_LENGTH`. Digits only: `u64::from_str` would take a sign. A number too large for 64 bits is a large number.
+pub fn length(content_length: Option<&str>) -> Result<Option<u64>, Error> {
     match content_length {
         None | Some("") => Ok(None),
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some(digits.parse().unwrap_or(u64::MAX))),

@@ -37,10 +37,10 @@ const CONNECTIONS: usize = 256;
 
 /// Bytes of stack for a connection's thread, against the recursion of the crate; virtual memory until used.
 ///
-/// Measured: 40,000 parameters in one request survive. nginx's default header buffers (4 times 8 KiB) hold fewer than 11,000
-/// of the smallest headers, of which 2 MiB, Rust's default, overflow at 6,000 to 8,000; Apache lets 100 in. More stack would do
-/// no good: the crate's time grows with the square (0.2 s for 11,000 parameters, 4 s for 40,000, 7 minutes for 200,000), so
-/// that whoever opens nginx's buffers wide is better off with a new worker.
+/// Measured: 40,000 parameters in one request survive. nginx sends at most 65,535 bytes of them, so 8,191 of the smallest;
+/// Rust's default of 2 MiB overflows at 6,000 to 8,000, which a visitor reached through a default nginx that has no
+/// `max_headers` yet. Apache lets 100 headers in. More stack would do no good: the crate's time grows with the square (0.1 s for 8,000
+/// parameters, 4 to 9 s for 40,000, 7 minutes for 200,000), and a new worker is better than that.
 pub const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a TCP connection may be silent in the middle of a request.
@@ -62,7 +62,7 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     }
     let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
     while !stop.load(Ordering::Relaxed) {
-        if connections() >= CONNECTIONS {
+        if worker.connections() >= CONNECTIONS {
             std::thread::sleep(Duration::from_millis(10));
         } else if is_pending() {
             accept(&worker);
@@ -113,6 +113,12 @@ struct Worker {
 }
 
 impl Worker {
+    /// Connections, told by the threads: the crate counts none, and some of them have no request yet.
+    fn connections(&self) -> usize {
+        let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count() - 1);
+        threads.unwrap_or_else(|_| self.busy.load(Ordering::SeqCst))
+    }
+
     fn handle(&self, mut request: fastcgi::Request) {
         self.busy.fetch_add(1, Ordering::SeqCst);
         if !request.is_aborted() {
@@ -127,14 +133,9 @@ impl Worker {
     }
 }
 
-/// Connections, told by the threads: the crate counts none, and some of them have no request yet.
-fn connections() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, |threads| threads.count() - 1)
-}
-
 fn finish(worker: &Worker) {
     let start = Instant::now();
-    while connections() > 0 && start.elapsed() < GRACE {
+    while worker.connections() > 0 && start.elapsed() < GRACE {
         if worker.busy.load(Ordering::SeqCst) == 0 && start.elapsed() > LINGER {
             break;
         }

@@ -2,12 +2,12 @@
 //!
 //! A program is started in one of two ways, told apart by what file descriptor 0 is:
 //!
-//! * plain CGI (fcgiwrap, mod_cgid, lighttpd): one request, answered by this process ([`plain`]);
+//! * plain CGI (fcgiwrap, mod_cgid, lighttpd): one request, answered by this process (`plain`);
 //! * FastCGI (a listening socket: spawn-fcgi, systemd socket units, mod_fcgid): this process starts a worker of itself and
-//!   looks after it ([`supervisor`]); the worker serves until SIGTERM or SIGINT ([`fastcgi`]).
+//!   looks after it (`supervisor`); the worker serves until SIGTERM or SIGINT (`fastcgi`).
 //!
-//! Either way a request goes through [`program`]: its variables are complete and within their limit ([`variables`]), its
-//! site is open ([`sites`]), its body within its limit ([`body`]), it is its turn ([`gate`]), a panic is a 500 ([`panics`]).
+//! Either way a request goes through `program`: its variables are complete and within their limit (`variables`), its
+//! site is open (`sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 (`panics`).
 //!
 //! | limit | where | answer |
 //! |---|---|---|

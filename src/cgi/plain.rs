@@ -1,6 +1,6 @@
 //! Plain CGI (RFC 3875): the request is in the environment and on standard input, the answer goes to standard output.
 
-use super::body::Framing;
+use super::body::{self, Framing};
 use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
@@ -9,22 +9,17 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-/// Bytes of a body that are read and thrown away where it is refused: more than web servers let through.
-const DRAINED_BYTES: u64 = 128 * 1024 * 1024;
-
-/// The bytes of the body, as far as the web server says so.
-fn announced() -> u64 {
-    std::env::var("CONTENT_LENGTH").ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
+/// Bytes of a refused body that are read and thrown away: more than web servers let through.
+const MAX_DISCARDED: u64 = 128 * 1024 * 1024;
 
 /// Answers the one request. The process ends well whatever the status is: the failure was reported.
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
-    let mut body = io::stdin().lock().take(announced().min(DRAINED_BYTES));
+    let mut body = announced_body();
     let answer = answer(program, std::env::vars_os(), &mut body);
     let mut out = io::stdout().lock();
     let written = out.write_all(&answer).and_then(|()| out.flush());
-    // fcgiwrap makes a 502 of an answer that comes while it cannot get rid of the body.
+    // fcgiwrap makes a 502 of an answer to a body that nobody read.
     let _ = io::copy(&mut body, &mut io::sink());
     match written {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,4 +32,11 @@ pub fn run(program: Program) -> ExitCode {
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
     let incoming = Incoming { variables: variables::from_environment(environment), body, framing: Framing::Counted };
     program.answer(incoming, &Sites::new(program.name), &Gate::default())
+}
+
+/// Standard input, which need not end by itself, as far as there is a body in it.
+fn announced_body() -> impl Read {
+    let announced = std::env::var("CONTENT_LENGTH").ok();
+    let length = body::length(announced.as_deref()).ok().flatten().unwrap_or(0);
+    io::stdin().lock().take(length.min(MAX_DISCARDED))
 }

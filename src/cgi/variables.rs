@@ -18,8 +18,7 @@ use crate::error::Error;
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-/// Bytes of all names and values together. nginx's default buffers (`large_client_header_buffers 4 8k`) let at most 32 KiB of
-/// request line and headers in, of which a URL of 8 KiB arrives three times.
+/// Bytes of all names and values together. nginx refuses to send more than 65,535 bytes of FastCGI parameters by itself (500).
 pub const MAX_BYTES: usize = 64 * 1024;
 
 /// Variables that RFC 3875 section 4.1 demands of every server and that nginx and Apache send last.
@@ -60,7 +59,8 @@ fn require(variables: &HashMap<String, String>, names: &[&str]) -> Result<(), Er
     match names.iter().find(|name| !variables.contains_key(**name)) {
         None => Ok(()),
         Some(name) => Err(Error::bad_request(format!(
-            "the variable {name} is missing: the web server does not send it (nginx: include fastcgi_params), or the request held bytes that are not UTF-8, or nobody but a web server should start this program"
+            "the variable {name} is missing: the web server does not send it (nginx: include fastcgi_params), or the \
+             request held bytes that are not UTF-8, or the program was not started by a web server"
         ))),
     }
 }

@@ -54,7 +54,7 @@ impl Connection {
     pub fn params(&mut self, params: &[(&str, &[u8])]) -> io::Result<()> {
         let mut content = Vec::new();
         for (name, value) in params {
-            content.extend(pair_length(name.len()).chain(pair_length(value.len())));
+            content.extend(pair_length(name.len()).into_iter().chain(pair_length(value.len())));
             content.extend(name.bytes().chain(value.iter().copied()));
         }
         for chunk in content.chunks(60_000) {
@@ -109,8 +109,6 @@ impl Connection {
     }
 }
 
-fn pair_length(length: usize) -> impl Iterator<Item = u8> {
-    let long = (length as u32 | 0x8000_0000).to_be_bytes();
-    let short = [length as u8];
-    if length < 128 { short.to_vec().into_iter() } else { long.to_vec().into_iter() }
+fn pair_length(length: usize) -> Vec<u8> {
+    if length < 128 { vec![length as u8] } else { (length as u32 | 0x8000_0000).to_be_bytes().into() }
 }

@@ -173,6 +173,21 @@ fn a_slow_client_keeps_nobody_waiting() {
 }
 
 #[test]
+fn idle_connections_beyond_the_bound_make_wait_until_some_of_them_leave() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    let mut idle: Vec<Connection> = (0..300).map(|_| server.connect()).collect();
+    thread::sleep(Duration::from_millis(300));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.get(""));
+        thread::sleep(Duration::from_millis(300));
+        assert!(!waiting.is_finished());
+        idle.truncate(100);
+        assert_eq!(field(&waiting.join().unwrap(), "pid"), worker);
+    });
+}
+
+#[test]
 fn two_hundred_requests_at_once_are_all_served_and_eight_at_a_time() {
     let server = server();
     let served = AtomicUsize::new(0);
@@ -261,7 +276,7 @@ fn an_upgrade_that_does_not_run_is_refused_and_the_old_program_goes_on() {
     let server = server();
     let first = field(&server.get(""), "pid").to_owned();
     let broken = server.folder.path("public/.broken");
-    std::fs::copy("/bin/false", &broken).unwrap();
+    assert!(std::process::Command::new("cp").args(["-L", "/bin/false"]).arg(&broken).status().unwrap().success());
     std::fs::rename(&broken, server.folder.echo()).unwrap();
     assert!(eventually(10, || server.log().contains("upgrade_refused")), "{}", server.log());
     assert_eq!(field(&server.get(""), "pid"), first);

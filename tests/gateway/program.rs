@@ -1,6 +1,7 @@
 //! A temp folder with a configuration and the built program, and the program running on a socket.
 
 use crate::client::Connection;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -16,11 +17,19 @@ fn built() -> &'static Path {
     BUILT.get_or_init(|| {
         let this = std::env::current_exe().unwrap();
         let target = this.ancestors().nth(3).unwrap().to_owned();
-        let cargo =
-            Command::new(env!("CARGO")).args(["build", "--quiet", "--offline", "--example", "echo", "--target-dir"]).arg(&target).status();
-        assert!(cargo.unwrap().success(), "the example does not build");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--offline", "--example", "echo", "--target-dir"]).arg(&target);
+        // Set for tests; to a build they look like a change, and half of the dependencies are compiled anew.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
+            cargo.env_remove(name);
+        }
+        assert!(cargo.status().unwrap().success(), "the example does not build");
         target.join("debug/examples/echo")
     })
+}
+
+fn is_of_this_package(variable: &OsStr) -> bool {
+    variable.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
 }
 
 /// `ROOT/config.toml` and `ROOT/public/echo`, removed at the end.
@@ -45,9 +54,10 @@ impl Folder {
         self.path("public/echo")
     }
 
-    /// As `mv` does: complete, then in place at once.
+    /// As `mv` does: complete, then in place at once. Another process copies: a child that a test beside this one starts
+    /// would inherit the open file, which then could not be run (`ETXTBSY`).
     pub fn install(&self) {
-        fs::copy(built(), self.path("public/.new")).unwrap();
+        assert!(Command::new("cp").arg(built()).arg(self.path("public/.new")).status().unwrap().success());
         fs::rename(self.path("public/.new"), self.echo()).unwrap();
     }
 

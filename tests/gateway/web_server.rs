@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// nginx, and the process behind it, in a folder of their own.
 struct Site {
-    folder: Folder,
+    _folder: Folder,
     port: u16,
     children: Vec<Child>,
 }
@@ -23,16 +23,23 @@ fn spawn(folder: &Folder, command: &mut Command) -> Child {
 fn nginx_config(folder: &Folder, port: u16, is_cgi: bool) -> String {
     let root = folder.0.display();
     let script = if is_cgi { format!("fastcgi_param SCRIPT_FILENAME {root}/public/echo;") } else { String::new() };
+    // The directive came with a security fix; versions without it let as many headers in as fit their buffers.
+    let max_headers = if nginx_knows("max_headers") { "max_headers 20000;" } else { "" };
     format!(
         "user root; daemon off; master_process off; pid {root}/pid; error_log {root}/nginx.log;
         events {{ worker_connections 600; }}
         http {{
-          access_log off; client_body_temp_path {root}/body; fastcgi_temp_path {root}/fastcgi; proxy_temp_path {root}/proxy;
+          {max_headers} access_log off; client_body_temp_path {root}/body; fastcgi_temp_path {root}/fastcgi; proxy_temp_path {root}/proxy;
           uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi; client_max_body_size 100m;
           server {{ listen 127.0.0.1:{port}; server_name localhost;
             location / {{ include /etc/nginx/fastcgi_params; {script} fastcgi_pass unix:{root}/socket; }} }}
         }}"
     )
+}
+
+fn nginx_knows(directive: &str) -> bool {
+    let nginx = fs::read("/usr/sbin/nginx").unwrap();
+    nginx.windows(directive.len()).any(|bytes| bytes == directive.as_bytes())
 }
 
 impl Site {
@@ -52,7 +59,7 @@ impl Site {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::write(folder.path("nginx.conf"), nginx_config(&folder, port, is_cgi)).unwrap();
         let nginx = spawn(&folder, Command::new("/usr/sbin/nginx").arg("-p").arg(&folder.0).arg("-c").arg(folder.path("nginx.conf")));
-        let site = Site { folder, port, children: vec![nginx, backend] };
+        let site = Site { _folder: folder, port, children: vec![nginx, backend] };
         assert!(eventually(10, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "nginx does not listen");
         assert!(eventually(10, || site.get("/").starts_with("HTTP/1.1 200 ")), "{}", site.get("/"));
         Some(site)
@@ -96,7 +103,8 @@ fn get_head_and_post(site: &Site) {
     assert!(site.request(b"POST /", b"Transfer-Encoding: chunked\r\n", b"6\r\nabcdef\r\n0\r\n\r\n").contains("bytes=6 "));
     assert!(site.request(b"DELETE /", b"", b"").starts_with("HTTP/1.1 405 "));
     let large = [b'x'; 70_000];
-    assert!(site.request(b"POST /", b"Content-Length: 70000\r\n", &large).starts_with("HTTP/1.1 413 "));
+    let refused = site.request(b"POST /", b"Content-Length: 70000\r\n", &large);
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
 }
 
 #[test]
@@ -130,10 +138,10 @@ fn as_many_headers_as_nginx_lets_in_neither_kill_nor_refuse() {
     let Some(site) = Site::start(false) else { return };
     let worker = field(&site.get("/"), "pid").to_owned();
     let start = Instant::now();
-    let answer = site.request(b"GET /", "a:\n".repeat(10_500).as_bytes(), b"");
-    println!("10,500 headers: {:?}, {}", start.elapsed(), answer.lines().next().unwrap_or(""));
-    // nginx 1.23 and later join headers of one name, newer ones count them: not 502 in any case.
-    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // 65,535 bytes of parameters are the most that nginx sends; each of these takes 8 (from version 1.23 on they are joined).
+    let answer = site.request(b"GET /", "a:\n".repeat(8_000).as_bytes(), b"");
+    println!("8,000 headers: {:?}", start.elapsed());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(field(&site.get("/"), "pid"), worker);
 }
 
