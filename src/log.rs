@@ -5,6 +5,7 @@
 //! second line.
 
 use crate::config::LogTarget;
+use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     }
     match target {
         LogTarget::Stderr if severity > WARNING && WARNINGS_ONLY.load(Ordering::Relaxed) => {}
-        LogTarget::Stderr => eprintln!("matrix-register-bot {program} {line}"),
+        LogTarget::Stderr => to_stderr(program, &line),
         LogTarget::Syslog => to_syslog(severity, program, &line),
     }
 }
@@ -58,6 +59,11 @@ fn to_syslog(severity: u8, program: &str, line: &str) {
     let message = format!("<{}>matrix-register-bot/{program}[{}]: {line}", 3 * 8 + severity, std::process::id());
     let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(message.as_bytes(), "/dev/log"));
     if sent.is_err() {
-        eprintln!("matrix-register-bot {program} {line}");
+        to_stderr(program, line);
     }
+}
+
+/// `eprintln!` panics where nobody reads standard error any more; a log line is no reason to end.
+fn to_stderr(program: &str, line: &str) {
+    let _ = writeln!(std::io::stderr(), "matrix-register-bot {program} {line}");
 }
