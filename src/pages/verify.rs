@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::registration::{Event, State};
 use crate::site::Site;
 use crate::steps;
-use crate::store::{Access, Registration, Store};
+use crate::store::{Access, Registration};
 use crate::{log, names, page, token};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,25 +55,12 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
     }
     let mut store = site.store(Access::Write)?;
-    if !confirm(&mut store, registration.id, site.now())? {
+    if !store.confirm(registration.id, site.now())? {
         return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
     }
     log::info("address_confirmed", Some(registration.id), "");
     steps::carry_on_or_leave(site, &mut store, registration.id);
     page::respond(&site.config, language, 200, "verified", &context(language, Some(&form.t), facts(site, &registration)))
-}
-
-/// Writes it down. `false`: somebody else was faster, or time ran out.
-fn confirm(store: &mut Store, id: i64, now: i64) -> Result<bool, Error> {
-    // Twice, as the step that sends the mail may move the state between our look and our write.
-    for _ in 0..2 {
-        let Some(registration) = store.registration(id)? else { return Ok(false) };
-        let Some(next) = registration.state.after(Event::AddressConfirmed) else { return Ok(false) };
-        if store.advance(id, registration.state, next, now)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {

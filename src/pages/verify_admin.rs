@@ -77,24 +77,11 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     };
     let reason = (event == Event::Declined && !reason.is_empty()).then_some(reason);
     let mut store = site.store(Access::Write)?;
-    match write_decision(&mut store, registration.id, event, reason.as_deref(), site.now())? {
-        true => carry_out(site, language, &form.t, &mut store, registration.id, event),
-        false => decided(site, language, &form.t, store.registration(registration.id)?.as_ref()),
+    if !store.decide(registration.id, event, reason.as_deref(), site.now())? {
+        return decided(site, language, &form.t, store.registration(registration.id)?.as_ref());
     }
-}
-
-/// Writes the decision down. `false`: somebody else was faster.
-fn write_decision(store: &mut Store, id: i64, event: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
-    // Twice, as the room message's own step may move the state between our look and our write.
-    for _ in 0..2 {
-        let Some(registration) = store.registration(id)? else { return Ok(false) };
-        let Some(next) = registration.state.after(event) else { return Ok(false) };
-        if store.decide(id, registration.state, next, reason, now)? {
-            log::info("decided", Some(id), &format!("{event:?}"));
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    log::info("decided", Some(registration.id), &format!("{event:?}"));
+    carry_out(site, language, &form.t, &mut store, registration.id, event)
 }
 
 fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, event: Event) -> Result<Response, Error> {

@@ -5,7 +5,7 @@
 
 use super::{Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::config::Language;
-use crate::registration::State;
+use crate::registration::{Event, State};
 
 /// A request as it comes from the form; everything in it was parsed.
 #[derive(Debug, Clone)]
@@ -221,21 +221,35 @@ impl Store {
         Ok(others)
     }
 
-    /// Moves a registration on where nothing was done outside: the address was confirmed, the room decided.
-    /// `false`: it is not in state `from` any more, somebody else moved it.
-    pub fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
+    /// Moves a registration from one state to another where nothing was done outside. `false`: it is not in state `from`
+    /// any more, somebody else moved it.
+    pub(super) fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
         self.move_state(id, from, to, now, "1 = 1", &[])
     }
 
-    /// The room's decision, with the reason for a no.
-    pub fn decide(&mut self, id: i64, from: State, to: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+    /// The applicant confirmed the address. `false`: somebody else was faster, or time ran out.
+    pub fn confirm(&mut self, id: i64, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| store.advance_by(id, Event::AddressConfirmed, now))
+    }
+
+    /// The room's decision (approved or declined), with the reason for a no. `false`: somebody else was faster.
+    pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
-            if !store.advance(id, from, to, now)? {
+            if !store.advance_by(id, decision, now)? {
                 return Ok(false);
             }
             store.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])?;
             Ok(true)
         })
+    }
+
+    /// Moves a registration on by what somebody did, whatever state it is in now, if it fits. Part of a transaction.
+    fn advance_by(&mut self, id: i64, event: Event, now: i64) -> Result<bool, Error> {
+        let Some(state) = self.registration(id)?.map(|registration| registration.state) else { return Ok(false) };
+        match state.after(event) {
+            Some(next) => self.advance(id, state, next, now),
+            None => Ok(false),
+        }
     }
 
     /// Takes the lease on what a state owes, so that nobody else does it at the same time. It ends by itself at `until`.

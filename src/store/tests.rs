@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Language;
-use crate::registration::State;
+use crate::registration::{Event, State};
 use std::path::PathBuf;
 
 /// A database of its own for one test, removed at the end.
@@ -82,7 +82,7 @@ fn a_declined_name_can_be_claimed_again() {
     let id = accepted(&mut store, "max");
     assert!(matches!(store.file(&request("max", "second"), 3).unwrap(), Filed::NameTaken));
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
-    assert!(store.decide(id, State::AdminSend, State::DeclineSend, Some("no"), 1002).unwrap());
+    assert!(store.decide(id, Event::Declined, Some("no"), 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
     assert_eq!((declined.reason.as_deref(), declined.decided_at, declined.password), (Some("no"), Some(1002), None));
     accepted(&mut store, "max");
@@ -146,7 +146,7 @@ fn account_and_state_change_together_or_not_at_all() {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, State::AdminSend, State::Register, None, 2).unwrap();
+    store.decide(id, Event::Approved, None, 2).unwrap();
     let login = NewLogin {
         localpart: "max".into(),
         first_name: "Max".into(),
@@ -252,7 +252,7 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, State::AdminSend, State::DeclineSend, None, 2).unwrap();
+    store.decide(id, Event::Declined, None, 2).unwrap();
     store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
     store.forget(State::Declined, 100).unwrap();
     store.tidy().unwrap();
