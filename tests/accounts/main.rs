@@ -10,6 +10,7 @@ mod dialogue;
 mod foreign;
 mod homeserver;
 mod identity_servers;
+mod limits;
 mod nio;
 mod password_change;
 mod published;

@@ -132,3 +132,23 @@ fn nothing_is_ever_null() {
     let body = String::from_utf8(check(&world.site, &request).unwrap().body().to_vec()).unwrap();
     assert!(body.contains("\"profile\":{\"three_pids\":[") && !body.contains("null") && !body.contains("display_name"), "{body}");
 }
+
+#[test]
+fn a_guessing_stranger_slows_down_nobody_else() {
+    let world = World::new();
+    accounts::add_contract_accounts(&world);
+    let ask = |client: &str, password: &str| -> bool {
+        let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_REGISTER_BOT_CLIENT", client)];
+        let answer = check(&world.site, &crate::request(&variables, &module("@jane:example.org", password))).unwrap();
+        serde_json::from_slice::<Value>(answer.body()).unwrap()["auth"]["success"] == json!(true)
+    };
+    world
+        .database()
+        .execute("INSERT INTO guesses VALUES (?, '192.0.2.0', 100000, 1799999990)", [matrix_register_bot::token::hash("jane")])
+        .unwrap();
+    let checked = (0..200).filter(|_| ask("192.0.2.66", "secret")).count();
+    assert!(checked < 40, "the stranger's network is slowed: {checked}");
+    assert!(checked > 0 || (0..400).any(|_| ask("192.0.2.66", "secret")), "and yet not locked out");
+    assert!((0..20).all(|_| ask("198.51.100.1", "secret")), "another network notices nothing");
+    assert!((0..20).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor does a caller that cannot say");
+}
