@@ -196,3 +196,28 @@ fn a_restored_database_is_used_from_the_next_request_on() {
     story.ask(&bob);
     assert_eq!((story.state(&ada), story.state(&bob)), (1, 1));
 }
+
+#[test]
+fn no_log_line_has_a_password_a_token_or_an_address() {
+    let mut story = Story::start("synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    story.site.set("homeserver_url", "http://127.0.0.1:9");
+    story.confirm(&ada);
+    time_passes(&story);
+    let mut said = format!("{:?}", story.site.run_cron());
+    story.site.set("homeserver_url", story.synapse.base_url.clone());
+    time_passes(&story);
+    said += &format!("{:?}", story.site.run_cron());
+    story.decide(&ada, "approve", "");
+    said += &story.web.log();
+    assert!(said.contains("step_failed") && said.contains("moved_on"), "{said}");
+    let token = |link: String| link.split("t=").nth(1).unwrap().to_owned();
+    let state: serde_json::Value = serde_json::from_slice(&std::fs::read(story.site.path().join("config.json")).unwrap()).unwrap();
+    let secret = |key: &str| state[key].as_str().unwrap().to_owned();
+    let password = password_in(&story.mails.wait_for(&address_of(&ada), 2)[1]);
+    let secrets = [token(story.verify_mail(&ada).link()), token(story.room_message(&ada).link()), password, address_of(&ada)];
+    for secret in secrets.into_iter().chain([secret("secret_key"), secret("register_password"), story.synapse.shared_secret.clone()]) {
+        assert!(!said.contains(&secret), "{secret} in {said}");
+    }
+}
