@@ -43,15 +43,16 @@ FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_TOOLS = fuzz/target/tools
 # libFuzzer wants options of a nightly compiler; the stable one has them where it is told to. No address sanitizer: the
 # library forbids unsafe code, and what is looked for is panics. A time-out is for one input, in seconds.
-FUZZ = cd fuzz && RUSTC_BOOTSTRAP=1 target/tools/bin/cargo-fuzz
+FUZZ = cd fuzz && TMPDIR=$(CURDIR)/fuzz/target/tmp RUSTC_BOOTSTRAP=1 target/tools/bin/cargo-fuzz
 
 # What is found is kept in fuzz/artifacts, and the command that repeats it is printed. The inputs that were grown stay in
 # fuzz/target/grown for the next time; fuzz/corpus has the ones to start from.
 fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
 	@for target in $(FUZZ_TARGETS); do \
-		mkdir -p fuzz/target/grown/$$target && \
+		mkdir -p fuzz/target/tmp fuzz/target/grown/$$target && \
 		($(FUZZ) run --sanitizer none $$target target/grown/$$target corpus/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1) || exit; \
+		rm -rf fuzz/target/tmp; \
 	done
 
 $(FUZZ_TOOLS)/bin/cargo-fuzz:
