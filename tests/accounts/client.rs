@@ -20,7 +20,8 @@ pub struct Report(Value);
 impl Client {
     pub fn new(base: &str) -> Client {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/accounts/client.mjs");
-        let mut command = guarded("node");
+        let newer = library().join("node/bin/node");
+        let mut command = guarded(if newer.exists() { newer.as_path() } else { Path::new("node") });
         command.arg(script).arg(library()).arg(base.trim_end_matches('/'));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start("the client library", command, None);
