@@ -1,10 +1,9 @@
-//! What an applicant types as mail address.
+//! `targets::address`, by libFuzzer.
 #![no_main]
 
 #[path = "../../tests/properties/promises.rs"]
 mod promises;
+#[path = "../../tests/properties/targets.rs"]
+mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Ok(typed) = std::str::from_utf8(data) else { return };
-    promises::address(typed);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::address(data));

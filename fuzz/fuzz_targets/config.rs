@@ -1,10 +1,9 @@
-//! `config.toml`.
+//! `targets::config`, by libFuzzer.
 #![no_main]
 
 #[path = "../../tests/properties/promises.rs"]
 mod promises;
+#[path = "../../tests/properties/targets.rs"]
+mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Ok(content) = std::str::from_utf8(data) else { return };
-    promises::config(content);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::config(data));

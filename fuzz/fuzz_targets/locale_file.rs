@@ -1,11 +1,9 @@
-//! The operator's own `locales/de.toml`.
+//! `targets::locale_file`, by libFuzzer.
 #![no_main]
 
 #[path = "../../tests/properties/promises.rs"]
 mod promises;
+#[path = "../../tests/properties/targets.rs"]
+mod targets;
 
-use promises::Scratch;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    promises::locale_file(&Scratch::new(), data);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::locale_file(data));

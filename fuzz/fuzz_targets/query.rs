@@ -1,17 +1,9 @@
-//! The first byte says which page gets the rest as its query string.
+//! `targets::query`, by libFuzzer.
 #![no_main]
 
 #[path = "../../tests/properties/promises.rs"]
 mod promises;
+#[path = "../../tests/properties/targets.rs"]
+mod targets;
 
-use promises::{PAGES, World};
-
-thread_local! {
-    static WORLD: World = World::new();
-}
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((first, query)) = data.split_first() else { return };
-    let Ok(query) = std::str::from_utf8(query) else { return };
-    WORLD.with(|world| world.query_string(&PAGES[usize::from(*first) % PAGES.len()], query));
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::query(data));

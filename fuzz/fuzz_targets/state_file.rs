@@ -1,11 +1,9 @@
-//! `config.json`.
+//! `targets::state_file`, by libFuzzer.
 #![no_main]
 
 #[path = "../../tests/properties/promises.rs"]
 mod promises;
+#[path = "../../tests/properties/targets.rs"]
+mod targets;
 
-use promises::Scratch;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    promises::state_file(&Scratch::new(), data);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::state_file(data));

@@ -5,6 +5,7 @@
 mod fastcgi;
 mod generate;
 mod promises;
+mod targets;
 
 use generate::{damaged, deep_json, json, nearly_a_vector, typed};
 use promises::{PAGES, PROGRAMS, Scratch, World};
@@ -187,4 +188,16 @@ fn variable() -> impl Strategy<Value = Vec<u8>> {
         ][..],
     );
     prop_oneof![4 => known.prop_map(|name| name.as_bytes().to_vec()), 1 => vec(1..=255_u8, 1..12)]
+}
+
+#[test]
+fn every_input_of_the_fuzzers_corpus_keeps_the_promises() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for (name, target) in targets::ALL {
+        let inputs: Vec<_> = std::fs::read_dir(corpus.join(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(!inputs.is_empty(), "{name}");
+        for input in inputs {
+            target(&std::fs::read(&input).unwrap());
+        }
+    }
 }
