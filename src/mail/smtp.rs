@@ -15,11 +15,15 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT,
 /// DATA, the content, QUIT, and one more for an answer that lettre waits for after a failed EHLO.
 pub const LONGEST_IN_TIMEOUTS: u64 = 15;
+
+/// After so many time-outs in all a conversation is given up, as long as the mail itself was not sent: a visitor waits for
+/// the page, and web servers have a patience of 60 s.
+const PATIENCE_IN_TIMEOUTS: u32 = 3;
 
 /// The mail server of `[mail.smtp]`.
 pub struct Relay {
@@ -69,13 +73,21 @@ impl Relay {
 
     /// Hands one mail over.
     pub fn send(&self, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
+        let begun = Instant::now();
         let mut connection = self.connect()?;
-        let outcome = self.converse(&mut connection, from, to, bytes);
-        if !matches!(&outcome, Err((_, cause)) if cause.status().is_none()) {
+        let outcome = self.converse(&mut connection, begun, from, to, bytes);
+        let answers = match &outcome {
+            Ok(()) => true,
+            Err((_, cause)) => cause.as_ref().is_some_and(|cause| cause.status().is_some()),
+        };
+        if answers {
             // a goodbye to a server that answers; what it says to it changes nothing
             let _ = connection.quit();
         }
-        outcome.map_err(|(step, cause)| self.fault(step, &cause))
+        outcome.map_err(|(step, cause)| match cause {
+            Some(cause) => self.fault(step, &cause),
+            None => self.too_slow(step),
+        })
     }
 
     fn connect(&self) -> Result<SmtpConnection, Error> {
@@ -102,16 +114,42 @@ impl Relay {
         builder.build().map_err(|cause| Error::Config(format!("TLS cannot be set up: {cause}; look at ca_file in [mail.smtp]")))
     }
 
-    fn converse(&self, connection: &mut SmtpConnection, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), (Step, smtp::Error)> {
-        let at = |step| move |cause| (step, cause);
+    /// The step that failed, with what the server said; nothing where it was too slow.
+    fn converse(
+        &self,
+        connection: &mut SmtpConnection,
+        begun: Instant,
+        from: &Address,
+        to: &Address,
+        bytes: &[u8],
+    ) -> Result<(), (Step, Option<smtp::Error>)> {
+        let at = |step| move |cause| (step, Some(cause));
+        let in_time = |step| match begun.elapsed() < self.timeout * PATIENCE_IN_TIMEOUTS {
+            true => Ok(()),
+            false => Err((step, None)),
+        };
         if let Some(credentials) = &self.credentials {
+            in_time(Step::Auth)?;
             connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).map_err(at(Step::Auth))?;
         }
+        in_time(Step::Sender)?;
         connection.command(Mail::new(Some(from.clone()), Vec::new())).map_err(at(Step::Sender))?;
+        in_time(Step::Recipient)?;
         connection.command(Rcpt::new(to.clone(), Vec::new())).map_err(at(Step::Recipient))?;
+        in_time(Step::Content)?;
         connection.command(Data).map_err(at(Step::Content))?;
         connection.message(bytes).map_err(at(Step::Content))?;
         Ok(())
+    }
+
+    fn too_slow(&self, step: Step) -> Error {
+        let seconds = self.timeout.as_secs() * u64::from(PATIENCE_IN_TIMEOUTS);
+        Error::Later(format!(
+            "the mail server {}:{} was not ready for {} after {seconds} s; look at its load, and at timeout_seconds in [mail.smtp]",
+            self.host,
+            self.port,
+            step.what()
+        ))
     }
 
     /// The sentence for the sysadmin, and whether to try again.

@@ -3,7 +3,7 @@
 use crate::world::{Certificates, Folder, MailCatcher, closed_port, config, impostor};
 use matrix_register_bot::config::Language;
 use matrix_register_bot::mail::{Error, Letter, Mailer};
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
@@ -195,6 +195,28 @@ fn a_server_that_hangs_is_left_after_the_time_out() {
     let start = Instant::now();
     later(mailer(&folder, silent, "security = \"tls\"\n").send(&LETTER, NOW));
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// Each answer comes in time, and all together would keep a visitor waiting.
+#[test]
+fn a_server_that_is_slow_at_every_step_is_left_before_the_mail_is_sent() {
+    let folder = Folder::new();
+    let slow = impostor(|stream| {
+        thread::spawn(move || {
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            let mut stream = stream;
+            for answer in ["220 slow\r\n", "250 slow\r\n", "250 sender\r\n", "250 recipient\r\n", "354 go on\r\n"] {
+                thread::sleep(Duration::from_millis(1700));
+                if stream.write_all(answer.as_bytes()).is_err() || lines.next().is_none() {
+                    return;
+                }
+            }
+        });
+    });
+    let start = Instant::now();
+    let sentence = later(mailer(&folder, slow, "").send(&LETTER, NOW));
+    assert!(sentence.contains("was not ready for the mail after 6 s"), "{sentence}");
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
 
 #[test]
