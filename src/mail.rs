@@ -14,7 +14,6 @@ mod sendmail;
 mod smtp;
 
 pub use crate::address::{Address, AddressFault};
-pub use smtp::LONGEST_IN_TIMEOUTS;
 
 use crate::config::{self, Config, Language, MailTransport};
 use lettre::message::Mailbox;
@@ -101,7 +100,7 @@ impl Mailer {
     }
 
     /// Hands the letter over; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program
-    /// or the disk has it. It takes at most [`Mailer::longest_seconds`], unless a mail server dribbles byte by byte.
+    /// or the disk has it. It takes at most [`longest_seconds`], unless a mail server dribbles byte by byte.
     pub fn send(&self, letter: &Letter, now: i64) -> Result<(), Error> {
         let composed = compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?;
         match &self.transport {
@@ -110,14 +109,14 @@ impl Mailer {
             Transport::Folder(folder) => folder::send(folder, &composed.message_id, &composed.bytes),
         }
     }
+}
 
-    /// Seconds after which `send` has come to an end one way or the other: a lease on a letter lasts longer than that.
-    pub fn longest_seconds(&self) -> u64 {
-        match &self.transport {
-            Transport::Smtp(relay) => relay.longest_seconds(),
-            Transport::Sendmail(_) => sendmail::LONGEST.as_secs(),
-            Transport::Folder(_) => 10,
-        }
+/// Seconds after which [`Mailer::send`] has come to an end one way or the other: a lease on a letter lasts longer than that.
+pub fn longest_seconds(config: &Config) -> u64 {
+    match config.mail.transport {
+        MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::LONGEST_IN_TIMEOUTS,
+        MailTransport::Sendmail => sendmail::LONGEST.as_secs(),
+        MailTransport::File => 10,
     }
 }
 

@@ -15,10 +15,12 @@ use crate::site::Site;
 use crate::store::{self, Registration, Store};
 use crate::token::Secret;
 use crate::{config, error, log, names, page, password, state_file, token};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// The shortest lease, in seconds: longer than any talk with the homeserver, with its time-outs, can take.
-const LEASE_SECONDS: i64 = 600;
+/// The shortest lease, in seconds.
+const LEASE_SECONDS: u64 = 600;
+/// Seconds by which a lease outlasts the longest step.
+const LEASE_MARGIN_SECONDS: u64 = 60;
 /// The wait after the first failure, in seconds; it doubles each time.
 const FIRST_WAIT_SECONDS: i64 = 60;
 /// The longest wait between two tries, in seconds.
@@ -113,10 +115,10 @@ fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> 
     }
 }
 
-/// How long a lease lasts: longer than a step with all its time-outs. A slow mail server is the operator's to choose.
+/// How long a lease lasts: longer than a mail or a room message with all their time-outs.
 fn lease_seconds(site: &Site) -> i64 {
-    let smtp = site.config.mail.smtp.timeout_seconds.0 as i64;
-    LEASE_SECONDS.max(smtp * mail::LONGEST_IN_TIMEOUTS as i64 + 60)
+    let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS);
+    LEASE_SECONDS.max(longest + LEASE_MARGIN_SECONDS) as i64
 }
 
 fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Done, Failure> {
@@ -216,16 +218,9 @@ pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, stor
 /// Posts templates/room/NAME to the room: once, however often it is tried.
 fn say(site: &Site, registration: &Registration, name: &str, same_address: usize) -> Result<(), Failure> {
     let secret = site.state.secret()?;
-    let context = json!({
-        "full_name": names::display_name(&registration.first_name, &registration.last_name),
-        "mxid": names::mxid(&registration.username, &site.config.server_name),
-        "email": registration.email,
-        "note": registration.note,
-        "language": registration.language.tag(),
-        "asked_at": registration.requested_at,
-        "same_address": same_address,
-        "link": decide_link(site, &secret, registration),
-    });
+    let mut context = facts(site, registration);
+    context["same_address"] = json!(same_address);
+    context["link"] = json!(decide_link(site, &secret, registration));
     let said = page::room(&site.config, site.config.default_language, name, &context)?;
     let message = RoomMessage { text: &said.text, html: &said.html };
     Ok(bot::say(site, &message, &secret.token(&format!("txnId of {name}"), &registration.seed))?)
@@ -289,8 +284,20 @@ fn send(site: &Site, registration: &Registration, name: &str, context: &serde_js
     Ok(())
 }
 
+/// What the room is told about a request, in its message and on the page behind the link.
+pub fn facts(site: &Site, registration: &Registration) -> Value {
+    json!({
+        "full_name": names::display_name(&registration.first_name, &registration.last_name),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "email": registration.email,
+        "note": registration.note,
+        "language": registration.language.tag(),
+        "asked_at": registration.requested_at,
+    })
+}
+
 /// The link by which the applicant confirms the address.
-pub fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify?t={}", secret.token("verify link", &registration.seed)))
 }
 

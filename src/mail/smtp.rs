@@ -67,10 +67,6 @@ impl Relay {
         })
     }
 
-    pub fn longest_seconds(&self) -> u64 {
-        self.timeout.as_secs() * LONGEST_IN_TIMEOUTS
-    }
-
     /// Hands one mail over.
     pub fn send(&self, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
         let begun = Instant::now();

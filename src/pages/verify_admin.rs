@@ -119,19 +119,15 @@ fn buttons(
 ) -> Result<Response, Error> {
     let others = site.store(Access::Read)?.same_address(registration)?;
     let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": state_word(other.state), "asked_at": other.since });
-    let mut own = json!({
+    let mut own = steps::facts(site, registration);
+    let form = json!({
         "token": link_token,
         "form_token": token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()),
-        "full_name": names::display_name(&registration.first_name, &registration.last_name),
-        "mxid": names::mxid(&registration.username, &site.config.server_name),
-        "email": registration.email,
-        "note": registration.note,
-        "language": registration.language.tag(),
-        "asked_at": registration.requested_at,
         "same_address": others.iter().map(other).collect::<Vec<_>>(),
         "reason": "",
         "reason_error": "",
     });
+    super::merge(&mut own, form);
     super::merge(&mut own, more);
     page::respond(&site.config, language, status, "decide", &context(language, Some(link_token), own))
 }
