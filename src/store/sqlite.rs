@@ -48,9 +48,11 @@ impl Sqlite {
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(Duration::from_millis(BUSY_MILLISECONDS))?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
-        // What is wiped is to be gone from the file, too.
-        self.connection.pragma_update(None, "secure_delete", true)?;
-        self.use_wal()?;
+        if access != Access::Read {
+            // What is wiped is to be gone from the file, too.
+            self.connection.pragma_update(None, "secure_delete", true)?;
+            self.use_wal()?;
+        }
         if self.schema_version()? != Some(SCHEMA.len() as i64) {
             self.upgrade()?;
         }
