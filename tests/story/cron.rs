@@ -39,6 +39,8 @@ fn cron_is_silent_where_all_is_well_and_talks_when_asked_to() {
     let story = Story::start("synapse", Host::NginxCgi);
     let quiet = story.site.run_cron();
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
+    let talkative = std::process::Command::new(story.site.program("cron")).arg("-v").output().unwrap();
+    assert!(String::from_utf8_lossy(&talkative.stdout).contains("0 failed"), "{talkative:?}");
 }
 
 #[test]

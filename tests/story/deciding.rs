@@ -73,6 +73,7 @@ fn the_links_of_the_php_program_preset_a_choice_and_decide_nothing() {
         let page = story.browser.get(&format!("//verify_admin.php?t={token}&d={address}"));
         assert_eq!(page.status, 200, "{choice}");
         assert!(page.text().contains("Approve") && page.text().contains("Decline"));
+        assert_eq!(!page.texts("details[open]").is_empty(), choice == "decline", "the part to decline is open for who came to decline");
     }
     assert_eq!(story.state(&ada), 6);
 }
