@@ -6,6 +6,10 @@
 //!
 //! Paths in the file are relative to the folder of the file.
 
+mod database_url;
+
+pub use database_url::{DatabaseUrl, ServerUrl};
+
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use std::fmt;
@@ -14,6 +18,9 @@ use std::str::FromStr;
 
 /// Names the configuration file, as an environment variable and as a FastCGI parameter.
 pub const CONFIG_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIG";
+
+/// An environment variable with the password of the database, for who keeps no secrets in files.
+const DATABASE_PASSWORD_VARIABLE: &str = "MATRIX_REGISTER_BOT_DATABASE_PASSWORD";
 
 /// The operator's decisions, complete and checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,8 +37,13 @@ pub struct Config {
     registration_shared_secret: Option<String>,
     #[serde(default)]
     registration_shared_secret_file: Option<PathBuf>,
+    /// Without the password, where that stands elsewhere: use [`Config::database`].
     #[serde(default = "default_database")]
-    pub database: DatabaseUrl,
+    database: DatabaseUrl,
+    #[serde(default)]
+    database_password: Option<String>,
+    #[serde(default)]
+    database_password_file: Option<PathBuf>,
     /// Ask for a password in the form instead of making an initial one.
     #[serde(default)]
     pub get_password_on_registration: bool,
@@ -385,11 +397,11 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, folder: PathBuf) {
-        let DatabaseUrl::Sqlite(path) = &mut self.database;
-        *path = folder.join(&*path);
+        self.database.resolve(&folder);
         self.mail.folder = folder.join(&self.mail.folder);
         for path in [
             &mut self.registration_shared_secret_file,
+            &mut self.database_password_file,
             &mut self.room.access_token_file,
             &mut self.mail.smtp.password_file,
             &mut self.mail.smtp.ca_file,
@@ -406,6 +418,7 @@ impl Config {
         let refuse = |key: &str, sentence: &str| Err(Error(format!("{}: {sentence}", at(text, key))));
         for (key, both) in [
             ("registration_shared_secret", self.registration_shared_secret.is_some() && self.registration_shared_secret_file.is_some()),
+            ("database_password", self.database_password.is_some() && self.database_password_file.is_some()),
             ("access_token", self.room.access_token.is_some() && self.room.access_token_file.is_some()),
             ("shared_secret", self.internal.shared_secret.is_some() && self.internal.shared_secret_file.is_some()),
             ("password", self.mail.smtp.password.is_some() && self.mail.smtp.password_file.is_some()),
@@ -421,6 +434,13 @@ impl Config {
             return refuse(
                 "operation_mode",
                 "\"synapse\" needs the homeserver's secret to make accounts; set registration_shared_secret_file = \"/etc/matrix-synapse/registration_shared_secret\", or registration_shared_secret, to the value in homeserver.yaml",
+            );
+        }
+        let elsewhere = self.database_password.is_some() || self.database_password_file.is_some();
+        if elsewhere && self.database.server().is_none_or(|server| server.password.is_some()) {
+            return refuse(
+                "database",
+                "the password of the database stands elsewhere as well; keep it in one place (SQLite has none), for example database = \"postgres://register_bot@localhost/register\" and database_password_file",
             );
         }
         if self.form.username_min_length.0 > self.form.username_max_length.0 {
@@ -446,6 +466,14 @@ impl Config {
     /// as Synapse does (contract synapse 3).
     pub fn registration_shared_secret(&self) -> Result<Option<String>, Error> {
         secret("registration_shared_secret", &self.registration_shared_secret, &self.registration_shared_secret_file)
+    }
+
+    /// Where the data lies, with the password: from the URL, from `database_password` or its file, or else from the environment.
+    pub fn database(&self) -> Result<DatabaseUrl, Error> {
+        let password = secret("database_password", &self.database_password, &self.database_password_file)?;
+        let written = password.is_some() || self.database.server().is_none_or(|server| server.password.is_some());
+        let password = if written { password } else { std::env::var(DATABASE_PASSWORD_VARIABLE).ok() };
+        Ok(self.database.clone().with_password(password))
     }
 
     /// The operator's own access token for the room.
@@ -643,22 +671,6 @@ impl FromStr for MailboxText {
     }
 }
 
-/// Where the data lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatabaseUrl {
-    Sqlite(PathBuf),
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
-            _ => Err(format!("expected \"sqlite:\" and a path, for example \"sqlite:data/register.sqlite\", got {text:?}")),
-        }
-    }
-}
-
 /// A regular expression that must match a whole text.
 #[derive(Debug, Clone)]
 pub struct Pattern(regex_lite::Regex);
@@ -687,7 +699,7 @@ mod tests {
     #[test]
     fn the_sample_is_a_working_configuration() {
         let config = Config::parse(SAMPLE, PathBuf::from("/srv/bot")).unwrap();
-        assert_eq!(config.database, DatabaseUrl::Sqlite("/srv/bot/data/register.sqlite".into()));
+        assert_eq!(config.database().unwrap(), DatabaseUrl::Sqlite("/srv/bot/data/register.sqlite".into()));
         assert_eq!(config.public_url.join("/verify"), "https://register.example.org/verify");
     }
 

@@ -4,10 +4,10 @@
 //! Nothing is opened before it is needed: a CGI program that only shows a form touches neither the database nor the
 //! network.
 
-use crate::config::Config;
+use crate::config::{Config, DatabaseUrl};
 use crate::error::Error;
 use crate::state_file::StateFile;
-use crate::store::{self, Access, Store};
+use crate::store::{Access, Store};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -19,9 +19,7 @@ pub struct Site {
     pub state: StateFile,
     clock: fn() -> i64,
     /// Open databases that nobody uses at the moment: a FastCGI program keeps them from request to request.
-    readers: Mutex<Vec<Store>>,
-    writers: Mutex<Vec<Store>>,
-    hasty: Mutex<Vec<Store>>,
+    idle: Mutex<Vec<Store>>,
 }
 
 impl Site {
@@ -33,19 +31,31 @@ impl Site {
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
         let state = StateFile::beside(&config.folder);
-        Site { config, state, clock, readers: Mutex::default(), writers: Mutex::default(), hasty: Mutex::default() }
+        Site { config, state, clock, idle: Mutex::default() }
     }
 
     /// An open database; it goes back to the site when it is dropped.
-    pub fn store(&self, access: Access) -> Result<OpenStore<'_>, store::Error> {
-        let idle = match access {
-            Access::Read => &self.readers,
-            Access::Write => &self.writers,
-            Access::Hasty => &self.hasty,
+    pub fn store(&self, access: Access) -> Result<OpenStore<'_>, Error> {
+        let url = self.config.database()?;
+        let store = match self.idle_store(&url, access) {
+            Some(store) => store,
+            None => Store::open(&url, access)?,
         };
-        let kept = idle.lock().ok().and_then(|mut idle| idle.pop()).filter(Store::is_reusable);
-        let store = kept.map_or_else(|| Store::open(&self.config.database, access), Ok)?;
-        Ok(OpenStore { store: Some(store), idle })
+        Ok(OpenStore { store: Some(store), idle: &self.idle })
+    }
+
+    /// One that was used before, for the same or, on a server, for another access.
+    fn idle_store(&self, url: &DatabaseUrl, access: Access) -> Option<Store> {
+        loop {
+            let mut idle = self.idle.lock().ok()?;
+            idle.retain(Store::is_reusable);
+            let fit = idle.iter().rposition(|store| store.serves(url, access))?;
+            let mut store = idle.swap_remove(fit);
+            drop(idle);
+            if store.take_up(access) {
+                return Some(store);
+            }
+        }
     }
 
     /// Seconds since 1970, UTC.

@@ -89,9 +89,10 @@ impl Store {
         self.transaction(|store| store.add_login(login))
     }
 
-    /// The same for many, all or none.
+    /// The same for many, all or none; not repeated where others get in the way.
     pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
-        self.transaction(|store| logins.into_iter().try_for_each(|login| store.add_login(&login)))
+        let mut logins = logins.into_iter();
+        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)))
     }
 
     /// Whether an account has this localpart, active or not.

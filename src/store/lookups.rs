@@ -74,6 +74,22 @@ impl Driver for Watched {
         self.run(sql, values)
     }
 
+    fn run(&mut self, statements: &str) -> Result<(), Error> {
+        Ok(self.connection.execute_batch(statements)?)
+    }
+
+    fn turns(&self) -> bool {
+        false
+    }
+
+    fn turn_to(&mut self, _access: Access) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn is_current(&self) -> bool {
         true
     }
@@ -117,7 +133,7 @@ impl Filled {
     fn watch(&self, lookup: fn(&mut Store, &Filled)) -> Vec<Seen> {
         let seen = Arc::default();
         let connection = Connection::open(self.file()).unwrap();
-        let mut store = Store { driver: Box::new(Watched { connection, seen: Arc::clone(&seen) }), is_suspect: false };
+        let mut store = Store::on(Box::new(Watched { connection, seen: Arc::clone(&seen) }), DatabaseUrl::Sqlite(self.file()), Access::Write);
         lookup(&mut store, self);
         std::mem::take(&mut *seen.lock().unwrap())
     }

@@ -1,19 +1,51 @@
 //! The database: one place for each query, one small driver for each kind of database.
 //!
-//! Queries are written once, with `?` for values, in `registrations`, `logins` and `locks`; what differs between
+//! Queries are written once, with `?` for values, in `registrations`, `logins`, `guesses` and `locks`; what differs between
 //! databases is in the driver's file. A schema is made and brought up to date at the first use, under a lock.
+//!
+//! What goes wrong on the way is repeated where that is safe, and only there:
+//!
+//! | what | repeated |
+//! |---|---|
+//! | others were at the same rows (deadlock, certification, serialization): the database undid all of it | the statement or the whole transaction, up to [`TRIES`] times |
+//! | the connection broke in a `SELECT` or before a `COMMIT` | once, on a new connection |
+//! | the connection broke in a statement that writes by itself, or in a `COMMIT` | no: nobody knows whether it was done |
+//!
+//! A statement waits [`WAIT`] for others at the most, and [`BOUND`] for the server.
 
 mod guesses;
 mod locks;
 mod logins;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod registrations;
+mod schema;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use logins::{Found, Login, NewLogin};
 pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
+use crate::token;
 use std::fmt;
+use std::thread;
+use std::time::Duration;
+
+/// How long a statement waits for other writers.
+const WAIT: Duration = Duration::from_secs(8);
+/// The same where nobody should wait ([`Access::Hasty`]); MariaDB and MySQL count in whole seconds.
+const HASTY_WAIT: Duration = Duration::from_millis(250);
+/// How long the server may take to answer at all. Longer than [`WAIT`].
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const BOUND: Duration = Duration::from_secs(15);
+/// How long one host may take to be connected to.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+const CONNECT_BOUND: Duration = Duration::from_secs(4);
+/// How often a transaction is tried that others got in the way of.
+const TRIES: u32 = 8;
 
 /// What a program is going to do with the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +62,35 @@ pub enum Access {
 pub enum Error {
     /// Busy or away; the request may be repeated.
     Unavailable(String),
+    /// Others were at the same rows; the database undid everything. Repeated here, so callers hardly see it.
+    Contended(String),
+    /// The connection broke; whether the statement was done is not known.
+    Lost(String),
     /// A `UNIQUE` column has this value already.
     Conflict,
     /// It is there but not fit for this program; a person has to look.
     Unfit(String),
 }
 
+impl Error {
+    /// The same with more words.
+    fn map(self, more: impl FnOnce(String) -> String) -> Error {
+        match self {
+            Error::Unavailable(cause) => Error::Unavailable(more(cause)),
+            Error::Contended(cause) => Error::Contended(more(cause)),
+            Error::Lost(cause) => Error::Lost(more(cause)),
+            Error::Unfit(cause) => Error::Unfit(more(cause)),
+            Error::Conflict => Error::Conflict,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Unavailable(cause) | Error::Unfit(cause) => write!(f, "{cause}; see the key database in config.toml"),
+            Error::Unavailable(cause) | Error::Contended(cause) | Error::Lost(cause) | Error::Unfit(cause) => {
+                write!(f, "{cause}; see the key database in config.toml")
+            }
             Error::Conflict => f.write_str("the database has such an entry already"),
         }
     }
@@ -112,15 +163,23 @@ impl Row {
 
 /// What a kind of database must be able to do.
 pub(crate) trait Driver: Send {
-    /// Runs a statement; the number of rows it changed.
+    /// Runs a statement; the number of rows it found and changed.
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error>;
     /// Runs a `SELECT`; the prepared statement is kept.
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
     /// Runs a `SELECT` whose text will hardly come again.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
+    /// Runs statements without values.
+    fn run(&mut self, statements: &str) -> Result<(), Error>;
+    /// Whether [`Driver::turn_to`] can be called.
+    fn turns(&self) -> bool;
+    /// Makes the connection one for another access.
+    fn turn_to(&mut self, access: Access) -> Result<(), Error>;
+    /// Whether the server still answers on this connection.
+    fn ping(&mut self) -> Result<(), Error>;
     /// Whether this is still the database that the configuration names: a file may have been replaced by a backup.
     fn is_current(&self) -> bool;
-    /// Takes traces of what was deleted from the disk.
+    /// Takes traces of what was deleted from the disk, where that is not the server's own business.
     fn tidy(&mut self) -> Result<(), Error>;
     /// Starts a transaction that may write.
     fn begin(&mut self) -> Result<(), Error>;
@@ -135,21 +194,43 @@ const LONGEST_WAIT: i64 = 2 * 86_400;
 /// An open database with a schema that this program knows.
 pub struct Store {
     driver: Box<dyn Driver>,
+    url: DatabaseUrl,
+    access: Access,
     /// Something went wrong on the way to the database; nobody knows in which state the connection is.
     is_suspect: bool,
+    /// The connection was used successfully since the store was taken up.
+    is_proven: bool,
+    in_transaction: bool,
 }
 
 impl Store {
     /// Opens the database; makes or upgrades the schema where needed.
     pub fn open(url: &DatabaseUrl, access: Access) -> Result<Store, Error> {
-        match url {
-            DatabaseUrl::Sqlite(path) => Ok(Store { driver: Box::new(sqlite::Sqlite::open(path, access)?), is_suspect: false }),
-        }
+        Ok(Store::on(open_driver(url, access)?, url.clone(), access))
+    }
+
+    fn on(driver: Box<dyn Driver>, url: DatabaseUrl, access: Access) -> Store {
+        Store { driver, url, access, is_suspect: false, is_proven: true, in_transaction: false }
     }
 
     /// Whether it may be used for another request.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.is_suspect && self.driver.is_current()
+    }
+
+    /// Whether [`Store::take_up`] may make it one for this access to this database.
+    pub(crate) fn serves(&self, url: &DatabaseUrl, access: Access) -> bool {
+        self.url == *url && (self.access == access || self.driver.turns())
+    }
+
+    /// Takes it up for another request. `false`: it is of no use any more.
+    pub(crate) fn take_up(&mut self, access: Access) -> bool {
+        self.is_proven = false;
+        if self.access != access && self.driver.turn_to(access).is_err() {
+            return false;
+        }
+        self.access = access;
+        true
     }
 
     /// For cron: takes traces of what was deleted from the disk.
@@ -158,41 +239,112 @@ impl Store {
         self.noting(done)
     }
 
-    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        self.is_suspect |= matches!(result, Err(Error::Unavailable(_) | Error::Unfit(_)));
-        result
+    /// All or nothing: commits if `work` ends well, rolls back if not. `work` may run more than once.
+    pub(crate) fn transaction<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.attempt(&mut work) {
+                Err(Error::Contended(_)) if tries < TRIES => pause(tries),
+                Err(Error::Lost(_)) if tries == 1 => self.reconnect()?,
+                outcome => return self.noting(outcome),
+            }
+        }
     }
 
-    /// All or nothing: commits if `work` ends well, rolls back if not.
-    pub(crate) fn transaction<T>(&mut self, work: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
-        let begun = self.driver.begin();
-        self.noting(begun)?;
-        let outcome = work(self).and_then(|done| self.driver.commit().map(|()| done));
+    /// A transaction that is `Lost` here was not committed: a commit whose answer is lost is `Unavailable`.
+    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+        self.driver.begin()?;
+        self.in_transaction = true;
+        let worked = work(self);
+        self.in_transaction = false;
+        let outcome = worked.and_then(|done| match self.driver.commit() {
+            Ok(()) => Ok(done),
+            Err(Error::Lost(cause)) => Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known"))),
+            Err(cause) => Err(cause),
+        });
         if outcome.is_err() {
             self.driver.rollback();
         }
-        self.noting(outcome)
+        outcome
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
-        let done = self.driver.execute(sql, values);
-        self.noting(done)
+        // Once it is sent, nobody knows whether it was done: a connection that may have died meanwhile is tried before.
+        if !self.in_transaction && !self.is_proven && matches!(self.driver.ping(), Err(Error::Lost(_))) {
+            self.reconnect()?;
+        }
+        self.persisting(|driver| driver.execute(sql, values))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let rows = self.driver.query(sql, values);
-        self.noting(rows)
+        self.reading(|driver| driver.query(sql, values))
     }
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let rows = self.driver.query_once(sql, values);
-        self.noting(rows)
+        self.reading(|driver| driver.query_once(sql, values))
     }
 
     /// The first row, read by `read`.
     fn first<T>(&mut self, sql: &str, values: &[Value], read: impl FnOnce(Row) -> Result<T, Error>) -> Result<Option<T>, Error> {
         self.query(sql, values)?.into_iter().next().map(read).transpose()
     }
+
+    fn reading<T>(&mut self, mut read: impl FnMut(&mut dyn Driver) -> Result<T, Error>) -> Result<T, Error> {
+        match self.persisting(&mut read) {
+            Err(Error::Lost(_)) if !self.in_transaction => {
+                self.reconnect()?;
+                self.persisting(read)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Repeats what others got in the way of; within a transaction that is for the transaction to do.
+    fn persisting<T>(&mut self, mut work: impl FnMut(&mut dyn Driver) -> Result<T, Error>) -> Result<T, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match work(self.driver.as_mut()) {
+                Err(Error::Contended(_)) if tries < TRIES && !self.in_transaction => pause(tries),
+                outcome => return self.noting(outcome),
+            }
+        }
+    }
+
+    fn reconnect(&mut self) -> Result<(), Error> {
+        let opened = open_driver(&self.url, self.access);
+        self.driver = self.noting(opened)?;
+        self.is_suspect = false;
+        self.is_proven = true;
+        Ok(())
+    }
+
+    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.is_suspect |= matches!(result, Err(Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::Unfit(_)));
+        self.is_proven |= result.is_ok();
+        result
+    }
+}
+
+fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Error> {
+    match url {
+        #[cfg(feature = "sqlite")]
+        DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path, access)?)),
+        #[cfg(feature = "postgres")]
+        DatabaseUrl::Postgres(server) => Ok(Box::new(postgres::Postgres::open(server, access)?)),
+        #[cfg(feature = "mysql")]
+        DatabaseUrl::Mysql(server) => Ok(Box::new(mysql::Mysql::open(server, access)?)),
+        #[allow(unreachable_patterns)] // where all drivers are built in
+        _ => Err(Error::Unfit("these programs were built without the driver for this database (Cargo features sqlite, postgres, mysql)".into())),
+    }
+}
+
+/// Those who got in each other's way come back at different times: after 5 to 10 ms, then up to twice as long each time.
+fn pause(tries: u32) {
+    let longest = 10_u64 << tries.min(6);
+    let [random] = token::random::<1>();
+    thread::sleep(Duration::from_millis(longest / 2 + longest / 2 * u64::from(random) / 255));
 }
 
 #[cfg(test)]

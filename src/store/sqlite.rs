@@ -1,10 +1,9 @@
 //! SQLite: the embedded default.
 //!
 //! WAL, so that readers and a writer do not wait for each other, with `synchronous = FULL`: what was accepted survives
-//! a power cut. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it up to
-//! [`BUSY_MILLISECONDS`].
+//! a power cut. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
 
-use super::{Access, Driver, Error, Row, Value};
+use super::{Access, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
@@ -12,14 +11,6 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// How long a statement waits for other writers.
-const BUSY_MILLISECONDS: u64 = 8000;
-/// The same where nobody should wait ([`Access::Hasty`]).
-const HASTY_MILLISECONDS: u64 = 250;
-
-/// Each file is one step of the schema; the number of steps done is kept in `schema_version`.
-const SCHEMA: [&str; 1] = [include_str!("schema/sqlite/0001_initial.sql")];
 
 pub(super) struct Sqlite {
     connection: Connection,
@@ -46,18 +37,18 @@ impl Sqlite {
     }
 
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
-        self.connection.busy_timeout(Duration::from_millis(BUSY_MILLISECONDS))?;
+        self.connection.busy_timeout(WAIT)?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         if access != Access::Read {
             // What is wiped is to be gone from the file, too.
             self.connection.pragma_update(None, "secure_delete", true)?;
             self.use_wal()?;
         }
-        if self.schema_version()? != Some(SCHEMA.len() as i64) {
+        if self.schema_version()? != Some(schema::KNOWN) {
             self.upgrade()?;
         }
         if access == Access::Hasty {
-            self.connection.busy_timeout(Duration::from_millis(HASTY_MILLISECONDS))?;
+            self.connection.busy_timeout(HASTY_WAIT)?;
         }
         if access == Access::Read {
             // The last one to close the file tidies the WAL into it: not the business of a reader.
@@ -74,7 +65,7 @@ impl Sqlite {
         if mode == "wal" {
             return Ok(());
         }
-        let deadline = Instant::now() + Duration::from_millis(BUSY_MILLISECONDS);
+        let deadline = Instant::now() + WAIT;
         loop {
             match self.connection.pragma_update(None, "journal_mode", "WAL") {
                 Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
@@ -105,29 +96,21 @@ impl Sqlite {
     }
 
     fn upgrade_inside(&self) -> Result<(), Error> {
-        let known = SCHEMA.len() as i64;
         let done = match self.schema_version()? {
-            Some(version) if version > known => {
-                return Err(Error::Unfit(format!(
-                    "the database has schema version {version} and this program knows {known}: it was used by a newer version; install that one again"
-                )));
-            }
             Some(version) => version,
             None => self.start_schema()?,
         };
-        for step in SCHEMA.iter().skip(done as usize) {
-            self.connection.execute_batch(step)?;
+        for step in schema::steps_after(done)? {
+            self.connection.execute_batch(step.sqlite)?;
         }
-        self.connection.execute("UPDATE schema_version SET version = ?", [known])?;
+        self.connection.execute("UPDATE schema_version SET version = ?", [schema::KNOWN])?;
         Ok(())
     }
 
     fn start_schema(&self) -> Result<i64, Error> {
         let foreign = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('registrations', 'logins')";
         if self.connection.query_row(foreign, [], |row| row.get::<_, i64>(0))? > 0 {
-            return Err(Error::Unfit(
-                "the database was made by another program (there are tables, but no schema_version); this version cannot take it over, name another file".into(),
-            ));
+            return Err(schema::foreign());
         }
         self.connection.execute_batch("CREATE TABLE schema_version (version INTEGER NOT NULL); INSERT INTO schema_version VALUES (0)")?;
         Ok(0)
@@ -146,6 +129,23 @@ impl Driver for Sqlite {
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         rows(&mut self.connection.prepare(sql)?, values)
+    }
+
+    fn run(&mut self, statements: &str) -> Result<(), Error> {
+        Ok(self.connection.execute_batch(statements)?)
+    }
+
+    /// A reader's connection stays one.
+    fn turns(&self) -> bool {
+        false
+    }
+
+    fn turn_to(&mut self, _access: Access) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn is_current(&self) -> bool {
@@ -244,9 +244,5 @@ fn cannot_create(path: &Path, cause: &std::io::Error) -> String {
 }
 
 fn name_the_file(path: &Path, cause: Error) -> Error {
-    match cause {
-        Error::Unavailable(cause) => Error::Unavailable(format!("{cause} ({})", path.display())),
-        Error::Unfit(cause) => Error::Unfit(format!("{cause} ({})", path.display())),
-        Error::Conflict => Error::Conflict,
-    }
+    cause.map(|cause| format!("{cause} ({})", path.display()))
 }

@@ -1,0 +1,288 @@
+//! MariaDB and MySQL.
+//!
+//! * The server may be set up in any way; a connection is told what this program needs: utf8mb4, strict writing (nothing is cut in
+//!   silence), UTC, `READ COMMITTED`.
+//! * Texts compare byte by byte (`utf8mb4_bin` in the schema), whatever the server's own rules are.
+//! * `CREATE TABLE` and its like cannot be undone here, so each statement of the schema can be repeated, and the version is
+//!   counted up behind each step.
+//! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one.
+
+use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, Value, WAIT, schema};
+use crate::config::ServerUrl;
+use mysql::consts::CapabilityFlags;
+use mysql::prelude::Queryable;
+use mysql::{Conn, DriverError, Opts, OptsBuilder, Params, SslOpts};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Statements that a connection keeps prepared.
+const PREPARED: usize = 64;
+/// Whole seconds: the shortest time for which this server waits.
+const HASTY_SECONDS: u64 = 1;
+/// Where Debian and others keep the certificate authorities that the system knows.
+const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+pub(super) struct Mysql {
+    connection: Conn,
+    is_broken: bool,
+}
+
+impl Mysql {
+    pub(super) fn open(server: &ServerUrl, access: Access) -> Result<Mysql, Error> {
+        let mut refused = None;
+        for host in hosts(server) {
+            let opened = connect(server, host).and_then(|connection| {
+                let mut mysql = Mysql { connection, is_broken: false };
+                mysql.set_up(access).map(|()| mysql)
+            });
+            match opened {
+                Ok(mysql) => return Ok(mysql),
+                // Nothing was sent yet that could have been done; perhaps the next host is fine.
+                Err(Error::Lost(cause)) => refused = Some(Error::Unavailable(cause)),
+                Err(cause) => refused = Some(cause),
+            }
+        }
+        let refused = refused.unwrap_or_else(|| Error::Unfit("no host is named".into()));
+        Err(refused.map(|cause| format!("cannot use {server}: {cause}")))
+    }
+
+    fn set_up(&mut self, access: Access) -> Result<(), Error> {
+        self.run(SETTINGS)?;
+        self.turn_to(access)?;
+        if self.schema_version()? != Some(schema::KNOWN) {
+            self.turn_to(Access::Write)?;
+            self.upgrade()?;
+            self.turn_to(access)?;
+        }
+        Ok(())
+    }
+
+    /// The number of schema steps that were done; `None` where the table is not there yet.
+    fn schema_version(&mut self) -> Result<Option<i64>, Error> {
+        let there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'schema_version'";
+        match self.number(there)? {
+            Some(1..) => self.number("SELECT version FROM schema_version"),
+            _ => Ok(None),
+        }
+    }
+
+    /// Brings the schema up to date under a lock; programs that start at once wait for the first. The lock is one server's own:
+    /// where two nodes of a cluster are at it, each statement does no harm the second time.
+    fn upgrade(&mut self) -> Result<(), Error> {
+        let lock = "SELECT GET_LOCK(CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40)), 30)";
+        if self.number(lock)? != Some(1) {
+            return Err(Error::Unavailable("another program is changing the schema of the database".into()));
+        }
+        let upgraded = self.upgrade_inside();
+        let released = self.number("SELECT RELEASE_LOCK(CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40)))");
+        upgraded.and(released.map(|_| ()))
+    }
+
+    fn upgrade_inside(&mut self) -> Result<(), Error> {
+        let done = match self.schema_version()? {
+            Some(version) => version,
+            None => self.start_schema()?,
+        };
+        for (step, version) in schema::steps_after(done)?.iter().zip(done + 1..) {
+            for statement in step.mysql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+                self.run(statement)?;
+            }
+            self.execute("UPDATE schema_version SET version = ? WHERE version < ?", &[version.into(), version.into()])?;
+        }
+        Ok(())
+    }
+
+    fn start_schema(&mut self) -> Result<i64, Error> {
+        let foreign = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('registrations', 'logins')";
+        if self.number(foreign)? != Some(0) {
+            return Err(schema::foreign());
+        }
+        self.run("CREATE TABLE IF NOT EXISTS schema_version (one INTEGER NOT NULL PRIMARY KEY, version BIGINT NOT NULL) ENGINE = InnoDB")?;
+        self.run("INSERT IGNORE INTO schema_version VALUES (1, 0)")?;
+        Ok(self.number("SELECT version FROM schema_version")?.unwrap_or(0))
+    }
+
+    fn number(&mut self, sql: &str) -> Result<Option<i64>, Error> {
+        self.query_once(sql, &[])?.into_iter().next().map_or(Ok(None), |mut row| row.optional_integer())
+    }
+
+    fn noting<T>(&mut self, outcome: Result<T, mysql::Error>) -> Result<T, Error> {
+        outcome.map_err(|cause| {
+            let error = Error::from(&cause);
+            self.is_broken |= matches!(error, Error::Lost(_) | Error::Unavailable(_));
+            error
+        })
+    }
+}
+
+impl Driver for Mysql {
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
+        let done = self.connection.exec_drop(sql, parameters(values)).map(|()| self.connection.affected_rows());
+        self.noting(done)
+    }
+
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let rows = self.connection.exec(sql, parameters(values));
+        self.noting(rows)?.into_iter().map(row).collect()
+    }
+
+    /// Prepared, used, and given up.
+    fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let rows = self.connection.prep(sql).and_then(|statement| {
+            let rows = self.connection.exec(&statement, parameters(values));
+            self.connection.close(statement).and(rows)
+        });
+        self.noting(rows)?.into_iter().map(row).collect()
+    }
+
+    fn run(&mut self, statement: &str) -> Result<(), Error> {
+        let done = self.connection.query_drop(statement);
+        self.noting(done)
+    }
+
+    fn turns(&self) -> bool {
+        true
+    }
+
+    fn turn_to(&mut self, access: Access) -> Result<(), Error> {
+        session(access).iter().try_for_each(|statement| self.run(statement))
+    }
+
+    fn ping(&mut self) -> Result<(), Error> {
+        let answered = self.connection.ping();
+        self.noting(answered)
+    }
+
+    fn is_current(&self) -> bool {
+        !self.is_broken
+    }
+
+    /// The server's own purge does.
+    fn tidy(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.run("START TRANSACTION")
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.run("COMMIT")
+    }
+
+    fn rollback(&mut self) {
+        // Fails only where the connection is gone, and the transaction with it.
+        let _ = self.run("ROLLBACK");
+    }
+}
+
+/// `None` for the socket.
+fn hosts(server: &ServerUrl) -> Vec<Option<&(String, u16)>> {
+    match server.socket {
+        Some(_) => vec![None],
+        None => server.hosts.iter().map(Some).collect(),
+    }
+}
+
+fn connect(server: &ServerUrl, host: Option<&(String, u16)>) -> Result<Conn, Error> {
+    let options = OptsBuilder::new()
+        .user(Some(&server.user))
+        .pass(server.password.as_deref())
+        .db_name(Some(&server.name))
+        .socket(server.socket.as_ref().map(|socket| socket.to_string_lossy()))
+        .ip_or_hostname(host.map(|(host, _)| host.as_str()))
+        .tcp_port(host.map_or(3306, |(_, port)| *port))
+        .prefer_socket(false)
+        .tcp_connect_timeout(Some(CONNECT_BOUND))
+        .read_timeout(Some(BOUND))
+        .write_timeout(Some(BOUND))
+        .stmt_cache_size(PREPARED)
+        // "Changed" rows are those that a statement found, even where it wrote what stood there already.
+        .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
+        .ssl_opts(server.tls.then(|| SslOpts::default().with_root_cert_path(ca_file(server))));
+    Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause))
+}
+
+/// The certificate authorities that are trusted besides those that the crate has built in.
+fn ca_file(server: &ServerUrl) -> Option<PathBuf> {
+    server.ca_file.clone().or_else(|| Some(PathBuf::from(SYSTEM_CA_FILE)).filter(|path| Path::exists(path)))
+}
+
+/// What a connection is told once, whatever it is for.
+const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',
+                        time_zone = '+00:00', autocommit = 1";
+
+/// How long a connection for `access` waits for others, and for a reader, that it is one.
+fn session(access: Access) -> [String; 2] {
+    let (wait, mode) = match access {
+        Access::Read => (WAIT.as_secs(), "ONLY"),
+        Access::Write => (WAIT.as_secs(), "WRITE"),
+        Access::Hasty => (HASTY_SECONDS, "WRITE"),
+    };
+    [
+        format!("SET innodb_lock_wait_timeout = {wait}, lock_wait_timeout = {wait}"),
+        format!("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ {mode}"),
+    ]
+}
+
+fn parameters(values: &[Value]) -> Params {
+    if values.is_empty() {
+        return Params::Empty;
+    }
+    let value = |value: &Value| match value {
+        Value::Null => mysql::Value::NULL,
+        Value::Integer(number) => mysql::Value::Int(*number),
+        Value::Text(text) => mysql::Value::Bytes(text.clone().into_bytes()),
+    };
+    Params::Positional(values.iter().map(value).collect())
+}
+
+fn row(row: mysql::Row) -> Result<Row, Error> {
+    row.unwrap().into_iter().map(value).collect::<Result<_, _>>().map(Row::new)
+}
+
+fn value(value: mysql::Value) -> Result<Value, Error> {
+    let unfit = || Error::Unfit("the database holds something that is neither a number nor UTF-8 text".into());
+    match value {
+        mysql::Value::NULL => Ok(Value::Null),
+        mysql::Value::Int(number) => Ok(Value::Integer(number)),
+        mysql::Value::UInt(number) => i64::try_from(number).map(Value::Integer).map_err(|_| unfit()),
+        mysql::Value::Bytes(bytes) => String::from_utf8(bytes).map(Value::Text).map_err(|_| unfit()),
+        _ => Err(unfit()),
+    }
+}
+
+impl From<&mysql::Error> for Error {
+    fn from(cause: &mysql::Error) -> Error {
+        match cause {
+            mysql::Error::MySqlError(said) => said_by_server(said),
+            // The time for an answer is up: the server may be there, and repeating would only wait longer.
+            mysql::Error::IoError(cause) if matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Error::Unavailable(format!("the database server did not answer within {} s", BOUND.as_secs()))
+            }
+            mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::Unfit(format!(
+                "the database user is to prove itself by {plugin:?}, which these programs cannot; give it a password: ALTER USER ... IDENTIFIED BY ..."
+            )),
+            mysql::Error::TlsError(cause) => Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls")),
+            cause => Error::Lost(format!("the database server: {cause}")),
+        }
+    }
+}
+
+/// By the numbers of MariaDB and MySQL.
+fn said_by_server(said: &mysql::error::MySqlError) -> Error {
+    let sentence = format!("the database server: {} ({})", said.message, said.code);
+    match said.code {
+        // A key twice.
+        1062 => Error::Conflict,
+        // Deadlock, and in a cluster a failed certification; record changed since last read.
+        1213 | 1020 => Error::Contended(sentence),
+        // The server stops, or somebody ended the connection.
+        1053 | 1927 | 1152 | 1159 | 1161 => Error::Lost(sentence),
+        // Access, no such database or table or column, a value that does not fit, a constraint, an engine without transactions.
+        1044 | 1045 | 1049 | 1054 | 1064 | 1142 | 1143 | 1146 | 1264 | 1364 | 1366 | 1406 | 1048 | 1451 | 1452 => Error::Unfit(sentence),
+        // 1205 waited for others, 1040 too many connections, 1047 a node that is not part of its cluster, 1290 read only, ...
+        _ => Error::Unavailable(sentence),
+    }
+}
+
