@@ -30,12 +30,12 @@ demo-check: all
 	$(WORLD)/install demo
 	cargo run --release --example demo -- --check $(PROGRAMS)
 
-# All tests share one homeserver.
+# All tests share one homeserver, one PostgreSQL and one MariaDB.
 test:
 	$(WORLD)/install test
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	$(WORLD)/start-synapse run -- cargo test
+	$(WORLD)/start-databases run -- $(WORLD)/start-synapse run -- cargo test
 	synapse/tests/run
 
 FUZZ_SECONDS ?= 60

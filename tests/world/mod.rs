@@ -2,7 +2,8 @@
 //!
 //! Each value starts its server when it is made and stops it, by process id, when it is dropped; a server does not
 //! outlive a test that was killed either. Whatever is missing fails the test with a sentence. `tests/world/install` installs
-//! all of it; `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share.
+//! all of it; `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share, and
+//! `tests/world/start-databases run -- cargo test` the database servers.
 //!
 //! A test of the whole story needs five lines:
 //!
@@ -17,6 +18,7 @@
 
 mod browser;
 mod chromium;
+pub mod database;
 mod folder;
 pub mod http;
 mod mail;
@@ -27,6 +29,7 @@ mod web;
 
 pub use browser::{Browser, Form, Page};
 pub use chromium::{Chromium, Focus, Key};
+pub use database::{Database, Engine};
 pub use folder::{TempFolder, free_port};
 pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};

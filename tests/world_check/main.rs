@@ -3,6 +3,8 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod databases;
+
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Message, SmtpTransport, Transport};
 use serde_json::json;
