@@ -133,7 +133,8 @@ impl Filled {
     fn watch(&self, lookup: fn(&mut Store, &Filled)) -> Vec<Seen> {
         let seen = Arc::default();
         let connection = Connection::open(self.file()).unwrap();
-        let mut store = Store::on(Box::new(Watched { connection, seen: Arc::clone(&seen) }), DatabaseUrl::Sqlite(self.file()), Access::Write);
+        let mut store =
+            Store::on(Box::new(Watched { connection, seen: Arc::clone(&seen) }), DatabaseUrl::Sqlite(self.file()), Access::Write);
         lookup(&mut store, self);
         std::mem::take(&mut *seen.lock().unwrap())
     }

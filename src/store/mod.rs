@@ -260,7 +260,9 @@ impl Store {
         self.in_transaction = false;
         let outcome = worked.and_then(|done| match self.driver.commit() {
             Ok(()) => Ok(done),
-            Err(Error::Lost(cause)) => Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known"))),
+            Err(Error::Lost(cause)) => {
+                Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known")))
+            }
             Err(cause) => Err(cause),
         });
         if outcome.is_err() {
@@ -336,7 +338,9 @@ fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Err
         #[cfg(feature = "mysql")]
         DatabaseUrl::Mysql(server) => Ok(Box::new(mysql::Mysql::open(server, access)?)),
         #[allow(unreachable_patterns)] // where all drivers are built in
-        _ => Err(Error::Unfit("these programs were built without the driver for this database (Cargo features sqlite, postgres, mysql)".into())),
+        _ => Err(Error::Unfit(
+            "these programs were built without the driver for this database (Cargo features sqlite, postgres, mysql)".into(),
+        )),
     }
 }
 

@@ -93,7 +93,8 @@ impl Mysql {
     }
 
     fn start_schema(&mut self) -> Result<i64, Error> {
-        let foreign = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('registrations', 'logins')";
+        let foreign =
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('registrations', 'logins')";
         if self.number(foreign)? != Some(0) {
             return Err(schema::foreign());
         }
@@ -263,7 +264,9 @@ impl From<&mysql::Error> for Error {
             mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::Unfit(format!(
                 "the database user is to prove itself by {plugin:?}, which these programs cannot; give it a password: ALTER USER ... IDENTIFIED BY ..."
             )),
-            mysql::Error::TlsError(cause) => Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls")),
+            mysql::Error::TlsError(cause) => {
+                Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls"))
+            }
             cause => Error::Lost(format!("the database server: {cause}")),
         }
     }
@@ -285,4 +288,3 @@ fn said_by_server(said: &mysql::error::MySqlError) -> Error {
         _ => Error::Unavailable(sentence),
     }
 }
-

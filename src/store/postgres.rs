@@ -12,8 +12,8 @@ use postgres::config::{Config, SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, NoTls};
-use rustls::{ClientConfig, RootCertStore};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,7 +52,8 @@ impl Postgres {
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
     fn schema_version(&mut self) -> Result<Option<i64>, Error> {
-        let there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'";
+        let there =
+            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'";
         match self.number(there)? {
             0 => Ok(None),
             _ => self.number("SELECT version FROM schema_version").map(Some),
@@ -98,7 +99,10 @@ impl Postgres {
     }
 
     /// Lets the connection's thread do something, and waits for it.
-    fn ask<T: Send + 'static>(&mut self, work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static) -> Result<T, Error> {
+    fn ask<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
+    ) -> Result<T, Error> {
         let (answer, answered) = mpsc::sync_channel(1);
         let work: Work = Box::new(move |client| drop(answer.send(work(client))));
         let gone = || Error::Lost("the connection to the PostgreSQL server is gone".into());
@@ -249,7 +253,8 @@ fn tls_configuration(server: &ServerUrl) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     match &server.ca_file {
         Some(path) => {
-            let unreadable = |cause: &dyn StdError| Error::Unfit(format!("ca_file: cannot read certificates from {}: {cause}", path.display()));
+            let unreadable =
+                |cause: &dyn StdError| Error::Unfit(format!("ca_file: cannot read certificates from {}: {cause}", path.display()));
             for certificate in CertificateDer::pem_file_iter(path).map_err(|cause| unreadable(&cause))? {
                 roots.add(certificate.map_err(|cause| unreadable(&cause))?).map_err(|cause| unreadable(&cause))?;
             }
@@ -259,7 +264,9 @@ fn tls_configuration(server: &ServerUrl) -> Result<ClientConfig, Error> {
         }
     }
     if roots.is_empty() {
-        return Err(Error::Unfit("no certificate authority is known to check the database server with; name its file with ca_file=/path".into()));
+        return Err(Error::Unfit(
+            "no certificate authority is known to check the database server with; name its file with ca_file=/path".into(),
+        ));
     }
     Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
@@ -356,10 +363,14 @@ impl From<&postgres::Error> for Error {
             &SqlState::UNIQUE_VIOLATION => Error::Conflict,
             &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE => Error::Contended(sentence),
             // The server stops, or an administrator ended the connection: what was under way was undone.
-            &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN | &SqlState::CANNOT_CONNECT_NOW | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Error::Lost(sentence),
-            &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION | &SqlState::INVALID_CATALOG_NAME | &SqlState::INSUFFICIENT_PRIVILEGE => {
-                Error::Unfit(sentence)
-            }
+            &SqlState::ADMIN_SHUTDOWN
+            | &SqlState::CRASH_SHUTDOWN
+            | &SqlState::CANNOT_CONNECT_NOW
+            | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Error::Lost(sentence),
+            &SqlState::INVALID_PASSWORD
+            | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+            | &SqlState::INVALID_CATALOG_NAME
+            | &SqlState::INSUFFICIENT_PRIVILEGE => Error::Unfit(sentence),
             // 22 data, 23 constraints, 42 statements: mistakes of ours, or a schema that somebody changed.
             code if ["22", "23", "42"].iter().any(|class| code.code().starts_with(class)) => Error::Unfit(sentence),
             _ => Error::Unavailable(sentence),

@@ -1,26 +1,37 @@
+//! The promises of the store, each on every kind of database.
+
+#[path = "../../tests/world/database.rs"]
+#[allow(dead_code)]
+mod database;
+#[path = "../../tests/world/folder.rs"]
+#[allow(dead_code)]
+mod folder;
+
 use super::*;
 use crate::config::Language;
 use crate::registration::{Event, State};
+use database::{Database, Engine};
 use std::path::PathBuf;
 
 /// A database of its own for one test, removed at the end.
-struct Scratch(PathBuf);
+struct Scratch(Database);
 
 impl Scratch {
-    fn new() -> Scratch {
-        let folder = std::env::temp_dir().join(format!("store-{}", crate::token::new_seed()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Scratch(folder)
+    fn on(engine: Engine) -> Scratch {
+        Scratch(Database::new(engine))
+    }
+
+    fn url(&self) -> DatabaseUrl {
+        self.0.url().parse().unwrap()
     }
 
     fn open(&self, access: Access) -> Store {
-        Store::open(&DatabaseUrl::Sqlite(self.0.join("data/register.sqlite")), access).unwrap()
+        Store::open(&self.url(), access).unwrap()
     }
-}
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+    /// SQLite's file.
+    fn path(&self) -> PathBuf {
+        self.0.name().into()
     }
 }
 
@@ -50,9 +61,8 @@ fn accepted(store: &mut Store, username: &str) -> i64 {
     }
 }
 
-#[test]
-fn a_form_sent_twice_is_one_request() {
-    let scratch = Scratch::new();
+fn a_form_sent_twice_is_one_request(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let first = request("max", "form");
     let Filed::Accepted(id) = store.file(&first, 3).unwrap() else { panic!() };
@@ -60,9 +70,8 @@ fn a_form_sent_twice_is_one_request() {
     assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
 }
 
-#[test]
-fn a_username_goes_to_the_first_even_if_many_ask_at_once() {
-    let scratch = Scratch::new();
+fn a_username_goes_to_the_first_even_if_many_ask_at_once(engine: Engine) {
+    let scratch = Scratch::on(engine);
     scratch.open(Access::Write);
     let accepted: usize = std::thread::scope(|scope| {
         let ask = |number: usize| {
@@ -75,9 +84,8 @@ fn a_username_goes_to_the_first_even_if_many_ask_at_once() {
     assert_eq!(accepted, 1);
 }
 
-#[test]
-fn a_declined_name_can_be_claimed_again() {
-    let scratch = Scratch::new();
+fn a_declined_name_can_be_claimed_again(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert!(matches!(store.file(&request("max", "second"), 3).unwrap(), Filed::NameTaken));
@@ -88,9 +96,8 @@ fn a_declined_name_can_be_claimed_again() {
     accepted(&mut store, "max");
 }
 
-#[test]
-fn an_expired_request_frees_its_name_and_forgets_the_person() {
-    let scratch = Scratch::new();
+fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
@@ -104,9 +111,8 @@ fn an_expired_request_frees_its_name_and_forgets_the_person() {
     assert!(store.registration(id).unwrap().is_none());
 }
 
-#[test]
-fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good() {
-    let scratch = Scratch::new();
+fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 0);
@@ -115,9 +121,8 @@ fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good() {
     assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
 }
 
-#[test]
-fn a_lease_is_held_by_one_and_ends_by_itself() {
-    let scratch = Scratch::new();
+fn a_lease_is_held_by_one_and_ends_by_itself(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
@@ -128,9 +133,8 @@ fn a_lease_is_held_by_one_and_ends_by_itself() {
     assert!(store.settle(id, State::EmailSend, "you", State::EmailVerify, 1101).unwrap());
 }
 
-#[test]
-fn what_failed_is_not_tried_again_before_its_time() {
-    let scratch = Scratch::new();
+fn what_failed_is_not_tried_again_before_its_time(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
@@ -140,9 +144,8 @@ fn what_failed_is_not_tried_again_before_its_time() {
     assert_eq!(store.registration(id).unwrap().unwrap().attempts, 1);
 }
 
-#[test]
-fn account_and_state_change_together_or_not_at_all() {
-    let scratch = Scratch::new();
+fn account_and_state_change_together_or_not_at_all(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
@@ -166,36 +169,32 @@ fn account_and_state_change_together_or_not_at_all() {
     assert_eq!((made.state, made.password), (State::MailCredentials, None));
 }
 
-#[test]
-fn a_reader_cannot_change_anything() {
-    let scratch = Scratch::new();
+fn a_reader_cannot_change_anything(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let id = accepted(&mut scratch.open(Access::Write), "max");
     let mut reader = scratch.open(Access::Read);
     assert!(reader.advance(id, State::EmailSend, State::AdminSend, 1).is_err());
     assert_eq!(reader.registration(id).unwrap().unwrap().state, State::EmailSend);
 }
 
-#[test]
-fn a_newer_database_is_refused_with_a_sentence() {
-    let scratch = Scratch::new();
+fn a_newer_database_is_refused_with_a_sentence(engine: Engine) {
+    let scratch = Scratch::on(engine);
     scratch.open(Access::Write).execute("UPDATE schema_version SET version = 99", &[]).unwrap();
-    let path = DatabaseUrl::Sqlite(scratch.0.join("data/register.sqlite"));
-    let sentence = Store::open(&path, Access::Write).err().unwrap().to_string();
+    let sentence = Store::open(&scratch.url(), Access::Write).err().unwrap().to_string();
     assert!(sentence.contains("99") && sentence.contains("newer version"), "{sentence}");
 }
 
 #[test]
 fn the_database_file_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
-    let scratch = Scratch::new();
+    let scratch = Scratch::on(Engine::Sqlite);
     let _store = scratch.open(Access::Write);
-    let mode = std::fs::metadata(scratch.0.join("data/register.sqlite")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(scratch.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
-#[test]
-fn a_lock_is_one_holders_until_it_ends() {
-    let scratch = Scratch::new();
+fn a_lock_is_one_holders_until_it_ends(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     assert!(store.take_lock("cron", "a", 100, 200).unwrap());
     assert!(!store.take_lock("cron", "b", 150, 300).unwrap());
@@ -206,10 +205,9 @@ fn a_lock_is_one_holders_until_it_ends() {
     assert!(store.take_lock("cron", "c", 250, 400).unwrap());
 }
 
-#[test]
-fn sixteen_programs_that_find_no_database_all_get_one() {
+fn sixteen_programs_that_find_no_database_all_get_one(engine: Engine) {
     for _ in 0..10 {
-        let scratch = Scratch::new();
+        let scratch = Scratch::on(engine);
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| scratch.open(Access::Write));
@@ -220,26 +218,25 @@ fn sixteen_programs_that_find_no_database_all_get_one() {
 
 #[test]
 fn looking_makes_no_database() {
-    let scratch = Scratch::new();
-    let path = scratch.0.join("data/register.sqlite");
+    let scratch = Scratch::on(Engine::Sqlite);
+    let path = scratch.path();
     assert!(matches!(Store::open(&DatabaseUrl::Sqlite(path.clone()), Access::Read), Err(Error::Unavailable(_))));
     assert!(!path.exists());
 }
 
 #[test]
 fn a_restored_database_is_noticed_by_who_had_the_old_one_open() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::on(Engine::Sqlite);
     let store = scratch.open(Access::Write);
     assert!(store.is_reusable());
-    let path = scratch.0.join("data/register.sqlite");
+    let path = scratch.path();
     std::fs::copy(&path, path.with_extension("backup")).unwrap();
     std::fs::rename(path.with_extension("backup"), &path).unwrap();
     assert!(!store.is_reusable());
 }
 
-#[test]
-fn only_a_taken_name_is_a_conflict() {
-    let scratch = Scratch::new();
+fn only_a_taken_name_is_a_conflict(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let missing = store.execute("INSERT INTO locks (name, holder, held_until) VALUES ('x', NULL, 1)", &[]);
     assert!(matches!(missing, Err(Error::Unfit(_))), "{missing:?}");
@@ -247,7 +244,7 @@ fn only_a_taken_name_is_a_conflict() {
 
 #[test]
 fn what_is_wiped_is_not_in_the_file_any_more() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::on(Engine::Sqlite);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
@@ -256,7 +253,7 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
     store.forget(State::Declined, 100).unwrap();
     store.tidy().unwrap();
-    for file in std::fs::read_dir(scratch.0.join("data")).unwrap() {
+    for file in std::fs::read_dir(scratch.path().parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         for trace in ["clear-text-to-be-wiped", "a note to be forgotten"] {
             assert!(!bytes.windows(trace.len()).any(|window| window == trace.as_bytes()), "{trace}");
@@ -264,9 +261,8 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     }
 }
 
-#[test]
-fn a_clock_that_was_wrong_once_delays_nothing_for_long() {
-    let scratch = Scratch::new();
+fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     let in_ten_years = 1000 + 10 * 365 * 86_400;
@@ -278,9 +274,8 @@ fn a_clock_that_was_wrong_once_delays_nothing_for_long() {
     assert!(store.take_lock("cron", "me", 1000, 1300).unwrap());
 }
 
-#[test]
-fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later() {
-    let scratch = Scratch::new();
+fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     for (undeliverable, now) in [(true, 1000), (false, 2000)] {
@@ -290,9 +285,8 @@ fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later() {
     assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
 }
 
-#[test]
-fn a_reminder_that_failed_waits_for_its_time() {
-    let scratch = Scratch::new();
+fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
@@ -303,9 +297,8 @@ fn a_reminder_that_failed_waits_for_its_time() {
     assert_eq!(store.undecided(5000, 7000).unwrap(), [id]);
 }
 
-#[test]
-fn guesses_are_counted_and_forgotten() {
-    let scratch = Scratch::new();
+fn guesses_are_counted_and_forgotten(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Hasty);
     for now in [1000, 1001, 1002] {
         store.note_wrong_guess("a", "n", 100, now).unwrap();
@@ -317,12 +310,49 @@ fn guesses_are_counted_and_forgotten() {
     assert_eq!(store.forget_old_guesses(2001, 3000).unwrap(), 1);
 }
 
-#[test]
-fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for() {
-    let scratch = Scratch::new();
+fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
+    let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let ids: Vec<i64> = ["ada", "bob", "eve"].map(|name| accepted(&mut store, name)).into();
     assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::AddressBusy));
     assert!(store.advance(ids[0], State::EmailSend, State::AdminSend, 1).unwrap());
     assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::Accepted(_)), "one was confirmed");
+}
+
+macro_rules! on_every_database {
+    ($($promise:ident),* $(,)?) => {
+        on_every_database!(sqlite Sqlite: $($promise)*);
+        on_every_database!(postgres Postgres: $($promise)*);
+        on_every_database!(mariadb Mariadb: $($promise)*);
+    };
+    ($module:ident $engine:ident: $($promise:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $promise() {
+                    super::$promise(super::Engine::$engine);
+                }
+            )*
+        }
+    };
+}
+on_every_database! {
+    a_form_sent_twice_is_one_request,
+    a_username_goes_to_the_first_even_if_many_ask_at_once,
+    a_declined_name_can_be_claimed_again,
+    an_expired_request_frees_its_name_and_forgets_the_person,
+    an_unsent_mail_does_not_expire_unless_it_was_refused_for_good,
+    a_lease_is_held_by_one_and_ends_by_itself,
+    what_failed_is_not_tried_again_before_its_time,
+    account_and_state_change_together_or_not_at_all,
+    a_reader_cannot_change_anything,
+    a_newer_database_is_refused_with_a_sentence,
+    a_lock_is_one_holders_until_it_ends,
+    sixteen_programs_that_find_no_database_all_get_one,
+    only_a_taken_name_is_a_conflict,
+    a_clock_that_was_wrong_once_delays_nothing_for_long,
+    a_mail_box_that_is_gone_stays_gone_whatever_fails_later,
+    a_reminder_that_failed_waits_for_its_time,
+    guesses_are_counted_and_forgotten,
+    nobody_gets_more_than_three_mails_that_he_did_not_ask_for,
 }
