@@ -68,12 +68,12 @@ fn inside(site: &Site, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDatabase
     if !php.lock()? {
         return Ok(None);
     }
-    fault::point("take-over: locked");
+    fault::point("take-over locked");
     if let (DatabaseUrl::Sqlite(path), Some(bytes)) = (url, php.bytes()?) {
         backup::write(secret, path, &bytes).map_err(|cause| {
             Error::unavailable(format!("the PHP program's database is not taken over, as no backup of it can be written: {cause}; see the key database in config.toml"))
         })?;
-        fault::point("take-over: backup written");
+        fault::point("take-over backup written");
     }
     php.make_room()?;
     let mut plan = plan(&php.rows()?, &rules(site, secret));

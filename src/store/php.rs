@@ -249,7 +249,7 @@ impl PhpDatabase {
         for (table, aside, column) in TABLES {
             if self.driver().has(table, column)? && !self.driver().has(aside, column)? {
                 self.driver().run(&format!("ALTER TABLE {table} RENAME TO {aside}"))?;
-                fault::point("take-over: put aside");
+                fault::point("take-over put aside");
             }
         }
         match &mut self.0 {
@@ -266,12 +266,12 @@ impl PhpDatabase {
             #[cfg(feature = "mysql")]
             Kind::Mysql(mysql) => {
                 mysql.start_schema()?;
-                fault::point("take-over: schema started");
+                fault::point("take-over schema started");
                 schema::STEPS.iter().try_for_each(|step| mysql.take_step(step))?;
                 mysql.begin()?;
             }
         }
-        fault::point("take-over: tables made");
+        fault::point("take-over tables made");
         Ok(())
     }
 
@@ -345,9 +345,9 @@ impl PhpDatabase {
             }
         }
         self.driver().execute("UPDATE schema_version SET version = ?", &[schema::KNOWN.into()])?;
-        fault::point("take-over: copied");
+        fault::point("take-over copied");
         self.driver().commit()?;
-        fault::point("take-over: committed");
+        fault::point("take-over committed");
         #[cfg(feature = "mysql")]
         if let Kind::Mysql(mysql) = &mut self.0 {
             mysql.unlock_schema()?;
@@ -382,13 +382,13 @@ impl PhpDatabase {
             for aside in &left {
                 sqlite.run(&format!("DELETE FROM {aside}"))?;
             }
-            fault::point("take-over: emptied");
+            fault::point("take-over emptied");
             sqlite.run("VACUUM")?;
-            fault::point("take-over: vacuumed");
+            fault::point("take-over vacuumed");
         }
         for aside in left {
             self.driver().run(&format!("DROP TABLE {aside}"))?;
-            fault::point("take-over: dropped");
+            fault::point("take-over dropped");
         }
         self.driver().tidy()
     }

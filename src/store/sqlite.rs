@@ -56,10 +56,13 @@ impl Sqlite {
         if access != Access::Read {
             // What is wiped is to be gone from the file, too.
             self.connection.pragma_update(None, "secure_delete", true)?;
-            self.use_wal()?;
         }
         if self.schema_version()? != Some(schema::KNOWN) {
             self.upgrade()?;
+        }
+        if access != Access::Read {
+            // Behind the upgrade: a file of another program's stays as it is.
+            self.use_wal()?;
         }
         if access == Access::Hasty {
             self.connection.busy_timeout(HASTY_WAIT)?;

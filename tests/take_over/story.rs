@@ -1,0 +1,1 @@
+//! The whole way on from a database of the PHP program's.
