@@ -31,6 +31,7 @@ mod web;
 
 pub use browser::{Browser, Form, Page};
 pub use chromium::{Chromium, Focus, Key};
+pub(crate) use database::on_every_database;
 pub use database::{Database, Engine};
 pub use database_server::OwnServer;
 pub use folder::{TempFolder, free_port};
