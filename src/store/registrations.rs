@@ -139,14 +139,14 @@ impl Store {
             let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
             id.map(Filed::Accepted).ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
-        match filed {
-            // Another node was faster between our look and our insert.
-            Err(Error::Conflict) => match self.same_submission(&new.submission)? {
-                Some(before) => Ok(Filed::CameBefore(Box::new(before))),
-                None => Ok(Filed::NameTaken),
-            },
-            filed => filed,
-        }
+        let refused = match filed {
+            // Somebody was faster between our look and our insert.
+            Err(Error::Conflict) => Filed::NameTaken,
+            Ok(refused @ (Filed::NameTaken | Filed::AddressBusy)) => refused,
+            filed => return filed,
+        };
+        // What is in the way may be this very form, written between our two looks.
+        Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }
 
     /// Requests with this address that were not confirmed so far.

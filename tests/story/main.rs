@@ -15,4 +15,4 @@ mod local_mode;
 mod outages;
 mod synapse_mode;
 
-use the_story::{Story, address_of, decision_form, fresh, password_in};
+use the_story::{Story, address_of, decision_form, fresh, now, password_in};

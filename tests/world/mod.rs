@@ -19,7 +19,9 @@
 mod browser;
 mod chromium;
 pub mod database;
+mod database_server;
 mod folder;
+mod galera;
 pub mod http;
 mod mail;
 pub mod process;
@@ -29,8 +31,11 @@ mod web;
 
 pub use browser::{Browser, Form, Page};
 pub use chromium::{Chromium, Focus, Key};
+pub(crate) use database::on_every_database;
 pub use database::{Database, Engine};
+pub use database_server::OwnServer;
 pub use folder::{TempFolder, free_port};
+pub use galera::Galera;
 pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use synapse::{Account, Message, OwnSynapse, Synapse};

@@ -58,10 +58,15 @@ impl Process {
 
     /// Asks the server to end, and makes it end after ten seconds. Dropping does the same.
     pub fn stop(&mut self) {
+        self.stop_by(Signal::TERM);
+    }
+
+    /// The same for a server that understands another signal better.
+    pub fn stop_by(&mut self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.child.id() as i32).filter(|_| self.is_running()) else {
             return;
         };
-        let _ = kill_process(pid, Signal::TERM);
+        let _ = kill_process(pid, signal);
         let end = Instant::now() + Duration::from_secs(10);
         while self.is_running() && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
@@ -69,6 +74,43 @@ impl Process {
         // The server itself if it hangs, and helpers that it left behind.
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = self.child.wait();
+    }
+
+    /// Sends a signal to the server and to all processes that it started, itself first: it starts no more of them
+    /// while it is halted or dead.
+    pub fn signal_all(&mut self, signal: Signal) {
+        let family = self.family();
+        for pid in &family {
+            let _ = Pid::from_raw(*pid as i32).map(|pid| kill_process(pid, signal));
+        }
+    }
+
+    /// Kills the server and all processes that it started, as a crash of the machine would: nothing is tidied up.
+    pub fn kill_all(&mut self) {
+        self.signal_all(Signal::STOP);
+        let family = self.family();
+        self.signal_all(Signal::KILL);
+        let _ = self.child.wait();
+        let end = Instant::now() + Duration::from_secs(10);
+        while family.iter().any(|pid| parent(*pid).is_some()) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The process ids of the server and of its descendants, parents first.
+    fn family(&mut self) -> Vec<u32> {
+        if !self.is_running() {
+            return Vec::new();
+        }
+        let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let all: Vec<_> = names.filter_map(|name| name.to_str()?.parse().ok()).filter_map(|pid| Some((pid, parent(pid)?))).collect();
+        let mut family = vec![self.pid()];
+        let mut next = 0;
+        while let Some(pid) = family.get(next).copied() {
+            family.extend(all.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
+            next += 1;
+        }
+        family
     }
 
     fn log_tail(&self) -> String {
@@ -85,6 +127,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The parent of a process that runs; `None` for one that has ended, though nobody may have asked for its status yet.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before the state may have spaces and brackets itself.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z" && state != "X")
 }
 
 /// A command that gets SIGTERM when this process dies, in an environment of its own: servers see neither the secrets

@@ -1,6 +1,6 @@
 //! A temporary installation: `config.toml`, and the programs in `public/`, `internal/` and `cron/`.
 
-use super::{MailCatcher, Synapse, TempFolder, free_port};
+use super::{Database, MailCatcher, Synapse, TempFolder, free_port};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,11 @@ impl SiteBuilder {
     /// Sends the mails to a catcher.
     pub fn mail(self, catcher: &MailCatcher) -> SiteBuilder {
         self.set("mail.smtp.port", i64::from(catcher.port))
+    }
+
+    /// Keeps the data there rather than in a file of its own.
+    pub fn database(self, database: &Database) -> SiteBuilder {
+        self.set("database", database.url())
     }
 
     /// `"synapse"` or `"local"`.
@@ -140,8 +145,10 @@ impl SiteFolder {
         self.settings.get("homeserver_url").and_then(Value::as_str).unwrap_or_default().trim_end_matches('/')
     }
 
+    /// The file with its data, unless that lies on a server.
     pub fn database_path(&self) -> PathBuf {
-        self.folder.join("data/register.sqlite")
+        let url = self.settings.get("database").and_then(Value::as_str);
+        self.folder.join(url.and_then(|url| url.strip_prefix("sqlite:")).unwrap_or("data/register.sqlite"))
     }
 
     /// Changes the configuration of the installation; running FastCGI programs notice at their own pace.

@@ -1,7 +1,11 @@
 //! The database servers around the tests are real ones, and each test has a database of its own on them.
 
-use super::world::{Database, Engine};
+use super::world::{Database, Engine, Galera, OwnServer};
 use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn people(engine: Engine) -> Database {
     let database = Database::new(engine);
@@ -71,4 +75,82 @@ fn the_servers_are_set_up_as_no_programmer_would_choose() {
     assert_eq!(postgres.rows("SHOW timezone"), [["Asia/Kolkata"]]);
     let sorted = postgres.rows("SELECT x FROM (VALUES ('a'), ('B'), ('_c')) AS t (x) ORDER BY x");
     assert_eq!(sorted.concat(), ["_c", "a", "B"], "by bytes it would be B, _c, a");
+}
+
+#[test]
+fn servers_around_a_command_end_with_it_and_pass_its_status_on() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/world/start-databases");
+    let command = "echo $MATRIX_TEST_MARIADB_PORT $MATRIX_TEST_POSTGRES_PORT ${MATRIX_TEST_DATABASE_CA%/*}; exit 7";
+    let output = Command::new(script).args(["run", "--", "sh", "-c", command]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let [mariadb, postgres, folder] = text.split_whitespace().collect::<Vec<_>>().try_into().unwrap();
+    for port in [mariadb, postgres] {
+        assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_err(), "{port}");
+    }
+    assert!(folder.starts_with('/') && !Path::new(folder).exists());
+}
+
+/// `what` at once; a test of an outage shall not wait for long itself.
+fn within(seconds: u64, what: impl FnOnce()) {
+    let start = Instant::now();
+    what();
+    assert!(start.elapsed() < Duration::from_secs(seconds), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_server_of_ones_own_keeps_its_data_over_stops_and_crashes() {
+    for engine in [Engine::Postgres, Engine::Mariadb] {
+        let mut own = OwnServer::start(engine);
+        let database = own.database();
+        let url = database.url();
+        database.sql("CREATE TABLE people (name VARCHAR(40)); INSERT INTO people VALUES ('Ada')");
+        own.stop();
+        assert!(!own.server.answers());
+        own.start_again();
+        database.sql("INSERT INTO people VALUES ('Grace')");
+        own.kill();
+        assert!(!own.server.answers());
+        own.start_again();
+        assert_eq!(database.rows("SELECT name FROM people ORDER BY name"), [["Ada"], ["Grace"]], "{engine:?}");
+        assert_eq!(database.url(), url);
+        assert!(fs::read_dir(own.data_folder()).unwrap().count() > 5);
+        let folder = own.folder().to_owned();
+        within(5, || drop(own));
+        assert!(!folder.exists());
+    }
+}
+
+#[test]
+fn a_server_that_is_halted_goes_on_where_it_was() {
+    for engine in [Engine::Postgres, Engine::Mariadb] {
+        let mut own = OwnServer::start(engine);
+        let database = own.database();
+        own.pause();
+        let address = ("127.0.0.1", own.server.port);
+        assert!(TcpStream::connect(address).is_ok(), "the kernel accepts for it");
+        within(10, || assert!(!own.server.answers()));
+        own.resume();
+        assert_eq!(database.rows("SELECT 1"), [["1"]], "{engine:?}");
+        own.pause();
+        within(5, || drop(own));
+    }
+}
+
+#[test]
+fn a_cluster_survives_the_death_of_a_node_and_takes_it_back() {
+    let mut galera = Galera::start(3);
+    galera.create_database("club");
+    galera.rows(0, "CREATE TABLE club.people (id INTEGER PRIMARY KEY, name VARCHAR(40))");
+    galera.rows(0, "INSERT INTO club.people VALUES (1, 'Ada')");
+    let all = "SELECT name FROM club.people ORDER BY id";
+    assert!((0..3).all(|number| galera.rows(number, all) == [["Ada"]]));
+    galera.kill(0);
+    galera.wait_for_size(2);
+    galera.rows(1, "INSERT INTO club.people VALUES (2, 'Grace')");
+    assert_eq!(galera.rows(2, all), [["Ada"], ["Grace"]]);
+    galera.restart(0);
+    assert_eq!(galera.rows(0, all), [["Ada"], ["Grace"]]);
+    assert!(galera.node(0).url("club").ends_with("/club?tls=off"));
+    assert_eq!(galera.node(0).status("wsrep_cluster_size").as_deref(), Some("3"));
 }

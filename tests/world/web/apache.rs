@@ -35,8 +35,9 @@ pub fn start(server: &mut WebServer, site: &SiteFolder) {
 /// Gives the user who runs the programs what they write, and the way there; the programs themselves are not touched, they
 /// may be links to the built ones.
 fn hand_over(server: &WebServer, site: &SiteFolder) {
-    let written = fs::read_dir(site.path().join("data")).unwrap().flatten().map(|entry| entry.path());
-    let places = [site.path().to_owned(), site.path().join("data"), site.config_path(), server.folder.path().to_owned()];
+    let data = site.database_path().parent().expect("a file is in a folder").to_owned();
+    let written = fs::read_dir(&data).unwrap().flatten().map(|entry| entry.path());
+    let places = [site.path().to_owned(), data, site.config_path(), server.folder.path().to_owned()];
     let state = Some(site.path().join("config.json")).filter(|path| path.exists());
     let done = Command::new("chown").arg(USER).args(places.into_iter().chain(written).chain(state)).status();
     assert!(done.is_ok_and(|status| status.success()), "cannot give the site to {USER}");

@@ -1,0 +1,168 @@
+//! A cluster of MariaDB servers on loopback: each takes writes, and each has all data.
+
+use super::database::{Engine, Server, credentials, mariadb_rows};
+use super::database_server::OwnServer;
+use super::folder::free_port;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The nodes, which stop with this value.
+#[derive(Debug)]
+pub struct Galera {
+    nodes: Vec<Node>,
+}
+
+/// One server of the cluster.
+#[derive(Debug)]
+pub struct Node {
+    own: OwnServer,
+    options: Vec<String>,
+}
+
+impl Node {
+    /// The setting `database` for a database on this node.
+    pub fn url(&self, name: &str) -> String {
+        format!("{}@127.0.0.1:{}/{name}?tls=off", credentials(&self.own.server), self.own.server.port)
+    }
+
+    /// How to reach this node.
+    pub fn server(&self) -> &Server {
+        &self.own.server
+    }
+
+    /// Value of a status variable of the cluster; `None` if the node does not answer.
+    pub fn status(&self, name: &str) -> Option<String> {
+        let sql = format!("SHOW GLOBAL STATUS LIKE '{name}'");
+        let output = self.own.server.client("").arg("--execute").arg(sql).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        text.trim_end().split_once('\t').map(|(_, value)| value.to_owned())
+    }
+
+    fn is_synced(&self) -> bool {
+        self.status("wsrep_local_state_comment").as_deref() == Some("Synced")
+    }
+}
+
+impl Galera {
+    /// Starts so many nodes and returns when all of them are in the cluster and have the same data.
+    pub fn start(count: usize) -> Galera {
+        let members: Vec<u16> = (0..count).map(|_| free_port()).collect();
+        let first = OwnServer::prepare(Engine::Mariadb, &[]);
+        let authority = first.folder().display().to_string();
+        // The others get all data from the first, its user and password among it.
+        let others = (1..count).map(|_| {
+            let mut other = OwnServer::prepare(Engine::Mariadb, &["--joins", "--ca", &authority]);
+            other.server.password = first.server.password.clone();
+            other
+        });
+        let others: Vec<_> = others.collect();
+        let nodes = std::iter::once(first).chain(others).enumerate();
+        let nodes = nodes.map(|(number, own)| Node { options: options(number, &members), own }).collect();
+        let mut galera = Galera { nodes };
+        galera.launch(0, &["--wsrep-new-cluster".to_owned()]);
+        for number in 1..count {
+            galera.launch(number, &[]);
+            galera.wait_for_size(number + 1);
+        }
+        galera
+    }
+
+    pub fn node(&self, number: usize) -> &Node {
+        &self.nodes[number]
+    }
+
+    /// Makes an empty database on all nodes.
+    pub fn create_database(&self, name: &str) {
+        self.nodes[0].own.server.execute(&format!("CREATE DATABASE {name}"));
+        for node in &self.nodes {
+            let sql = format!("SHOW DATABASES LIKE '{name}'");
+            wait(10, || !mariadb_rows(&node.own.server, "mysql", &sql).is_empty(), || format!("{name} on every node"));
+        }
+    }
+
+    /// The rows of a query on one node; runs other statements, too. It has seen all that was committed before.
+    pub fn rows(&self, number: usize, sql: &str) -> Vec<Vec<String>> {
+        mariadb_rows(&self.nodes[number].own.server, "mysql", &format!("SET SESSION wsrep_sync_wait = 15; {sql}"))
+    }
+
+    /// Kills a node; returns at once, so the others still believe that it is there, for three seconds or four.
+    pub fn kill(&mut self, number: usize) {
+        self.nodes[number].own.kill();
+    }
+
+    /// Starts a node that was killed; returns when it has caught up.
+    pub fn restart(&mut self, number: usize) {
+        let size = self.nodes.iter().filter(|node| node.is_synced()).count() + 1;
+        self.launch(number, &[]);
+        self.wait_for_size(size);
+    }
+
+    /// Waits until so many nodes are in the cluster and each of them is ready.
+    pub fn wait_for_size(&self, size: usize) {
+        let size_seen = |node: &&Node| node.is_synced() && node.status("wsrep_cluster_size").as_deref() == Some(&size.to_string());
+        wait(60, || self.nodes.iter().filter(size_seen).count() == size, || self.logs());
+    }
+
+    /// Halts a node, as a machine that hangs.
+    pub fn pause(&mut self, number: usize) {
+        self.nodes[number].own.pause();
+    }
+
+    /// Lets a halted node go on.
+    pub fn resume(&mut self, number: usize) {
+        self.nodes[number].own.resume();
+    }
+
+    fn launch(&mut self, number: usize, more: &[String]) {
+        let node = &mut self.nodes[number];
+        node.own.launch(&[&node.options, more].concat());
+        let server = node.own.server.clone();
+        // Answers only when its data is complete.
+        node.own.wait_until(60, || server.answers());
+    }
+
+    fn logs(&self) -> String {
+        let text = |node: &Node| fs::read_to_string(node.own.log()).unwrap_or_default();
+        let end = |text: String| text.lines().rev().take(25).map(|line| format!("{line}\n")).collect::<Vec<_>>().into_iter().rev();
+        self.nodes.iter().map(|node| format!("\n{}:\n{}", node.own.log().display(), end(text(node)).collect::<String>())).collect()
+    }
+}
+
+/// What makes a server a node. It notices a dead one sooner than the five seconds that are usual.
+fn options(number: usize, members: &[u16]) -> Vec<String> {
+    let own = members[number];
+    let all: Vec<_> = members.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let provider = format!(
+        "gmcast.listen_addr=tcp://127.0.0.1:{own};ist.recv_addr=127.0.0.1:{};gcache.size=16M;evs.keepalive_period=PT0.5S;\
+         evs.inactive_check_period=PT0.25S;evs.suspect_timeout=PT3S;evs.inactive_timeout=PT6S;evs.install_timeout=PT6S",
+        free_port()
+    );
+    [
+        "--binlog-format=ROW".to_owned(),
+        "--innodb-autoinc-lock-mode=2".to_owned(),
+        "--wsrep-on=ON".to_owned(),
+        format!("--wsrep-provider={}", provider_library()),
+        format!("--wsrep-provider-options={provider}"),
+        "--wsrep-cluster-name=test".to_owned(),
+        format!("--wsrep-cluster-address=gcomm://{}", all.join(",")),
+        format!("--wsrep-node-name=node{number}"),
+        format!("--wsrep-node-address=127.0.0.1:{own}"),
+        "--wsrep-sst-method=rsync".to_owned(),
+        format!("--wsrep-sst-receive-address=127.0.0.1:{}", free_port()),
+    ]
+    .into()
+}
+
+fn provider_library() -> &'static str {
+    let places = ["/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so"];
+    places.into_iter().find(|place| fs::exists(place).unwrap_or(false)).expect("Galera is missing; run tests/world/install test")
+}
+
+fn wait(seconds: u64, mut done: impl FnMut() -> bool, what: impl Fn() -> String) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while !done() {
+        assert!(Instant::now() < end, "not within {seconds} s: {}", what());
+        thread::sleep(Duration::from_millis(100));
+    }
+}
