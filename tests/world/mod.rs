@@ -31,7 +31,7 @@ pub use folder::{TempFolder, free_port};
 pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use synapse::{Account, Message, OwnSynapse, Synapse};
-pub use web::{Host, WebServer};
+pub use web::{Host, WebServer, nginx_frame};
 
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {

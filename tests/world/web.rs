@@ -9,6 +9,7 @@ mod tls;
 
 use super::process::{Process, guarded, log_to};
 use super::{Browser, SiteFolder, TempFolder};
+pub use nginx::frame as nginx_frame;
 use page::{Page, Snippets};
 use std::fs;
 use std::net::TcpStream;
