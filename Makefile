@@ -1,6 +1,6 @@
 # make               builds the programs into public/, internal/ and cron/
 # make install       puts them where a system has such things, below DESTDIR and PREFIX (/usr/local); build them before
-# make deb           a Debian package, target/debian/*.deb
+# make deb           a Debian package, target/packages/*.deb
 # make demo          a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
 # make demo-check    the same, used by a script from the form to the login
 # make test          all tests; installs what they need
@@ -62,11 +62,14 @@ install:
 
 PACKAGE_TOOLS = target/tools
 PACKAGE_ROOT = $(CURDIR)/target/package
+# Not target/debian: cargo-deb clears that.
+DEBS ?= target/packages
+DEB_REVISION ?= 1
 # Cargo.toml says what of the root goes into the package, and how.
 deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
 	rm -rf $(PACKAGE_ROOT)
 	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
-	$(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --output target/debian/ $(DEB_OPTIONS)
+	$(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --deb-revision $(DEB_REVISION) --output $(DEBS)/
 
 $(PACKAGE_TOOLS)/bin/cargo-deb:
 	cargo install --locked cargo-deb --version 3.8.0 --root $(PACKAGE_TOOLS)
@@ -114,7 +117,7 @@ bench-lookups:
 package-test:
 	$(WORLD)/install test
 	$(MAKE) deb
-	$(MAKE) deb DEB_OPTIONS="--deb-revision 2"
+	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
 	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
 
 PICTURES = docs/screenshots

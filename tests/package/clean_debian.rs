@@ -80,9 +80,10 @@ impl Debian {
     }
 }
 
-/// The packages of `make package-test`, by their revision.
+/// The packages of `make package-test`: the first, and its upgrade.
 fn package(revision: u8) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debian");
+    let folder = if revision == 1 { "target/packages" } else { "target/packages/upgrade" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let version = format!("matrix-register-bot_{}-{revision}_", env!("CARGO_PKG_VERSION"));
     let mut found = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&version)));
