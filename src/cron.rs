@@ -8,7 +8,7 @@ use crate::registration::{Event, State};
 use crate::site::Site;
 use crate::steps::{self, Reached, Step};
 use crate::store::{Access, Store};
-use crate::{log, password_check, token};
+use crate::{log, password_check, take_over, token};
 use std::fmt;
 
 /// Seconds that the lock outlasts the budget, for the step that is under way when time is up. A step may take longer: then
@@ -63,6 +63,7 @@ pub fn run(site: &Site) -> Result<Summary, Error> {
 
 fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Error> {
     let mut summary = Summary::default();
+    take_over::wipe_rest(site, store)?;
     expire(site, store, &mut summary)?;
     give_up(site, store)?;
     remind(site, store, deadline, &mut summary)?;

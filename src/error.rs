@@ -92,7 +92,7 @@ impl From<state_file::Error> for Error {
 impl From<store::Error> for Error {
     fn from(cause: store::Error) -> Error {
         match cause {
-            store::Error::Unfit(_) => Error::internal(cause.to_string()),
+            store::Error::Unfit(_) | store::Error::OfPhp => Error::internal(cause.to_string()),
             store::Error::Unavailable(_) | store::Error::Contended(_) | store::Error::Lost(_) | store::Error::Conflict => {
                 Error::unavailable(cause.to_string())
             }

@@ -47,6 +47,8 @@ pub enum Event {
     Approved,
     Declined,
     AccountMade,
+    /// The account was there already, made and mailed by the PHP program, which could not write that down.
+    AccountFound,
     /// The homeserver will not make this account: the name is somebody else's by now, or reserved.
     AccountRefused,
     CredentialsSent,
@@ -93,6 +95,7 @@ impl State {
             (AdminSend | AdminVerify, Event::Approved) => Some(Register),
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
             (Register, Event::AccountMade) => Some(MailCredentials),
+            (Register, Event::AccountFound) => Some(Done),
             (Register, Event::AccountRefused) => Some(DeclineSend),
             (MailCredentials, Event::CredentialsSent | Event::GivenUp) => Some(Done),
             (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
@@ -137,7 +140,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 11] = [
+    const EVENTS: [Event; 12] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -145,6 +148,7 @@ mod tests {
         Event::Approved,
         Event::Declined,
         Event::AccountMade,
+        Event::AccountFound,
         Event::AccountRefused,
         Event::CredentialsSent,
         Event::DeclineSent,
@@ -152,7 +156,7 @@ mod tests {
     ];
 
     /// Every move there is, written down a second time and as pairs of states.
-    const MOVES: [(State, State); 14] = [
+    const MOVES: [(State, State); 15] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
@@ -164,6 +168,7 @@ mod tests {
         (AdminVerify, Register),
         (AdminVerify, DeclineSend),
         (Register, MailCredentials),
+        (Register, Done),
         (Register, DeclineSend),
         (MailCredentials, Done),
         (DeclineSend, Declined),

@@ -7,7 +7,8 @@
 use crate::config::{Config, DatabaseUrl};
 use crate::error::Error;
 use crate::state_file::StateFile;
-use crate::store::{Access, Store};
+use crate::store::{self, Access, Store};
+use crate::take_over;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -30,16 +31,22 @@ impl Site {
     }
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
-        let state = StateFile::beside(&config.folder);
+        let state = StateFile::inside(&config.state_folder);
         Site { config, state, clock, idle: Mutex::default() }
     }
 
-    /// An open database; it goes back to the site when it is dropped.
+    /// An open database; it goes back to the site when it is dropped. One of the PHP program's is taken over first.
     pub fn store(&self, access: Access) -> Result<OpenStore<'_>, Error> {
         let url = self.config.database()?;
         let store = match self.idle_store(&url, access) {
             Some(store) => store,
-            None => Store::open(&url, access)?,
+            None => match Store::open(&url, access) {
+                Err(store::Error::OfPhp) => {
+                    take_over::run(self, &url)?;
+                    Store::open(&url, access)?
+                }
+                opened => opened?,
+            },
         };
         Ok(OpenStore { store: Some(store), idle: &self.idle })
     }
@@ -56,6 +63,12 @@ impl Site {
                 return Some(store);
             }
         }
+    }
+
+    /// Until when an initial password that is made now is good (seconds since 1970); `None`: for ever.
+    pub fn initial_password_until(&self) -> Option<i64> {
+        let days = self.config.times.initial_password_days.0 as i64;
+        (days > 0).then_some(self.now() + days * 86_400)
     }
 
     /// Seconds since 1970, UTC.
@@ -98,11 +111,16 @@ impl Drop for OpenStore<'_> {
     }
 }
 
+/// Where `make install` and the Debian package put the configuration.
+const INSTALLED_CONFIG_PATH: &str = "/etc/matrix-register-bot/config.toml";
+
 /// Where the configuration lies if nobody says: `config.toml` in the folder above the one of the program, so
-/// `public/register` finds it at the top of the installation.
+/// `public/register` finds it at the top of the installation; and in `/etc` where that one has none.
 pub fn default_config_path() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    program.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("config.toml")
+    let beside = program.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("config.toml");
+    let installed = Path::new(INSTALLED_CONFIG_PATH);
+    if !beside.exists() && installed.exists() { installed.to_owned() } else { beside }
 }
 
 fn system_clock() -> i64 {

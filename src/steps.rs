@@ -149,11 +149,12 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
     let event = match &done {
         Done::Told(event) => *event,
         Done::Account(Outcome::Refused(_)) => Event::AccountRefused,
+        Done::Account(Outcome::MadeByPhp) => Event::AccountFound,
         Done::Account(_) => Event::AccountMade,
     };
     let Some(to) = from.after(event) else { return Ok(Step::Elsewhere) };
     let settled = match done {
-        Done::Told(_) | Done::Account(Outcome::Made) => store.settle(id, from, holder, to, now),
+        Done::Told(_) | Done::Account(Outcome::Made | Outcome::MadeByPhp) => store.settle(id, from, holder, to, now),
         Done::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
         Done::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
@@ -227,6 +228,7 @@ fn say(site: &Site, registration: &Registration, name: &str, same_address: usize
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    accounts::renew_lost_password(site, store, registration)?;
     let secret = site.state.secret()?;
     let until = match site.config.operation_mode {
         OperationMode::Local => store.initial_password_until(&registration.username)?,
@@ -235,7 +237,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
     let until = until.map(|until| enough_time(site, store, registration, until)).transpose()?;
     let initial = password::initial(&secret, &registration.seed);
     let context = json!({
-        "name": names::display_name(&registration.first_name, &registration.last_name),
+        "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "username": registration.username,
         "password": (!registration.password_chosen).then_some(initial),
@@ -257,7 +259,7 @@ fn enough_time(site: &Site, store: &mut Store, registration: &Registration, unti
 
 fn send_decline(site: &Site, registration: &Registration) -> Result<(), Failure> {
     let context = json!({
-        "name": names::display_name(&registration.first_name, &registration.last_name),
+        "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "reason": registration.reason,
     });
@@ -287,7 +289,7 @@ fn send(site: &Site, registration: &Registration, name: &str, context: &serde_js
 /// What the room is told about a request, in its message and on the page behind the link.
 pub fn facts(site: &Site, registration: &Registration) -> Value {
     json!({
-        "full_name": names::display_name(&registration.first_name, &registration.last_name),
+        "full_name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "email": registration.email,
         "note": registration.note,

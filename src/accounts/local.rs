@@ -25,6 +25,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     let unused = password::for_homeserver(secret, &registration.seed);
     match synapse::make(site, store, registration, &unused)? {
         Outcome::Refused(reason) => Ok(Outcome::Refused(reason)),
+        Outcome::MadeByPhp => Ok(Outcome::MadeByPhp),
         _ => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
     }
 }
@@ -46,11 +47,7 @@ fn row(site: &Site, registration: &Registration, secret: &Secret) -> Result<NewL
     let (password_hash, initial_password_until) = match registration.password.as_deref() {
         Some(hash) if password::is_hash(hash) => (hash.to_owned(), None),
         Some(sealed) => (password::hash(&open(secret, registration, sealed)?)?, None),
-        None => {
-            let days = site.config.times.initial_password_days.0 as i64;
-            let until = (days > 0).then_some(now + days * 86_400);
-            (password::hash(&password::initial(secret, &registration.seed))?, until)
-        }
+        None => (password::hash(&password::initial(secret, &registration.seed))?, site.initial_password_until()),
     };
     Ok(NewLogin {
         localpart: registration.username.clone(),

@@ -1,7 +1,10 @@
 //! Where an approved account comes to be: in Synapse, or in our own table.
 
 mod local;
+mod php;
 mod synapse;
+
+pub use php::renew_lost_password;
 
 use crate::config::OperationMode;
 use crate::password;
@@ -17,6 +20,8 @@ pub enum Outcome {
     Made,
     /// It is ready to be written into our own table.
     ForOurTable(Box<NewLogin>),
+    /// It is there, and the PHP program, whose registration this was, mailed its password: it could not write that down.
+    MadeByPhp,
     /// The homeserver will never make it; the text is its reason.
     Refused(String),
 }

@@ -1,6 +1,6 @@
 //! Accounts in Synapse, by shared-secret registration.
 
-use super::Outcome;
+use super::{Outcome, php};
 use crate::config::OperationMode;
 use crate::matrix::register::{self, NewAccount, Registered};
 use crate::matrix::{self, Homeserver, login};
@@ -25,10 +25,12 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     let first_try = registration.account_tried_at.is_none();
     store.note_account_try(registration.id, site.now())?;
     let display_name = names::display_name(&registration.first_name, &registration.last_name);
-    let account = NewAccount { localpart: &registration.username, password, display_name: Some(&display_name) };
+    let display_name = Some(display_name.as_str()).filter(|name| !name.is_empty());
+    let account = NewAccount { localpart: &registration.username, password, display_name };
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
         Ok(Registered::NameInUse) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Ok(Registered::NameInUse) if php::may_have_made(store, registration)? => Ok(Outcome::MadeByPhp),
         Ok(Registered::NameInUse) => ours_or_not(site, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
         Err(cause) => {

@@ -1,46 +1,68 @@
 //! `cron`: for the crontab, every few minutes. Repeats what failed, ends what ran out, forgets what is over.
 //!
-//! Silent where all went well, so that cron mails only what a person should see; `-v` prints the summary always.
-//! Exit status: 0 all well, 75 something failed and is tried again by the next run, 78 the configuration is wrong.
+//! * Without arguments it is silent where all went well, so that cron mails only what a person should see; `-v` prints the
+//!   summary always.
+//! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
+//! * `--open-backup FILE` writes the database that was backed up before that to standard output.
+//!
+//! Exit status: 0 all well, 64 wrong arguments, 75 something failed and is tried again by the next run, 78 the configuration
+//! is wrong.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
-use matrix_register_bot::{config, cron, log, site};
+use matrix_register_bot::{config, cron, log, site, take_over};
 use std::process::ExitCode;
 
+/// sysexits.h: wrong arguments.
+const EX_USAGE: u8 = 64;
 /// sysexits.h: try again later.
 const EX_TEMPFAIL: u8 = 75;
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
-    let talkative = std::env::args().any(|argument| argument == "-v");
     let path = std::env::var_os(config::CONFIG_VARIABLE).map_or_else(site::default_config_path, Into::into);
     let site = match site::Site::open(&path) {
         Ok(site) => site,
-        Err(error) => {
-            eprintln!("matrix-register-bot cron: {}", error.cause);
-            return ExitCode::from(EX_CONFIG);
-        }
+        Err(error) => return complain(&error.cause, EX_CONFIG),
     };
     log::start("cron", site.config.log);
-    if !talkative {
-        log::warnings_only();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            log::warnings_only();
+            finish(cron::run(&site), false)
+        }
+        ["-v"] => finish(cron::run(&site), true),
+        ["--dry-run"] => report(take_over::describe(&site)),
+        ["--open-backup", file] => report(take_over::backup::print(&site, file.as_ref())),
+        _ => complain("expected no argument, -v, --dry-run or --open-backup FILE", EX_USAGE),
     }
-    match cron::run(&site) {
-        Ok(summary) if summary.failed == 0 => {
-            if talkative {
+}
+
+fn finish(done: Result<cron::Summary, matrix_register_bot::error::Error>, talkative: bool) -> ExitCode {
+    match done {
+        Ok(summary) => {
+            if talkative || summary.failed > 0 {
                 println!("matrix-register-bot cron: {summary}");
             }
+            if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_TEMPFAIL) }
+        }
+        Err(error) => complain(&error.cause, EX_TEMPFAIL),
+    }
+}
+
+fn report(done: Result<String, matrix_register_bot::error::Error>) -> ExitCode {
+    match done {
+        Ok(text) => {
+            print!("{text}");
             ExitCode::SUCCESS
         }
-        Ok(summary) => {
-            println!("matrix-register-bot cron: {summary}");
-            ExitCode::from(EX_TEMPFAIL)
-        }
-        Err(error) => {
-            println!("matrix-register-bot cron: {}", error.cause);
-            ExitCode::from(EX_TEMPFAIL)
-        }
+        Err(error) => complain(&error.cause, EX_TEMPFAIL),
     }
+}
+
+fn complain(sentence: &str, status: u8) -> ExitCode {
+    eprintln!("matrix-register-bot cron: {sentence}");
+    ExitCode::from(status)
 }

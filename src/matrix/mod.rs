@@ -7,6 +7,7 @@
 //! `internal/login` must not use any of it: Synapse waits for that program and answers nobody meanwhile (contract
 //! synapse 0, rule 1).
 
+pub mod accounts;
 pub mod availability;
 pub mod bot;
 pub mod forward;

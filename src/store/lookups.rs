@@ -74,6 +74,10 @@ impl Driver for Watched {
         self.run(sql, values)
     }
 
+    fn has(&mut self, _table: &str, _column: &str) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     fn run(&mut self, statements: &str) -> Result<(), Error> {
         Ok(self.connection.execute_batch(statements)?)
     }

@@ -18,6 +18,7 @@ mod locks;
 mod logins;
 #[cfg(feature = "mysql")]
 mod mysql;
+pub mod php;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod registrations;
@@ -68,6 +69,8 @@ pub enum Error {
     Lost(String),
     /// A `UNIQUE` column has this value already.
     Conflict,
+    /// It is the PHP program's, and not taken over yet.
+    OfPhp,
     /// It is there but not fit for this program; a person has to look.
     Unfit(String),
 }
@@ -81,6 +84,7 @@ impl Error {
             Error::Lost(cause) => Error::Lost(more(cause)),
             Error::Unfit(cause) => Error::Unfit(more(cause)),
             Error::Conflict => Error::Conflict,
+            Error::OfPhp => Error::OfPhp,
         }
     }
 }
@@ -92,6 +96,7 @@ impl fmt::Display for Error {
                 write!(f, "{cause}; see the key database in config.toml")
             }
             Error::Conflict => f.write_str("the database has such an entry already"),
+            Error::OfPhp => f.write_str("the database is the PHP program's, and not taken over yet; see the key database in config.toml"),
         }
     }
 }
@@ -169,6 +174,8 @@ pub(crate) trait Driver: Send {
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
     /// Runs a `SELECT` whose text will hardly come again.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
+    /// Whether there is a table with such a column.
+    fn has(&mut self, table: &str, column: &str) -> Result<bool, Error>;
     /// Runs statements without values.
     fn run(&mut self, statements: &str) -> Result<(), Error>;
     /// Whether [`Driver::turn_to`] can be called.

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
+/// The name of a lock of the whole server, so it has the database's name in it; at most 64 characters.
+const SCHEMA_LOCK: &str = "CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40))";
 /// Whole seconds: the shortest time for which this server waits.
 const HASTY_SECONDS: u64 = 1;
 /// Where Debian and others keep the certificate authorities that the system knows.
@@ -29,14 +31,27 @@ pub(super) struct Mysql {
 
 impl Mysql {
     pub(super) fn open(server: &ServerUrl, access: Access) -> Result<Mysql, Error> {
+        Mysql::on_first_host(server, |mysql| mysql.set_up(access))
+    }
+
+    /// The same for a database of the PHP program's: nothing is made, nothing is changed yet.
+    pub(super) fn of_php(server: &ServerUrl) -> Result<Mysql, Error> {
+        Mysql::on_first_host(server, |mysql| {
+            mysql.run(SETTINGS)?;
+            mysql.turn_to(Access::Write)
+        })
+    }
+
+    fn on_first_host(server: &ServerUrl, set_up: impl Fn(&mut Mysql) -> Result<(), Error>) -> Result<Mysql, Error> {
         let mut refused = None;
         for host in hosts(server) {
             let opened = connect(server, host).and_then(|connection| {
                 let mut mysql = Mysql { connection, is_broken: false };
-                mysql.set_up(access).map(|()| mysql)
+                set_up(&mut mysql).map(|()| mysql)
             });
             match opened {
                 Ok(mysql) => return Ok(mysql),
+                Err(Error::OfPhp) => return Err(Error::OfPhp),
                 // Nothing was sent yet that could have been done; perhaps the next host is fine.
                 Err(Error::Lost(cause)) => refused = Some(Error::Unavailable(cause)),
                 Err(cause) => refused = Some(cause),
@@ -59,48 +74,57 @@ impl Mysql {
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
     fn schema_version(&mut self) -> Result<Option<i64>, Error> {
-        let there = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'schema_version'";
-        match self.number(there)? {
-            Some(1..) => self.number("SELECT version FROM schema_version"),
-            _ => Ok(None),
+        match self.has("schema_version", "version")? {
+            true => self.number("SELECT version FROM schema_version"),
+            false => Ok(None),
         }
     }
 
     /// Brings the schema up to date under a lock; programs that start at once wait for the first. The lock is one server's own:
     /// where two nodes of a cluster are at it, each statement does no harm the second time.
     fn upgrade(&mut self) -> Result<(), Error> {
-        let lock = "SELECT GET_LOCK(CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40)), 30)";
-        if self.number(lock)? != Some(1) {
-            return Err(Error::Unavailable("another program is changing the schema of the database".into()));
-        }
+        self.lock_schema()?;
         let upgraded = self.upgrade_inside();
-        let released = self.number("SELECT RELEASE_LOCK(CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40)))");
-        upgraded.and(released.map(|_| ()))
+        let released = self.unlock_schema();
+        upgraded.and(released)
+    }
+
+    /// Waits for other programs on this server that make or change the schema.
+    pub(super) fn lock_schema(&mut self) -> Result<(), Error> {
+        match self.number(&format!("SELECT GET_LOCK({SCHEMA_LOCK}, {})", WAIT.as_secs()))? {
+            Some(1) => Ok(()),
+            _ => Err(Error::Unavailable("another program is changing the schema of the database".into())),
+        }
+    }
+
+    pub(super) fn unlock_schema(&mut self) -> Result<(), Error> {
+        self.number(&format!("SELECT RELEASE_LOCK({SCHEMA_LOCK})")).map(|_| ())
     }
 
     fn upgrade_inside(&mut self) -> Result<(), Error> {
         let done = match self.schema_version()? {
-            Some(version) => version,
-            None => self.start_schema()?,
+            Some(version @ 1..) => version,
+            // Not begun, or left by a program that died on the way.
+            _ => {
+                schema::check_for_others(self)?;
+                self.start_schema()?;
+                0
+            }
         };
         for (step, version) in schema::steps_after(done)?.iter().zip(done + 1..) {
-            for statement in step.mysql.split(";\n").filter(|statement| !statement.trim().is_empty()) {
-                self.run(statement)?;
-            }
+            self.take_step(step)?;
             self.execute("UPDATE schema_version SET version = ? WHERE version < ?", &[version.into(), version.into()])?;
         }
         Ok(())
     }
 
-    fn start_schema(&mut self) -> Result<i64, Error> {
-        let foreign =
-            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('registrations', 'logins')";
-        if self.number(foreign)? != Some(0) {
-            return Err(schema::foreign());
-        }
+    pub(super) fn start_schema(&mut self) -> Result<(), Error> {
         self.run("CREATE TABLE IF NOT EXISTS schema_version (one INTEGER NOT NULL PRIMARY KEY, version BIGINT NOT NULL) ENGINE = InnoDB")?;
-        self.run("INSERT IGNORE INTO schema_version VALUES (1, 0)")?;
-        Ok(self.number("SELECT version FROM schema_version")?.unwrap_or(0))
+        self.run("INSERT IGNORE INTO schema_version VALUES (1, 0)")
+    }
+
+    pub(super) fn take_step(&mut self, step: &schema::Step) -> Result<(), Error> {
+        step.mysql.split(";\n").filter(|statement| !statement.trim().is_empty()).try_for_each(|statement| self.run(statement))
     }
 
     fn number(&mut self, sql: &str) -> Result<Option<i64>, Error> {
@@ -134,6 +158,11 @@ impl Driver for Mysql {
             self.connection.close(statement).and(rows)
         });
         self.noting(rows)?.into_iter().map(row).collect()
+    }
+
+    fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? AND column_name = ?";
+        Ok(!self.query_once(sql, &[table.into(), column.into()])?.is_empty())
     }
 
     fn run(&mut self, statement: &str) -> Result<(), Error> {

@@ -40,6 +40,18 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// The same for a database of the PHP program's: nothing is made, nothing is changed yet.
+    pub(super) fn of_php(server: &ServerUrl) -> Result<Postgres, Error> {
+        let mut postgres = connect(server)?;
+        postgres.run(&session(Access::Write))?;
+        Ok(postgres)
+    }
+
+    /// Waits for other programs that make or change the schema; until the end of the transaction.
+    pub(super) fn lock_schema(&mut self) -> Result<(), Error> {
+        self.query("SELECT 1 FROM (SELECT pg_advisory_xact_lock(?)) AS locked", &[SCHEMA_LOCK.into()]).map(|_| ())
+    }
+
     fn set_up(&mut self, access: Access) -> Result<(), Error> {
         self.run(&session(access))?;
         if self.schema_version()? != Some(schema::KNOWN) {
@@ -52,11 +64,9 @@ impl Postgres {
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
     fn schema_version(&mut self) -> Result<Option<i64>, Error> {
-        let there =
-            "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = 'schema_version'";
-        match self.number(there)? {
-            0 => Ok(None),
-            _ => self.number("SELECT version FROM schema_version").map(Some),
+        match self.has("schema_version", "version")? {
+            false => Ok(None),
+            true => self.number("SELECT version FROM schema_version").map(Some),
         }
     }
 
@@ -71,26 +81,20 @@ impl Postgres {
     }
 
     fn upgrade_inside(&mut self) -> Result<(), Error> {
-        self.query("SELECT 1 FROM (SELECT pg_advisory_xact_lock(?)) AS locked", &[SCHEMA_LOCK.into()])?;
+        self.lock_schema()?;
         let done = match self.schema_version()? {
             Some(version) => version,
-            None => self.start_schema()?,
+            None => {
+                schema::check_for_others(self)?;
+                self.run(schema::START)?;
+                0
+            }
         };
         for step in schema::steps_after(done)? {
             self.run(step.postgres)?;
         }
         self.execute("UPDATE schema_version SET version = ?", &[schema::KNOWN.into()])?;
         Ok(())
-    }
-
-    fn start_schema(&mut self) -> Result<i64, Error> {
-        let foreign = "SELECT COUNT(*) FROM information_schema.tables
-                       WHERE table_schema = current_schema() AND table_name IN ('registrations', 'logins')";
-        if self.number(foreign)? > 0 {
-            return Err(schema::foreign());
-        }
-        self.run("CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)")?;
-        Ok(0)
     }
 
     fn number(&mut self, sql: &str) -> Result<i64, Error> {
@@ -146,6 +150,11 @@ impl Driver for Postgres {
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.query(sql, values)
+    }
+
+    fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = ? AND column_name = ?";
+        Ok(!self.query_once(sql, &[table.into(), column.into()])?.is_empty())
     }
 
     fn run(&mut self, statements: &str) -> Result<(), Error> {

@@ -3,8 +3,10 @@
 //! Every change of a state names the state it starts from and must change exactly one row; who comes second changes
 //! none and is told so.
 
+use super::php::PhpReader;
 use super::{Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::config::Language;
+use crate::names;
 use crate::registration::{Event, State};
 
 /// A request as it comes from the form; everything in it was parsed.
@@ -59,6 +61,14 @@ const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, use
                        requested_at, state_since, decided_at, account_tried_at, attempts";
 
 impl Registration {
+    /// First and last name; the username where there is none, as the PHP program did not always ask for one.
+    pub fn full_name(&self) -> String {
+        match names::display_name(&self.first_name, &self.last_name) {
+            name if name.is_empty() => self.username.clone(),
+            name => name,
+        }
+    }
+
     fn read(mut row: Row) -> Result<Registration, Error> {
         let id = row.integer()?;
         let number = row.integer()?;
@@ -129,14 +139,14 @@ impl Store {
             let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
             id.map(Filed::Accepted).ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
-        match filed {
-            // Another node was faster between our look and our insert.
-            Err(Error::Conflict) => match self.same_submission(&new.submission)? {
-                Some(before) => Ok(Filed::CameBefore(Box::new(before))),
-                None => Ok(Filed::NameTaken),
-            },
-            filed => filed,
-        }
+        let refused = match filed {
+            // Somebody was faster between our look and our insert.
+            Err(Error::Conflict) => Filed::NameTaken,
+            Ok(refused @ (Filed::NameTaken | Filed::AddressBusy)) => refused,
+            filed => return filed,
+        };
+        // What is in the way may be this very form, written between our two looks.
+        Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }
 
     /// Requests with this address that were not confirmed so far.
@@ -190,12 +200,29 @@ impl Store {
 
     /// By the hash of the token in the link that was mailed.
     pub fn registration_by_verify_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
-        self.registration_where("verify_token_hash = ?", hash.into())
+        self.registration_by_link("verify_token_hash = ?", PhpReader::Applicant, hash)
     }
 
     /// By the hash of the token in the link that was posted to the room.
     pub fn registration_by_admin_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
-        self.registration_where("admin_token_hash = ?", hash.into())
+        self.registration_by_link("admin_token_hash = ?", PhpReader::Room, hash)
+    }
+
+    /// Our own link, or one that the PHP program handed out.
+    fn registration_by_link(&mut self, own: &'static str, reader: PhpReader, hash: &str) -> Result<Option<Registration>, Error> {
+        if let Some(registration) = self.registration_where(own, hash.into())? {
+            return Ok(Some(registration));
+        }
+        let sql = "SELECT registration_id FROM php_links WHERE token_hash = ? AND reader = ?";
+        match self.first(sql, &[hash.into(), reader.number().into()], |mut row| row.integer())? {
+            Some(id) => self.registration(id),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the registration was taken over from the PHP program.
+    pub fn is_from_php(&mut self, id: i64) -> Result<bool, Error> {
+        Ok(self.first("SELECT 1 FROM php_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
     }
 
     fn registration_where(&mut self, condition: &'static str, value: Value) -> Result<Option<Registration>, Error> {

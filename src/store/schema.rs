@@ -1,6 +1,6 @@
 //! The steps of the schema, the same for all databases, and what is said about a database that they do not fit.
 
-use super::Error;
+use super::{Driver, Error, php};
 
 /// One step: its statements in the language of each database. `0001_initial` is step 1.
 pub(super) struct Step {
@@ -27,7 +27,11 @@ macro_rules! steps {
 }
 
 /// The number of steps that were done is kept in `schema_version`.
-pub(super) const STEPS: [Step; 1] = steps!("0001_initial");
+pub(super) const STEPS: [Step; 2] = steps!("0001_initial", "0002_php_links");
+
+/// What comes before the first step.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) const START: &str = "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)";
 
 /// The version that this program works with.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
@@ -41,7 +45,15 @@ pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
     })
 }
 
-/// What is said about tables that another program made.
-pub(super) fn foreign() -> Error {
-    Error::Unfit("the database was made by another program (there are tables, but no schema_version); name another database".into())
+/// Whether the tables of an empty schema may be made: not beside those of another program.
+pub(super) fn check_for_others(driver: &mut dyn Driver) -> Result<(), Error> {
+    if driver.has("registrations", "verify_token")? || driver.has(php::REGISTRATIONS, "verify_token")? {
+        return Err(Error::OfPhp);
+    }
+    if driver.has("registrations", "id")? || driver.has("logins", "id")? {
+        return Err(Error::Unfit(
+            "the database was made by another program (there are tables, but no schema_version); name another database".into(),
+        ));
+    }
+    Ok(())
 }

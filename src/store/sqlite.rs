@@ -36,16 +36,33 @@ impl Sqlite {
         Ok(sqlite)
     }
 
+    /// The same for a file of the PHP program's: nothing is made, nothing is changed yet.
+    pub(super) fn of_php(path: &Path) -> Result<Sqlite, Error> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(WAIT)?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "secure_delete", true)?;
+        Ok(Sqlite { connection, path: path.to_owned(), file: identity(path) })
+    }
+
+    /// All bytes of the database as a file would have them.
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(self.connection.serialize(rusqlite::MAIN_DB)?.to_vec())
+    }
+
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(WAIT)?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
         if access != Access::Read {
             // What is wiped is to be gone from the file, too.
             self.connection.pragma_update(None, "secure_delete", true)?;
-            self.use_wal()?;
         }
         if self.schema_version()? != Some(schema::KNOWN) {
             self.upgrade()?;
+        }
+        if access != Access::Read {
+            // Behind the upgrade: a file of another program's stays as it is.
+            self.use_wal()?;
         }
         if access == Access::Hasty {
             self.connection.busy_timeout(HASTY_WAIT)?;
@@ -95,25 +112,20 @@ impl Sqlite {
         result
     }
 
-    fn upgrade_inside(&self) -> Result<(), Error> {
+    fn upgrade_inside(&mut self) -> Result<(), Error> {
         let done = match self.schema_version()? {
             Some(version) => version,
-            None => self.start_schema()?,
+            None => {
+                schema::check_for_others(self)?;
+                self.connection.execute_batch(schema::START)?;
+                0
+            }
         };
         for step in schema::steps_after(done)? {
             self.connection.execute_batch(step.sqlite)?;
         }
         self.connection.execute("UPDATE schema_version SET version = ?", [schema::KNOWN])?;
         Ok(())
-    }
-
-    fn start_schema(&self) -> Result<i64, Error> {
-        let foreign = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('registrations', 'logins')";
-        if self.connection.query_row(foreign, [], |row| row.get::<_, i64>(0))? > 0 {
-            return Err(schema::foreign());
-        }
-        self.connection.execute_batch("CREATE TABLE schema_version (version INTEGER NOT NULL); INSERT INTO schema_version VALUES (0)")?;
-        Ok(0)
     }
 }
 
@@ -129,6 +141,11 @@ impl Driver for Sqlite {
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         rows(&mut self.connection.prepare(sql)?, values)
+    }
+
+    fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?";
+        Ok(!self.query_once(sql, &[table.into(), column.into()])?.is_empty())
     }
 
     fn run(&mut self, statements: &str) -> Result<(), Error> {

@@ -10,7 +10,7 @@ mod folder;
 use super::*;
 use crate::config::Language;
 use crate::registration::{Event, State};
-use database::{Database, Engine};
+use database::{Database, Engine, on_every_database};
 use std::path::PathBuf;
 
 /// A database of its own for one test, removed at the end.
@@ -68,6 +68,23 @@ fn a_form_sent_twice_is_one_request(engine: Engine) {
     let Filed::Accepted(id) = store.file(&first, 3).unwrap() else { panic!() };
     let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, 3).unwrap() else { panic!() };
     assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
+}
+
+fn a_form_sent_many_times_at_once_is_one_request(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut store = scratch.open(Access::Write);
+                for number in 0..40 {
+                    let form = request(&format!("max{number}"), &format!("form {number}"));
+                    let filed = store.file(&form, 100).unwrap();
+                    assert!(matches!(filed, Filed::Accepted(_) | Filed::CameBefore(_)), "{number}: {filed:?}");
+                }
+            });
+        }
+    });
 }
 
 fn a_username_goes_to_the_first_even_if_many_ask_at_once(engine: Engine) {
@@ -319,25 +336,9 @@ fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
     assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::Accepted(_)), "one was confirmed");
 }
 
-macro_rules! on_every_database {
-    ($($promise:ident),* $(,)?) => {
-        on_every_database!(sqlite Sqlite: $($promise)*);
-        on_every_database!(postgres Postgres: $($promise)*);
-        on_every_database!(mariadb Mariadb: $($promise)*);
-    };
-    ($module:ident $engine:ident: $($promise:ident)*) => {
-        mod $module {
-            $(
-                #[test]
-                fn $promise() {
-                    super::$promise(super::Engine::$engine);
-                }
-            )*
-        }
-    };
-}
 on_every_database! {
     a_form_sent_twice_is_one_request,
+    a_form_sent_many_times_at_once_is_one_request,
     a_username_goes_to_the_first_even_if_many_ask_at_once,
     a_declined_name_can_be_claimed_again,
     an_expired_request_frees_its_name_and_forgets_the_person,

@@ -1,5 +1,6 @@
 use crate::World;
 use crate::accounts::{self, add};
+use crate::world::{Engine, on_every_database};
 use matrix_register_bot::api::directory_search::search;
 use serde_json::{Value, json};
 
@@ -9,9 +10,8 @@ fn found(world: &World, by: &str, term: &str) -> Vec<String> {
 }
 
 /// Contract mxisd 11, D1 to D5.
-#[test]
-fn d1_to_d5_the_contracts_searches() {
-    let world = World::new();
+fn d1_to_d5_the_contracts_searches(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let nobody = json!({"limited": false, "results": []});
     for (body, answer) in [
@@ -28,19 +28,17 @@ fn d1_to_d5_the_contracts_searches() {
 }
 
 /// D2 of the contract finds nobody by a part of an address; with `search_by_address` the beginning of one is enough.
-#[test]
-fn d2_the_search_by_address_can_be_switched_off() {
-    let world = World::with("[internal]\nsearch_by_address = false\n");
+fn d2_the_search_by_address_can_be_switched_off(engine: Engine) {
+    let world = World::with(engine, "[internal]\nsearch_by_address = false\n");
     accounts::add_contract_accounts(&world);
     assert!(found(&world, "threepid", "jo").is_empty() && found(&world, "threepid", "jane@example.org").is_empty());
-    let world = World::new();
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     assert_eq!(found(&world, "threepid", "jo"), ["john"]);
 }
 
-#[test]
-fn people_are_found_by_any_word_without_case_and_accents() {
-    let world = World::new();
+fn people_are_found_by_any_word_without_case_and_accents(engine: Engine) {
+    let world = World::on(engine);
     add(&world, "js", ("Jürgen Émile", "GROß"), "x@example.org", "*");
     for term in [
         "js",
@@ -62,18 +60,16 @@ fn people_are_found_by_any_word_without_case_and_accents() {
     }
 }
 
-#[test]
-fn wildcards_are_letters_like_others() {
-    let world = World::new();
+fn wildcards_are_letters_like_others(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     for term in ["%", "_", "j%", "j_hn", "*", "\\", "'", "\" OR 1=1 --"] {
         assert!(found(&world, "name", term).is_empty() && found(&world, "threepid", term).is_empty(), "{term}");
     }
 }
 
-#[test]
-fn the_best_match_comes_first_and_limited_is_told_truthfully() {
-    let world = World::new();
+fn the_best_match_comes_first_and_limited_is_told_truthfully(engine: Engine) {
+    let world = World::on(engine);
     for number in 0..9 {
         add(&world, &format!("u{number}"), ("Anna", &format!("Nr {number}")), &format!("u{number}@example.org"), "*");
     }
@@ -88,10 +84,18 @@ fn the_best_match_comes_first_and_limited_is_told_truthfully() {
     assert_eq!((answer["limited"].clone(), answer["results"].as_array().unwrap().len()), (Value::Bool(true), 10));
 }
 
-#[test]
-fn a_disabled_user_is_not_found() {
-    let world = World::new();
+fn a_disabled_user_is_not_found(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
-    world.database().execute("UPDATE logins SET active = 0 WHERE localpart = 'john'", []).unwrap();
+    world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'john'");
     assert!(found(&world, "name", "john").is_empty());
+}
+
+on_every_database! {
+    d1_to_d5_the_contracts_searches,
+    d2_the_search_by_address_can_be_switched_off,
+    people_are_found_by_any_word_without_case_and_accents,
+    wildcards_are_letters_like_others,
+    the_best_match_comes_first_and_limited_is_told_truthfully,
+    a_disabled_user_is_not_found,
 }

@@ -1,12 +1,12 @@
 use crate::World;
 use crate::accounts::{self, add};
+use crate::world::{Engine, on_every_database};
 use matrix_register_bot::api::{identity_bulk, identity_single};
 use serde_json::{Value, json};
 
 /// Contract mxisd 11, S1 to S3.
-#[test]
-fn s1_to_s3_the_contracts_single_lookups() {
-    let world = World::new();
+fn s1_to_s3_the_contracts_single_lookups(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     for (body, answer) in [
         (
@@ -21,9 +21,8 @@ fn s1_to_s3_the_contracts_single_lookups() {
 }
 
 /// Contract mxisd 11, B1 and B2.
-#[test]
-fn b1_b2_the_contracts_bulk_lookups() {
-    let world = World::new();
+fn b1_b2_the_contracts_bulk_lookups(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let body = r#"{"lookup":[{"medium":"email","address":"JANE@example.org"},{"medium":"msisdn","address":"49170"},{"medium":"email","address":"john.doe@example.org"},{"medium":"email","address":"no@b.c"}]}"#;
     assert_eq!(
@@ -34,9 +33,8 @@ fn b1_b2_the_contracts_bulk_lookups() {
     assert_eq!(world.ask(identity_bulk::look_up, r#"{"lookup":[{"medium":"msisdn","address":"49170"}]}"#), json!({"lookup": []}));
 }
 
-#[test]
-fn one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept() {
-    let world = World::new();
+fn one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let body = r#"{"lookup":[null,{"medium":"email"},{"medium":"email","address":7},{"medium":"email","address":"' OR 1=1 --"},
                    {"medium":"email","address":"jane@example.org"},{"medium":"email","address":"Jane@Example.org"},{"medium":"email","address":"jane@example.org"}]}"#;
@@ -45,9 +43,8 @@ fn one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept() {
     assert_eq!(addresses, ["jane@example.org", "Jane@Example.org", "jane@example.org"]);
 }
 
-#[test]
-fn an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys() {
-    let world = World::new();
+fn an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys(engine: Engine) {
+    let world = World::on(engine);
     add(&world, "older", ("A", ""), "same@example.org", "*");
     add(&world, "newer", ("B", ""), "Same@example.org", "*");
     let single = |world: &World| {
@@ -59,13 +56,12 @@ fn an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys() 
             .clone()
     };
     assert_eq!((single(&world), bulk(&world)), (json!("older"), json!("older")));
-    world.database().execute("UPDATE logins SET active = 0 WHERE localpart = 'older'", []).unwrap();
+    world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'older'");
     assert_eq!((single(&world), bulk(&world)), (json!("newer"), json!("newer")));
 }
 
-#[test]
-fn a_domain_in_another_script_is_the_same_in_both_spellings() {
-    let world = World::new();
+fn a_domain_in_another_script_is_the_same_in_both_spellings(engine: Engine) {
+    let world = World::on(engine);
     add(&world, "idn", ("I", ""), "Max@Bücher.example", "*");
     for spelling in ["max@bücher.example", "MAX@xn--bcher-kva.example", "max@BÜCHER.example"] {
         let answer = world.ask(identity_single::look_up, &json!({"lookup": {"medium": "email", "address": spelling}}).to_string());
@@ -73,9 +69,8 @@ fn a_domain_in_another_script_is_the_same_in_both_spellings() {
     }
 }
 
-#[test]
-fn an_address_book_of_thirty_thousand_is_one_request() {
-    let world = World::new();
+fn an_address_book_of_thirty_thousand_is_one_request(engine: Engine) {
+    let world = World::on(engine);
     for number in 0..50 {
         add(&world, &format!("u{number}"), ("U", ""), &format!("u{number}@example.org"), "*");
     }
@@ -83,4 +78,13 @@ fn an_address_book_of_thirty_thousand_is_one_request() {
     let answer = world.ask(identity_bulk::look_up, &json!({"lookup": entries}).to_string());
     assert_eq!(answer["lookup"].as_array().unwrap().len(), 50);
     assert_eq!(answer["lookup"][49]["address"], "U49@example.org");
+}
+
+on_every_database! {
+    s1_to_s3_the_contracts_single_lookups,
+    b1_b2_the_contracts_bulk_lookups,
+    one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept,
+    an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys,
+    a_domain_in_another_script_is_the_same_in_both_spellings,
+    an_address_book_of_thirty_thousand_is_one_request,
 }

@@ -1,4 +1,5 @@
 use crate::accounts::{self, JOHNS_PASSWORD, add};
+use crate::world::{Engine, on_every_database};
 use crate::{World, post};
 use matrix_register_bot::api::login::check;
 use matrix_register_bot::password;
@@ -13,9 +14,8 @@ fn says_yes(world: &World, id: &str, password: &str) -> bool {
 }
 
 /// Contract mxisd 11, A1.
-#[test]
-fn a1_an_identity_server_hears_yes_with_name_and_address() {
-    let world = World::new();
+fn a1_an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let body = r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#;
     assert_eq!(
@@ -26,9 +26,8 @@ fn a1_an_identity_server_hears_yes_with_name_and_address() {
 }
 
 /// Contract mxisd 11, A2 and A3.
-#[test]
-fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no() {
-    let world = World::new();
+fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     for body in [
         r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"wrong"}}"#,
@@ -39,9 +38,8 @@ fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no() {
 }
 
 /// Contract mxisd 11, A4, and contract synapse 2.2: ASCII JSON with surrogate pairs.
-#[test]
-fn a4_synapses_module_hears_yes() {
-    let world = World::new();
+fn a4_synapses_module_hears_yes(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let answer = world.ask(check, r#"{"user": {"id": "@jane:example.org", "password": "secret"}}"#);
     assert_eq!(
@@ -52,9 +50,8 @@ fn a4_synapses_module_hears_yes() {
     assert_eq!(world.ask(check, ascii)["auth"]["success"], json!(true));
 }
 
-#[test]
-fn the_content_type_is_not_looked_at() {
-    let world = World::new();
+fn the_content_type_is_not_looked_at(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let request = crate::request(
         &[("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "::1"), ("CONTENT_TYPE", "text/plain")],
@@ -66,9 +63,8 @@ fn the_content_type_is_not_looked_at() {
 }
 
 /// Contract synapse 0.3: a yes to these would create accounts.
-#[test]
-fn only_the_exact_id_of_an_own_user_is_answered() {
-    let world = World::new();
+fn only_the_exact_id_of_an_own_user_is_answered(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     assert!(says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
     for id in [
@@ -88,29 +84,26 @@ fn only_the_exact_id_of_an_own_user_is_answered() {
     }
 }
 
-#[test]
-fn a_disabled_user_and_a_run_out_initial_password_are_a_no() {
-    let world = World::new();
+fn a_disabled_user_and_a_run_out_initial_password_are_a_no(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
-    world.database().execute("UPDATE logins SET active = 0 WHERE localpart = 'jane'", []).unwrap();
+    world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'jane'");
     assert!(!says_yes(&world, "@jane:example.org", "secret"));
-    let until =
-        |time: i64| world.database().execute("UPDATE logins SET initial_password_until = ? WHERE localpart = 'john'", [time]).unwrap();
+    let until = |time: i64| world.database.sql(&format!("UPDATE logins SET initial_password_until = {time} WHERE localpart = 'john'"));
     until(1_799_999_999);
     assert!(!says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
     until(1_800_000_000);
     assert!(says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
 }
 
-#[test]
-fn a_password_that_php_hashed_works_and_is_hashed_anew() {
-    let world = World::new();
+fn a_password_that_php_hashed_works_and_is_hashed_anew(engine: Engine) {
+    let world = World::on(engine);
     let php = |password: &str| bcrypt::hash_with_result(password, 4).unwrap().format_for_version(bcrypt::Version::TwoY);
     add(&world, "old", ("Old", "User"), "old@example.org", &php("pässword"));
     assert!(!says_yes(&world, "@old:example.org", "wrong"));
     assert!(says_yes(&world, "@old:example.org", "pässword"));
     let stored = |world: &World, name: &str| -> String {
-        world.database().query_row("SELECT password_hash FROM logins WHERE localpart = ?", [name], |row| row.get(0)).unwrap()
+        world.database.rows(&format!("SELECT password_hash FROM logins WHERE localpart = '{name}'")).concat().concat()
     };
     assert!(stored(&world, "old").starts_with("$argon2id$") && password::verify("pässword", &stored(&world, "old")));
     assert!(says_yes(&world, "@old:example.org", "pässword"));
@@ -124,31 +117,39 @@ fn a_password_that_php_hashed_works_and_is_hashed_anew() {
     assert!(stored(&world, "long").starts_with("$2y$"));
 }
 
-#[test]
-fn nothing_is_ever_null() {
-    let world = World::new();
+fn nothing_is_ever_null(engine: Engine) {
+    let world = World::on(engine);
     add(&world, "bare", ("", ""), "bare@example.org", &password::hash("x").unwrap());
     let request = post(&module("@bare:example.org", "x"));
     let body = String::from_utf8(check(&world.site, &request).unwrap().body().to_vec()).unwrap();
     assert!(body.contains("\"profile\":{\"three_pids\":[") && !body.contains("null") && !body.contains("display_name"), "{body}");
 }
 
-#[test]
-fn a_guessing_stranger_slows_down_nobody_else() {
-    let world = World::new();
+fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     let ask = |client: &str, password: &str| -> bool {
         let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_REGISTER_BOT_CLIENT", client)];
         let answer = check(&world.site, &crate::request(&variables, &module("@jane:example.org", password))).unwrap();
         serde_json::from_slice::<Value>(answer.body()).unwrap()["auth"]["success"] == json!(true)
     };
-    world
-        .database()
-        .execute("INSERT INTO guesses VALUES (?, '192.0.2.0', 100000, 1799999990)", [matrix_register_bot::token::hash("jane")])
-        .unwrap();
+    let jane = matrix_register_bot::token::hash("jane");
+    world.database.sql(&format!("INSERT INTO guesses VALUES ('{jane}', '192.0.2.0', 100000, 1799999990)"));
     let checked = (0..200).filter(|_| ask("192.0.2.66", "secret")).count();
     assert!(checked < 40, "the stranger's network is slowed: {checked}");
     assert!(checked > 0 || (0..400).any(|_| ask("192.0.2.66", "secret")), "and yet not locked out");
     assert!((0..20).all(|_| ask("198.51.100.1", "secret")), "another network notices nothing");
     assert!((0..20).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor does a caller that cannot say");
+}
+
+on_every_database! {
+    a1_an_identity_server_hears_yes_with_name_and_address,
+    a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no,
+    a4_synapses_module_hears_yes,
+    the_content_type_is_not_looked_at,
+    only_the_exact_id_of_an_own_user_is_answered,
+    a_disabled_user_and_a_run_out_initial_password_are_a_no,
+    a_password_that_php_hashed_works_and_is_hashed_anew,
+    nothing_is_ever_null,
+    a_guessing_stranger_slows_down_nobody_else,
 }

@@ -8,7 +8,10 @@ use matrix_register_bot::config::Config;
 use matrix_register_bot::error::Error;
 use matrix_register_bot::site::Site;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use world::{Database, Engine, TempFolder, free_port, on_every_database};
+
+#[path = "../world/mod.rs"]
+mod world;
 
 mod accounts;
 mod directory_search;
@@ -21,28 +24,43 @@ type Program = fn(&Site, &Request) -> Result<Response, Error>;
 /// A site in local mode with a database of its own.
 struct World {
     site: Site,
-    folder: PathBuf,
+    database: Database,
+    _folder: TempFolder,
 }
 
 impl World {
-    fn new() -> World {
-        World::with("")
+    fn on(engine: Engine) -> World {
+        World::with(engine, "")
     }
 
     /// `more` is appended to the configuration.
-    fn with(more: &str) -> World {
-        let folder = std::env::temp_dir().join(format!("internal-{}", matrix_register_bot::token::new_seed()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let text = format!(
-            "server_name = \"example.org\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
-             operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n{more}"
-        );
-        let config = Config::parse(&text, folder.clone()).unwrap();
-        World { site: Site::new(config, || 1_800_000_000), folder }
+    fn with(engine: Engine, more: &str) -> World {
+        let database = Database::new(engine);
+        World::at(&database.url(), database, more)
     }
 
-    fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.folder.join("data/register.sqlite")).unwrap()
+    fn at(url: &str, database: Database, more: &str) -> World {
+        let folder = TempFolder::new("internal");
+        let text = format!(
+            "server_name = \"example.org\"\ndatabase = \"{url}\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
+             operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n{more}"
+        );
+        let config = Config::parse(&text, folder.path().to_owned()).unwrap();
+        World { site: Site::new(config, || 1_800_000_000), database, _folder: folder }
+    }
+
+    /// Its database cannot be used: no server listens, or the file is none.
+    fn without_database(engine: Engine) -> World {
+        let database = Database::new(engine);
+        let scheme = match engine {
+            Engine::Sqlite => {
+                std::fs::write(database.name(), b"this is not a database, and long enough to be seen as none".repeat(20)).unwrap();
+                return World::at(&database.url(), database, "");
+            }
+            Engine::Postgres => "postgres",
+            Engine::Mariadb => "mysql",
+        };
+        World::at(&format!("{scheme}://bot:secret@127.0.0.1:{}/register", free_port()), database, "")
     }
 
     /// The answer to a POST from loopback; it must be 200.
@@ -50,12 +68,6 @@ impl World {
         let response = program(&self.site, &post(body)).unwrap();
         assert_eq!(response.status, 200);
         serde_json::from_slice(response.body()).unwrap()
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -112,9 +124,8 @@ fn programs() -> [(Program, Value); 5] {
     ]
 }
 
-#[test]
-fn nonsense_is_answered_with_the_no_of_each_program() {
-    let world = World::new();
+fn nonsense_is_answered_with_the_no_of_each_program(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     for (program, no) in programs() {
         for body in nonsense() {
@@ -124,9 +135,8 @@ fn nonsense_is_answered_with_the_no_of_each_program() {
     }
 }
 
-#[test]
-fn nobody_else_gets_in() {
-    let world = World::with("[internal]\ntrusted_proxies = [\"10.0.0.1\"]\n");
+fn nobody_else_gets_in(engine: Engine) {
+    let world = World::with(engine, "[internal]\ntrusted_proxies = [\"10.0.0.1\"]\n");
     for (program, _) in programs() {
         for variables in [
             vec![("REMOTE_ADDR", "192.0.2.1")],
@@ -143,9 +153,8 @@ fn nobody_else_gets_in() {
     }
 }
 
-#[test]
-fn the_shared_secret_is_wanted_where_it_is_set() {
-    let world = World::with("[internal]\nshared_secret = \"open sesame\"\n");
+fn the_shared_secret_is_wanted_where_it_is_set(engine: Engine) {
+    let world = World::with(engine, "[internal]\nshared_secret = \"open sesame\"\n");
     let (program, no) = &programs()[2];
     let ask = |secret: Option<&'static str>| {
         let mut variables = vec![("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1")];
@@ -158,21 +167,16 @@ fn the_shared_secret_is_wanted_where_it_is_set() {
     assert_eq!(serde_json::from_slice::<Value>(ask(Some("open sesame")).unwrap().body()).unwrap(), *no);
 }
 
-#[test]
-fn another_method_is_405_with_what_is_allowed() {
-    let world = World::new();
+fn another_method_is_405_with_what_is_allowed(engine: Engine) {
+    let world = World::on(engine);
     for (program, _) in programs() {
         let error = program(&world.site, &request(&[("REQUEST_METHOD", "GET"), ("REMOTE_ADDR", "127.0.0.1")], "")).unwrap_err();
         assert_eq!((error.status, error.allow), (405, Some("POST")));
     }
 }
 
-#[test]
-fn a_database_that_is_away_is_503_and_never_a_no() {
-    let world = World::new();
-    let file = world.folder.join("data/register.sqlite");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, b"this is not a database, and long enough to be seen as none".repeat(20)).unwrap();
+fn a_database_that_is_away_is_503_and_never_a_no(engine: Engine) {
+    let world = World::without_database(engine);
     for ((program, _), body) in programs().into_iter().zip([
         r#"{"user":{"id":"@john:example.org","password":"x"}}"#,
         r#"{"by":"name","search_term":"jo"}"#,
@@ -184,4 +188,12 @@ fn a_database_that_is_away_is_503_and_never_a_no() {
         assert_eq!((error.status, error.retry_after), (503, Some(10)));
         assert!(error.cause.contains("config.toml"), "{}", error.cause);
     }
+}
+
+on_every_database! {
+    nonsense_is_answered_with_the_no_of_each_program,
+    nobody_else_gets_in,
+    the_shared_secret_is_wanted_where_it_is_set,
+    another_method_is_405_with_what_is_allowed,
+    a_database_that_is_away_is_503_and_never_a_no,
 }

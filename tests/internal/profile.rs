@@ -1,11 +1,11 @@
+use crate::world::{Engine, on_every_database};
 use crate::{World, accounts, request};
 use matrix_register_bot::api::profile::show;
 use serde_json::{Value, json};
 
 /// Contract mxisd 11, P1 and P2.
-#[test]
-fn p1_p2_the_contracts_profiles() {
-    let world = World::new();
+fn p1_p2_the_contracts_profiles(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     assert_eq!(
         world.ask(show, r#"{"localpart":"john","domain":"example.org","mxid":"@john:example.org"}"#),
@@ -19,9 +19,8 @@ fn p1_p2_the_contracts_profiles() {
     }
 }
 
-#[test]
-fn each_endpoint_sends_its_own_member_only() {
-    let world = World::new();
+fn each_endpoint_sends_its_own_member_only(engine: Engine) {
+    let world = World::on(engine);
     accounts::add_contract_accounts(&world);
     for (variable, path, members) in [
         ("PATH_INFO", "/displayName", vec!["display_name"]),
@@ -34,4 +33,9 @@ fn each_endpoint_sends_its_own_member_only() {
         let answer: Value = serde_json::from_slice(show(&world.site, &request).unwrap().body()).unwrap();
         assert_eq!(answer["profile"].as_object().unwrap().keys().collect::<Vec<_>>(), members, "{path}");
     }
+}
+
+on_every_database! {
+    p1_p2_the_contracts_profiles,
+    each_endpoint_sends_its_own_member_only,
 }

@@ -1,9 +1,8 @@
-use crate::world::Host;
+use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh};
 
-#[test]
-fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let form = story.filled_form("ab").fill("first_name", "").fill("email", "nonsense");
     let page = story.browser.submit(&form);
     assert_eq!(page.status, 422);
@@ -18,9 +17,8 @@ fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed() {
     assert_eq!(story.state(&name), 1);
 }
 
-#[test]
-fn a_form_sent_twice_is_one_request_and_both_hear_thank_you() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+fn a_form_sent_twice_is_one_request_and_both_hear_thank_you(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");
     let form = story.filled_form(&ada);
     std::thread::scope(|scope| {
@@ -30,7 +28,7 @@ fn a_form_sent_twice_is_one_request_and_both_hear_thank_you() {
         }
     });
     assert_eq!(story.browser.submit(&form).status, 200);
-    let rows: i64 = story.database().query_row("SELECT count(*) FROM registrations", [], |row| row.get(0)).unwrap();
+    let rows = story.number("SELECT count(*) FROM registrations");
     assert_eq!((rows, story.mails.wait_for(&address_of(&ada), 1).len()), (1, 1));
     let renamed = story.browser.submit(&form.clone().fill("first_name", "Eve"));
     assert!(renamed.text().contains("sent already"), "{}", renamed.text());
@@ -39,9 +37,8 @@ fn a_form_sent_twice_is_one_request_and_both_hear_thank_you() {
     assert!(other.text().contains("sent already"), "{}", other.text());
 }
 
-#[test]
-fn a_taken_name_is_told_before_the_request_and_by_the_check_button() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     let free = story.browser.submit(&story.filled_form(&ada).press("action", "check"));
     assert_eq!(free.status, 200);
@@ -57,9 +54,8 @@ fn a_taken_name_is_told_before_the_request_and_by_the_check_button() {
     }
 }
 
-#[test]
-fn nonsense_gets_a_sentence_and_never_a_server_error() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn nonsense_gets_a_sentence_and_never_a_server_error(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let form = "application/x-www-form-urlencoded";
     for (content_type, body, status) in [
         ("text/plain", b"x=1".to_vec(), 415),
@@ -88,9 +84,8 @@ fn nonsense_gets_a_sentence_and_never_a_server_error() {
     }
 }
 
-#[test]
-fn names_cannot_inject_headers_into_a_mail() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn names_cannot_inject_headers_into_a_mail(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     for (field, value) in [
         ("first_name", "Ada\r\nBcc: victim@example.org"),
@@ -104,12 +99,20 @@ fn names_cannot_inject_headers_into_a_mail() {
     assert_eq!(story.mails.count(), 0);
 }
 
-#[test]
-fn terms_must_be_accepted_where_there_are_some() {
-    let story = Story::start_with("synapse", Host::NginxCgi, |site| site.set("form.terms_url", "https://example.org/terms"));
+fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("form.terms_url", "https://example.org/terms"));
     let ada = fresh("ada");
     let page = story.browser.submit(&story.filled_form(&ada));
     assert_eq!(page.status, 422);
     assert!(page.text().contains("accept the terms"), "{}", page.text());
     assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("action", "send")).status, 200);
+}
+
+on_every_database! {
+    wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed,
+    a_form_sent_twice_is_one_request_and_both_hear_thank_you,
+    a_taken_name_is_told_before_the_request_and_by_the_check_button,
+    nonsense_gets_a_sentence_and_never_a_server_error,
+    names_cannot_inject_headers_into_a_mail,
+    terms_must_be_accepted_where_there_are_some,
 }

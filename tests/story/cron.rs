@@ -1,9 +1,8 @@
-use crate::world::Host;
-use crate::{Story, fresh};
+use crate::world::{Engine, Host, on_every_database};
+use crate::{Story, fresh, now};
 
-#[test]
-fn the_room_is_reminded_once_of_a_request_that_nobody_decides() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn the_room_is_reminded_once_of_a_request_that_nobody_decides(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.site.run_cron();
@@ -19,13 +18,12 @@ fn the_room_is_reminded_once_of_a_request_that_nobody_decides() {
     assert_eq!(story.state(&ada), 100);
 }
 
-#[test]
-fn what_is_over_is_forgotten_after_a_month() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn what_is_over_is_forgotten_after_a_month(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "decline", "");
-    let rows = || story.database().query_row("SELECT count(*) FROM registrations", [], |row| row.get::<_, i64>(0)).unwrap();
+    let rows = || story.number("SELECT count(*) FROM registrations");
     story.sql("UPDATE registrations SET state_since = state_since - 29 * 86400");
     story.site.run_cron();
     assert_eq!(rows(), 1);
@@ -34,20 +32,18 @@ fn what_is_over_is_forgotten_after_a_month() {
     assert_eq!(rows(), 0);
 }
 
-#[test]
-fn cron_is_silent_where_all_is_well_and_talks_when_asked_to() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn cron_is_silent_where_all_is_well_and_talks_when_asked_to(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let quiet = story.site.run_cron();
     assert!(quiet.status.success() && quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
     let talkative = std::process::Command::new(story.site.program("cron")).arg("-v").output().unwrap();
     assert!(String::from_utf8_lossy(&talkative.stdout).contains("0 failed"), "{talkative:?}");
 }
 
-#[test]
-fn two_crons_do_not_work_twice() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn two_crons_do_not_work_twice(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     story.site.run_cron();
-    story.sql("INSERT INTO locks VALUES ('cron', 'another machine', strftime('%s', 'now') + 60)");
+    story.sql(&format!("INSERT INTO locks VALUES ('cron', 'another machine', {})", now() + 60));
     let ada = fresh("ada");
     story.ask(&ada);
     story.sql("UPDATE registrations SET state = 0, due_at = 0");
@@ -58,15 +54,22 @@ fn two_crons_do_not_work_twice() {
     assert_eq!(story.state(&ada), 1, "the holder died");
 }
 
-#[test]
-fn what_a_dead_program_held_is_taken_up_when_its_lease_ends() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn what_a_dead_program_held_is_taken_up_when_its_lease_ends(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
-    story.sql("UPDATE registrations SET state = 0, due_at = 0, lease = 'dead', lease_until = strftime('%s', 'now') + 600");
+    story.sql(&format!("UPDATE registrations SET state = 0, due_at = 0, lease = 'dead', lease_until = {}", now() + 600));
     story.site.run_cron();
     assert_eq!(story.state(&ada), 0);
     story.sql("UPDATE registrations SET lease_until = 0");
     story.site.run_cron();
     assert_eq!(story.state(&ada), 1);
+}
+
+on_every_database! {
+    the_room_is_reminded_once_of_a_request_that_nobody_decides,
+    what_is_over_is_forgotten_after_a_month,
+    cron_is_silent_where_all_is_well_and_talks_when_asked_to,
+    two_crons_do_not_work_twice,
+    what_a_dead_program_held_is_taken_up_when_its_lease_ends,
 }

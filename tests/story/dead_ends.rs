@@ -1,9 +1,8 @@
-use crate::world::Host;
+use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, fresh};
 
-#[test]
-fn every_dead_end_of_the_mailed_link_says_which_one_it_is() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn every_dead_end_of_the_mailed_link_says_which_one_it_is(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     let link = story.verify_mail(&ada).link();
@@ -25,9 +24,8 @@ fn every_dead_end_of_the_mailed_link_says_which_one_it_is() {
     assert!(story.browser.get(&link).text().contains("approved already"));
 }
 
-#[test]
-fn an_expired_link_says_so_and_the_name_is_free_again() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn an_expired_link_says_so_and_the_name_is_free_again(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     let link = story.verify_mail(&ada).link();
@@ -38,18 +36,23 @@ fn an_expired_link_says_so_and_the_name_is_free_again() {
     assert_eq!(expired.status, 410);
     assert!(expired.text().contains("expired"), "{}", expired.text());
     assert_eq!(story.browser.submit(&page.form()).status, 410);
-    let left: String = story.database().query_row("SELECT first_name || email || note FROM registrations", [], |row| row.get(0)).unwrap();
+    let left = story.text("SELECT concat(first_name, email, note) FROM registrations");
     assert_eq!(left, "", "the person is forgotten");
     story.ask(&ada);
 }
 
-#[test]
-fn a_button_that_waited_too_long_changes_nothing_and_says_so() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_button_that_waited_too_long_changes_nothing_and_says_so(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     let token = story.verify_mail(&ada).link().split("t=").nth(1).unwrap().to_owned();
     let page = story.browser.post("/verify", &[("t", &token), ("form_token", "AAAA")]);
     assert_eq!(page.status, 409);
     assert_eq!(story.state(&ada), 1);
+}
+
+on_every_database! {
+    every_dead_end_of_the_mailed_link_says_which_one_it_is,
+    an_expired_link_says_so_and_the_name_is_free_again,
+    a_button_that_waited_too_long_changes_nothing_and_says_so,
 }

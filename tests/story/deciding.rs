@@ -1,9 +1,8 @@
-use crate::world::Host;
+use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, decision_form, fresh};
 
-#[test]
-fn a_declined_applicant_hears_why_and_the_name_is_free_again() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+fn a_declined_applicant_hears_why_and_the_name_is_free_again(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.decide(&ada, "decline", "We are full.\nSorry <3");
@@ -16,9 +15,8 @@ fn a_declined_applicant_hears_why_and_the_name_is_free_again() {
     story.ask(&ada);
 }
 
-#[test]
-fn the_second_decider_is_told_what_the_first_decided() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn the_second_decider_is_told_what_the_first_decided(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let link = story.room_message(&ada).link();
@@ -30,9 +28,8 @@ fn the_second_decider_is_told_what_the_first_decided() {
     assert!(!story.synapse.exists(&ada) && story.mails.count() == 2);
 }
 
-#[test]
-fn two_who_decide_at_the_same_moment_make_one_decision() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+fn two_who_decide_at_the_same_moment_make_one_decision(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.browser.get(&story.room_message(&ada).link());
@@ -47,9 +44,8 @@ fn two_who_decide_at_the_same_moment_make_one_decision() {
     assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2, "one mail with credentials");
 }
 
-#[test]
-fn a_decision_needs_the_button_of_our_own_page() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_decision_needs_the_button_of_our_own_page(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let link = story.room_message(&ada).link();
@@ -63,9 +59,8 @@ fn a_decision_needs_the_button_of_our_own_page() {
     assert_eq!(story.state(&ada), 6);
 }
 
-#[test]
-fn the_links_of_the_php_program_preset_a_choice_and_decide_nothing() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn the_links_of_the_php_program_preset_a_choice_and_decide_nothing(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let token = story.room_message(&ada).link().split("t=").nth(1).unwrap().to_owned();
@@ -76,4 +71,12 @@ fn the_links_of_the_php_program_preset_a_choice_and_decide_nothing() {
         assert_eq!(!page.texts("details[open]").is_empty(), choice == "decline", "the part to decline is open for who came to decline");
     }
     assert_eq!(story.state(&ada), 6);
+}
+
+on_every_database! {
+    a_declined_applicant_hears_why_and_the_name_is_free_again,
+    the_second_decider_is_told_what_the_first_decided,
+    two_who_decide_at_the_same_moment_make_one_decision,
+    a_decision_needs_the_button_of_our_own_page,
+    the_links_of_the_php_program_preset_a_choice_and_decide_nothing,
 }

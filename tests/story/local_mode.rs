@@ -1,11 +1,10 @@
-use crate::world::{Browser, Host};
-use crate::{Story, address_of, fresh, password_in};
+use crate::world::{Browser, Engine, Host, on_every_database};
+use crate::{Story, address_of, fresh, now, password_in};
 use matrix_register_bot::password;
 
-#[test]
-fn a_stranger_gets_an_account_in_our_own_table_in_german() {
+fn a_stranger_gets_an_account_in_our_own_table_in_german(engine: Engine) {
     for host in Host::ALL {
-        let mut story = Story::start("local", host);
+        let mut story = Story::on(engine, "local", host);
         story.browser = Browser::new(&story.web.url()).with_language("de-AT,de;q=0.9");
         let ada = fresh("ada");
         let thanks = story.ask(&ada);
@@ -20,36 +19,29 @@ fn a_stranger_gets_an_account_in_our_own_table_in_german() {
         let mail = story.mails.wait_for(&address_of(&ada), 2).remove(1);
         assert!(mail.text.contains("Hallo Ada Lovelace-Größe"), "{}", mail.text);
         let initial = password_in(&mail);
-        let (stored, until): (String, i64) = story
-            .database()
-            .query_row("SELECT password_hash, initial_password_until FROM logins WHERE localpart = ?", [&ada], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .unwrap();
+        let stored = story.text(&format!("SELECT password_hash FROM logins WHERE localpart = '{ada}'"));
+        let until = story.number(&format!("SELECT initial_password_until FROM logins WHERE localpart = '{ada}'"));
         assert!(stored.starts_with("$argon2id$") && password::verify(&initial, &stored));
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-        assert!((until - now - 7 * 86_400).abs() < 120, "good for seven days");
+        assert!((until - now() - 7 * 86_400).abs() < 120, "good for seven days");
         assert_eq!(story.synapse.display_name(&ada).as_deref(), Some("Ada Lovelace-Größe"), "made in Synapse beforehand");
         assert!(story.synapse.login(&ada, &initial).is_err(), "Synapse itself does not know the password");
         assert_eq!(story.state(&ada), 100);
     }
 }
 
-#[test]
-fn an_account_that_synapse_had_before_is_never_handed_out() {
-    let story = Story::start("local", Host::NginxCgi);
+fn an_account_that_synapse_had_before_is_never_handed_out(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.synapse.register(&ada, "somebody else's");
     story.decide(&ada, "approve", "");
-    let rows: i64 = story.database().query_row("SELECT count(*) FROM logins", [], |row| row.get(0)).unwrap();
+    let rows = story.number("SELECT count(*) FROM logins");
     assert_eq!(rows, 0, "no password of ours for an account of somebody else");
     assert!(story.mails.wait_for(&address_of(&ada), 2)[1].text.contains("in the meantime"));
 }
 
-#[test]
-fn without_a_shared_secret_the_account_is_in_our_table_only() {
-    let story = Story::start_with("local", Host::NginxCgi, |site| site.unset("registration_shared_secret"));
+fn without_a_shared_secret_the_account_is_in_our_table_only(engine: Engine) {
+    let story = Story::on_with(engine, "local", Host::NginxCgi, |site| site.unset("registration_shared_secret"));
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
@@ -57,17 +49,23 @@ fn without_a_shared_secret_the_account_is_in_our_table_only() {
     assert!(!story.synapse.exists(&ada));
 }
 
-#[test]
-fn a_chosen_password_is_hashed_at_once() {
-    let story = Story::start_with("local", Host::NginxFastCgi, |site| site.ask_password());
+fn a_chosen_password_is_hashed_at_once(engine: Engine) {
+    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| site.ask_password());
     let ada = fresh("ada");
     let chosen = "correct horse Bätterie";
     let form = story.filled_form(&ada).fill("password", chosen).fill("password_again", chosen);
     assert_eq!(story.browser.submit(&form).status, 200);
-    let stored: String = story.database().query_row("SELECT password FROM registrations", [], |row| row.get(0)).unwrap();
+    let stored = story.text("SELECT password FROM registrations");
     assert!(stored.starts_with("$argon2id$"));
     story.confirm(&ada);
     story.decide(&ada, "approve", "");
-    let hash: String = story.database().query_row("SELECT password_hash FROM logins", [], |row| row.get(0)).unwrap();
+    let hash = story.text("SELECT password_hash FROM logins");
     assert!(password::verify(chosen, &hash));
+}
+
+on_every_database! {
+    a_stranger_gets_an_account_in_our_own_table_in_german,
+    an_account_that_synapse_had_before_is_never_handed_out,
+    without_a_shared_secret_the_account_is_in_our_table_only,
+    a_chosen_password_is_hashed_at_once,
 }

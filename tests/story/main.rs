@@ -11,8 +11,9 @@ mod cron;
 mod dead_ends;
 mod deciding;
 mod get_changes_nothing;
+mod hosts;
 mod local_mode;
 mod outages;
 mod synapse_mode;
 
-use the_story::{Story, address_of, decision_form, fresh, password_in};
+use the_story::{Story, address_of, decision_form, fresh, now, password_in};

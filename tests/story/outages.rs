@@ -1,4 +1,4 @@
-use crate::world::{Host, MailCatcher};
+use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 use std::io::Write;
 use std::net::TcpListener;
@@ -8,9 +8,8 @@ fn time_passes(story: &Story) {
     story.sql("UPDATE registrations SET due_at = 0");
 }
 
-#[test]
-fn a_mail_server_that_is_down_only_delays() {
-    let mut story = Story::start("synapse", Host::NginxCgi);
+fn a_mail_server_that_is_down_only_delays(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     story.mails.stop();
     let ada = fresh("ada");
     story.ask(&ada);
@@ -30,9 +29,8 @@ fn a_mail_server_that_is_down_only_delays() {
     assert_eq!(story.state(&ada), 6);
 }
 
-#[test]
-fn a_homeserver_that_is_down_or_talks_nonsense_only_delays() {
-    let mut story = Story::start("synapse", Host::NginxCgi);
+fn a_homeserver_that_is_down_or_talks_nonsense_only_delays(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     let nonsense = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -66,9 +64,8 @@ fn a_homeserver_that_is_down_or_talks_nonsense_only_delays() {
     assert_eq!(story.synapse.messages(&story.room).len(), 1);
 }
 
-#[test]
-fn a_room_message_is_sent_once_even_if_its_answer_was_lost() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_room_message_is_sent_once_even_if_its_answer_was_lost(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.sql("UPDATE registrations SET state = 5, due_at = 0");
@@ -77,9 +74,8 @@ fn a_room_message_is_sent_once_even_if_its_answer_was_lost() {
     assert_eq!(story.synapse.messages(&story.room).len(), 1);
 }
 
-#[test]
-fn a_broken_configuration_is_an_error_page_and_a_sentence_in_the_log() {
-    let mut story = Story::start("synapse", Host::NginxCgi);
+fn a_broken_configuration_is_an_error_page_and_a_sentence_in_the_log(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     story.site.set("times.confirm_within_hours", 0);
     let page = story.browser.get("/register");
     assert_eq!(page.status, 500);
@@ -88,11 +84,11 @@ fn a_broken_configuration_is_an_error_page_and_a_sentence_in_the_log() {
     assert_eq!(story.site.run_cron().status.code(), Some(78));
 }
 
-#[test]
-fn the_bot_makes_its_own_account_and_joins_when_invited() {
+fn the_bot_makes_its_own_account_and_joins_when_invited(engine: Engine) {
     let bot = fresh("doorman");
     let name = bot.clone();
-    let story = Story::start_with("synapse", Host::NginxCgi, move |site| site.unset("room.access_token").set("room.bot_localpart", name));
+    let story =
+        Story::on_with(engine, "synapse", Host::NginxCgi, move |site| site.unset("room.access_token").set("room.bot_localpart", name));
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     assert_eq!(story.state(&ada), 5, "not invited yet");
@@ -109,11 +105,10 @@ fn the_bot_makes_its_own_account_and_joins_when_invited() {
     assert_eq!(story.room_message(&ada).sender, story.synapse.user_id(&bot));
 }
 
-#[test]
-fn a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again() {
+fn a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again(engine: Engine) {
     let ada = fresh("ada");
     let address = address_of(&ada);
-    let mut story = Story::start("synapse", Host::NginxCgi);
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     story.ask_and_confirm(&ada);
     story.mails = MailCatcher::start_with(&["--reject-recipient", &address]);
     let port = i64::from(story.mails.port);
@@ -130,9 +125,8 @@ fn a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again() {
     assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
 }
 
-#[test]
-fn a_lost_secret_key_is_named_and_no_dead_link_is_sent() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_lost_secret_key_is_named_and_no_dead_link_is_sent(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     story.sql("UPDATE registrations SET state = 0, due_at = 0");
@@ -148,9 +142,8 @@ fn a_lost_secret_key_is_named_and_no_dead_link_is_sent() {
     assert_eq!(story.state(&ada), 1);
 }
 
-#[test]
-fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant() {
-    let mut story = Story::start("local", Host::NginxCgi);
+fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant(engine: Engine) {
+    let mut story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.browser.get(&story.room_message(&ada).link());
@@ -165,13 +158,12 @@ fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant() {
     story.site.set("registration_shared_secret", secret);
     time_passes(&story);
     story.site.run_cron();
-    let logins: i64 = story.database().query_row("SELECT count(*) FROM logins", [], |row| row.get(0)).unwrap();
+    let logins = story.number("SELECT count(*) FROM logins");
     assert_eq!((logins, story.state(&ada)), (0, 13));
 }
 
-#[test]
-fn a_name_in_our_table_is_refused_before_synapse_hears_of_it() {
-    let story = Story::start("local", Host::NginxCgi);
+fn a_name_in_our_table_is_refused_before_synapse_hears_of_it(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.sql(&format!(
@@ -197,9 +189,8 @@ fn a_restored_database_is_used_from_the_next_request_on() {
     assert_eq!((story.state(&ada), story.state(&bob)), (1, 1));
 }
 
-#[test]
-fn no_log_line_has_a_password_a_token_or_an_address() {
-    let mut story = Story::start("synapse", Host::NginxFastCgi);
+fn no_log_line_has_a_password_a_token_or_an_address(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");
     story.ask(&ada);
     story.site.set("homeserver_url", "http://127.0.0.1:9");
@@ -220,4 +211,17 @@ fn no_log_line_has_a_password_a_token_or_an_address() {
     for secret in secrets.into_iter().chain([secret("secret_key"), secret("register_password"), story.synapse.shared_secret.clone()]) {
         assert!(!said.contains(&secret), "{secret} in {said}");
     }
+}
+
+on_every_database! {
+    a_mail_server_that_is_down_only_delays,
+    a_homeserver_that_is_down_or_talks_nonsense_only_delays,
+    a_room_message_is_sent_once_even_if_its_answer_was_lost,
+    a_broken_configuration_is_an_error_page_and_a_sentence_in_the_log,
+    the_bot_makes_its_own_account_and_joins_when_invited,
+    a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again,
+    a_lost_secret_key_is_named_and_no_dead_link_is_sent,
+    an_account_that_only_looks_like_ours_is_never_given_to_the_applicant,
+    a_name_in_our_table_is_refused_before_synapse_hears_of_it,
+    no_log_line_has_a_password_a_token_or_an_address,
 }

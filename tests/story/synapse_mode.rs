@@ -1,10 +1,9 @@
-use crate::world::Host;
+use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 
-#[test]
-fn a_stranger_gets_an_account_in_synapse() {
+fn a_stranger_gets_an_account_in_synapse(engine: Engine) {
     for host in Host::ALL {
-        let story = Story::start("synapse", host);
+        let story = Story::on(engine, "synapse", host);
         let ada = fresh("ada");
         let thanks = story.ask(&ada);
         assert!(thanks.text().contains(&address_of(&ada)) && thanks.text().contains(&story.synapse.user_id(&ada)), "{}", thanks.text());
@@ -28,9 +27,8 @@ fn a_stranger_gets_an_account_in_synapse() {
     }
 }
 
-#[test]
-fn the_room_sees_who_asks_and_nothing_of_it_is_markup() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn the_room_sees_who_asks_and_nothing_of_it_is_markup(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let message = story.room_message(&ada);
@@ -42,28 +40,25 @@ fn the_room_sees_who_asks_and_nothing_of_it_is_markup() {
     assert_eq!(message.sender, story.synapse.user_id("register_bot"));
 }
 
-#[test]
-fn a_chosen_password_is_never_stored_in_clear_and_logs_in() {
-    let story = Story::start_with("synapse", Host::NginxFastCgi, |site| site.ask_password());
+fn a_chosen_password_is_never_stored_in_clear_and_logs_in(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.ask_password());
     let ada = fresh("ada");
     let chosen = "correct horse Bätterie";
     let form = story.filled_form(&ada).fill("password", chosen).fill("password_again", chosen);
     assert_eq!(story.browser.submit(&form).status, 200);
-    let stored: String = story.database().query_row("SELECT password FROM registrations", [], |row| row.get(0)).unwrap();
+    let stored = story.text("SELECT password FROM registrations");
     assert!(!stored.is_empty() && !stored.contains("horse"));
     story.confirm(&ada);
     story.decide(&ada, "approve", "");
     let credentials = story.mails.wait_for(&address_of(&ada), 2).remove(1);
     assert!(!credentials.text.contains("horse"), "{}", credentials.text);
     assert!(story.synapse.login(&ada, chosen).is_ok());
-    let left: i64 =
-        story.database().query_row("SELECT count(*) FROM registrations WHERE password IS NOT NULL", [], |row| row.get(0)).unwrap();
+    let left = story.number("SELECT count(*) FROM registrations WHERE password IS NOT NULL");
     assert_eq!(left, 0, "wiped when used");
 }
 
-#[test]
-fn every_mail_is_well_formed_and_says_it_is_automatic() {
-    let story = Story::start_with("synapse", Host::NginxCgi, |site| site.set("mail.reply_to", "Help <help@example.test>"));
+fn every_mail_is_well_formed_and_says_it_is_automatic(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("mail.reply_to", "Help <help@example.test>"));
     let ada = fresh("ada");
     story.ask(&ada);
     let mail = story.verify_mail(&ada);
@@ -74,9 +69,8 @@ fn every_mail_is_well_formed_and_says_it_is_automatic() {
     assert!(!mail.text.contains("Ada") && !mail.html.contains("Ada"), "a stranger's words do not reach the address before it is confirmed");
 }
 
-#[test]
-fn a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.synapse.register(&ada, "somebody else's");
@@ -88,9 +82,8 @@ fn a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant() {
     assert_eq!(story.state(&ada), 13);
 }
 
-#[test]
-fn an_account_whose_answer_was_lost_is_found_to_be_ours() {
-    let story = Story::start("synapse", Host::NginxCgi);
+fn an_account_whose_answer_was_lost_is_found_to_be_ours(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
@@ -102,4 +95,13 @@ fn an_account_whose_answer_was_lost_is_found_to_be_ours() {
     assert_eq!(mails[1].header("Message-ID"), mails[2].header("Message-ID"));
     assert_eq!(password_in(&mails[1]), password_in(&mails[2]));
     assert!(story.synapse.login(&ada, &password_in(&mails[2])).is_ok());
+}
+
+on_every_database! {
+    a_stranger_gets_an_account_in_synapse,
+    the_room_sees_who_asks_and_nothing_of_it_is_markup,
+    a_chosen_password_is_never_stored_in_clear_and_logs_in,
+    every_mail_is_well_formed_and_says_it_is_automatic,
+    a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant,
+    an_account_whose_answer_was_lost_is_found_to_be_ours,
 }

@@ -28,6 +28,28 @@ impl Engine {
     }
 }
 
+/// Makes tests of functions that take an [`Engine`]: `mariadb::a_promise` for `fn a_promise(engine: Engine)`.
+#[allow(unused_macros)] // no test uses all of it
+macro_rules! on_every_database {
+    ($($promise:ident),* $(,)?) => {
+        on_every_database!(sqlite Sqlite: $($promise)*);
+        on_every_database!(postgres Postgres: $($promise)*);
+        on_every_database!(mariadb Mariadb: $($promise)*);
+    };
+    ($module:ident $engine:ident: $($promise:ident)*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $promise() {
+                    super::$promise(super::Engine::$engine);
+                }
+            )*
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use on_every_database;
+
 /// How to reach a running server.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -205,8 +227,9 @@ impl Database {
                 // Separators that no text has.
                 let shape = ["--tuples-only", "--no-align", "--field-separator=\u{1f}", "--record-separator=\u{1e}", "--pset=null=NULL"];
                 let answer = run(server.client(name).args(shape).arg("--command").arg(select), select);
-                let rows = answer.strip_suffix('\n').unwrap_or(&answer).split('\u{1e}');
-                rows.filter(|row| !row.is_empty()).map(|row| row.split('\u{1f}').map(str::to_owned).collect()).collect()
+                // No line is no row, and an empty one is a row with an empty text.
+                let rows = answer.strip_suffix('\n').into_iter().flat_map(|rows| rows.split('\u{1e}'));
+                rows.map(|row| row.split('\u{1f}').map(str::to_owned).collect()).collect()
             }
             Place::Server { server, name, .. } => mariadb_rows(server, name, select),
         }

@@ -3,7 +3,9 @@
 //! Not part of `world` itself, as it takes the programs that Cargo built for an integration test.
 #![allow(dead_code)] // no test uses all of it
 
-use crate::world::{Browser, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs};
+use crate::world::{
+    Browser, Database, Engine, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs,
+};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One site with everything around it, for one test.
@@ -14,27 +16,46 @@ pub struct Story {
     pub site: SiteFolder,
     pub web: WebServer,
     pub browser: Browser,
+    // Behind the programs that use it, which end first.
+    pub database: Database,
 }
 
 impl Story {
+    /// With a file for a database.
     pub fn start(mode: &str, host: Host) -> Story {
         Story::start_with(mode, host, |site| site)
     }
 
     /// `settings` changes the configuration before the servers start.
     pub fn start_with(mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
+        Story::on_with(Engine::Sqlite, mode, host, settings)
+    }
+
+    pub fn on(engine: Engine, mode: &str, host: Host) -> Story {
+        Story::on_with(engine, mode, host, |site| site)
+    }
+
+    pub fn on_with(engine: Engine, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
+        Story::in_database(Database::new(engine), mode, host, settings)
+    }
+
+    pub fn in_database(database: Database, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
         let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
         let room = synapse.create_room();
-        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode);
+        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode).database(&database);
         let site = settings(site).create();
         let web = WebServer::start(&site, host);
-        let browser = Browser::new(&web.url());
-        Story { synapse, room, mails, site, web, browser }
+        let browser = web.browser();
+        Story { synapse, room, mails, site, web, browser, database }
     }
 
     /// The form, filled in for `localpart`.
     pub fn filled_form(&self, localpart: &str) -> Form {
-        let form = self.browser.get("/register").form();
+        self.fill(self.browser.get("/register").form(), localpart)
+    }
+
+    /// What `localpart` writes into the form.
+    pub fn fill(&self, form: Form, localpart: &str) -> Form {
         let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace-Größe").fill("username", localpart);
         form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("action", "send")
     }
@@ -77,18 +98,23 @@ impl Story {
         assert_eq!(self.confirm(localpart).status, 200);
     }
 
-    pub fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.site.database_path()).unwrap()
-    }
-
     /// The state in the database.
     pub fn state(&self, localpart: &str) -> i64 {
-        let sql = "SELECT state FROM registrations WHERE username = ? ORDER BY id DESC LIMIT 1";
-        self.database().query_row(sql, [localpart], |row| row.get(0)).unwrap()
+        self.number(&format!("SELECT state FROM registrations WHERE username = '{localpart}' ORDER BY id DESC LIMIT 1"))
     }
 
     pub fn sql(&self, sql: &str) {
-        self.database().execute_batch(sql).unwrap();
+        self.database.sql(sql);
+    }
+
+    /// The one value that the query finds.
+    pub fn text(&self, select: &str) -> String {
+        let found = self.database.rows(select).concat();
+        <[String; 1]>::try_from(found).unwrap_or_else(|found| panic!("{select}: {found:?}"))[0].clone()
+    }
+
+    pub fn number(&self, select: &str) -> i64 {
+        self.text(select).parse().unwrap_or_else(|_| panic!("{select} gives no number"))
     }
 }
 
@@ -96,6 +122,11 @@ impl Story {
 pub fn fresh(name: &str) -> String {
     static COUNTER: AtomicUsize = AtomicUsize::new(0);
     format!("{name}{}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
 pub fn address_of(localpart: &str) -> String {

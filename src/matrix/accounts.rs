@@ -1,0 +1,36 @@
+//! What a server administrator can see and do about an account (contract synapse 10).
+
+use super::{Call, Empty, Error, Homeserver, Refusal, segment};
+use serde::{Deserialize, Serialize};
+
+/// An account as the admin interface shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AccountFacts {
+    pub admin: bool,
+    pub deactivated: bool,
+    /// Seconds since 1970.
+    pub creation_ts: i64,
+    /// Milliseconds since 1970; `None` for an account that nobody ever used.
+    pub last_seen_ts: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct ResetPassword<'a> {
+    new_password: &'a str,
+    logout_devices: bool,
+}
+
+/// Asks with the token of a server administrator. [`Error::Forbidden`] where the token is not one; [`Error::Unexpected`] where there is no such account.
+pub fn facts(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<AccountFacts, Error> {
+    let user = segment(&homeserver.mxid(localpart));
+    let ask = Call::get(format!("/_synapse/admin/v2/users/{user}")).token(admin_token);
+    homeserver.ask::<AccountFacts>(&ask)?.map_err(Refusal::unexpected)
+}
+
+/// Sets a password and ends all sessions, with the token of a server administrator.
+pub fn set_password(homeserver: &Homeserver, admin_token: &str, localpart: &str, new_password: &str) -> Result<(), Error> {
+    let user = segment(&homeserver.mxid(localpart));
+    let reset = ResetPassword { new_password, logout_devices: true };
+    let call = Call::post(&format!("/_synapse/admin/v1/reset_password/{user}"), &reset)?.token(admin_token);
+    homeserver.ask::<Empty>(&call)?.map(|_| ()).map_err(Refusal::unexpected)
+}

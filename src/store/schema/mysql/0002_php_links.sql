@@ -1,0 +1,10 @@
+-- Links that the PHP program mailed and posted: they work beside our own. Whose registration has some came from there.
+CREATE TABLE IF NOT EXISTS php_links (
+    -- SHA-256 of the link's token
+    token_hash VARCHAR(64) NOT NULL PRIMARY KEY,
+    -- 0: mailed to the applicant, 1: posted to the room
+    reader BIGINT NOT NULL,
+    registration_id BIGINT NOT NULL,
+    KEY php_links_by_registration (registration_id),
+    FOREIGN KEY (registration_id) REFERENCES registrations (id) ON DELETE CASCADE
+) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
