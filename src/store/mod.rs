@@ -8,6 +8,7 @@
 //! | what | repeated |
 //! |---|---|
 //! | others were at the same rows (deadlock, certification, serialization): the database undid all of it | the statement or the whole transaction, up to [`TRIES`] times |
+//! | a cluster node says that it is none any more: it did nothing | the same, on a new connection |
 //! | the connection broke in a `SELECT` or before a `COMMIT` | once, on a new connection |
 //! | the connection broke in a statement that writes by itself, or in a `COMMIT` | no: nobody knows whether it was done |
 //!
@@ -30,7 +31,7 @@ pub use logins::{Found, Login, NewLogin};
 pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
-use crate::token;
+use crate::{log, token};
 use std::fmt;
 use std::thread;
 use std::time::Duration;
@@ -63,7 +64,8 @@ pub enum Access {
 pub enum Error {
     /// Busy or away; the request may be repeated.
     Unavailable(String),
-    /// Others were at the same rows; the database undid everything. Repeated here, so callers hardly see it.
+    /// Others were at the same rows, or the server is not in its cluster; the database undid everything. Repeated here, so
+    /// callers hardly see it.
     Contended(String),
     /// The connection broke; whether the statement was done is not known.
     Lost(String),
@@ -252,7 +254,7 @@ impl Store {
         loop {
             tries += 1;
             match self.attempt(&mut work) {
-                Err(Error::Contended(_)) if tries < TRIES => pause(tries),
+                Err(Error::Contended(cause)) if tries < TRIES => self.step_back(tries, &cause)?,
                 Err(Error::Lost(_)) if tries == 1 => self.reconnect()?,
                 outcome => return self.noting(outcome),
             }
@@ -315,13 +317,24 @@ impl Store {
         loop {
             tries += 1;
             match work(self.driver.as_mut()) {
-                Err(Error::Contended(_)) if tries < TRIES && !self.in_transaction => pause(tries),
+                Err(Error::Contended(cause)) if tries < TRIES && !self.in_transaction => self.step_back(tries, &cause)?,
                 outcome => return self.noting(outcome),
             }
         }
     }
 
+    /// The database undid what was begun; after a while it can be tried again, elsewhere if the server is of no use any more.
+    fn step_back(&mut self, tries: u32, cause: &str) -> Result<(), Error> {
+        log::info("database_conflict_retried", None, &format!("try {tries} of {TRIES}: {cause}"));
+        pause(tries);
+        match self.driver.is_current() {
+            true => Ok(()),
+            false => self.reconnect(),
+        }
+    }
+
     fn reconnect(&mut self) -> Result<(), Error> {
+        log::info("database_connection_renewed", None, "");
         let opened = open_driver(&self.url, self.access);
         self.driver = self.noting(opened)?;
         self.is_suspect = false;

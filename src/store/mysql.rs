@@ -5,9 +5,10 @@
 //! * Texts compare byte by byte (`utf8mb4_bin` in the schema), whatever the server's own rules are.
 //! * `CREATE TABLE` and its like cannot be undone here, so each statement of the schema can be repeated, and the version is
 //!   counted up behind each step.
-//! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one.
+//! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one. A node that is not
+//!   part of the cluster refuses everything, and the next host is asked. What was committed on one node is seen on all.
 
-use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, Value, WAIT, schema};
+use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, TRIES, Value, WAIT, pause, schema};
 use crate::config::ServerUrl;
 use mysql::consts::CapabilityFlags;
 use mysql::prelude::Queryable;
@@ -37,7 +38,7 @@ impl Mysql {
     /// The same for a database of the PHP program's: nothing is made, nothing is changed yet.
     pub(super) fn of_php(server: &ServerUrl) -> Result<Mysql, Error> {
         Mysql::on_first_host(server, |mysql| {
-            mysql.run(SETTINGS)?;
+            mysql.settle_in()?;
             mysql.turn_to(Access::Write)
         })
     }
@@ -53,7 +54,7 @@ impl Mysql {
                 Ok(mysql) => return Ok(mysql),
                 Err(Error::OfPhp) => return Err(Error::OfPhp),
                 // Nothing was sent yet that could have been done; perhaps the next host is fine.
-                Err(Error::Lost(cause)) => refused = Some(Error::Unavailable(cause)),
+                Err(Error::Lost(cause) | Error::Contended(cause)) => refused = Some(Error::Unavailable(cause)),
                 Err(cause) => refused = Some(cause),
             }
         }
@@ -62,14 +63,33 @@ impl Mysql {
     }
 
     fn set_up(&mut self, access: Access) -> Result<(), Error> {
-        self.run(SETTINGS)?;
+        self.settle_in()?;
         self.turn_to(access)?;
         if self.schema_version()? != Some(schema::KNOWN) {
             self.turn_to(Access::Write)?;
-            self.upgrade()?;
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                match self.upgrade() {
+                    // Another node of the cluster is at it, too.
+                    Err(Error::Contended(_)) if tries < TRIES && !self.is_broken => pause(tries),
+                    upgraded => break upgraded?,
+                }
+            }
             self.turn_to(access)?;
         }
         Ok(())
+    }
+
+    /// Tells the connection what it is told once; among it, on a node of a cluster, to read what any node has committed: a form
+    /// may be filed on one, and its link opened on another at once.
+    fn settle_in(&mut self) -> Result<(), Error> {
+        self.run(SETTINGS)?;
+        let cluster = self.query_once("SHOW VARIABLES LIKE 'wsrep_on'", &[])?.into_iter().next();
+        match cluster.map(|mut row| (row.text(), row.text())) {
+            Some((Ok(_), Ok(on))) if on == "ON" => self.run(READ_WHAT_OTHERS_WROTE),
+            _ => Ok(()),
+        }
     }
 
     /// The number of schema steps that were done; `None` where the table is not there yet.
@@ -104,9 +124,12 @@ impl Mysql {
     fn upgrade_inside(&mut self) -> Result<(), Error> {
         let done = match self.schema_version()? {
             Some(version @ 1..) => version,
-            // Not begun, or left by a program that died on the way.
-            _ => {
-                schema::check_for_others(self)?;
+            // Not begun, or left by a program that died on the way, or another node of the cluster is at it just now.
+            begun => {
+                match schema::check_for_others(self) {
+                    Err(Error::Unfit(_)) if begun.is_some() || self.schema_version()?.is_some() => {}
+                    checked => checked?,
+                }
                 self.start_schema()?;
                 0
             }
@@ -134,7 +157,7 @@ impl Mysql {
     fn noting<T>(&mut self, outcome: Result<T, mysql::Error>) -> Result<T, Error> {
         outcome.map_err(|cause| {
             let error = Error::from(&cause);
-            self.is_broken |= matches!(error, Error::Lost(_) | Error::Unavailable(_));
+            self.is_broken |= matches!(error, Error::Lost(_) | Error::Unavailable(_)) || is_outside_of_cluster(&cause);
             error
         })
     }
@@ -242,6 +265,9 @@ fn ca_file(server: &ServerUrl) -> Option<PathBuf> {
 const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',
                         time_zone = '+00:00', autocommit = 1";
 
+/// For `SELECT` (1), `UPDATE` and `DELETE` (2): a lease that was taken on another node is there.
+const READ_WHAT_OTHERS_WROTE: &str = "SET SESSION wsrep_sync_wait = 3";
+
 /// How long a connection for `access` waits for others, and for a reader, that it is one.
 fn session(access: Access) -> [String; 2] {
     let (wait, mode) = match access {
@@ -301,19 +327,26 @@ impl From<&mysql::Error> for Error {
     }
 }
 
+/// "WSREP has not yet prepared node for application use": the node refuses every statement.
+const OUTSIDE_OF_CLUSTER: u16 = 1047;
+
+fn is_outside_of_cluster(cause: &mysql::Error) -> bool {
+    matches!(cause, mysql::Error::MySqlError(said) if said.code == OUTSIDE_OF_CLUSTER)
+}
+
 /// By the numbers of MariaDB and MySQL.
 fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     let sentence = format!("the database server: {} ({})", said.message, said.code);
     match said.code {
         // A key twice.
         1062 => Error::Conflict,
-        // Deadlock, and in a cluster a failed certification; record changed since last read.
-        1213 | 1020 => Error::Contended(sentence),
+        // Deadlock, and in a cluster a failed certification; record changed since last read; a node that is not in its cluster.
+        1213 | 1020 | OUTSIDE_OF_CLUSTER => Error::Contended(sentence),
         // The server stops, or somebody ended the connection.
         1053 | 1927 | 1152 | 1159 | 1161 => Error::Lost(sentence),
         // Access, no such database or table or column, a value that does not fit, a constraint, an engine without transactions.
         1044 | 1045 | 1049 | 1054 | 1064 | 1142 | 1143 | 1146 | 1264 | 1364 | 1366 | 1406 | 1048 | 1451 | 1452 => Error::Unfit(sentence),
-        // 1205 waited for others, 1040 too many connections, 1047 a node that is not part of its cluster, 1290 read only, ...
+        // 1205 waited for others, 1040 too many connections, 1290 read only, ...
         _ => Error::Unavailable(sentence),
     }
 }

@@ -201,6 +201,17 @@ fn a_newer_database_is_refused_with_a_sentence(engine: Engine) {
     assert!(sentence.contains("99") && sentence.contains("newer version"), "{sentence}");
 }
 
+/// Where a `CREATE TABLE` cannot be undone, a program may have died on the way, or another node of a cluster is at it.
+#[test]
+fn tables_that_were_made_in_part_are_completed() {
+    let scratch = Scratch::on(Engine::Mariadb);
+    accepted(&mut scratch.open(Access::Write), "max");
+    scratch.0.sql("UPDATE schema_version SET version = 0; DROP TABLE locks");
+    let mut store = scratch.open(Access::Write);
+    assert!(store.take_lock("cron", "a", 100, 200).unwrap());
+    assert!(store.username_is_taken("max").unwrap());
+}
+
 #[test]
 fn the_database_file_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
