@@ -72,6 +72,13 @@ impl Galera {
         &self.nodes[number]
     }
 
+    /// The setting `database` for a machine whose own node is `first`: that one, and behind it the others.
+    pub fn url_from(&self, first: usize, name: &str) -> String {
+        let hosts = (0..self.nodes.len()).map(|next| &self.nodes[(first + next) % self.nodes.len()].own.server);
+        let hosts: Vec<_> = hosts.map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        format!("{}@{}/{name}?tls=off", credentials(&self.nodes[first].own.server), hosts.join(","))
+    }
+
     /// Makes an empty database on all nodes.
     pub fn create_database(&self, name: &str) {
         self.nodes[0].own.server.execute(&format!("CREATE DATABASE {name}"));

@@ -1,0 +1,165 @@
+//! Several web servers with the programs of one site, and what happens to them: crons, and programs that die.
+
+use crate::world::{Browser, Form, Host, MailCatcher, Page, Programs, SiteFolder, Synapse, WebServer};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+use url::Url;
+
+/// How often somebody who sees an error page tries again, a third of a second apart.
+const PATIENCE: usize = 180;
+
+/// One machine with a web server, the programs, and a cron.
+pub struct Node {
+    pub site: SiteFolder,
+    web: WebServer,
+    /// What its crons said.
+    said: Mutex<String>,
+}
+
+/// All of them, with one mail server, one homeserver, and one room.
+pub struct Nodes {
+    pub nodes: Vec<Node>,
+    pub mails: MailCatcher,
+    pub synapse: Synapse,
+    pub room: String,
+    /// Answers with a status of 500 and more: what visitors saw of the misfortunes.
+    pub errors_seen: AtomicUsize,
+    pub programs_killed: AtomicUsize,
+    pub crons_run: AtomicUsize,
+}
+
+impl Nodes {
+    /// A node for each of the settings `database`.
+    pub fn start(databases: &[String], mode: &str) -> Nodes {
+        let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
+        let room = synapse.create_room();
+        let programs = Programs::new([
+            ("public", env!("CARGO_BIN_EXE_register")),
+            ("public", env!("CARGO_BIN_EXE_verify")),
+            ("public", env!("CARGO_BIN_EXE_verify_admin")),
+            ("cron", env!("CARGO_BIN_EXE_cron")),
+        ]);
+        let mut public_url = None;
+        let nodes = databases.iter().zip([Host::NginxFastCgi, Host::NginxFastCgi, Host::NginxCgi]).map(|(database, host)| {
+            let site = SiteFolder::new(&programs).synapse(&synapse).room(&room).mail(&mails).mode(mode).set("database", database.as_str());
+            // In local mode the homeserver is only asked whether it has a name: an account there would take most of the time.
+            let site = if mode == "local" { site.unset("registration_shared_secret") } else { site };
+            // The address of the load balancer. Here the visitors balance, and the first node's address stands for it.
+            let mut site = site.create();
+            let url = public_url.get_or_insert_with(|| site.public_url()).clone();
+            site.set("public_url", url);
+            fs::write(site.path().join("config.json"), format!("{{\"secret_key\": \"{}\"}}", "5e".repeat(32))).unwrap();
+            Node { web: WebServer::start(&site, host), site, said: Mutex::default() }
+        });
+        let nodes = nodes.collect();
+        let (errors_seen, programs_killed, crons_run) = Default::default();
+        Nodes { nodes, mails, synapse, room, errors_seen, programs_killed, crons_run }
+    }
+
+    /// The same page on another node, as a load balancer would ask for it. Counted round.
+    fn at(&self, node: usize, address: &str) -> String {
+        let mut url = Url::parse(address).unwrap_or_else(|_| panic!("{address} is no address"));
+        url.set_port(Some(self.nodes[node % self.nodes.len()].site.port)).unwrap();
+        url.into()
+    }
+
+    /// A page from this node, or, after an error, from the next ones.
+    pub fn get(&self, node: usize, address: &str) -> Page {
+        self.until_answered(node, |node| Browser::new("http://127.0.0.1/").get(&self.at(node, address)))
+    }
+
+    /// The form to sign up.
+    pub fn sign_up_form(&self, node: usize) -> Form {
+        self.get(node, "http://127.0.0.1/register").form()
+    }
+
+    /// Sends a form to this node; whoever sees an error sends it again.
+    pub fn submit(&self, node: usize, form: &Form) -> Page {
+        self.until_answered(node, |node| {
+            let form = Form { action: self.at(node, &form.action), ..form.clone() };
+            Browser::new("http://127.0.0.1/").submit(&form)
+        })
+    }
+
+    fn until_answered(&self, node: usize, ask: impl Fn(usize) -> Page) -> Page {
+        for tries in 0..PATIENCE {
+            let page = ask(node + tries);
+            if page.status < 500 {
+                return page;
+            }
+            self.errors_seen.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(333));
+        }
+        panic!("nothing but errors: {}", self.log());
+    }
+
+    /// Runs cron on one node again and again while `goes_on`.
+    pub fn run_crons(&self, node: usize, goes_on: &AtomicBool) {
+        while goes_on.load(Ordering::Relaxed) {
+            self.run_cron(node);
+            thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    pub fn run_cron(&self, node: usize) {
+        let node = &self.nodes[node];
+        let output = Command::new(node.site.program("cron")).arg("-v").env_clear().current_dir("/").output().expect("cron can be run");
+        self.crons_run.fetch_add(1, Ordering::Relaxed);
+        let text = [output.stdout, output.stderr].concat();
+        node.said.lock().unwrap().push_str(&String::from_utf8_lossy(&text));
+    }
+
+    /// Kills one program of a node that is at work, if there is one: a worker of a FastCGI program, a CGI program, a cron.
+    pub fn kill_a_program(&self, node: usize, which: usize) {
+        let folder = self.nodes[node % self.nodes.len()].site.path();
+        let processes: Vec<_> = running_below(folder);
+        let is_supervisor = |pid: u32| processes.iter().any(|(_, parent, _)| *parent == pid);
+        let is_supervised = |parent: u32| processes.iter().any(|(pid, ..)| *pid == parent);
+        let plain = node % self.nodes.len() == 2;
+        let at_work = |(pid, parent, program): &&(u32, u32, PathBuf)| {
+            !is_supervisor(*pid) && (plain || is_supervised(*parent) || program.ends_with("cron/cron"))
+        };
+        let at_work: Vec<_> = processes.iter().filter(at_work).collect();
+        let Some((pid, ..)) = at_work.get(which % at_work.len().max(1)) else { return };
+        if Pid::from_raw(*pid as i32).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok()) {
+            self.programs_killed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What web servers, programs and crons of all nodes said.
+    pub fn log(&self) -> String {
+        self.nodes.iter().map(|node| node.web.log() + &node.said.lock().unwrap()).collect()
+    }
+
+    /// How often the log has a word.
+    pub fn said(&self, word: &str) -> usize {
+        self.log().matches(word).count()
+    }
+}
+
+impl Drop for Nodes {
+    /// All at once: each program would wait for its last connections by itself.
+    fn drop(&mut self) {
+        for pid in self.nodes.iter().flat_map(|node| node.web.pids()) {
+            let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, Signal::TERM));
+        }
+    }
+}
+
+/// Processes whose program lies below a folder: their ids, their parents, their programs.
+fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let process = |pid: u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).ok().filter(|program| program.starts_with(folder))?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent, program))
+    };
+    names.filter_map(|name| process(name.to_str()?.parse().ok()?)).collect()
+}

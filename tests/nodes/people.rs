@@ -1,0 +1,225 @@
+//! Those who want an account, and those who decide. They follow links on whatever node a load balancer would have chosen.
+
+use crate::nodes::Nodes;
+use crate::world::{Form, Page};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long somebody waits for a mail or a message before coming back later.
+const WAIT: Duration = Duration::from_secs(6);
+
+/// One applicant, and how far the request came as far as people could see.
+#[derive(Debug, Default, Clone)]
+pub struct Person {
+    pub number: usize,
+    /// The username that the person asks for at the moment.
+    pub name: String,
+    /// The name was somebody else's, so another one was chosen.
+    pub lost_first_choice: bool,
+    /// Saw the page that says thank you.
+    pub filed: bool,
+    pub confirmed: bool,
+    /// What those who decided were told: "approved" or "declined".
+    pub verdicts: Vec<&'static str>,
+}
+
+/// How a request is decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Approve,
+    ApproveTwice,
+    ApproveAgainstDecline,
+    Decline,
+}
+
+impl Person {
+    pub fn new(number: usize, prefix: &str) -> Person {
+        // Of four, the last wants the same name as the one before.
+        let wish = if number % 4 == 3 { number - 1 } else { number };
+        Person { number, name: format!("{prefix}{wish}"), ..Person::default() }
+    }
+
+    fn address(&self) -> String {
+        format!("person{}@applicants.example.org", self.number)
+    }
+
+    fn decision(&self) -> Decision {
+        match self.number % 10 {
+            0..=4 => Decision::Approve,
+            5 => Decision::ApproveTwice,
+            6..=8 => Decision::ApproveAgainstDecline,
+            _ => Decision::Decline,
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
+    fn fill(&self, form: Form) -> Form {
+        let form = form.fill("first_name", "Person").fill("last_name", &self.number.to_string()).fill("username", &self.name);
+        form.fill("email", &self.address()).fill("note", "from several machines").press("action", "send")
+    }
+}
+
+/// The people, and what they see in the room.
+pub struct Club<'a> {
+    pub nodes: &'a Nodes,
+    pub forms_sent: AtomicUsize,
+    pub filed: AtomicUsize,
+    /// The links in the room, by Matrix id.
+    links: Mutex<HashMap<String, String>>,
+}
+
+impl Club<'_> {
+    pub fn new(nodes: &Nodes) -> Club<'_> {
+        Club { nodes, forms_sent: AtomicUsize::new(0), filed: AtomicUsize::new(0), links: Mutex::default() }
+    }
+
+    /// Looks at the room while `goes_on`.
+    pub fn watch_room(&self, goes_on: &AtomicBool) {
+        while goes_on.load(Ordering::Relaxed) {
+            for message in self.nodes.synapse.messages(&self.nodes.room) {
+                let mxid = message.body.split_whitespace().find(|word| word.starts_with('@')).unwrap_or_default();
+                self.links.lock().unwrap().insert(mxid.to_owned(), message.link());
+            }
+            thread::sleep(Duration::from_millis(400));
+        }
+    }
+
+    /// Four people, as far as they come: one sends the form to two nodes at once, two want the same name.
+    pub fn four(&self, people: &mut [Person]) {
+        let [first, second, third, fourth] = people else { panic!("four people") };
+        if !first.filed {
+            self.file_twice(first);
+            self.file(second, second.number);
+            self.rivals(third, fourth);
+        }
+        for person in people {
+            self.go_on(person);
+        }
+    }
+
+    /// Confirms and has it decided, as far as mail and message are there.
+    pub fn go_on(&self, person: &mut Person) {
+        if !person.confirmed && !self.confirm(person) {
+            return;
+        }
+        if !person.is_done() {
+            self.decide(person);
+        }
+    }
+
+    fn send(&self, node: usize, form: &Form) -> bool {
+        self.forms_sent.fetch_add(1, Ordering::Relaxed);
+        let page = self.nodes.submit(node, form);
+        match page.status {
+            200 => true,
+            422 if page.text().contains("not available") => false,
+            status => panic!("{status} {}\n{}", page.text(), self.nodes.log()),
+        }
+    }
+
+    fn file(&self, person: &mut Person, node: usize) {
+        let form = person.fill(self.nodes.sign_up_form(node));
+        person.filed = self.send(node, &form);
+        assert!(person.filed, "{} was free", person.name);
+        self.filed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A double click, and the load balancer sends each to another node.
+    fn file_twice(&self, person: &mut Person) {
+        let form = person.fill(self.nodes.sign_up_form(person.number));
+        let both = at_once(|second| self.send(person.number + usize::from(second), &form));
+        assert_eq!(both, [true, true], "{}: both are thanked", person.name);
+        person.filed = true;
+        self.filed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same name on two nodes at the same moment. Who does not get it asks for another one.
+    fn rivals(&self, one: &mut Person, other: &mut Person) {
+        let forms = [&*one, &*other].map(|person| person.fill(self.nodes.sign_up_form(person.number)));
+        let got = at_once(|second| self.send(one.number + usize::from(second), &forms[usize::from(second)]));
+        assert_ne!(got[0], got[1], "{} goes to one", one.name);
+        let (winner, loser) = if got[0] { (one, other) } else { (other, one) };
+        winner.filed = true;
+        self.filed.fetch_add(1, Ordering::Relaxed);
+        loser.name += "b";
+        loser.lost_first_choice = true;
+        self.file(loser, loser.number + 1);
+    }
+
+    /// Opens the link of the mail on another node than the one that sent it, and presses the button.
+    fn confirm(&self, person: &mut Person) -> bool {
+        let Some(mail) = wait_for(|| self.nodes.mails.mails(&person.address()).into_iter().next()) else { return false };
+        let page = self.nodes.get(person.number + 2, &mail.link());
+        assert_eq!(page.status, 200, "a link that was mailed is known: {}", page.text());
+        if let Some(form) = posting_form(&page) {
+            let page = self.nodes.submit(person.number + 1, &form);
+            assert_eq!(page.status, 200, "{}\n{}", page.text(), self.nodes.log());
+        }
+        person.confirmed = true;
+        true
+    }
+
+    fn decide(&self, person: &mut Person) {
+        let mxid = self.nodes.synapse.user_id(&person.name);
+        let Some(link) = wait_for(|| self.links.lock().unwrap().get(&mxid).cloned()) else { return };
+        let choices = match person.decision() {
+            Decision::Approve => ["approve", ""],
+            Decision::ApproveTwice => ["approve", "approve"],
+            Decision::ApproveAgainstDecline => ["approve", "decline"],
+            Decision::Decline => ["decline", ""],
+        };
+        let decide = |node: usize, choice: &str| {
+            let page = self.nodes.get(node, &link);
+            assert_eq!(page.status, 200, "{}", page.text());
+            let answer = posting_form(&page).map(|form| self.nodes.submit(node + 1, &form.put("decision", choice)));
+            verdict(&answer.unwrap_or(page))
+        };
+        person.verdicts = match choices {
+            [choice, ""] => vec![decide(person.number, choice)],
+            both => at_once(|second| decide(person.number + usize::from(second), both[usize::from(second)])).into(),
+        };
+    }
+}
+
+fn verdict(page: &Page) -> &'static str {
+    let heading = page.texts("h1").concat().to_lowercase();
+    match (heading.contains("approved"), heading.contains("declined")) {
+        (true, false) => "approved",
+        (false, true) => "declined",
+        _ => panic!("neither approved nor declined: {} {}", page.status, page.text()),
+    }
+}
+
+fn posting_form(page: &Page) -> Option<Form> {
+    Some(page).filter(|page| !page.texts("form").is_empty()).map(Page::form).filter(|form| form.method == "POST")
+}
+
+/// Both at the same moment; the second is told that it is.
+fn at_once<T: Send>(act: impl Fn(bool) -> T + Sync) -> [T; 2] {
+    let start = Barrier::new(2);
+    let act = |second| {
+        start.wait();
+        act(second)
+    };
+    thread::scope(|scope| {
+        let second = scope.spawn(|| act(true));
+        let first = act(false);
+        [first, second.join().unwrap()]
+    })
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + WAIT;
+    loop {
+        match look() {
+            None if Instant::now() < end => thread::sleep(Duration::from_millis(100)),
+            found => return found,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The one database behind all nodes.
+
+use crate::world::{Database, Engine, Galera, OwnServer};
+
+/// Where the tables are.
+pub enum Tables {
+    /// Three servers; each web node has one of its own and knows the others.
+    Galera(Galera),
+    /// One server for all.
+    Postgres { database: Database, server: Box<OwnServer> },
+}
+
+const NAME: &str = "register";
+
+impl Tables {
+    pub fn start(engine: Engine) -> Tables {
+        match engine {
+            Engine::Mariadb => {
+                let galera = Galera::start(3);
+                galera.create_database(NAME);
+                Tables::Galera(galera)
+            }
+            _ => {
+                let server = Box::new(OwnServer::start(engine));
+                Tables::Postgres { database: server.database(), server }
+            }
+        }
+    }
+
+    /// The setting `database` of each of three web nodes.
+    pub fn urls(&self) -> Vec<String> {
+        match self {
+            Tables::Galera(galera) => (0..3).map(|first| galera.url_from(first, NAME)).collect(),
+            Tables::Postgres { database, .. } => vec![database.url(); 3],
+        }
+    }
+
+    /// The rows of a query; runs other statements, too.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        match self {
+            Tables::Galera(galera) => galera.rows(0, &format!("USE {NAME}; {sql}")),
+            Tables::Postgres { database, .. } => database.rows(sql),
+        }
+    }
+
+    /// The number that a query finds.
+    pub fn number(&self, sql: &str) -> usize {
+        self.rows(sql).concat().first().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{sql} gives no number"))
+    }
+
+    /// The same query, asked everywhere, finds the same.
+    pub fn assert_same_everywhere(&self, sql: &str) {
+        if let Tables::Galera(galera) = self {
+            let all: Vec<_> = (0..3).map(|node| galera.rows(node, &format!("USE {NAME}; {sql}"))).collect();
+            assert!(all.iter().all(|rows| *rows == all[0]), "{sql}: {all:#?}");
+        }
+    }
+
+    /// SIGKILL to the server, or to one of the cluster's.
+    pub fn kill(&mut self, turn: usize) {
+        match self {
+            Tables::Galera(galera) => galera.kill(turn % 3),
+            Tables::Postgres { server, .. } => server.kill(),
+        }
+    }
+
+    /// Starts it again; returns when it has caught up.
+    pub fn revive(&mut self, turn: usize) {
+        match self {
+            Tables::Galera(galera) => galera.restart(turn % 3),
+            Tables::Postgres { server, .. } => server.start_again(),
+        }
+    }
+}
