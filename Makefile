@@ -8,6 +8,7 @@
 # make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
+# make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
 # make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
@@ -120,6 +121,10 @@ package-test:
 	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
 	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
 
+nodes:
+	$(WORLD)/install test
+	$(WORLD)/start-synapse run -- cargo test --test nodes -- --include-ignored --nocapture --test-threads=1
+
 PICTURES = docs/screenshots
 screenshots:
 	$(WORLD)/install test
@@ -131,4 +136,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz nodes bench-lookups clean

@@ -250,12 +250,15 @@ impl Store {
 
     /// All or nothing: commits if `work` ends well, rolls back if not. `work` may run more than once.
     pub(crate) fn transaction<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
-        let mut tries = 0;
+        let (mut tries, mut is_renewed) = (0, false);
         loop {
             tries += 1;
             match self.attempt(&mut work) {
                 Err(Error::Contended(cause)) if tries < TRIES => self.step_back(tries, &cause)?,
-                Err(Error::Lost(_)) if tries == 1 => self.reconnect()?,
+                Err(Error::Lost(_)) if !is_renewed => {
+                    is_renewed = true;
+                    self.reconnect()?;
+                }
                 outcome => return self.noting(outcome),
             }
         }

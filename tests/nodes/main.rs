@@ -48,6 +48,12 @@ fn accounts_in_synapse_are_made_once_by_three_nodes() {
 }
 
 #[test]
+fn a_standby_takes_over_and_nothing_that_was_promised_is_lost() {
+    let storm = Storm { engine: Engine::Postgres, mode: "local", people: 24, at_once: 6, database_kills: 1 };
+    storm.rage_over(Tables::with_standby());
+}
+
+#[test]
 #[ignore = "takes minutes: make nodes"]
 fn a_long_storm_over_galera() {
     Storm { engine: Engine::Mariadb, mode: "local", people: 600, at_once: 12, database_kills: 3 }.rage();
@@ -61,11 +67,14 @@ fn a_long_storm_over_postgresql() {
 
 impl Storm {
     fn rage(&self) {
-        let mut tables = Tables::start(self.engine);
+        self.rage_over(Tables::start(self.engine));
+    }
+
+    fn rage_over(&self, mut tables: Tables) {
         let nodes = Nodes::start(&tables.urls(), self.mode);
         let start = Instant::now();
         let club = Club::new(&nodes);
-        let prefix = format!("p{}{}x", std::process::id(), self.engine.name().len() + self.mode.len());
+        let prefix = format!("p{}{}{}x", std::process::id(), self.engine.name(), self.people);
         let mut people: Vec<_> = (0..self.people).map(|number| Person::new(number, &prefix)).collect();
         let (misfortune, goes_on) = (AtomicBool::new(true), AtomicBool::new(true));
         thread::scope(|scope| {
@@ -175,7 +184,7 @@ fn settle(club: &Club, tables: &Tables, people: &mut [Person]) {
     let goes_on = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| club.watch_room(&goes_on));
-        for _ in 0..6 {
+        for _ in 0..10 {
             tables.rows("UPDATE registrations SET due_at = 0, lease_until = 0 WHERE state NOT IN (13, 100)");
             tables.rows("UPDATE locks SET held_until = 0");
             thread::scope(|scope| (0..3).for_each(|node| drop(scope.spawn(move || club.nodes.run_cron(node)))));

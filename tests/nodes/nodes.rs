@@ -48,8 +48,6 @@ impl Nodes {
         let mut public_url = None;
         let nodes = databases.iter().zip([Host::NginxFastCgi, Host::NginxFastCgi, Host::NginxCgi]).map(|(database, host)| {
             let site = SiteFolder::new(&programs).synapse(&synapse).room(&room).mail(&mails).mode(mode).set("database", database.as_str());
-            // In local mode the homeserver is only asked whether it has a name: an account there would take most of the time.
-            let site = if mode == "local" { site.unset("registration_shared_secret") } else { site };
             // The address of the load balancer. Here the visitors balance, and the first node's address stands for it.
             let mut site = site.create();
             let url = public_url.get_or_insert_with(|| site.public_url()).clone();

@@ -86,7 +86,9 @@ impl Club<'_> {
                 let mxid = message.body.split_whitespace().find(|word| word.starts_with('@')).unwrap_or_default();
                 self.links.lock().unwrap().insert(mxid.to_owned(), message.link());
             }
-            thread::sleep(Duration::from_millis(400));
+            // The longer the room's history, the longer the homeserver works on it.
+            let known = self.links.lock().unwrap().len() as u64;
+            thread::sleep(Duration::from_millis(300 + 5 * known));
         }
     }
 

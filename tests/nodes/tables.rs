@@ -1,6 +1,6 @@
 //! The one database behind all nodes.
 
-use crate::world::{Database, Engine, Galera, OwnServer};
+use crate::world::{Database, Engine, Galera, OwnServer, Pair};
 
 /// Where the tables are.
 pub enum Tables {
@@ -8,6 +8,8 @@ pub enum Tables {
     Galera(Galera),
     /// One server for all.
     Postgres { database: Database, server: Box<OwnServer> },
+    /// Two servers, of which the second takes over; the nodes know both.
+    Standby { database: Database, pair: Box<Pair> },
 }
 
 const NAME: &str = "register";
@@ -27,11 +29,17 @@ impl Tables {
         }
     }
 
+    pub fn with_standby() -> Tables {
+        let pair = Box::new(Pair::start());
+        Tables::Standby { database: pair.primary.database(), pair }
+    }
+
     /// The setting `database` of each of three web nodes.
     pub fn urls(&self) -> Vec<String> {
         match self {
             Tables::Galera(galera) => (0..3).map(|first| galera.url_from(first, NAME)).collect(),
             Tables::Postgres { database, .. } => vec![database.url(); 3],
+            Tables::Standby { database, pair } => vec![pair.url(database); 3],
         }
     }
 
@@ -39,7 +47,7 @@ impl Tables {
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         match self {
             Tables::Galera(galera) => galera.rows(0, &format!("USE {NAME}; {sql}")),
-            Tables::Postgres { database, .. } => database.rows(sql),
+            Tables::Postgres { database, .. } | Tables::Standby { database, .. } => database.rows(sql),
         }
     }
 
@@ -61,14 +69,19 @@ impl Tables {
         match self {
             Tables::Galera(galera) => galera.kill(turn % 3),
             Tables::Postgres { server, .. } => server.kill(),
+            Tables::Standby { pair, .. } => pair.primary.kill(),
         }
     }
 
-    /// Starts it again; returns when it has caught up.
+    /// Starts it again, or lets the other one take over; returns when it has caught up.
     pub fn revive(&mut self, turn: usize) {
         match self {
             Tables::Galera(galera) => galera.restart(turn % 3),
             Tables::Postgres { server, .. } => server.start_again(),
+            Tables::Standby { database, pair } => {
+                pair.promote();
+                *database = database.on_copy(&pair.standby.server);
+            }
         }
     }
 }

@@ -168,6 +168,11 @@ impl Database {
         Database { place: Place::Server { server, name, shared } }
     }
 
+    /// The same database on a server that has a copy.
+    pub fn on_copy(&self, copy: &Server) -> Database {
+        Database { place: Place::Server { server: copy.clone(), name: self.name(), shared: false } }
+    }
+
     /// The setting `database` for it.
     pub fn url(&self) -> String {
         match &self.place {

@@ -66,6 +66,16 @@ impl OwnServer {
         self.process.as_mut().expect("it was started").wait_until(seconds, ready);
     }
 
+    /// Runs a program that came with the server, as the user of the server.
+    pub(super) fn run_beside(&self, program: &str, arguments: &[&str]) {
+        let own = self.command.iter().position(|word| word.ends_with("/postgres")).expect("the server is in its command");
+        let program = Path::new(&self.command[own]).with_file_name(program);
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..own]).arg(program).args(arguments).env("PGPASSWORD", &self.server.password).current_dir("/");
+        let output = command.output().expect("setpriv runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// A new database of this server.
     pub fn database(&self) -> Database {
         Database::on_own(self.server.clone())

@@ -26,6 +26,7 @@ pub mod http;
 mod mail;
 pub mod process;
 mod site;
+mod standby;
 mod synapse;
 mod web;
 
@@ -38,6 +39,7 @@ pub use folder::{TempFolder, free_port};
 pub use galera::Galera;
 pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};
+pub use standby::Pair;
 pub use synapse::{Account, Message, OwnSynapse, Synapse};
 pub use web::{Host, WebServer, nginx_frame};
 
