@@ -6,7 +6,7 @@
 //! * The crate waits for ever for a server that is there but does not answer. So each connection has a thread of its own, which is
 //!   waited for until [`BOUND`], and left behind then.
 
-use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
+use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
 use crate::config::ServerUrl;
 use postgres::config::{Config, SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
@@ -15,8 +15,6 @@ use postgres::{Client, NoTls};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -29,7 +27,9 @@ type Work = Box<dyn FnOnce(&mut Client) + Send>;
 
 pub(super) struct Postgres {
     work: Sender<Work>,
-    is_broken: Arc<AtomicBool>,
+    is_broken: bool,
+    /// The server did not answer in time.
+    is_silent: bool,
     server: ServerUrl,
 }
 
@@ -107,6 +107,10 @@ impl Postgres {
         &mut self,
         work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let silent = || Error::Unavailable(format!("the PostgreSQL server did not answer within {} s", BOUND.as_secs()));
+        if self.is_silent {
+            return Err(silent());
+        }
         let (answer, answered) = mpsc::sync_channel(1);
         let work: Work = Box::new(move |client| drop(answer.send(work(client))));
         let gone = || Error::Lost("the connection to the PostgreSQL server is gone".into());
@@ -114,19 +118,13 @@ impl Postgres {
         match answered.recv_timeout(BOUND) {
             Ok(outcome) => outcome.map_err(|cause| {
                 let error = Error::from(&cause);
-                if matches!(error, Error::Lost(_)) {
-                    self.is_broken.store(true, Ordering::Relaxed);
-                }
+                self.is_broken |= matches!(error, Error::Lost(_));
                 error
             }),
             Err(failed) => {
-                self.is_broken.store(true, Ordering::Relaxed);
-                match failed {
-                    RecvTimeoutError::Timeout => {
-                        Err(Error::Unavailable(format!("the PostgreSQL server did not answer within {} s", BOUND.as_secs())))
-                    }
-                    RecvTimeoutError::Disconnected => Err(gone()),
-                }
+                self.is_broken = true;
+                self.is_silent = failed == RecvTimeoutError::Timeout;
+                Err(if self.is_silent { silent() } else { gone() })
             }
         }
     }
@@ -175,7 +173,7 @@ impl Driver for Postgres {
     }
 
     fn is_current(&self) -> bool {
-        !self.is_broken.load(Ordering::Relaxed)
+        !self.is_broken
     }
 
     /// The server's own vacuum does.
@@ -221,7 +219,7 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
         .map_err(|cause| Error::Unavailable(format!("no thread for a database connection can be started: {cause}")))?;
     let connected = answered.recv_timeout(CONNECT_BOUND * hosts + Duration::from_secs(1));
     let refused = match connected {
-        Ok(Ok(())) => return Ok(Postgres { work, is_broken: Arc::default(), server: server.clone() }),
+        Ok(Ok(())) => return Ok(Postgres { work, is_broken: false, is_silent: false, server: server.clone() }),
         Ok(Err(cause)) => cause,
         Err(_) => Error::Unavailable("the PostgreSQL server does not answer".into()),
     };
@@ -365,7 +363,10 @@ impl From<&postgres::Error> for Error {
     fn from(cause: &postgres::Error) -> Error {
         let Some(said) = cause.as_db_error() else {
             let why = cause.source().map_or_else(|| cause.to_string(), |source| format!("{cause}: {source}"));
-            return Error::Lost(format!("the PostgreSQL server: {why}"));
+            return match ["invalid peer certificate", "server does not support TLS"].iter().any(|fault| why.contains(fault)) {
+                true => untrusted(&why),
+                false => Error::Lost(format!("the PostgreSQL server: {why}")),
+            };
         };
         let sentence = format!("the PostgreSQL server: {} ({})", said.message(), said.code().code());
         match said.code() {
