@@ -19,6 +19,7 @@ mod locks;
 mod logins;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod patience;
 pub mod php;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -28,6 +29,7 @@ mod schema;
 mod sqlite;
 
 pub use logins::{Found, Login, NewLogin};
+pub(crate) use patience::threads;
 pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;

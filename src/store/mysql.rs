@@ -7,6 +7,7 @@
 //!   counted up behind each step.
 //! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one.
 
+use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, Value, WAIT, schema, untrusted};
 use crate::config::ServerUrl;
 use mysql::consts::CapabilityFlags;
@@ -16,7 +17,6 @@ use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// Statements that a connection keeps prepared.
@@ -254,12 +254,12 @@ fn connect(server: &ServerUrl, host: Option<&(String, u16)>) -> Result<Conn, Err
 /// long. Where there are several hosts, the next one is to have its turn.
 fn connect_in_time(options: OptsBuilder) -> Result<Conn, Error> {
     let (answer, answered) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("mysql".into())
-        .spawn(move || answer.send(Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause))))
-        .map_err(|cause| Error::Unavailable(format!("no thread for a database connection can be started: {cause}")))?;
+    let worker = Worker::start(move || drop(answer.send(Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause)))))?;
     let longest = CONNECT_BOUND + Duration::from_secs(1);
-    answered.recv_timeout(longest).unwrap_or_else(|_| Err(silent(longest)))
+    answered.recv_timeout(longest).unwrap_or_else(|_| {
+        worker.leave();
+        Err(silent(longest))
+    })
 }
 
 /// The certificate authorities that are trusted besides those that the crate has built in.

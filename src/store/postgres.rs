@@ -6,6 +6,7 @@
 //! * The crate waits for ever for a server that is there but does not answer. So each connection has a thread of its own, which is
 //!   waited for until [`BOUND`], and left behind then.
 
+use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
 use crate::config::ServerUrl;
 use postgres::config::{Config, SslMode, TargetSessionAttrs};
@@ -16,7 +17,6 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -27,6 +27,7 @@ type Work = Box<dyn FnOnce(&mut Client) + Send>;
 
 pub(super) struct Postgres {
     work: Sender<Work>,
+    worker: Worker,
     is_broken: bool,
     /// The server did not answer in time.
     is_silent: bool,
@@ -124,6 +125,9 @@ impl Postgres {
             Err(failed) => {
                 self.is_broken = true;
                 self.is_silent = failed == RecvTimeoutError::Timeout;
+                if self.is_silent {
+                    self.worker.leave();
+                }
                 Err(if self.is_silent { silent() } else { gone() })
             }
         }
@@ -201,27 +205,28 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
     let hosts = server.hosts.len().max(1) as u32;
     let (work, orders) = mpsc::channel::<Work>();
     let (answer, answered) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("postgres".into())
-        .spawn(move || {
-            let client = match tls {
-                Some(tls) => config.connect(tls),
-                None => config.connect(NoTls),
-            };
-            match client {
-                Ok(mut client) => {
-                    let _ = answer.send(Ok(()));
-                    orders.into_iter().for_each(|work| work(&mut client));
-                }
-                Err(cause) => drop(answer.send(Err(Error::from(&cause)))),
+    let worker = Worker::start(move || {
+        let client = match tls {
+            Some(tls) => config.connect(tls),
+            None => config.connect(NoTls),
+        };
+        match client {
+            Ok(mut client) => {
+                let _ = answer.send(Ok(()));
+                orders.into_iter().for_each(|work| work(&mut client));
             }
-        })
-        .map_err(|cause| Error::Unavailable(format!("no thread for a database connection can be started: {cause}")))?;
+            Err(cause) => drop(answer.send(Err(Error::from(&cause)))),
+        }
+    });
+    let worker = worker.map_err(|cause| cause.map(|cause| format!("cannot connect to {server}: {cause}")))?;
     let connected = answered.recv_timeout(CONNECT_BOUND * hosts + Duration::from_secs(1));
     let refused = match connected {
-        Ok(Ok(())) => return Ok(Postgres { work, is_broken: false, is_silent: false, server: server.clone() }),
+        Ok(Ok(())) => return Ok(Postgres { work, worker, is_broken: false, is_silent: false, server: server.clone() }),
         Ok(Err(cause)) => cause,
-        Err(_) => Error::Unavailable("the PostgreSQL server does not answer".into()),
+        Err(_) => {
+            worker.leave();
+            Error::Unavailable("the PostgreSQL server does not answer".into())
+        }
     };
     Err(match refused {
         // Nothing was sent yet that could have been done.
@@ -233,7 +238,7 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
 fn configuration(server: &ServerUrl) -> Config {
     let mut config = Config::new();
     config.user(&server.user).dbname(&server.name).application_name("matrix-register-bot");
-    config.connect_timeout(CONNECT_BOUND).tcp_user_timeout(BOUND);
+    config.connect_timeout(CONNECT_BOUND).tcp_user_timeout(BOUND).keepalives_idle(BOUND);
     config.ssl_mode(if server.tls { SslMode::Require } else { SslMode::Disable });
     if let Some(password) = &server.password {
         config.password(password);

@@ -67,6 +67,30 @@ fn a_server_that_hangs_holds_no_request_longer_than_the_bound(engine: Engine) {
     }
 }
 
+fn a_server_that_hangs_for_long_does_not_fill_a_program_with_waiting(engine: Engine) {
+    let mut own = OwnServer::start(engine);
+    let story = Story::in_database(own.database(), "local", Host::NginxFastCgi, |site| site.set("limits.concurrent_requests", 64));
+    let story = settled(story);
+    story.site.run_cron();
+    own.pause();
+    let ask_many = || {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|| assert_eq!(ask_for_a_link(&story).status, 503, "{}", story.web.log()));
+            }
+        });
+        start.elapsed()
+    };
+    assert!(ask_many() < BOUND);
+    assert!(ask_many() < Duration::from_secs(5), "the others are told at once");
+    own.resume();
+    let end = Instant::now() + Duration::from_secs(20);
+    while ask_for_a_link(&story).status != 404 {
+        assert!(Instant::now() < end, "{}", story.web.log());
+    }
+}
+
 fn a_killed_server_is_an_apology_until_it_is_back(engine: Engine) {
     let mut own = OwnServer::start(engine);
     for host in [Host::NginxFastCgi, Host::NginxCgi] {
@@ -90,5 +114,6 @@ fn a_killed_server_is_an_apology_until_it_is_back(engine: Engine) {
 on_every_server! {
     a_restart_between_two_requests_is_not_noticed,
     a_server_that_hangs_holds_no_request_longer_than_the_bound,
+    a_server_that_hangs_for_long_does_not_fill_a_program_with_waiting,
     a_killed_server_is_an_apology_until_it_is_back,
 }
