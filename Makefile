@@ -1,7 +1,10 @@
 # make               builds the programs into public/, internal/ and cron/
+# make install       puts them where a system has such things, below DESTDIR and PREFIX (/usr/local); build them before
+# make deb           a Debian package, target/packages/*.deb
 # make demo          a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
 # make demo-check    the same, used by a script from the form to the login
 # make test          all tests; installs what they need
+# make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
 # make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
@@ -12,15 +15,64 @@ PROGRAMS = public/register public/verify public/verify_admin cron/cron \
 	internal/login internal/directory_search internal/identity_single internal/identity_bulk internal/profile internal/intercept_change_password
 
 CARGO_TARGET_DIR ?= target
+BUILT ?= $(CARGO_TARGET_DIR)/release
 WORLD = tests/world
 
 all:
 	cargo build --release $(addprefix --bin ,$(notdir $(PROGRAMS)))
-	@for program in $(PROGRAMS); do $(call place,$$program) || exit; done
+	@for program in $(PROGRAMS); do $(call place,$$program,$$program) || exit; done
 
 # By rename: a program that runs at this moment is not disturbed, and nobody sees half of one.
-place = mkdir -p $$(dirname $(1)) && \
-	cp $(CARGO_TARGET_DIR)/release/$$(basename $(1)) $(1).new && mv -f $(1).new $(1)
+place = mkdir -p $$(dirname $(2)) && \
+	cp $(BUILT)/$$(basename $(1)) $(2).new && chmod 755 $(2).new && mv -f $(2).new $(2)
+
+PREFIX ?= /usr/local
+LIBRARY = $(PREFIX)/lib/matrix-register-bot
+SHARE = $(PREFIX)/share/matrix-register-bot
+DOCUMENTS = $(PREFIX)/share/doc/matrix-register-bot
+MAN = $(PREFIX)/share/man
+UNITS = $(PREFIX)/lib/systemd/system
+SETTINGS = /etc/matrix-register-bot
+with_places = sed -e 's|@LIBRARY@|$(LIBRARY)|g' -e 's|@DOCUMENTS@|$(DOCUMENTS)|g'
+# $(1) from the page $(2), below the heading $(3); what is in /etc already stays.
+lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
+	{ mkdir -p $(DESTDIR)$(SETTINGS)/$(dir $(1)) && packaging/lines $(2) $(3) > $(DESTDIR)$(SETTINGS)/$(1).conf; }
+
+install:
+	@[ -e $(BUILT)/register ] || { echo "nothing is built in $(BUILT); run make first" >&2; exit 1; }
+	@for program in $(PROGRAMS); do $(call place,$$program,$(DESTDIR)$(LIBRARY)/$$program) || exit; done
+	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/hosts $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
+	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
+	install -m 644 README.md CHANGELOG.md docs/*.md docs/*.svg $(DESTDIR)$(DOCUMENTS)
+	install -m 644 docs/hosts/*.md $(DESTDIR)$(DOCUMENTS)/hosts
+	for unit in packaging/systemd/*; do $(with_places) $$unit > $(DESTDIR)$(UNITS)/$$(basename $$unit) || exit; done
+	$(with_places) packaging/man/matrix-register-bot.8 > $(DESTDIR)$(MAN)/man8/matrix-register-bot.8
+	$(with_places) packaging/man/matrix-register-bot-cron.8 > $(DESTDIR)$(MAN)/man8/matrix-register-bot-cron.8
+	sed -e 's/[\\]/\\e/g' -e 's/-/\\-/g' -e "s/^[.']/\\\\\&&/" config.sample.toml | $(with_places) -e '/@SAMPLE@/{r /dev/stdin' -e 'd}' \
+		packaging/man/matrix-register-bot.toml.5 > $(DESTDIR)$(MAN)/man5/matrix-register-bot.toml.5
+	[ -e $(DESTDIR)/etc/cron.d/matrix-register-bot ] || $(with_places) packaging/crontab > $(DESTDIR)/etc/cron.d/matrix-register-bot
+	$(call lines,nginx/pages,nginx-systemd,"The pages")
+	$(call lines,nginx/subfolder,nginx-systemd,"The pages in a subfolder")
+	$(call lines,nginx/internal,nginx-systemd,"What Synapse and identity servers ask")
+	$(call lines,nginx/homeserver,nginx-systemd,"Password changes")
+	$(call lines,apache/pages,apache-proxy-fcgi,"The pages")
+	$(call lines,apache/subfolder,apache-proxy-fcgi,"The pages in a subfolder")
+	$(call lines,apache/internal,apache-proxy-fcgi,"What Synapse and identity servers ask")
+	$(call lines,apache/homeserver,apache-proxy-fcgi,"Password changes")
+
+PACKAGE_TOOLS = target/tools
+PACKAGE_ROOT = $(CURDIR)/target/package
+# Not target/debian: cargo-deb clears that.
+DEBS ?= target/packages
+DEB_REVISION ?= 1
+# Cargo.toml says what of the root goes into the package, and how.
+deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
+	rm -rf $(PACKAGE_ROOT)
+	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
+	$(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --deb-revision $(DEB_REVISION) --output $(DEBS)/
+
+$(PACKAGE_TOOLS)/bin/cargo-deb:
+	cargo install --locked cargo-deb --version 3.8.0 --root $(PACKAGE_TOOLS)
 
 demo: all
 	$(WORLD)/install demo
@@ -61,6 +113,13 @@ $(FUZZ_TOOLS)/bin/cargo-fuzz:
 bench-lookups:
 	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
 
+# Two packages: the second is an upgrade.
+package-test:
+	$(WORLD)/install test
+	$(MAKE) deb
+	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
+	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
+
 PICTURES = docs/screenshots
 screenshots:
 	$(WORLD)/install test
@@ -72,4 +131,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all demo demo-check test screenshots fuzz bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz bench-lookups clean

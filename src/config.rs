@@ -4,7 +4,8 @@
 //! expected and an example; nothing behind this file checks the configuration again. `config.sample.toml` explains
 //! every key and is loaded by the tests.
 //!
-//! Paths in the file are relative to the folder of the file.
+//! Paths in the file are relative to the folder of the file; what the programs write lies in `state_folder`, which is that
+//! folder unless the operator names another.
 
 mod database_url;
 
@@ -37,6 +38,10 @@ pub struct Config {
     registration_shared_secret: Option<String>,
     #[serde(default)]
     registration_shared_secret_file: Option<PathBuf>,
+    /// Where the programs write: `config.json`, the database and the mails of `transport = "file"`, unless those have a
+    /// whole path.
+    #[serde(default)]
+    pub state_folder: PathBuf,
     /// Without the password, where that stands elsewhere: use [`Config::database`].
     #[serde(default = "default_database")]
     database: DatabaseUrl,
@@ -66,9 +71,6 @@ pub struct Config {
     pub internal: Internal,
     #[serde(default)]
     pub password_change: PasswordChange,
-    /// The folder of the file: where `config.json` lies and relative paths start.
-    #[serde(skip)]
-    pub folder: PathBuf,
 }
 
 /// Where an approved account comes to be.
@@ -397,8 +399,9 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, folder: PathBuf) {
-        self.database.resolve(&folder);
-        self.mail.folder = folder.join(&self.mail.folder);
+        self.state_folder = folder.join(&self.state_folder);
+        self.database.resolve(&self.state_folder, &folder);
+        self.mail.folder = self.state_folder.join(&self.mail.folder);
         for path in [
             &mut self.registration_shared_secret_file,
             &mut self.database_password_file,
@@ -410,7 +413,6 @@ impl Config {
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
-        self.folder = folder;
     }
 
     /// What no single value can tell: keys that need or exclude each other.
@@ -701,6 +703,23 @@ mod tests {
         let config = Config::parse(SAMPLE, PathBuf::from("/srv/bot")).unwrap();
         assert_eq!(config.database().unwrap(), DatabaseUrl::Sqlite("/srv/bot/data/register.sqlite".into()));
         assert_eq!(config.public_url.join("/verify"), "https://register.example.org/verify");
+    }
+
+    #[test]
+    fn what_the_programs_write_lies_in_the_state_folder_and_what_they_read_beside_the_file() {
+        let text = format!(
+            "state_folder = \"/var/lib/bot\"\n{}",
+            SAMPLE.replace("# access_token_file = \"/etc/matrix-register-bot/", "access_token_file = \"")
+        );
+        let config = Config::parse(&text, PathBuf::from("/etc/bot")).unwrap();
+        assert_eq!(config.state_folder, Path::new("/var/lib/bot"));
+        assert_eq!(config.database, DatabaseUrl::Sqlite("/var/lib/bot/data/register.sqlite".into()));
+        assert_eq!(config.mail.folder, Path::new("/var/lib/bot/mails"));
+        assert_eq!(config.room.access_token_file.as_deref(), Some(Path::new("/etc/bot/access_token")));
+        let text = SAMPLE.replace("# database = \"sqlite:", "database = \"sqlite:/srv/");
+        let config = Config::parse(&format!("state_folder = \"state\"\n{text}"), PathBuf::from("/etc/bot")).unwrap();
+        assert_eq!(config.state_folder, Path::new("/etc/bot/state"));
+        assert_eq!(config.database, DatabaseUrl::Sqlite("/srv/data/register.sqlite".into()));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Site {
     }
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
-        let state = StateFile::beside(&config.folder);
+        let state = StateFile::inside(&config.state_folder);
         Site { config, state, clock, idle: Mutex::default() }
     }
 
@@ -111,11 +111,16 @@ impl Drop for OpenStore<'_> {
     }
 }
 
+/// Where `make install` and the Debian package put the configuration.
+const INSTALLED_CONFIG_PATH: &str = "/etc/matrix-register-bot/config.toml";
+
 /// Where the configuration lies if nobody says: `config.toml` in the folder above the one of the program, so
-/// `public/register` finds it at the top of the installation.
+/// `public/register` finds it at the top of the installation; and in `/etc` where that one has none.
 pub fn default_config_path() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
-    program.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("config.toml")
+    let beside = program.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("config.toml");
+    let installed = Path::new(INSTALLED_CONFIG_PATH);
+    if !beside.exists() && installed.exists() { installed.to_owned() } else { beside }
 }
 
 fn system_clock() -> i64 {

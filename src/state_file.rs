@@ -1,4 +1,4 @@
-//! `config.json`: the bot's own writable state, beside `config.toml`.
+//! `config.json`: the bot's own writable state, in `state_folder`: beside `config.toml` unless configured.
 //!
 //! The PHP program kept all of its configuration there; its `register_password` and `access_token` are read as they
 //! are, and keys that we do not know are kept. Our own key is `secret_key`.
@@ -52,8 +52,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl StateFile {
-    /// `config.json` in the folder of `config.toml`.
-    pub fn beside(folder: &Path) -> StateFile {
+    /// `config.json` in this folder.
+    pub fn inside(folder: &Path) -> StateFile {
         StateFile { path: folder.join("config.json") }
     }
 
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_secret_is_made_once_and_only_the_owner_reads_it() {
         let folder = folder("once");
-        let file = StateFile::beside(&folder);
+        let file = StateFile::inside(&folder);
         let first = file.secret().unwrap();
         assert_eq!(first.derive("x", &[]), file.secret().unwrap().derive("x", &[]));
         assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o777, 0o600);
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn programs_that_start_at_once_agree_on_one_secret() {
         let folder = folder("race");
-        let file = StateFile::beside(&folder);
+        let file = StateFile::inside(&folder);
         let secrets: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| file.secret().unwrap().derive("x", &[]))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -208,7 +208,7 @@ mod tests {
         let folder = folder("php");
         fs::write(folder.join("config.json"), r#"{"homeserver":"example.test","register_password":"e4301b5a56","smtp":false}"#).unwrap();
         fs::set_permissions(folder.join("config.json"), fs::Permissions::from_mode(0o666)).unwrap();
-        let state = StateFile::beside(&folder).complete().unwrap();
+        let state = StateFile::inside(&folder).complete().unwrap();
         assert_eq!(state.register_password.as_deref(), Some("e4301b5a56"));
         let text = fs::read_to_string(folder.join("config.json")).unwrap();
         assert!(text.contains("example.test") && text.contains("secret_key"));
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_written_is_named_with_the_fix() {
-        let sentence = StateFile::beside(Path::new("/proc")).secret().unwrap_err().to_string();
+        let sentence = StateFile::inside(Path::new("/proc")).secret().unwrap_err().to_string();
         assert!(sentence.contains("/proc") && sentence.contains("chown"), "{sentence}");
     }
 }

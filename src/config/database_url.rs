@@ -61,10 +61,10 @@ impl fmt::Display for ServerUrl {
 }
 
 impl DatabaseUrl {
-    /// Makes the paths in it start in `folder`.
-    pub(super) fn resolve(&mut self, folder: &Path) {
+    /// Makes the paths in it start in a folder: what is written in that of the state, what is only read in that of `config.toml`.
+    pub(super) fn resolve(&mut self, state_folder: &Path, folder: &Path) {
         match self {
-            DatabaseUrl::Sqlite(path) => *path = folder.join(&*path),
+            DatabaseUrl::Sqlite(path) => *path = state_folder.join(&*path),
             DatabaseUrl::Postgres(server) | DatabaseUrl::Mysql(server) => {
                 server.ca_file = server.ca_file.take().map(|path| folder.join(path));
             }

@@ -121,7 +121,8 @@ fn the_readme_explains_every_word_of_the_log() {
 fn every_link_leads_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut documents: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name)).into();
-    let docs = fs::read_dir(root.join("docs")).expect("there is a folder docs").map(|entry| entry.unwrap().path());
+    let folders = ["docs", "docs/hosts"].map(|name| fs::read_dir(root.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}")));
+    let docs = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     documents.extend(docs.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     let mut dead = Vec::new();
     for document in documents {

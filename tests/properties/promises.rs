@@ -419,7 +419,7 @@ pub fn config(content: &str) {
 pub fn state_file(scratch: &Scratch, content: &[u8]) {
     let path = scratch.0.join("config.json");
     std::fs::write(&path, content).expect("the folder is ours");
-    let file = StateFile::beside(&scratch.0);
+    let file = StateFile::inside(&scratch.0);
     match file.secret() {
         Ok(secret) => {
             assert_eq!(file.secret().expect("it was there").derive("x", &[]), secret.derive("x", &[]));

@@ -11,6 +11,7 @@ mod cron;
 mod dead_ends;
 mod deciding;
 mod get_changes_nothing;
+mod hosts;
 mod local_mode;
 mod outages;
 mod synapse_mode;

@@ -6,7 +6,6 @@ mod world;
 mod afterwards;
 mod fixture;
 mod killed;
-mod story;
 
 use fixture::Fixture;
 

@@ -18,6 +18,11 @@ impl Browser {
         Browser { base: base.trim_end_matches('/').to_owned(), agent: http::agent(60), headers: Vec::new() }
     }
 
+    /// A browser that trusts this certificate, in PEM, and no other.
+    pub fn trusting(base: &str, certificate: &str) -> Browser {
+        Browser { agent: http::trusting_agent(60, certificate), ..Browser::new(base) }
+    }
+
     /// The same browser with a further header in each request.
     pub fn with_header(mut self, name: &str, value: &str) -> Browser {
         self.headers.push((name.to_owned(), value.to_owned()));

@@ -3,17 +3,29 @@
 use serde_json::Value;
 use std::time::Duration;
 use ureq::Agent;
+use ureq::config::ConfigBuilder;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::typestate::AgentScope;
 
 /// A client that gives up after so many seconds.
 pub fn agent(seconds: u64) -> Agent {
+    settings(seconds).build().into()
+}
+
+/// The same, with one certificate in PEM that is trusted.
+pub fn trusting_agent(seconds: u64, certificate: &str) -> Agent {
+    let certificate = Certificate::from_pem(certificate.as_bytes()).expect("a certificate in PEM");
+    let trusted = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
+    settings(seconds).tls_config(trusted).build().into()
+}
+
+fn settings(seconds: u64) -> ConfigBuilder<AgentScope> {
     Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
         .timeout_global(Some(Duration::from_secs(seconds)))
-        .build()
-        .into()
 }
 
 /// One JSON request: status and parsed body (`Null` where it is no JSON), or why there was no answer.

@@ -39,7 +39,7 @@ pub use galera::Galera;
 pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use synapse::{Account, Message, OwnSynapse, Synapse};
-pub use web::{Host, WebServer};
+pub use web::{Host, WebServer, nginx_frame};
 
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {

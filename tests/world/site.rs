@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use toml::{Table, Value};
 
+/// The subfolder that `docs/hosts` has for an example.
+const FOLDER: &str = "/signup/";
+
 /// The built programs, each with the folder of the installation that it belongs to.
 #[derive(Debug, Clone)]
 pub struct Programs(Vec<(String, PathBuf)>);
@@ -30,6 +33,9 @@ pub struct SiteBuilder {
     programs: Programs,
     settings: Table,
     port: u16,
+    tls_port: Option<u16>,
+    /// The place of the pages on their host, with slashes around.
+    place: &'static str,
     /// Where its web server will answer Synapse and the identity servers.
     pub internal_port: u16,
 }
@@ -86,6 +92,26 @@ impl SiteBuilder {
         self.set("get_password_on_registration", true)
     }
 
+    /// Puts the pages below `/signup/` instead of the root of the host.
+    pub fn in_folder(mut self) -> SiteBuilder {
+        self.place = FOLDER;
+        self.with_public_url()
+    }
+
+    /// Has another web server in front, with a certificate that nobody else knows.
+    pub fn behind_tls(mut self) -> SiteBuilder {
+        self.tls_port = Some(free_port());
+        self.with_public_url()
+    }
+
+    fn with_public_url(self) -> SiteBuilder {
+        let url = match self.tls_port {
+            Some(port) => format!("https://127.0.0.1:{port}{}", self.place),
+            None => format!("http://127.0.0.1:{}{}", self.port, self.place),
+        };
+        self.set("public_url", url)
+    }
+
     /// Lays the folder out.
     pub fn create(self) -> SiteFolder {
         let folder = TempFolder::new("site");
@@ -95,8 +121,8 @@ impl SiteBuilder {
         for (place, program) in &self.programs.0 {
             copy_program(program, &folder.join(place));
         }
-        let site =
-            SiteFolder { folder, settings: self.settings, programs: self.programs, port: self.port, internal_port: self.internal_port };
+        let SiteBuilder { programs, settings, port, tls_port, place: _, internal_port } = self;
+        let site = SiteFolder { folder, settings, programs, port, tls_port, internal_port };
         site.write_config();
         site
     }
@@ -108,8 +134,10 @@ pub struct SiteFolder {
     folder: TempFolder,
     settings: Table,
     programs: Programs,
-    /// Where its web server is to listen; `public_url` says so.
+    /// Where its web server is to listen; `public_url` says so unless there is a proxy in front.
     pub port: u16,
+    /// Where a proxy with a certificate is to listen, if there is one in front.
+    pub tls_port: Option<u16>,
     /// Where its web server is to answer Synapse and the identity servers.
     pub internal_port: u16,
 }
@@ -119,11 +147,18 @@ impl SiteFolder {
     #[allow(clippy::new_ret_no_self)] // reads as what it makes: SiteFolder::new(..). ... .create()
     pub fn new(programs: &Programs) -> SiteBuilder {
         let port = free_port();
-        let empty = SiteBuilder { programs: programs.clone(), settings: Table::new(), port, internal_port: free_port() };
+        let empty = SiteBuilder {
+            programs: programs.clone(),
+            settings: Table::new(),
+            port,
+            tls_port: None,
+            place: "/",
+            internal_port: free_port(),
+        };
         empty
+            .with_public_url()
             .set("server_name", "example.test")
             .set("homeserver_url", "http://127.0.0.1:9")
-            .set("public_url", format!("http://127.0.0.1:{port}/"))
             .set("operation_mode", "local")
             .set("room.id", "!nowhere:example.test")
             .set("mail.from", "Sign-up at example.test <register@example.test>")
@@ -138,6 +173,16 @@ impl SiteFolder {
 
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("config.toml")
+    }
+
+    /// Where visitors find the pages, with a slash at the end.
+    pub fn public_url(&self) -> String {
+        self.settings.get("public_url").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// Are the pages in a subfolder of their host?
+    pub fn is_in_folder(&self) -> bool {
+        self.public_url().ends_with(FOLDER)
     }
 
     /// The homeserver, without a slash at the end.

@@ -45,13 +45,17 @@ impl Story {
         let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode).database(&database);
         let site = settings(site).create();
         let web = WebServer::start(&site, host);
-        let browser = Browser::new(&web.url());
+        let browser = web.browser();
         Story { synapse, room, mails, site, web, browser, database }
     }
 
     /// The form, filled in for `localpart`.
     pub fn filled_form(&self, localpart: &str) -> Form {
-        let form = self.browser.get("/register").form();
+        self.fill(self.browser.get("/register").form(), localpart)
+    }
+
+    /// What `localpart` writes into the form.
+    pub fn fill(&self, form: Form, localpart: &str) -> Form {
         let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace-Größe").fill("username", localpart);
         form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("action", "send")
     }

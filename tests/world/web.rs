@@ -1,38 +1,72 @@
-//! Real web servers in front of a site, configured by the samples in `public/` and `internal/`.
+//! Real web servers in front of a site, configured by the lines of `docs/hosts`.
 
 mod apache;
+mod lighttpd;
 mod nginx;
+mod page;
+mod sockets;
+mod tls;
 
 use super::process::{Process, guarded, log_to};
-use super::{SiteFolder, TempFolder};
+use super::{Browser, SiteFolder, TempFolder};
+pub use nginx::frame as nginx_frame;
+use page::{Page, Snippets};
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A web server and the way in which it runs the programs.
-#[allow(clippy::enum_variant_names)] // they all serve CGI programs; the servers differ
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// nginx; fcgiwrap starts a process for each request.
     NginxCgi,
     /// nginx; each program runs all the time under spawn-fcgi.
     NginxFastCgi,
+    /// nginx; each program runs all the time on a socket that was made before it, as systemd does.
+    NginxSystemd,
     /// Apache; mod_cgid starts a process for each request.
     ApacheCgi,
+    /// Apache; mod_fcgid starts the programs and keeps them.
+    ApacheFcgid,
+    /// Apache; mod_proxy_fcgi asks programs on sockets.
+    ApacheProxyFcgi,
+    /// lighttpd; mod_cgi starts a process for each request.
+    LighttpdCgi,
+    /// lighttpd; mod_fastcgi starts the programs and keeps them.
+    LighttpdFastCgi,
 }
 
 impl Host {
     /// For promises that must hold behind each of them.
-    pub const ALL: [Host; 3] = [Host::NginxCgi, Host::NginxFastCgi, Host::ApacheCgi];
+    pub const ALL: [Host; 8] = [
+        Host::NginxCgi,
+        Host::NginxFastCgi,
+        Host::NginxSystemd,
+        Host::ApacheCgi,
+        Host::ApacheFcgid,
+        Host::ApacheProxyFcgi,
+        Host::LighttpdCgi,
+        Host::LighttpdFastCgi,
+    ];
+
+    /// Those that start a process for each request.
+    pub const PLAIN_CGI: [Host; 3] = [Host::NginxCgi, Host::ApacheCgi, Host::LighttpdCgi];
+
+    /// Those that keep the programs running.
+    pub const FASTCGI: [Host; 5] =
+        [Host::NginxFastCgi, Host::NginxSystemd, Host::ApacheFcgid, Host::ApacheProxyFcgi, Host::LighttpdFastCgi];
 }
 
 /// A running web server with its helpers, on the two ports of its site: one for the world, with the pages and the
 /// homeserver behind `/_matrix`, and one for the programs in `internal/`, if the site has them.
 #[derive(Debug)]
 pub struct WebServer {
+    url: String,
     port: u16,
     internal_port: u16,
+    /// What a visitor must trust, where a proxy with a certificate stands in front.
+    certificate: Option<String>,
     // The server itself is first, and ends first: it must not find its helpers gone.
     processes: Vec<Process>,
     folder: TempFolder,
@@ -40,19 +74,41 @@ pub struct WebServer {
 
 impl WebServer {
     pub fn start(site: &SiteFolder, host: Host) -> WebServer {
-        let mut server =
-            WebServer { port: site.port, internal_port: site.internal_port, processes: Vec::new(), folder: TempFolder::new("web") };
+        let mut server = WebServer {
+            url: site.public_url(),
+            port: site.port,
+            internal_port: site.internal_port,
+            certificate: None,
+            processes: Vec::new(),
+            folder: TempFolder::new("web"),
+        };
         match host {
             Host::NginxCgi => nginx::start_cgi(&mut server, site),
-            Host::NginxFastCgi => nginx::start_fastcgi(&mut server, site),
-            Host::ApacheCgi => apache::start(&mut server, site),
+            Host::NginxFastCgi => nginx::start_fastcgi(&mut server, site, sockets::start_by_spawn_fcgi),
+            Host::NginxSystemd => nginx::start_fastcgi(&mut server, site, sockets::start_like_systemd),
+            Host::ApacheCgi => apache::start(&mut server, site, apache::Way::Cgid),
+            Host::ApacheFcgid => apache::start(&mut server, site, apache::Way::Fcgid),
+            Host::ApacheProxyFcgi => apache::start(&mut server, site, apache::Way::ProxyFcgi),
+            Host::LighttpdCgi => lighttpd::start(&mut server, site, lighttpd::Way::Cgi),
+            Host::LighttpdFastCgi => lighttpd::start(&mut server, site, lighttpd::Way::FastCgi),
+        }
+        if let Some(port) = site.tls_port {
+            tls::start(&mut server, port);
         }
         server
     }
 
-    /// Where the server listens, with a slash at the end.
+    /// Where visitors find the pages, with a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/", self.port)
+        self.url.clone()
+    }
+
+    /// A visitor's browser.
+    pub fn browser(&self) -> Browser {
+        match &self.certificate {
+            Some(certificate) => Browser::trusting(&self.url, certificate),
+            None => Browser::new(&self.url),
+        }
     }
 
     /// Where Synapse and the identity servers ask, with a slash at the end.
@@ -88,11 +144,10 @@ impl WebServer {
         }
     }
 
-    fn start_server(&mut self, name: &str, mut command: Command) {
+    fn start_server(&mut self, name: &str, mut command: Command, port: u16) {
         let log = self.log_path();
         log_to(&mut command, &log);
         let mut process = Process::start(name, command, Some(&log));
-        let port = self.port;
         process.wait_until(10, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         self.processes.insert(0, process);
     }
@@ -103,13 +158,24 @@ fn has_internal(site: &SiteFolder) -> bool {
     !site.programs_in("internal").is_empty()
 }
 
-/// A sample from the project with its example values replaced; fails where one is not in it.
-fn sample(name: &str, replacements: &[(&str, &str)]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let mut text = fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
-    for (example, real) in replacements {
-        assert!(text.contains(example), "{name} does not contain {example}");
-        text = text.replace(example, real);
+/// Who runs the programs where root starts a server that does not serve as root, as on Debian.
+const USER: &str = "www-data";
+
+/// Gives [`USER`] what the programs write, and the way there; the programs themselves are not touched, they may be links to the
+/// built ones. For root only: anybody else runs the servers as he is.
+fn hand_over(server: &WebServer, site: &SiteFolder) {
+    if !rustix::process::geteuid().is_root() {
+        return;
     }
-    text
+    let data = site.database_path().parent().expect("a file is in a folder").to_owned();
+    let written = fs::read_dir(&data).unwrap().flatten().map(|entry| entry.path());
+    let ours = fs::read_dir(server.folder.path()).unwrap().flatten().map(|entry| entry.path());
+    let places = [site.path().to_owned(), data, site.config_path(), server.folder.path().to_owned()];
+    let state = Some(site.path().join("config.json")).filter(|path| path.exists());
+    let done = Command::new("chown").arg(USER).args(places.into_iter().chain(written).chain(ours).chain(state)).status();
+    assert!(done.is_ok_and(|status| status.success()), "cannot give the site to {USER}");
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
 }

@@ -54,7 +54,7 @@ fn is_alive(pid: u32) -> bool {
 
 #[test]
 fn every_old_and_new_address_reaches_its_program() {
-    for host in [Host::NginxCgi, Host::ApacheCgi] {
+    for host in Host::PLAIN_CGI {
         pages_are_found(host);
     }
 }
@@ -122,7 +122,7 @@ const INTERNAL_ADDRESSES: [(&str, &str); 32] = [
 
 #[test]
 fn every_internal_address_reaches_its_program_on_the_port_of_its_own_alone() {
-    for host in [Host::NginxCgi, Host::ApacheCgi] {
+    for host in Host::PLAIN_CGI {
         let folder = TempFolder::new("scripts");
         let site = SiteFolder::new(&all_scripts(&folder, SCRIPT)).create();
         let web = WebServer::start(&site, host);
@@ -133,7 +133,7 @@ fn every_internal_address_reaches_its_program_on_the_port_of_its_own_alone() {
             assert_eq!((page.texts("#uri"), page.texts("#body")), (vec![address.to_owned()], vec!["{}".to_owned()]));
             assert_ne!(world.get(address).status, 200, "{host:?} {address}");
         }
-        for address in ["/internal/", "/internal/cron", "/internal/login/", "/internal/nginx-cgi.conf", "/config.toml", "/register"] {
+        for address in ["/internal/", "/internal/cron", "/internal/login/", "/config.toml", "/register"] {
             assert_eq!(internal.get(address).status, 404, "{host:?} {address}");
         }
     }
@@ -142,7 +142,7 @@ fn every_internal_address_reaches_its_program_on_the_port_of_its_own_alone() {
 #[test]
 fn password_changes_leave_the_homeserver_and_everything_else_stays() {
     let synapse = Synapse::shared();
-    for host in [Host::NginxCgi, Host::ApacheCgi] {
+    for host in Host::PLAIN_CGI {
         let folder = TempFolder::new("scripts");
         let site = SiteFolder::new(&all_scripts(&folder, SCRIPT)).synapse(&synapse).create();
         let web = WebServer::start(&site, host);
@@ -188,7 +188,16 @@ fn a_form_is_read_filled_and_sent() {
 
 /// A FastCGI program in a few lines: answers each request with the name of its program and the query.
 const FASTCGI: &str = r#"#!/usr/bin/env python3
-import os, socket, struct, sys
+import io, os, socket, struct, sys
+def length(f):
+    first = f.read(1)[0]
+    return first if first < 128 else (first & 127) << 24 | int.from_bytes(f.read(3), "big")
+def query(params):
+    f = io.BytesIO(params)
+    while f.tell() < len(params):
+        name, value = length(f), length(f)
+        name, value = f.read(name), f.read(value)
+        if name == b"QUERY_STRING": return value
 def record(c, kind, data): c.sendall(struct.pack(">BBHHBB", 1, kind, 1, len(data), 0, 0) + data)
 listener, name = socket.socket(fileno=0), os.path.basename(sys.argv[0])
 while True:
@@ -197,23 +206,38 @@ while True:
     while (kind, size) != (5, 0):
         _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", f.read(8))
         params += f.read(size + padding)[:size] if kind == 4 else f.read(size + padding)[:0]
-    query = params.split(b"QUERY_STRING")[1].split(b"REQUEST_METHOD")[0][:-2]
-    record(c, 6, b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query))
+    record(c, 6, b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query(params)))
     record(c, 3, bytes(8))
     f.close(); c.close()
 "#;
 
 #[test]
 fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
-    let folder = TempFolder::new("scripts");
-    let programs = ["register", "verify", "verify_admin"].map(|name| ("public", script(&folder, name, FASTCGI)));
-    let site = SiteFolder::new(&Programs::new(programs)).create();
-    let web = WebServer::start(&site, Host::NginxFastCgi);
-    for (address, answer) in [("/?t=1", "register t=1"), ("//verify.php?t=2", "verify t=2"), ("/verify_admin?t=3", "verify_admin t=3")] {
-        let page = Browser::new(&web.url()).get(address);
-        assert_eq!((page.status, page.body.as_str()), (200, answer), "{}", web.log());
+    for host in Host::FASTCGI {
+        let folder = TempFolder::new("scripts");
+        let site = SiteFolder::new(&all_scripts(&folder, FASTCGI)).create();
+        let web = WebServer::start(&site, host);
+        let (internal, world) = (Browser::new(&web.internal_url()), Browser::new(&web.url()));
+        for (address, answer) in [
+            ("/?t=1", "register t=1"),
+            ("/index.php", "register "),
+            ("//verify.php?t=2", "verify t=2"),
+            ("/verify_admin?t=3", "verify_admin t=3"),
+            ("//verify_admin.php?t=4", "verify_admin t=4"),
+        ] {
+            let page = world.get(address);
+            assert_eq!((page.status, page.body.as_str()), (200, answer), "{host:?}: {}", web.log());
+        }
+        for (address, program) in INTERNAL_ADDRESSES {
+            let page = internal.request("POST", address, "application/json", b"{}");
+            let query = address.split_once('?').map_or("", |(_, query)| query);
+            assert_eq!((page.status, page.body), (200, format!("{program} {query}")), "{host:?} {address}: {}", web.log());
+            assert_ne!(world.get(address).status, 200, "{host:?} {address}");
+        }
+        for address in ["/internal/", "/internal/cron", "/internal/login/", "/config.toml", "/register"] {
+            assert_eq!(internal.get(address).status, 404, "{host:?} {address}");
+        }
     }
-    assert_eq!(web.pids().len(), 4);
 }
 
 #[test]

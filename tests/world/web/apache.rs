@@ -1,61 +1,79 @@
-//! Apache with mod_cgid.
+//! Apache, with each of the three modules that run programs.
 
-use super::{SiteFolder, WebServer, guarded, has_internal, sample};
+use super::{Page, SiteFolder, Snippets, USER, WebServer, guarded, hand_over, sockets, text};
 use std::fs;
-use std::process::Command;
 
 /// Where Debian keeps Apache's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
-const LOADED: [&str; 9] = ["mpm_event", "authz_core", "authz_host", "alias", "cgid", "headers", "setenvif", "proxy", "proxy_http"];
-/// Who runs the programs where root starts the server: Apache does not serve as root.
-const USER: &str = "www-data";
+const LOADED: [&str; 9] = ["mpm_event", "authz_core", "authz_host", "alias", "dir", "headers", "setenvif", "proxy", "proxy_http"];
 
-pub fn start(server: &mut WebServer, site: &SiteFolder) {
-    let folder = site.path().to_str().expect("temporary paths are UTF-8");
-    let place = ("/srv/matrix-register-bot", folder);
-    let mut world = sample("public/apache-cgi.conf", &[place]);
-    let mut beside = String::new();
-    if has_internal(site) {
-        world += &sample("internal/apache-homeserver-cgi.conf", &[place]);
-        let listen = format!("127.0.0.1:{}", site.internal_port);
-        beside = sample("internal/apache-cgi.conf", &[place, ("127.0.0.1:8080", &listen)]);
+/// The module that runs the programs.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Way {
+    Cgid,
+    Fcgid,
+    ProxyFcgi,
+}
+
+impl Way {
+    fn module(self) -> &'static str {
+        match self {
+            Way::Cgid => "cgid",
+            Way::Fcgid => "fcgid",
+            Way::ProxyFcgi => "proxy_fcgi",
+        }
+    }
+
+    /// Where the module keeps what it needs; Debian's defaults are for root alone.
+    fn places(self, folder: &str) -> String {
+        match self {
+            Way::Cgid => format!("ScriptSock \"{folder}/cgid.socket\"\n"),
+            Way::Fcgid => format!("FcgidIPCDir \"{folder}\"\nFcgidProcessTableFile \"{folder}/fcgid_shm\"\n"),
+            Way::ProxyFcgi => String::new(),
+        }
+    }
+
+    fn page(self, server: &WebServer, site: &SiteFolder) -> Page {
+        let port = format!("127.0.0.1:{}", site.internal_port);
+        let (place, port) = (("/srv/matrix-register-bot", text(site.path())), ("127.0.0.1:8080", port.as_str()));
+        match self {
+            Way::Cgid => Page::read("apache-cgid", &[place, port]),
+            Way::Fcgid => Page::read("apache-fcgid", &[place, port]),
+            Way::ProxyFcgi => Page::read("apache-proxy-fcgi", &[("/run/matrix-register-bot", text(server.folder.path())), port]),
+        }
+    }
+}
+
+pub fn start(server: &mut WebServer, site: &SiteFolder, way: Way) {
+    if way == Way::ProxyFcgi {
+        sockets::start_like_systemd(server, site);
     }
     fs::create_dir(server.folder.join("www")).unwrap();
-    fs::write(server.folder.join("world.conf"), world).unwrap();
-    fs::write(server.folder.join("beside.conf"), beside).unwrap();
-    fs::write(server.folder.join("apache.conf"), frame(server, site)).unwrap();
-    if rustix::process::geteuid().is_root() {
-        hand_over(server, site);
-    }
+    // As on Debian: it must not win over the form.
+    fs::write(server.folder.join("www/index.html"), "It works!").unwrap();
+    Snippets::of(&way.page(server, site), site).write(server);
+    fs::write(server.folder.join("apache.conf"), frame(server, site, way)).unwrap();
+    hand_over(server, site);
     let mut command = guarded("apache2");
     command.args(["-D", "FOREGROUND", "-f"]).arg(server.folder.join("apache.conf"));
-    server.start_server("Apache", command);
+    server.start_server("Apache", command, site.port);
 }
 
-/// Gives the user who runs the programs what they write, and the way there; the programs themselves are not touched, they
-/// may be links to the built ones.
-fn hand_over(server: &WebServer, site: &SiteFolder) {
-    let data = site.database_path().parent().expect("a file is in a folder").to_owned();
-    let written = fs::read_dir(&data).unwrap().flatten().map(|entry| entry.path());
-    let places = [site.path().to_owned(), data, site.config_path(), server.folder.path().to_owned()];
-    let state = Some(site.path().join("config.json")).filter(|path| path.exists());
-    let done = Command::new("chown").arg(USER).args(places.into_iter().chain(written).chain(state)).status();
-    assert!(done.is_ok_and(|status| status.success()), "cannot give the site to {USER}");
-}
-
-/// What surrounds the samples on a sysadmin's machine.
-fn frame(server: &WebServer, site: &SiteFolder) -> String {
-    let folder = server.folder.path().display();
-    let modules: String = LOADED.iter().map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n")).collect();
+/// What surrounds the lines of a page on a sysadmin's machine.
+fn frame(server: &WebServer, site: &SiteFolder, way: Way) -> String {
+    let folder = text(server.folder.path());
+    let loaded = LOADED.into_iter().chain([way.module()]).map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+    let modules: String = loaded.collect();
     let user = if rustix::process::geteuid().is_root() { format!("User {USER}\nGroup {USER}\n") } else { String::new() };
     format!(
         "ServerRoot \"{folder}\"\nServerName 127.0.0.1\nPidFile apache.pid\nErrorLog error.log\nLogLevel notice\n{modules}{user}\
-         DefaultRuntimeDir \"{folder}\"\nScriptSock \"{folder}/cgid.socket\"\nStartServers 1\nDocumentRoot \"{folder}/www\"\n\
+         DefaultRuntimeDir \"{folder}\"\n{places}StartServers 1\nDocumentRoot \"{folder}/www\"\n\
          <Directory \"/\">\n    AllowOverride None\n    Require all denied\n</Directory>\n\
          <Directory \"{folder}/www\">\n    Require all granted\n</Directory>\n\
          Include beside.conf\nListen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\n\
          \x20   Include world.conf\n    ProxyPass \"/_matrix\" \"{homeserver}/_matrix\" nocanon\n    AllowEncodedSlashes NoDecode\n\
          </VirtualHost>\n",
+        places = way.places(folder),
         port = site.port,
         homeserver = site.homeserver_url(),
     )

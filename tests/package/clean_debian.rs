@@ -1,0 +1,261 @@
+//! The package in a Debian of its own: installed by apt, configured, used, upgraded under load, removed, purged.
+//!
+//! `make package-test` makes the two packages, and runs this as root. systemd cannot run in there; the programs are started as
+//! its units say.
+
+use crate::installation::{CONFIG, configure, inside, run, setting, start_nginx, start_services};
+use crate::registration::Applicant;
+use crate::world::process::guarded;
+use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const RELEASE: &str = "bookworm";
+const USER: &str = "matrix-register-bot";
+
+/// A fresh Debian; it is gone when this is dropped.
+struct Debian {
+    root: TempFolder,
+}
+
+impl Debian {
+    fn new() -> Debian {
+        assert!(rustix::process::geteuid().is_root(), "NOT TESTED: debootstrap needs root; run make package-test as root");
+        let root = TempFolder::new("debian");
+        let cache = PathBuf::from(std::env::var("HOME").expect("there is a HOME")).join(".cache/matrix-register-bot/debian");
+        fs::create_dir_all(&cache).unwrap();
+        // Programs of other users must find their way in.
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = guarded("debootstrap");
+        command.args(["--variant=minbase", &format!("--cache-dir={}", cache.display()), RELEASE]).arg(root.path());
+        println!("debootstrap {RELEASE} ...");
+        run(command);
+        fs::write(root.join("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n").unwrap();
+        fs::set_permissions(root.join("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755)).unwrap();
+        Debian { root }
+    }
+
+    fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// A command inside, as root. /proc is there for it alone, so nothing has to be unmounted.
+    fn command(&self, program: &str) -> Command {
+        let mut command = guarded("unshare");
+        command.args(["--mount", "--", "sh", "-c", "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\""]);
+        command.arg(self.path()).arg(program);
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive").env_remove("TMPDIR");
+        command
+    }
+
+    /// The same as the user of the programs, ended with whoever started it.
+    fn command_of_user(&self, program: &str) -> Command {
+        let mut command = self.command("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--init-groups", "--reset-env", "--pdeathsig", "TERM", "--", program]);
+        command
+    }
+
+    fn run(&self, line: &str) -> String {
+        let mut words = line.split(' ');
+        let mut command = self.command(words.next().expect("a program"));
+        command.args(words);
+        println!("{line} ...");
+        run(command)
+    }
+
+    /// Mode, user and group of a file inside.
+    fn owned(&self, path: &str) -> String {
+        self.run(&format!("stat -c %a:%U:%G {path}")).trim().to_owned()
+    }
+
+    /// Whatever has our name, but for what apt and dpkg keep for themselves.
+    fn traces(&self) -> Vec<String> {
+        let found = self.run("find /etc /usr /var /run /home /opt /srv -name *matrix-register-bot* -not -path /var/cache/*");
+        found.lines().map(str::to_owned).collect()
+    }
+}
+
+/// The packages of `make package-test`: the first, and its upgrade.
+fn package(revision: u8) -> PathBuf {
+    let folder = if revision == 1 { "target/packages" } else { "target/packages/upgrade" };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let version = format!("matrix-register-bot_{}-{revision}_", env!("CARGO_PKG_VERSION"));
+    let mut found = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&version)));
+    found.next().unwrap_or_else(|| panic!("NOT TESTED: no {version}*.deb in {}; run make package-test", folder.display()))
+}
+
+fn install(debian: &Debian, revision: u8) -> String {
+    let file = debian.root.join(format!("root/{revision}.deb"));
+    fs::copy(package(revision), file).unwrap();
+    debian.run(&format!("apt-get install -y --no-install-recommends /root/{revision}.deb"))
+}
+
+#[test]
+#[ignore = "long, and for root: make package-test"]
+fn in_a_clean_debian_it_installs_serves_upgrades_and_leaves_no_trace() {
+    let (first, second) = (package(1), package(2));
+    println!("{}, then {}", first.display(), second.display());
+    let debian = Debian::new();
+    let log = debian.root.join("log");
+    debian.run("apt-get install -y --no-install-recommends nginx-light");
+    let said = install(&debian, 1);
+    assert!(said.contains("What to do next") && said.contains("systemctl enable --now"), "{said}");
+    everything_is_in_its_place(&debian);
+
+    let (synapse, mails, port) = (Synapse::shared(), MailCatcher::start(), free_port());
+    let room = synapse.create_room();
+    configure(&debian.root.join(CONFIG), port, &synapse, &room, &mails);
+    assert_eq!(debian.owned("/etc/matrix-register-bot/config.toml"), "640:root:matrix-register-bot", "as the sysadmin left it");
+    let mut services = start_services(debian.path(), &log, &|program| debian.command_of_user(program));
+    give_sockets_to_the_web_server(&debian);
+    fs::remove_file(debian.root.join("etc/nginx/sites-enabled/default")).unwrap();
+    let server = format!("server {{ listen 127.0.0.1:{port}; include /etc/matrix-register-bot/nginx/pages.conf; }}\n");
+    fs::write(debian.root.join("etc/nginx/sites-enabled/register"), server).unwrap();
+    debian.run("nginx -t");
+    let mut nginx = debian.command("nginx");
+    nginx.args(["-g", "daemon off;"]);
+    let nginx = start_nginx(nginx, port, &log);
+
+    let browser = Browser::new(&format!("http://127.0.0.1:{port}/"));
+    Applicant::asks(&browser, &synapse, &room, &mails).gets_an_account();
+    cron_and_plain_cgi_work(&debian);
+
+    let waiting = Applicant::asks(&browser, &synapse, &room, &mails);
+    upgrade_under_load(&debian, &browser, &log);
+    waiting.gets_an_account();
+    Applicant::asks(&browser, &synapse, &room, &mails).gets_an_account();
+
+    drop(nginx);
+    services.iter_mut().for_each(|service| service.stop());
+    remove_and_purge(&debian);
+}
+
+fn everything_is_in_its_place(debian: &Debian) {
+    for (path, owned) in [
+        ("/etc/matrix-register-bot", "750:root:matrix-register-bot"),
+        ("/etc/matrix-register-bot/config.toml", "640:root:matrix-register-bot"),
+        ("/var/lib/matrix-register-bot", "750:matrix-register-bot:matrix-register-bot"),
+        ("/etc/cron.d/matrix-register-bot", "644:root:root"),
+        ("/usr/lib/matrix-register-bot/public/register", "755:root:root"),
+        ("/usr/lib/matrix-register-bot/internal/login", "755:root:root"),
+        ("/usr/lib/systemd/system/matrix-register-bot-public@.socket", "644:root:root"),
+    ] {
+        assert_eq!(debian.owned(path), owned, "{path}");
+    }
+    let manual = debian.run("dpkg-query -L matrix-register-bot");
+    for page in ["man5/matrix-register-bot.toml.5", "man8/matrix-register-bot.8", "man8/matrix-register-bot-cron.8"] {
+        assert!(manual.contains(page), "{page} in {manual}");
+    }
+    // What the package has is what make install lays out.
+    let laid_out = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/package");
+    let mut find = Command::new("find");
+    find.current_dir(laid_out).args([".", "-type", "f", "-printf", "/%P\n"]);
+    for file in run(find).lines().filter(|file| !file.starts_with("/usr/share/man")) {
+        assert!(manual.lines().any(|line| line == file), "{file} is not in the package");
+    }
+    assert_eq!(debian.run("getent passwd matrix-register-bot").trim().rsplit(':').next(), Some("/usr/sbin/nologin"));
+    let settings = debian.run("dpkg-query -W -f ${Conffiles} matrix-register-bot");
+    assert!(settings.contains("/etc/cron.d/matrix-register-bot ") && settings.contains("/apache/homeserver.conf "), "{settings}");
+}
+
+/// As the socket unit says.
+fn give_sockets_to_the_web_server(debian: &Debian) {
+    let unit = |key| setting(debian.path(), "matrix-register-bot-public@.socket", "", key);
+    for name in ["register", "verify", "verify_admin"] {
+        let socket = format!("/run/matrix-register-bot/{name}.socket");
+        debian.run(&format!("chown {}:{} {socket}", unit("SocketUser"), unit("SocketGroup")));
+        debian.run(&format!("chmod {} {socket}", unit("SocketMode")));
+    }
+}
+
+fn cron_and_plain_cgi_work(debian: &Debian) {
+    let line = fs::read_to_string(debian.root.join("etc/cron.d/matrix-register-bot")).unwrap();
+    let (_, told) = line.lines().last().and_then(|line| line.split_once(&format!(" {USER} "))).expect("a line for the user");
+    let mut cron = debian.command_of_user("sh");
+    cron.args(["-c", told]);
+    assert_eq!(run(cron), "", "cron is silent where all is well");
+    let mut cron = debian.command_of_user("/usr/lib/matrix-register-bot/cron/cron");
+    cron.arg("-v");
+    assert!(run(cron).contains("0 failed"));
+
+    let mut cgi = debian.command_of_user("env");
+    cgi.args(["REQUEST_METHOD=GET", "REMOTE_ADDR=127.0.0.1", "/usr/lib/matrix-register-bot/public/register"]);
+    let answer = run(cgi);
+    assert!(answer.starts_with("Status: 200") && answer.contains("<form"), "{answer}");
+}
+
+/// Visitors ask for the form all the time while the package is upgraded and until all programs have handed over.
+fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
+    let before = fs::metadata(inside(debian.path(), "/usr/lib/matrix-register-bot/public/register")).unwrap().ino();
+    let handed_over = || fs::read_to_string(log).unwrap_or_default().lines().filter(|line| line.contains(" upgraded")).count();
+    let done = AtomicBool::new(false);
+    let served = std::thread::scope(|scope| {
+        let visitors: Vec<_> = ["/register", "/verify?t=x", "/verify_admin?t=x"]
+            .map(|address| {
+                let done = &done;
+                scope.spawn(move || {
+                    let mut served = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        // A link that nobody was sent is an answer of ours, too.
+                        let page = browser.get(address);
+                        assert!(
+                            page.header("content-security-policy").is_some() && page.status < 500,
+                            "{address}: {} {}",
+                            page.status,
+                            page.body
+                        );
+                        served += 1;
+                    }
+                    served
+                })
+            })
+            .into();
+        let said = install(debian, 2);
+        let end = Instant::now() + Duration::from_secs(30);
+        while handed_over() < 3 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        done.store(true, Ordering::Relaxed);
+        assert!(!said.contains("What to do next"), "an upgrade asks for nothing: {said}");
+        visitors.into_iter().map(|visitor| visitor.join().expect("no request is lost")).collect::<Vec<usize>>()
+    });
+    println!("served during the upgrade: {served:?}");
+    assert_eq!(handed_over(), 3, "{}", fs::read_to_string(log).unwrap_or_default());
+    assert!(served.iter().all(|served| *served > 10), "{served:?}");
+    let after = fs::metadata(inside(debian.path(), "/usr/lib/matrix-register-bot/public/register")).unwrap().ino();
+    assert_ne!(before, after);
+    assert_eq!(debian.owned("/etc/matrix-register-bot/config.toml"), "640:root:matrix-register-bot");
+    assert!(debian.run("dpkg-query -W matrix-register-bot").contains("-2"));
+}
+
+fn remove_and_purge(debian: &Debian) {
+    debian.run("apt-get remove -y matrix-register-bot");
+    for (path, stays) in [
+        ("usr/lib/matrix-register-bot", false),
+        ("usr/lib/systemd/system/matrix-register-bot-public@.service", false),
+        ("etc/matrix-register-bot/config.toml", true),
+        ("var/lib/matrix-register-bot/data/register.sqlite", true),
+        ("var/lib/matrix-register-bot/config.json", true),
+    ] {
+        assert_eq!(debian.root.join(path).exists(), stays, "{path} after the removal");
+    }
+    let line = fs::read_to_string(debian.root.join("etc/cron.d/matrix-register-bot")).unwrap();
+    let (_, told) = line.lines().last().and_then(|line| line.split_once(&format!(" {USER} "))).expect("a line for the user");
+    let mut cron = debian.command("sh");
+    cron.args(["-c", told]);
+    assert_eq!(run(cron), "", "the crontab's line is silent without the program");
+
+    // The sockets were systemd's.
+    fs::remove_dir_all(debian.root.join("run/matrix-register-bot")).unwrap();
+    debian.run("apt-get purge -y matrix-register-bot");
+    assert_eq!(debian.traces(), [] as [&str; 0]);
+    let users = fs::read_to_string(debian.root.join("etc/passwd")).unwrap() + &fs::read_to_string(debian.root.join("etc/group")).unwrap();
+    assert!(!users.contains(USER), "{users}");
+}

@@ -1,0 +1,115 @@
+//! `make install`, into a folder: the short version of what `make package-test` does with the package.
+
+use crate::installation::{CONFIG, configure, guarded_with, inside, run, start_nginx, start_services};
+use crate::registration::Applicant;
+use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, nginx_frame};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Everything below a folder, with the programs that Cargo built for the tests.
+fn installed() -> TempFolder {
+    let root = TempFolder::new("root");
+    let built = Path::new(env!("CARGO_BIN_EXE_register")).parent().unwrap();
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
+    make.arg(format!("DESTDIR={}", root.path().display())).arg(format!("BUILT={}", built.display()));
+    run(make);
+    root
+}
+
+#[test]
+fn what_make_install_lays_out_serves_a_whole_registration() {
+    let (synapse, mails, root, port) = (Synapse::shared(), MailCatcher::start(), installed(), free_port());
+    let (room, log, config) = (synapse.create_room(), root.join("log"), root.join(CONFIG));
+    fs::copy(root.join("usr/share/matrix-register-bot/config.toml"), &config).unwrap();
+    configure(&config, port, &synapse, &room, &mails);
+    // The one thing that no sysadmin has to do: here the root is a folder.
+    let state = root.join("var/lib/matrix-register-bot");
+    fs::create_dir_all(&state).unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    let packaged = "state_folder = \"/var/lib/matrix-register-bot\"";
+    assert!(text.contains(packaged), "{text}");
+    fs::write(&config, text.replace(packaged, &format!("state_folder = {:?}", state.display().to_string()))).unwrap();
+
+    let start = |program: &str| guarded_with(&inside(root.path(), program), &[("MATRIX_REGISTER_BOT_CONFIG", &config)]);
+    let _services = start_services(root.path(), &log, &start);
+    let pages = fs::read_to_string(root.join("etc/matrix-register-bot/nginx/pages.conf")).unwrap();
+    let pages = pages.replace("/run/matrix-register-bot", &root.join("run/matrix-register-bot").display().to_string());
+    let server = format!("server {{\nlisten 127.0.0.1:{port};\n{pages}}}\n");
+    fs::write(root.join("nginx.conf"), nginx_frame(&server)).unwrap();
+    fs::copy("/etc/nginx/fastcgi_params", root.join("fastcgi_params")).unwrap();
+    let mut nginx = guarded_with(Path::new("nginx"), &[]);
+    nginx.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(root.path());
+    let _nginx = start_nginx(nginx, port, &log);
+
+    let browser = Browser::new(&format!("http://127.0.0.1:{port}/"));
+    Applicant::asks(&browser, &synapse, &room, &mails).gets_an_account();
+    let mut cron = start("/usr/lib/matrix-register-bot/cron/cron");
+    cron.arg("-v");
+    assert!(run(cron).contains("0 failed"));
+    for written in ["config.json", "data/register.sqlite"] {
+        assert!(state.join(written).exists(), "{written} is in the state folder");
+    }
+    let beside_config = fs::read_dir(config.parent().unwrap()).unwrap().count();
+    assert_eq!(beside_config, 3, "nothing is written beside config.toml and the web servers' lines");
+}
+
+#[test]
+fn an_installation_over_another_leaves_what_the_sysadmin_edited() {
+    let root = installed();
+    let edited = root.join("etc/matrix-register-bot/nginx/pages.conf");
+    fs::write(&edited, "# mine\n").unwrap();
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
+    make.arg(format!("DESTDIR={}", root.path().display()));
+    make.arg(format!("BUILT={}", root.join("usr/lib/matrix-register-bot/none").display()));
+    assert!(!make.output().unwrap().status.success(), "without built programs it says so");
+    make = Command::new("make");
+    let built = Path::new(env!("CARGO_BIN_EXE_register")).parent().unwrap();
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
+    make.arg(format!("DESTDIR={}", root.path().display())).arg(format!("BUILT={}", built.display()));
+    run(make);
+    assert_eq!(fs::read_to_string(edited).unwrap(), "# mine\n");
+}
+
+#[test]
+fn the_units_are_right_and_give_the_programs_no_rights_that_nobody_needs() {
+    let root = installed();
+    // What the units themselves ask for.
+    for target in ["sysinit", "basic", "shutdown", "sockets"] {
+        let file = format!("{target}.target");
+        fs::copy(Path::new("/usr/lib/systemd/system").join(&file), root.join("usr/lib/systemd/system").join(&file)).unwrap();
+    }
+    for unit in ["public@register", "internal@login"] {
+        let name = format!("matrix-register-bot-{unit}");
+        let analyze = |arguments: &[&str], units: &[String]| {
+            let mut command = Command::new("systemd-analyze");
+            command.args(arguments).arg(format!("--root={}", root.path().display())).args(units);
+            run(command)
+        };
+        let complaints = analyze(&["verify", "--man=no"], &[format!("{name}.service"), format!("{name}.socket")]);
+        assert_eq!(complaints, "", "{unit}");
+        // In tenths; a service without any confinement has 96, "OK" begins below 50. Its access to the network, 5, is needed.
+        analyze(&["security", "--offline=yes", "--threshold=20"], &[format!("{name}.service")]);
+    }
+}
+
+#[test]
+fn the_man_pages_have_no_mistakes_and_the_one_on_the_configuration_has_every_line() {
+    let root = installed();
+    for page in ["man8/matrix-register-bot.8", "man8/matrix-register-bot-cron.8", "man5/matrix-register-bot.toml.5"] {
+        let mut man = Command::new("man");
+        man.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("MANWIDTH", "300").args(["--warnings", "-l"]);
+        let output = man.arg(root.join("usr/share/man").join(page)).output().expect("man is there; run tests/world/install");
+        assert_eq!((output.status.success(), String::from_utf8_lossy(&output.stderr).as_ref()), (true, ""), "{page}");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!shown.contains('@') || page.contains("toml") || !shown.contains("@LIBRARY@"), "{page}");
+        if page.contains("toml") {
+            let shown: Vec<&str> = shown.lines().map(str::trim).collect();
+            let sample = include_str!("../../config.sample.toml");
+            let missing: Vec<&str> = sample.lines().filter(|line| !line.is_empty() && !shown.contains(&line.trim())).collect();
+            assert_eq!(missing, [] as [&str; 0]);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The whole story behind every usual web server, with the lines of `docs/hosts`: at the root of a host and in a subfolder,
+//! with and without a proxy that has the certificate, with our addresses and with those of the PHP program.
+
+use crate::world::{Host, SiteBuilder};
+use crate::{Story, address_of, decision_form, fresh, password_in};
+
+/// The addresses that a visitor uses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Names {
+    Ours,
+    Php,
+}
+
+impl Names {
+    /// The same link as the PHP program sent it.
+    fn of(self, link: &str) -> String {
+        match self {
+            Names::Ours => link.to_owned(),
+            Names::Php => link.replace("/verify?", "/verify.php?").replace("/verify_admin?", "/verify_admin.php?"),
+        }
+    }
+
+    fn form(self) -> [&'static str; 2] {
+        match self {
+            Names::Ours => ["/", "/register"],
+            Names::Php => ["/index.php", "/index.php"],
+        }
+    }
+}
+
+fn tell_the_story(host: Host) {
+    let places: [fn(SiteBuilder) -> SiteBuilder; 4] =
+        [|site| site, SiteBuilder::in_folder, SiteBuilder::behind_tls, |site| site.in_folder().behind_tls()];
+    for place in places {
+        let story = Story::start_with("local", host, place);
+        for names in [Names::Ours, Names::Php] {
+            somebody_gets_an_account(&story, host, names);
+        }
+    }
+}
+
+fn somebody_gets_an_account(story: &Story, host: Host, names: Names) {
+    let ada = fresh("ada");
+    let at = format!("{host:?} {} {names:?}", story.web.url());
+    let [first, form] = names.form();
+    let page = story.browser.get(first);
+    assert_eq!((page.status, page.texts("form").len()), (200, 1), "{at}: {}\n{}", page.text(), story.web.log());
+    let german = page
+        .html()
+        .select(&scraper::Selector::parse("nav a[lang=de]").unwrap())
+        .next()
+        .and_then(|link| link.attr("href"))
+        .map(str::to_owned);
+    let german = url::Url::parse(&page.url).unwrap().join(&german.expect("a link to the German form")).unwrap();
+    assert_eq!(story.browser.get(german.as_str()).header("content-language"), Some("de"), "{at}");
+
+    let thanks = story.browser.submit(&story.fill(story.browser.get(form).form(), &ada));
+    assert_eq!(thanks.status, 200, "{at}: {}\n{}", thanks.text(), story.web.log());
+    let link = story.verify_mail(&ada).link();
+    assert!(link.starts_with(&format!("{}verify?t=", story.web.url())), "{at}: {link}");
+    let page = story.browser.get(&names.of(&link));
+    assert_eq!(story.browser.submit(&page.form()).status, 200, "{at}");
+
+    let page = story.browser.get(&names.of(&story.room_message(&ada).link()));
+    let decided = story.browser.submit(&decision_form(&page, "approve", ""));
+    assert!(decided.text().contains("Approved"), "{at}: {}", decided.text());
+    assert_eq!(story.state(&ada), 100, "{at}");
+    let password = password_in(&story.mails.wait_for(&address_of(&ada), 2)[1]);
+    may_log_in(story, &at, &ada, &password, names);
+
+    let too_long = story.browser.post(form, &[("note", &"x".repeat(100_000))]);
+    assert_eq!(too_long.status, 413, "{at}");
+    assert!(too_long.header("content-security-policy").is_some(), "{at}: the answer to a long form is our own");
+    for nothing in ["/registers", "/verify.phpx", "/register.php/x", "/config.toml", "/internal/login", "/cron/cron"] {
+        assert_eq!(story.browser.get(nothing).status, 404, "{at} {nothing}");
+    }
+}
+
+/// Asks as Synapse does.
+fn may_log_in(story: &Story, at: &str, localpart: &str, password: &str, names: Names) {
+    let address = match names {
+        Names::Ours => "internal/login",
+        Names::Php => "internal/login.php",
+    };
+    for (password, success) in [(password, true), ("wrong", false)] {
+        let question = serde_json::json!({"user": {"id": story.synapse.user_id(localpart), "password": password}}).to_string();
+        let url = format!("{}{address}", story.web.internal_url());
+        let answer = story.browser.request("POST", &url, "application/json", question.as_bytes());
+        let told: serde_json::Value =
+            serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{at}: {}\n{}", answer.body, story.web.log()));
+        assert_eq!(told["auth"]["success"], success, "{at}: {told}");
+    }
+}
+
+#[test]
+fn nginx_with_fcgiwrap() {
+    tell_the_story(Host::NginxCgi);
+}
+
+#[test]
+fn nginx_with_spawn_fcgi() {
+    tell_the_story(Host::NginxFastCgi);
+}
+
+#[test]
+fn nginx_with_sockets_as_systemd_makes_them() {
+    tell_the_story(Host::NginxSystemd);
+}
+
+#[test]
+fn apache_with_mod_cgid() {
+    tell_the_story(Host::ApacheCgi);
+}
+
+#[test]
+fn apache_with_mod_fcgid() {
+    tell_the_story(Host::ApacheFcgid);
+}
+
+#[test]
+fn apache_with_mod_proxy_fcgi() {
+    tell_the_story(Host::ApacheProxyFcgi);
+}
+
+#[test]
+fn lighttpd_with_mod_cgi() {
+    tell_the_story(Host::LighttpdCgi);
+}
+
+#[test]
+fn lighttpd_with_mod_fastcgi() {
+    tell_the_story(Host::LighttpdFastCgi);
+}

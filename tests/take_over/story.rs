@@ -1,1 +1,0 @@
-//! The whole way on from a database of the PHP program's.

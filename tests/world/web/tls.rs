@@ -1,0 +1,34 @@
+//! A proxy with a certificate in front of another web server.
+
+use super::{Page, WebServer, guarded, nginx};
+use std::fs;
+use std::process::{Command, Stdio};
+
+/// Puts nginx with a throw-away certificate in front of the server, as the overview of the pages has it.
+pub fn start(server: &mut WebServer, port: u16) {
+    let folder = server.folder.join("tls");
+    fs::create_dir(&folder).unwrap();
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    let mut make = Command::new("openssl");
+    make.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1".split(' '));
+    make.args("-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout".split(' '));
+    make.arg(&key).arg("-out").arg(&certificate).stderr(Stdio::null());
+    assert!(make.status().is_ok_and(|status| status.success()), "openssl makes no certificate; run tests/world/install");
+    let listen = format!("listen 127.0.0.1:{port} ssl;");
+    let behind = format!("http://127.0.0.1:{}", server.port);
+    let page = Page::read(
+        "README",
+        &[
+            ("listen 443 ssl;", &listen),
+            ("/etc/ssl/register.example.org.pem", super::text(&certificate)),
+            ("/etc/ssl/register.example.org.key", super::text(&key)),
+            ("http://127.0.0.1:8081", &behind),
+        ],
+    );
+    let config = nginx::frame(page.lines("Behind a proxy with the certificate"));
+    fs::write(folder.join("nginx.conf"), config).unwrap();
+    let mut command = guarded("nginx");
+    command.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(&folder);
+    server.start_server("nginx with the certificate", command, port);
+    server.certificate = Some(fs::read_to_string(certificate).unwrap());
+}
