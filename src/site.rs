@@ -38,7 +38,7 @@ impl Site {
     /// An open database; it goes back to the site when it is dropped. One of the PHP program's is taken over first.
     pub fn store(&self, access: Access) -> Result<OpenStore<'_>, Error> {
         let url = self.config.database()?;
-        let store = match self.idle_store(&url, access) {
+        let store = match self.idle_store(&url, access)? {
             Some(store) => store,
             None => match Store::open(&url, access) {
                 Err(store::Error::OfPhp) => {
@@ -52,15 +52,15 @@ impl Site {
     }
 
     /// One that was used before, for the same or, on a server, for another access.
-    fn idle_store(&self, url: &DatabaseUrl, access: Access) -> Option<Store> {
+    fn idle_store(&self, url: &DatabaseUrl, access: Access) -> Result<Option<Store>, store::Error> {
         loop {
-            let mut idle = self.idle.lock().ok()?;
+            let Ok(mut idle) = self.idle.lock() else { return Ok(None) };
             idle.retain(Store::is_reusable);
-            let fit = idle.iter().rposition(|store| store.serves(url, access))?;
+            let Some(fit) = idle.iter().rposition(|store| store.serves(url, access)) else { return Ok(None) };
             let mut store = idle.swap_remove(fit);
             drop(idle);
-            if store.take_up(access) {
-                return Some(store);
+            if store.take_up(access)? {
+                return Ok(Some(store));
             }
         }
     }

@@ -22,7 +22,7 @@ use super::panics::{self, Panic};
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::variables;
-use crate::log;
+use crate::{log, store};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
@@ -115,7 +115,8 @@ struct Worker {
 impl Worker {
     /// Connections, told by the threads: the crate counts none, and some of them have no request yet.
     fn connections(&self) -> usize {
-        let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count() - 1);
+        let others = 1 + store::threads();
+        let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count().saturating_sub(others));
         threads.unwrap_or_else(|_| self.busy.load(Ordering::SeqCst))
     }
 

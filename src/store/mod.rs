@@ -12,13 +12,15 @@
 //! | the connection broke in a `SELECT` or before a `COMMIT` | once, on a new connection |
 //! | the connection broke in a statement that writes by itself, or in a `COMMIT` | no: nobody knows whether it was done |
 //!
-//! A statement waits [`WAIT`] for others at the most, and [`BOUND`] for the server.
+//! A statement waits [`WAIT`] for others at the most, and [`BOUND`] for the server; a connection on which the server did not
+//! answer in time is not waited for again.
 
 mod guesses;
 mod locks;
 mod logins;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod patience;
 pub mod php;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -28,6 +30,7 @@ mod schema;
 mod sqlite;
 
 pub use logins::{Found, Login, NewLogin};
+pub(crate) use patience::threads;
 pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
@@ -89,6 +92,12 @@ impl Error {
             Error::OfPhp => Error::OfPhp,
         }
     }
+}
+
+/// The server may be there, but nothing proves that it is the right one.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+fn untrusted(cause: &str) -> Error {
+    Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls behind the ? of its URL"))
 }
 
 impl fmt::Display for Error {
@@ -232,14 +241,18 @@ impl Store {
         self.url == *url && (self.access == access || self.driver.turns())
     }
 
-    /// Takes it up for another request. `false`: it is of no use any more.
-    pub(crate) fn take_up(&mut self, access: Access) -> bool {
+    /// Takes it up for another request. `false`: the connection broke meanwhile. An error where another connection would do no
+    /// better: a server that does not answer is waited for once in a request.
+    pub(crate) fn take_up(&mut self, access: Access) -> Result<bool, Error> {
         self.is_proven = false;
-        if self.access != access && self.driver.turn_to(access).is_err() {
-            return false;
+        if self.access != access {
+            match self.driver.turn_to(access) {
+                Ok(()) => self.access = access,
+                Err(Error::Lost(_)) => return Ok(false),
+                Err(cause) => return Err(cause),
+            }
         }
-        self.access = access;
-        true
+        Ok(true)
     }
 
     /// For cron: takes traces of what was deleted from the disk.
@@ -285,8 +298,11 @@ impl Store {
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
         // Once it is sent, nobody knows whether it was done: a connection that may have died meanwhile is tried before.
-        if !self.in_transaction && !self.is_proven && matches!(self.driver.ping(), Err(Error::Lost(_))) {
-            self.reconnect()?;
+        if !self.in_transaction && !self.is_proven {
+            match self.driver.ping() {
+                Err(Error::Lost(_)) => self.reconnect()?,
+                answered => self.noting(answered)?,
+            }
         }
         self.persisting(|driver| driver.execute(sql, values))
     }

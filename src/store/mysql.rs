@@ -2,19 +2,23 @@
 //!
 //! * The server may be set up in any way; a connection is told what this program needs: utf8mb4, strict writing (nothing is cut in
 //!   silence), UTC, `READ COMMITTED`.
-//! * Texts compare byte by byte (`utf8mb4_bin` in the schema), whatever the server's own rules are.
+//! * Texts compare byte by byte (`utf8mb4_bin` in the schema, or a stricter one), whatever the server's own rules are.
 //! * `CREATE TABLE` and its like cannot be undone here, so each statement of the schema can be repeated, and the version is
 //!   counted up behind each step.
 //! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one. A node that is not
 //!   part of the cluster refuses everything, and the next host is asked. What was committed on one node is seen on all.
 
-use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, TRIES, Value, WAIT, pause, schema};
+use super::patience::Worker;
+use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, TRIES, Value, WAIT, pause, schema, untrusted};
 use crate::config::ServerUrl;
 use mysql::consts::CapabilityFlags;
 use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError, Opts, OptsBuilder, Params, SslOpts};
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
@@ -28,6 +32,8 @@ const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub(super) struct Mysql {
     connection: Conn,
     is_broken: bool,
+    /// The server did not answer in time.
+    is_silent: bool,
 }
 
 impl Mysql {
@@ -47,7 +53,7 @@ impl Mysql {
         let mut refused = None;
         for host in hosts(server) {
             let opened = connect(server, host).and_then(|connection| {
-                let mut mysql = Mysql { connection, is_broken: false };
+                let mut mysql = Mysql { connection, is_broken: false, is_silent: false };
                 set_up(&mut mysql).map(|()| mysql)
             });
             match opened {
@@ -147,17 +153,31 @@ impl Mysql {
     }
 
     pub(super) fn take_step(&mut self, step: &schema::Step) -> Result<(), Error> {
-        step.mysql.split(";\n").filter(|statement| !statement.trim().is_empty()).try_for_each(|statement| self.run(statement))
+        let statements = step.mysql.replace("utf8mb4_bin", &self.exact_collation()?);
+        statements.split(";\n").filter(|statement| !statement.trim().is_empty()).try_for_each(|statement| self.run(statement))
+    }
+
+    /// The collation in which different texts are different: `utf8mb4_bin` takes "max" and "max " for one. MariaDB and MySQL 8
+    /// have a stricter one, under a name of their own.
+    fn exact_collation(&mut self) -> Result<String, Error> {
+        let strict =
+            "SELECT collation_name FROM information_schema.collations WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')";
+        self.query_once(strict, &[])?.into_iter().next().map_or(Ok("utf8mb4_bin".into()), |mut row| row.text())
     }
 
     fn number(&mut self, sql: &str) -> Result<Option<i64>, Error> {
         self.query_once(sql, &[])?.into_iter().next().map_or(Ok(None), |mut row| row.optional_integer())
     }
 
-    fn noting<T>(&mut self, outcome: Result<T, mysql::Error>) -> Result<T, Error> {
-        outcome.map_err(|cause| {
+    /// Lets the connection do something, unless the server fell silent on it before.
+    fn ask<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T, mysql::Error>) -> Result<T, Error> {
+        if self.is_silent {
+            return Err(silent(BOUND));
+        }
+        work(&mut self.connection).map_err(|cause| {
             let error = Error::from(&cause);
             self.is_broken |= matches!(error, Error::Lost(_) | Error::Unavailable(_)) || is_outside_of_cluster(&cause);
+            self.is_silent |= is_timeout(&cause);
             error
         })
     }
@@ -165,22 +185,21 @@ impl Mysql {
 
 impl Driver for Mysql {
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
-        let done = self.connection.exec_drop(sql, parameters(values)).map(|()| self.connection.affected_rows());
-        self.noting(done)
+        self.ask(|connection| connection.exec_drop(sql, parameters(values)).map(|()| connection.affected_rows()))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let rows = self.connection.exec(sql, parameters(values));
-        self.noting(rows)?.into_iter().map(row).collect()
+        self.ask(|connection| connection.exec(sql, parameters(values)))?.into_iter().map(row).collect()
     }
 
     /// Prepared, used, and given up.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        let rows = self.connection.prep(sql).and_then(|statement| {
-            let rows = self.connection.exec(&statement, parameters(values));
-            self.connection.close(statement).and(rows)
+        let rows = self.ask(|connection| {
+            let statement = connection.prep(sql)?;
+            let rows = connection.exec(&statement, parameters(values));
+            connection.close(statement).and(rows)
         });
-        self.noting(rows)?.into_iter().map(row).collect()
+        rows?.into_iter().map(row).collect()
     }
 
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
@@ -189,8 +208,7 @@ impl Driver for Mysql {
     }
 
     fn run(&mut self, statement: &str) -> Result<(), Error> {
-        let done = self.connection.query_drop(statement);
-        self.noting(done)
+        self.ask(|connection| connection.query_drop(statement))
     }
 
     fn turns(&self) -> bool {
@@ -202,8 +220,7 @@ impl Driver for Mysql {
     }
 
     fn ping(&mut self) -> Result<(), Error> {
-        let answered = self.connection.ping();
-        self.noting(answered)
+        self.ask(Conn::ping)
     }
 
     fn is_current(&self) -> bool {
@@ -253,7 +270,19 @@ fn connect(server: &ServerUrl, host: Option<&(String, u16)>) -> Result<Conn, Err
         // "Changed" rows are those that a statement found, even where it wrote what stood there already.
         .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
         .ssl_opts(server.tls.then(|| SslOpts::default().with_root_cert_path(ca_file(server))));
-    Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause))
+    connect_in_time(options)
+}
+
+/// The crate bounds the time of each answer, not of the whole welcome: a thread waits for it, and is left behind if it takes too
+/// long. Where there are several hosts, the next one is to have its turn.
+fn connect_in_time(options: OptsBuilder) -> Result<Conn, Error> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let worker = Worker::start(move || drop(answer.send(Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause)))))?;
+    let longest = CONNECT_BOUND + Duration::from_secs(1);
+    answered.recv_timeout(longest).unwrap_or_else(|_| {
+        worker.leave();
+        Err(silent(longest))
+    })
 }
 
 /// The certificate authorities that are trusted besides those that the crate has built in.
@@ -313,16 +342,17 @@ impl From<&mysql::Error> for Error {
         match cause {
             mysql::Error::MySqlError(said) => said_by_server(said),
             // The time for an answer is up: the server may be there, and repeating would only wait longer.
-            mysql::Error::IoError(cause) if matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Error::Unavailable(format!("the database server did not answer within {} s", BOUND.as_secs()))
-            }
+            cause if is_timeout(cause) => silent(BOUND),
             mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::Unfit(format!(
                 "the database user is to prove itself by {plugin:?}, which these programs cannot; give it a password: ALTER USER ... IDENTIFIED BY ..."
             )),
-            mysql::Error::TlsError(cause) => {
-                Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls"))
-            }
-            cause => Error::Lost(format!("the database server: {cause}")),
+            mysql::Error::TlsError(cause) => untrusted(&cause.to_string()),
+            mysql::Error::DriverError(DriverError::TlsNotSupported) => untrusted("the server is not set up for TLS"),
+            cause => match cause.to_string() {
+                // The certificate is looked at with the first packet, and the refusal comes as one that cannot be read.
+                said if said.contains("invalid peer certificate") => untrusted(&said),
+                said => Error::Lost(format!("the database server: {said}")),
+            },
         }
     }
 }
@@ -332,6 +362,19 @@ const OUTSIDE_OF_CLUSTER: u16 = 1047;
 
 fn is_outside_of_cluster(cause: &mysql::Error) -> bool {
     matches!(cause, mysql::Error::MySqlError(said) if said.code == OUTSIDE_OF_CLUSTER)
+}
+
+fn is_timeout(cause: &mysql::Error) -> bool {
+    let io_error = match cause {
+        mysql::Error::IoError(cause) => Some(cause),
+        mysql::Error::CodecError(cause) => cause.source().and_then(|cause| cause.downcast_ref()),
+        _ => None,
+    };
+    io_error.is_some_and(|cause: &io::Error| matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
+}
+
+fn silent(bound: Duration) -> Error {
+    Error::Unavailable(format!("the database server did not answer within {} s", bound.as_secs()))
 }
 
 /// By the numbers of MariaDB and MySQL.

@@ -377,6 +377,7 @@ impl PhpDatabase {
             return Ok(());
         }
         #[cfg(feature = "sqlite")]
+        #[allow(irrefutable_let_patterns)] // where SQLite is the only driver
         if let Kind::Sqlite(sqlite) = &mut self.0 {
             // The tables stay until the file is written anew, so that it is known to be owed.
             for aside in &left {

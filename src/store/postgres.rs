@@ -6,7 +6,8 @@
 //! * The crate waits for ever for a server that is there but does not answer. So each connection has a thread of its own, which is
 //!   waited for until [`BOUND`], and left behind then.
 
-use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
+use super::patience::Worker;
+use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
 use crate::config::ServerUrl;
 use postgres::config::{Config, SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
@@ -15,10 +16,7 @@ use postgres::{Client, NoTls};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -29,7 +27,10 @@ type Work = Box<dyn FnOnce(&mut Client) + Send>;
 
 pub(super) struct Postgres {
     work: Sender<Work>,
-    is_broken: Arc<AtomicBool>,
+    worker: Worker,
+    is_broken: bool,
+    /// The server did not answer in time.
+    is_silent: bool,
     server: ServerUrl,
 }
 
@@ -107,6 +108,10 @@ impl Postgres {
         &mut self,
         work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let silent = || Error::Unavailable(format!("the PostgreSQL server did not answer within {} s", BOUND.as_secs()));
+        if self.is_silent {
+            return Err(silent());
+        }
         let (answer, answered) = mpsc::sync_channel(1);
         let work: Work = Box::new(move |client| drop(answer.send(work(client))));
         let gone = || Error::Lost("the connection to the PostgreSQL server is gone".into());
@@ -114,19 +119,16 @@ impl Postgres {
         match answered.recv_timeout(BOUND) {
             Ok(outcome) => outcome.map_err(|cause| {
                 let error = Error::from(&cause);
-                if matches!(error, Error::Lost(_)) {
-                    self.is_broken.store(true, Ordering::Relaxed);
-                }
+                self.is_broken |= matches!(error, Error::Lost(_));
                 error
             }),
             Err(failed) => {
-                self.is_broken.store(true, Ordering::Relaxed);
-                match failed {
-                    RecvTimeoutError::Timeout => {
-                        Err(Error::Unavailable(format!("the PostgreSQL server did not answer within {} s", BOUND.as_secs())))
-                    }
-                    RecvTimeoutError::Disconnected => Err(gone()),
+                self.is_broken = true;
+                self.is_silent = failed == RecvTimeoutError::Timeout;
+                if self.is_silent {
+                    self.worker.leave();
                 }
+                Err(if self.is_silent { silent() } else { gone() })
             }
         }
     }
@@ -175,7 +177,7 @@ impl Driver for Postgres {
     }
 
     fn is_current(&self) -> bool {
-        !self.is_broken.load(Ordering::Relaxed)
+        !self.is_broken
     }
 
     /// The server's own vacuum does.
@@ -203,27 +205,28 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
     let hosts = server.hosts.len().max(1) as u32;
     let (work, orders) = mpsc::channel::<Work>();
     let (answer, answered) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("postgres".into())
-        .spawn(move || {
-            let client = match tls {
-                Some(tls) => config.connect(tls),
-                None => config.connect(NoTls),
-            };
-            match client {
-                Ok(mut client) => {
-                    let _ = answer.send(Ok(()));
-                    orders.into_iter().for_each(|work| work(&mut client));
-                }
-                Err(cause) => drop(answer.send(Err(Error::from(&cause)))),
+    let worker = Worker::start(move || {
+        let client = match tls {
+            Some(tls) => config.connect(tls),
+            None => config.connect(NoTls),
+        };
+        match client {
+            Ok(mut client) => {
+                let _ = answer.send(Ok(()));
+                orders.into_iter().for_each(|work| work(&mut client));
             }
-        })
-        .map_err(|cause| Error::Unavailable(format!("no thread for a database connection can be started: {cause}")))?;
+            Err(cause) => drop(answer.send(Err(Error::from(&cause)))),
+        }
+    });
+    let worker = worker.map_err(|cause| cause.map(|cause| format!("cannot connect to {server}: {cause}")))?;
     let connected = answered.recv_timeout(CONNECT_BOUND * hosts + Duration::from_secs(1));
     let refused = match connected {
-        Ok(Ok(())) => return Ok(Postgres { work, is_broken: Arc::default(), server: server.clone() }),
+        Ok(Ok(())) => return Ok(Postgres { work, worker, is_broken: false, is_silent: false, server: server.clone() }),
         Ok(Err(cause)) => cause,
-        Err(_) => Error::Unavailable("the PostgreSQL server does not answer".into()),
+        Err(_) => {
+            worker.leave();
+            Error::Unavailable("the PostgreSQL server does not answer".into())
+        }
     };
     Err(match refused {
         // Nothing was sent yet that could have been done.
@@ -235,7 +238,7 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
 fn configuration(server: &ServerUrl) -> Config {
     let mut config = Config::new();
     config.user(&server.user).dbname(&server.name).application_name("matrix-register-bot");
-    config.connect_timeout(CONNECT_BOUND).tcp_user_timeout(BOUND);
+    config.connect_timeout(CONNECT_BOUND).tcp_user_timeout(BOUND).keepalives_idle(BOUND);
     config.ssl_mode(if server.tls { SslMode::Require } else { SslMode::Disable });
     if let Some(password) = &server.password {
         config.password(password);
@@ -365,7 +368,10 @@ impl From<&postgres::Error> for Error {
     fn from(cause: &postgres::Error) -> Error {
         let Some(said) = cause.as_db_error() else {
             let why = cause.source().map_or_else(|| cause.to_string(), |source| format!("{cause}: {source}"));
-            return Error::Lost(format!("the PostgreSQL server: {why}"));
+            return match ["invalid peer certificate", "server does not support TLS"].iter().any(|fault| why.contains(fault)) {
+                true => untrusted(&why),
+                false => Error::Lost(format!("the PostgreSQL server: {why}")),
+            };
         };
         let sentence = format!("the PostgreSQL server: {} ({})", said.message(), said.code().code());
         match said.code() {

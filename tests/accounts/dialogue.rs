@@ -4,7 +4,7 @@
 use crate::Table;
 use crate::homeserver::shared_site;
 use crate::table::{address_of, fresh};
-use crate::world::{Account, Browser, Host, Page, SiteFolder, Synapse, WebServer};
+use crate::world::{Account, Browser, Database, Engine, Host, Page, SiteFolder, Synapse, WebServer, on_every_database};
 use serde_json::{Value, json};
 
 const PATH: &str = "/_matrix/client/v3/account/password";
@@ -17,15 +17,21 @@ struct Both {
     table: Table,
     user: Account,
     _site: SiteFolder,
+    _database: Database,
 }
 
 impl Both {
     fn start() -> Both {
-        let (synapse, site) = shared_site(|site| site);
+        Both::on(Engine::Sqlite)
+    }
+
+    fn on(engine: Engine) -> Both {
+        let database = Database::new(engine);
+        let (synapse, site) = shared_site(|site| site.database(&database));
         let table = Table::of(&site);
         let user = account(&synapse, &table);
         let web = WebServer::start(&site, Host::NginxFastCgi);
-        Both { synapse, web, table, user, _site: site }
+        Both { synapse, web, table, user, _site: site, _database: database }
     }
 
     fn bot(&self) -> Browser {
@@ -167,9 +173,10 @@ fn an_empty_auth_is_no_auth() {
     assert_eq!(ours, real);
 }
 
-#[test]
-fn every_way_to_name_oneself_works_on_every_path_with_and_without_a_session() {
-    let both = Both::start();
+on_every_database! { every_way_to_name_oneself_works_on_every_path_with_and_without_a_session }
+
+fn every_way_to_name_oneself_works_on_every_path_with_and_without_a_session(engine: Engine) {
+    let both = Both::on(engine);
     let (name, mxid) = (&both.user.localpart, &both.user.user_id);
     let session = serde_json::from_str::<Value>(&both.ask("POST", PATH, b"{}")[0].body).unwrap()["session"].clone();
     let ways = [

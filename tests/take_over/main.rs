@@ -3,11 +3,16 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+#[path = "../world/story.rs"]
+mod the_story;
+
 mod afterwards;
 mod fixture;
 mod killed;
+mod story;
 
 use fixture::Fixture;
+use the_story::{decision_form, password_in};
 
 /// A test for each fixture.
 macro_rules! for_every_fixture {

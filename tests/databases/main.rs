@@ -1,0 +1,62 @@
+//! What a database on a server asks of the programs beside the statements: ways in, connections, outages, others at the
+//! same rows, other people's letters. The servers are real; those that are stopped or halted belong to one test.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+#[path = "../world/story.rs"]
+mod the_story;
+
+/// As `on_every_database`, for promises that are about a server.
+macro_rules! on_every_server {
+    ($($promise:ident),* $(,)?) => {
+        crate::world::on_every_database!(postgres Postgres: $($promise)*);
+        crate::world::on_every_database!(mariadb Mariadb: $($promise)*);
+    };
+}
+
+mod connections;
+mod contention;
+mod letters;
+mod outages;
+mod schema;
+mod ways_in;
+
+use the_story::{Story, address_of, decision_form, fresh, now};
+use world::{Database, Engine, Page, SiteFolder};
+
+/// The answer of a page that looks a link up in the database, run as plain CGI: status and log.
+fn look_up(site: &SiteFolder) -> (u16, String) {
+    let variables = [
+        ("GATEWAY_INTERFACE", "CGI/1.1"),
+        ("REQUEST_METHOD", "GET"),
+        ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ("REMOTE_ADDR", "127.0.0.1"),
+        ("QUERY_STRING", "t=0123456789abcdef0123456789abcdef"),
+    ];
+    let output = site.run("verify", &variables, b"");
+    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
+    let status = answer.strip_prefix("Status: ").and_then(|rest| rest.get(..3)).and_then(|status| status.parse().ok());
+    (status.unwrap_or(200), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A FastCGI program keeps its site, and with it connections, once the configuration is a few seconds old.
+fn settled(story: Story) -> Story {
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    story
+}
+
+/// A request for a link that nobody has: the database is asked, and says no.
+fn ask_for_a_link(story: &Story) -> Page {
+    story.browser.get("/verify?t=0123456789abcdef0123456789abcdef")
+}
+
+/// The numbers by which the server knows the programs' connections to a database; asked through another one.
+fn connections_to(database: &Database, through: &Database) -> Vec<String> {
+    let name = database.name();
+    let select = match database.engine() {
+        Engine::Postgres => format!("SELECT pid FROM pg_stat_activity WHERE datname = '{name}' ORDER BY pid"),
+        _ => format!("SELECT id FROM information_schema.processlist WHERE db = '{name}' ORDER BY id"),
+    };
+    through.rows(&select).concat()
+}
