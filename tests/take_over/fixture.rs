@@ -63,13 +63,17 @@ impl Fixture {
 
     /// `settings` changes the configuration.
     pub fn load_with(folder: &str, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Fixture {
-        let known = manifest().remove(folder).unwrap_or_else(|| panic!("no fixture {folder}"));
+        let database = Database::new(match known(folder).engine.as_str() {
+            "sqlite" => Engine::Sqlite,
+            "mariadb" => Engine::Mariadb,
+            _ => Engine::Postgres,
+        });
+        Fixture::load_into(database, folder, settings)
+    }
+
+    pub fn load_into(database: Database, folder: &str, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Fixture {
+        let known = known(folder);
         let files = Path::new(FOLDER).join(folder);
-        let database = match known.engine.as_str() {
-            "sqlite" => Database::new(Engine::Sqlite),
-            "mariadb" => Database::new(Engine::Mariadb),
-            _ => Database::new(Engine::Postgres),
-        };
         match database.engine() {
             Engine::Sqlite => drop(fs::copy(files.join("db_file.sqlite"), database.name()).unwrap()),
             _ => database.load_dump(&files.join("dump.sql")),
@@ -143,6 +147,10 @@ impl Fixture {
     pub fn backup(&self) -> PathBuf {
         format!("{}.php-backup", self.database.name()).into()
     }
+}
+
+fn known(folder: &str) -> Known {
+    manifest().remove(folder).unwrap_or_else(|| panic!("no fixture {folder}"))
 }
 
 fn manifest() -> BTreeMap<String, Known> {

@@ -7,6 +7,7 @@ mod world;
 mod the_story;
 
 mod afterwards;
+mod files;
 mod fixture;
 mod killed;
 mod story;
