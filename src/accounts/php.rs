@@ -48,7 +48,8 @@ pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Regist
     let password = password::initial(&site.state.secret()?, &registration.seed);
     homeserver_accounts::set_password(&homeserver, &token, &registration.username, &password)
         .map_err(|cause| explained(site, registration, cause))?;
-    Ok(())
+    // From here on the password is known: a repeated mail carries the same one, whatever the person does with it meanwhile.
+    Ok(store.note_account_try(registration.id, site.now())?)
 }
 
 fn doubt(facts: &AccountFacts, registration: &Registration) -> Option<&'static str> {

@@ -30,8 +30,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
         Ok(Registered::NameInUse) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
-        Ok(Registered::NameInUse) if php::may_have_made(store, registration)? => Ok(Outcome::MadeByPhp),
-        Ok(Registered::NameInUse) => ours_or_not(site, &homeserver, registration, password),
+        Ok(Registered::NameInUse) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
         Err(cause) => {
             if first_try && did_nothing(&cause) {
@@ -47,13 +46,22 @@ fn did_nothing(cause: &matrix::Error) -> bool {
     !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
 }
 
-/// Whether an account that exists was made by a former try of ours: its password is the proof.
+/// Whether an account that exists was made by a former try: its password is the proof that the try was ours.
 ///
 /// In local mode Synapse may have its own password table switched off, and then nothing can be proved: the operator is
 /// told for a day, and after that the applicant is asked to choose another name.
-fn ours_or_not(site: &Site, homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
+fn whose_account(
+    site: &Site,
+    store: &mut Store,
+    homeserver: &Homeserver,
+    registration: &Registration,
+    password: &str,
+) -> Result<Outcome, Failure> {
     if login::proves(homeserver, &registration.username, password)? {
         return Ok(Outcome::Made);
+    }
+    if php::may_have_made(store, registration)? {
+        return Ok(Outcome::MadeByPhp);
     }
     let unclear = site.config.operation_mode == OperationMode::Local && site.now() - registration.state_since < UNCLEAR_SECONDS;
     match unclear {
