@@ -42,6 +42,7 @@ use std::time::Duration;
 /// How long a statement waits for other writers.
 const WAIT: Duration = Duration::from_secs(8);
 /// The same where nobody should wait ([`Access::Hasty`]); MariaDB and MySQL count in whole seconds.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 const HASTY_WAIT: Duration = Duration::from_millis(250);
 /// How long the server may take to answer at all. Longer than [`WAIT`].
 #[cfg(any(feature = "mysql", feature = "postgres"))]

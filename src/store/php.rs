@@ -7,6 +7,8 @@
 //!
 //! [`crate::take_over`] decides what becomes of each row.
 
+#![allow(irrefutable_let_patterns)] // where only one driver is built in
+
 #[cfg(feature = "mysql")]
 use super::mysql::Mysql;
 #[cfg(feature = "postgres")]
@@ -377,7 +379,6 @@ impl PhpDatabase {
             return Ok(());
         }
         #[cfg(feature = "sqlite")]
-        #[allow(irrefutable_let_patterns)] // where SQLite is the only driver
         if let Kind::Sqlite(sqlite) = &mut self.0 {
             // The tables stay until the file is written anew, so that it is known to be owed.
             for aside in &left {
