@@ -64,6 +64,15 @@ impl Address {
     }
 }
 
+/// A folded address without what stands behind a `+` in its local part: at most mail providers all of these are one box.
+/// For counting only.
+pub fn without_tag(folded: &str) -> String {
+    match folded.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.split_once('+').map_or(local, |(name, _)| name)),
+        None => folded.to_owned(),
+    }
+}
+
 /// Shows the domain only, so that no log line has an address by accident.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +110,14 @@ fn domain_in_ascii(domain: &str) -> Result<String, AddressFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_lead_to_one_box() {
+        assert_eq!(without_tag("max+a+b@example.org"), "max@example.org");
+        assert_eq!(without_tag("max@example.org"), without_tag("max+1@example.org"));
+        assert_ne!(without_tag("max@example.org"), without_tag("max@example.com"));
+        assert_eq!(without_tag("+@example.org"), "@example.org");
+    }
 
     #[test]
     fn an_address_has_a_form_for_showing_one_for_sending_and_one_for_comparing() {

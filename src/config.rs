@@ -238,6 +238,20 @@ pub struct Limits {
     pub concurrent_requests: Bounded<1, 1024>,
     /// Requests with one mail address that may wait for confirmation: nobody gets more mails that he did not ask for.
     pub unconfirmed_per_address: Bounded<1, 1000>,
+    /// Requests that one network may make in 24 hours; here and below 0 means: no limit.
+    pub requests_per_network_per_day: Bounded<0, 86400>,
+    /// Requests with one mail address in 24 hours.
+    pub requests_per_address_per_day: Bounded<0, 86400>,
+    /// Requests in 24 hours; then the form is closed.
+    pub requests_per_day: Bounded<0, 1000000>,
+    /// Requests that wait for confirmation or decision; then the form is closed.
+    pub open_requests: Bounded<0, 1000000>,
+    /// Mails that one address gets in 24 hours; further ones wait.
+    pub mails_per_address_per_day: Bounded<0, 86400>,
+    /// Mails with which addresses are confirmed, in 24 hours; further ones wait.
+    pub confirm_mails_per_day: Bounded<0, 86400>,
+    /// Seconds that a person needs for the form at the least; what comes faster is asked to send it once more.
+    pub form_minimum_seconds: Bounded<0, 600>,
 }
 
 /// Who may call the programs below `internal/`, and what they tell.
@@ -345,7 +359,18 @@ impl Default for Times {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { body_bytes: Bounded(65536), concurrent_requests: Bounded(8), unconfirmed_per_address: Bounded(3) }
+        Limits {
+            body_bytes: Bounded(65536),
+            concurrent_requests: Bounded(8),
+            unconfirmed_per_address: Bounded(3),
+            requests_per_network_per_day: Bounded(20),
+            requests_per_address_per_day: Bounded(5),
+            requests_per_day: Bounded(200),
+            open_requests: Bounded(500),
+            mails_per_address_per_day: Bounded(12),
+            confirm_mails_per_day: Bounded(500),
+            form_minimum_seconds: Bounded(3),
+        }
     }
 }
 

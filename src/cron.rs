@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::registration::{Event, State};
 use crate::site::Site;
 use crate::steps::{self, Reached, Step};
-use crate::store::{Access, Store};
-use crate::{log, password_check, take_over, token};
+use crate::store::{Access, Closed, Store};
+use crate::{limits, log, password_check, take_over, token};
 use std::fmt;
 
 /// Seconds that the lock outlasts the budget, for the step that is under way when time is up. A step may take longer: then
@@ -73,10 +73,20 @@ fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Erro
     }
     forget(site, store, &mut summary)?;
     store.tidy()?;
+    if let Some(closed) = limits::closed(site) {
+        log::warn("form_closed", None, closed_because(closed));
+    }
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
     Ok(summary)
+}
+
+fn closed_because(closed: Closed) -> &'static str {
+    match closed {
+        Closed::TooManyOpen => "as many requests wait for confirmation or decision as limits.open_requests in config.toml allows",
+        Closed::TooManyToday(_) => "as many requests came in 24 hours as limits.requests_per_day in config.toml allows",
+    }
 }
 
 /// Repeats what registrations in `state` owe. Each is taken up once in a run: a failure sets the next time.
@@ -169,6 +179,7 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     for state in State::ALL.into_iter().filter(|state| state.is_final()) {
         summary.forgotten += store.forget(state, before)?;
     }
+    store.forget_whole_allowances(site.now() - DAY, site.now())?;
     store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS, site.now())?;
     if summary.forgotten > 0 {
         log::info("forgotten", None, &format!("{} requests", summary.forgotten));

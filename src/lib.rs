@@ -25,12 +25,14 @@
 pub mod accounts;
 pub mod address;
 pub mod api;
+pub mod caller;
 pub mod cgi;
 pub mod config;
 pub mod cron;
 pub mod directory;
 pub mod error;
 pub mod fault;
+pub mod limits;
 pub mod log;
 pub mod mail;
 pub mod matrix;

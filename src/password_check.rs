@@ -11,13 +11,13 @@
 //! one attempt in [`LOTTERY`] is checked at the least, so that the right password gets through after some tries; Synapse's
 //! own limits are far below that. The counts are in the database, so several web nodes share them.
 
+use crate::caller::network;
 use crate::error::Error;
 use crate::log;
 use crate::password;
 use crate::site::Site;
 use crate::store::{Access, Login, Store};
 use crate::token;
-use std::net::IpAddr;
 
 /// Wrong passwords within the window that slow nothing.
 pub const FREE_GUESSES: i64 = 20;
@@ -110,18 +110,6 @@ fn is_admitted(wrong_before: i64) -> bool {
     i64::from(u32::from_be_bytes(token::random())) % slots < FREE_GUESSES
 }
 
-/// Where the user sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
-fn network(client: Option<&str>) -> String {
-    match client.and_then(|client| client.parse::<IpAddr>().ok()).map(|address| address.to_canonical()) {
-        Some(IpAddr::V4(address)) => {
-            let [a, b, c, _] = address.octets();
-            format!("{a}.{b}.{c}.0")
-        }
-        Some(IpAddr::V6(address)) => format!("{:x}", u128::from(address) >> 80),
-        None => String::new(),
-    }
-}
-
 /// Replaces a hash of PHP's. The user is let in even if that cannot be written; the next login tries again.
 fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
     // PHP did not look beyond 72 bytes: what was typed there may be a slip, and would count from now on.
@@ -145,15 +133,6 @@ fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn neighbours_are_one_network() {
-        assert_eq!(network(Some("192.0.2.7")), network(Some("::ffff:192.0.2.200")));
-        assert_ne!(network(Some("192.0.2.7")), network(Some("192.0.3.7")));
-        assert_eq!(network(Some("2001:db8:1:2:3::4")), network(Some("2001:db8:1:ffff::1")));
-        assert_ne!(network(Some("2001:db8:1:2::1")), network(Some("2001:db8:2:2::1")));
-        assert_eq!((network(None), network(Some("unix:"))), (String::new(), String::new()));
-    }
 
     #[test]
     fn a_thousand_wrong_guesses_leave_about_a_hundred_checks() {

@@ -1,8 +1,7 @@
 //! Everything outside the program, passed in: configuration, state file, clock, and the ways to database, mail and
 //! homeserver.
 //!
-//! Nothing is opened before it is needed: a CGI program that only shows a form touches neither the database nor the
-//! network.
+//! Nothing is opened before it is needed: a CGI program that only shows a button's form touches no network.
 
 use crate::config::{Config, DatabaseUrl};
 use crate::error::Error;

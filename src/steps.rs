@@ -14,7 +14,7 @@ use crate::registration::{Action, Event, State};
 use crate::site::Site;
 use crate::store::{self, Registration, Store};
 use crate::token::Secret;
-use crate::{config, error, log, names, page, password, state_file, token};
+use crate::{config, error, limits, log, names, page, password, state_file, token};
 use serde_json::{Value, json};
 
 /// The shortest lease, in seconds.
@@ -124,11 +124,11 @@ fn lease_seconds(site: &Site) -> i64 {
 fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Done, Failure> {
     check_secret(site, registration)?;
     match action {
-        Action::SendConfirmMail => send_confirm_mail(site, registration).map(|()| Done::Told(Event::ConfirmMailSent)),
+        Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Done::Told(Event::ConfirmMailSent)),
         Action::TellRoom => tell_room(site, store, registration).map(|()| Done::Told(Event::RoomTold)),
         Action::MakeAccount => accounts::make(site, store, registration).map(Done::Account),
         Action::SendCredentials => send_credentials(site, store, registration).map(|()| Done::Told(Event::CredentialsSent)),
-        Action::SendDecline => send_decline(site, registration).map(|()| Done::Told(Event::DeclineSent)),
+        Action::SendDecline => send_decline(site, store, registration).map(|()| Done::Told(Event::DeclineSent)),
     }
 }
 
@@ -177,7 +177,7 @@ fn postpone(site: &Site, store: &mut Store, registration: &Registration, holder:
     store.postpone(registration.id, holder, site.now() + wait, failure.undeliverable, &failure.sentence)
 }
 
-fn send_confirm_mail(site: &Site, registration: &Registration) -> Result<(), Failure> {
+fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let hours = site.config.times.confirm_within_hours.0;
     let context = json!({
         "mxid": names::mxid(&registration.username, &site.config.server_name),
@@ -185,7 +185,7 @@ fn send_confirm_mail(site: &Site, registration: &Registration) -> Result<(), Fai
         "hours": hours,
         "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * 3600),
     });
-    send(site, registration, "verify", &context)
+    send(site, store, registration, "verify", &context)
 }
 
 /// Until when the mail says that the link works. Time counts from when the mail is sent; so that a repeated mail says the
@@ -243,7 +243,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password": (!registration.password_chosen).then_some(initial),
         "password_until": until,
     });
-    send(site, registration, "credentials", &context)
+    send(site, store, registration, "credentials", &context)
 }
 
 /// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over.
@@ -257,20 +257,22 @@ fn enough_time(site: &Site, store: &mut Store, registration: &Registration, unti
     Ok(until)
 }
 
-fn send_decline(site: &Site, registration: &Registration) -> Result<(), Failure> {
+fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let context = json!({
         "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "reason": registration.reason,
     });
-    send(site, registration, if registration.refusal.is_some() { "refused" } else { "declined" }, &context)
+    send(site, store, registration, if registration.refusal.is_some() { "refused" } else { "declined" }, &context)
 }
 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is the same each time.
-fn send(site: &Site, registration: &Registration, name: &str, context: &serde_json::Value) -> Result<(), Failure> {
+fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str, context: &serde_json::Value) -> Result<(), Failure> {
+    let secret = site.state.secret()?;
+    limits::count_mail(site, store, &secret, registration, name == "verify")?;
     let letter = page::mail(&site.config, registration.language, name, context)?;
     let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");
-    let message_id = format!("{name}.{}@{host}", site.state.secret()?.token(&format!("Message-ID of {name}"), &registration.seed));
+    let message_id = format!("{name}.{}@{host}", secret.token(&format!("Message-ID of {name}"), &registration.seed));
     let letter = Letter {
         to_address: &registration.email,
         // Before the address is confirmed a stranger could have any text sent to others as their name.

@@ -69,7 +69,7 @@ impl Demo<'_> {
     fn start<'a>(surroundings: &'a Surroundings, programs: &Programs, mode: &str) -> Demo<'a> {
         let synapse = &surroundings.homeserver.synapse;
         let room = synapse.create_room();
-        let site = SiteFolder::new(programs).synapse(synapse).room(&room).mail(&surroundings.mails).mode(mode).create();
+        let site = SiteFolder::new(programs).synapse(synapse).room(&room).mail(&surroundings.mails).mode(mode).unset("limits").create();
         Demo { web: WebServer::start(&site, Host::NginxCgi), site, mode: mode.to_owned(), room, surroundings }
     }
 

@@ -5,6 +5,11 @@ use super::world::{Browser, Mail, Page};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier};
 use rusqlite::{Connection, OpenFlags};
+use std::thread;
+use std::time::Duration;
+
+/// More than `limits.form_minimum_seconds`.
+const LONGER_THAN_A_PROGRAM: Duration = Duration::from_secs(4);
 
 /// Goes through it; panics at the first thing that is not as it should be.
 pub fn go_through(demo: &Demo) {
@@ -36,6 +41,7 @@ fn send_form(browser: &Browser, name: &str, address: &str) {
     let form = ok(browser.get("/")).form();
     let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace").fill("username", name);
     let form = form.fill("email", address).fill("note", "Hello, I like engines").put("action", "send");
+    thread::sleep(LONGER_THAN_A_PROGRAM);
     ok(browser.submit(&form));
 }
 

@@ -8,8 +8,9 @@
 //! without, such as a user whose initial password has run out and who cannot log in, must know the old password all the
 //! same, and learns nothing about who has an account: such a request is never passed on.
 
-use super::{MatrixError, access, is_localpart};
+use super::{MatrixError, is_localpart};
 use crate::address::Address;
+use crate::caller;
 use crate::cgi::{Method, Request, Response};
 use crate::config::ForeignAccounts;
 use crate::error::Error;
@@ -258,7 +259,7 @@ fn authenticate(
     {
         return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
     }
-    let client = Caller::World { address: access::client(site, request) };
+    let client = Caller::World { address: caller::client(site, request) };
     match password_check::check(site, localpart.as_deref(), old_password, &client)? {
         Verdict::Right(login) => Ok(*login),
         Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),
@@ -324,7 +325,7 @@ fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     let path = request.variable("REQUEST_URI").unwrap_or("");
     let known = PATHS.contains(&path.split('?').next().unwrap_or("")) && path.bytes().all(|byte| byte.is_ascii_graphic());
-    let client = access::client(site, request);
+    let client = caller::client(site, request);
     let forwarded = Forwarded {
         path: if known { path } else { PATHS[0] },
         authorization: request.header("authorization"),

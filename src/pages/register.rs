@@ -3,17 +3,18 @@
 //! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
 //! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
 
-use super::{context, language};
+use super::{context, dead_end, language};
 use crate::address::{Address, AddressFault};
 use crate::cgi::{Request, Response};
 use crate::config::{Config, Language, OperationMode};
 use crate::error::Error;
+use crate::limits::{self, Subjects};
 use crate::matrix::Homeserver;
 use crate::matrix::availability::{Availability, availability};
 use crate::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
 use crate::password::{self, PasswordFault};
 use crate::site::Site;
-use crate::store::{Access, Filed, NewRegistration, Registration};
+use crate::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
 use crate::token::{self, FormTokenFault, Secret};
 use crate::{log, page, steps};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// How long a form may lie open in the browser, in seconds.
-const FORM_SECONDS: i64 = 24 * 3600;
+const FORM_SECONDS: i64 = 24 * HOUR;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
 
 /// What the form sends; a field that is missing is an empty one.
 #[derive(Default, Deserialize)] // no Debug: it has a password
@@ -36,6 +39,8 @@ struct Typed {
     password: String,
     password_again: String,
     terms: String,
+    /// Not shown to people; programs that fill in every field fill it in, too.
+    website: String,
     /// `check` asks only whether the username is free.
     action: String,
 }
@@ -65,27 +70,54 @@ type Faults = BTreeMap<&'static str, &'static str>;
 
 /// GET: the empty form.
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
-    form(site, language(site, request), 200, &Typed::default(), &Faults::new(), json!({}))
+    let language = language(site, request);
+    match limits::closed(site) {
+        Some(closed) => closed_page(site, language, closed),
+        None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
+    }
 }
 
 /// POST: files the request, or shows the form again.
 pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
-    let typed: Typed = request.form()?;
+    let mut typed: Typed = request.form()?;
     let language = language(site, request);
     let secret = site.state.secret()?;
-    match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
-        Ok(_) => {}
-        Err(FormTokenFault::Expired) => return again(site, language, &typed, &Faults::from([("form", "form.error.form_expired")])),
-        Err(FormTokenFault::Forged) => return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")])),
-    }
+    let made_at = match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
+        Ok(made_at) => made_at,
+        Err(fault) => {
+            typed.form_token.clear();
+            return again(site, language, &typed, &Faults::from([("form", form_token_fault(fault))]));
+        }
+    };
     if typed.action == "check" {
         return check_username(site, language, &typed);
+    }
+    if let Some(fault) = looks_made_by_a_program(site, &typed, made_at) {
+        return again(site, language, &typed, &Faults::from([("form", fault)]));
     }
     let applicant = match parse(&site.config, &typed) {
         Ok(applicant) => applicant,
         Err(faults) => return again(site, language, &typed, &faults),
     };
-    file(site, language, &secret, &typed, &applicant)
+    let subjects = Subjects::of(site, request, &secret, &applicant.address.folded());
+    file(site, language, &secret, &mut typed, &applicant, &limits::of_filing(&site.config.limits, &subjects))
+}
+
+/// A person needs a few seconds, and does not see the field that is to stay empty. Whoever is wrongly taken for a program
+/// sends the form once more.
+fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<&'static str> {
+    let seconds = site.now().saturating_sub(made_at);
+    if !typed.website.is_empty() {
+        return Some("form.error.form_hidden_field");
+    }
+    (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some("form.error.form_too_fast")
+}
+
+fn form_token_fault(fault: FormTokenFault) -> &'static str {
+    match fault {
+        FormTokenFault::Expired => "form.error.form_expired",
+        FormTokenFault::Forged => "form.error.form_forged",
+    }
 }
 
 /// The secondary button: is this username free?
@@ -100,13 +132,20 @@ fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Resp
     }
 }
 
-fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applicant: &Applicant) -> Result<Response, Error> {
+fn file(
+    site: &Site,
+    language: Language,
+    secret: &Secret,
+    typed: &mut Typed,
+    applicant: &Applicant,
+    limits: &FilingLimits,
+) -> Result<Response, Error> {
     let mut store = site.store(Access::Write)?;
     let new = new_registration(site, language, secret, typed, applicant)?;
     // The homeserver is asked first: a name in our own table may be a form that came before.
     let filed = match homeserver_has(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
-        false => store.file(&new, site.config.limits.unconfirmed_per_address.0)?,
+        false => store.file(&new, limits)?,
     };
     match filed {
         Filed::Accepted(id) => {
@@ -115,8 +154,18 @@ fn file(site: &Site, language: Language, secret: &Secret, typed: &Typed, applica
             thanks(site, language, applicant)
         }
         Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => thanks(site, language, applicant),
-        Filed::CameBefore(_) => again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")])),
-        Filed::AddressBusy => form(site, language, 429, typed, &Faults::from([("email", "form.error.email_busy")]), json!({})),
+        Filed::CameBefore(_) => {
+            typed.form_token.clear();
+            again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")]))
+        }
+        Filed::AddressBusy => refused(site, language, typed, ("email", "form.error.email_busy"), "unconfirmed_per_address", DAY),
+        Filed::AddressUsedUp(seconds) => {
+            refused(site, language, typed, ("email", "form.error.email_used_up"), "requests_per_address_per_day", seconds)
+        }
+        Filed::NetworkUsedUp(seconds) => {
+            refused(site, language, typed, ("form", "form.error.network_used_up"), "requests_per_network_per_day", seconds)
+        }
+        Filed::Closed(closed) => closed_page(site, language, closed),
         Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
     }
 }
@@ -246,13 +295,41 @@ fn address_fault(fault: AddressFault) -> &'static str {
     }
 }
 
-/// The form once more, with what was typed. It gets a fresh token: nothing of it was filed.
+/// The form once more, with 429: `key` of the limits in config.toml stands against it for so many seconds.
+fn refused(
+    site: &Site,
+    language: Language,
+    typed: &Typed,
+    (field, sentence): (&'static str, &'static str),
+    key: &str,
+    seconds: i64,
+) -> Result<Response, Error> {
+    log::warn("request_refused", None, &format!("limits.{key} in config.toml"));
+    let response = form(site, language, 429, typed, &Faults::from([(field, sentence)]), json!({}))?;
+    Ok(response.header("Retry-After", seconds.to_string()))
+}
+
+/// Instead of the form: no requests are taken at the moment.
+fn closed_page(site: &Site, language: Language, closed: Closed) -> Result<Response, Error> {
+    let seconds = match closed {
+        Closed::TooManyOpen => HOUR,
+        Closed::TooManyToday(seconds) => seconds,
+    };
+    Ok(dead_end(site, language, None, 503, "closed", json!({}))?.header("Retry-After", seconds.to_string()))
+}
+
+/// The form once more, with what was typed.
 fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Result<Response, Error> {
     form(site, language, 422, typed, faults, json!({}))
 }
 
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
     let config = &site.config;
+    // A token that was not used is used again, so that who corrects one letter need not wait.
+    let form_token = match typed.form_token.is_empty() {
+        true => token::form_token(&site.state.secret()?, "register", "", site.now()),
+        false => typed.form_token.clone(),
+    };
     let own = json!({
         "values": Shown {
             first_name: &typed.first_name,
@@ -269,7 +346,7 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "username_min_length": config.form.username_min_length.0,
         "username_max_length": config.form.username_max_length.0,
         "password_min_length": config.form.password_min_length.0,
-        "form_token": token::form_token(&site.state.secret()?, "register", "", site.now()),
+        "form_token": form_token,
     });
     page::respond(config, language, status, "register", &context(language, None, own))
 }

@@ -1,6 +1,6 @@
 //! `logins`: the accounts of local mode, and what finds them.
 
-use super::{Error, Row, Store, Value};
+use super::{End, Error, Row, Store, Value};
 use crate::directory::{self, TermKind};
 
 /// Addresses that one statement looks up.
@@ -92,7 +92,7 @@ impl Store {
     /// The same for many, all or none; not repeated where others get in the way.
     pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
         let mut logins = logins.into_iter();
-        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)))
+        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(End::Commit))
     }
 
     /// Whether an account has this localpart, active or not.

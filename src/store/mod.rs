@@ -1,6 +1,6 @@
 //! The database: one place for each query, one small driver for each kind of database.
 //!
-//! Queries are written once, with `?` for values, in `registrations`, `logins`, `guesses` and `locks`; what differs between
+//! Queries are written once, with `?` for values, in `registrations`, `logins`, `guesses`, `allowances` and `locks`; what differs between
 //! databases is in the driver's file. A schema is made and brought up to date at the first use, under a lock.
 //!
 //! What goes wrong on the way is repeated where that is safe, and only there:
@@ -15,6 +15,7 @@
 //! A statement waits [`WAIT`] for others at the most, and [`BOUND`] for the server; a connection on which the server did not
 //! answer in time is not waited for again.
 
+mod allowances;
 mod guesses;
 mod locks;
 mod logins;
@@ -29,9 +30,10 @@ mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub use allowances::{Allowance, AllowanceKind};
 pub use logins::{Found, Login, NewLogin};
 pub(crate) use patience::threads;
-pub use registrations::{Filed, NewRegistration, Registration, SameAddress};
+pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
 use crate::{log, token};
@@ -206,6 +208,12 @@ pub(crate) trait Driver: Send {
     fn rollback(&mut self);
 }
 
+/// How the work in a transaction ended.
+enum End<T> {
+    Commit(T),
+    RollBack(T),
+}
+
 /// Seconds by which a time in the database can lie in the future at the most. One beyond that was written under a wrong
 /// clock, and means nothing.
 const LONGEST_WAIT: i64 = 2 * 86_400;
@@ -264,6 +272,11 @@ impl Store {
 
     /// All or nothing: commits if `work` ends well, rolls back if not. `work` may run more than once.
     pub(crate) fn transaction<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+        self.transaction_that_may_end(|store| work(store).map(End::Commit))
+    }
+
+    /// The same for `work` that may find that it is better not done.
+    fn transaction_that_may_end<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<End<T>, Error>) -> Result<T, Error> {
         let (mut tries, mut is_renewed) = (0, false);
         loop {
             tries += 1;
@@ -279,18 +292,25 @@ impl Store {
     }
 
     /// A transaction that is `Lost` here was not committed: a commit whose answer is lost is `Unavailable`.
-    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+    fn attempt<T>(&mut self, work: &mut impl FnMut(&mut Store) -> Result<End<T>, Error>) -> Result<T, Error> {
         self.driver.begin()?;
         self.in_transaction = true;
         let worked = work(self);
         self.in_transaction = false;
-        let outcome = worked.and_then(|done| match self.driver.commit() {
-            Ok(()) => Ok(done),
-            Err(Error::Lost(cause)) => {
-                Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known")))
+        let outcome = match worked {
+            Ok(End::RollBack(found)) => {
+                self.driver.rollback();
+                return Ok(found);
             }
+            Ok(End::Commit(done)) => match self.driver.commit() {
+                Ok(()) => Ok(done),
+                Err(Error::Lost(cause)) => {
+                    Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known")))
+                }
+                Err(cause) => Err(cause),
+            },
             Err(cause) => Err(cause),
-        });
+        };
         if outcome.is_err() {
             self.driver.rollback();
         }

@@ -4,7 +4,7 @@
 //! none and is told so.
 
 use super::php::PhpReader;
-use super::{Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
+use super::{Allowance, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::config::Language;
 use crate::names;
 use crate::registration::{Event, State};
@@ -56,6 +56,8 @@ pub struct Registration {
     pub account_tried_at: Option<i64>,
     pub attempts: i64,
 }
+
+const DAY: i64 = 86_400;
 
 const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
                        requested_at, state_since, decided_at, account_tried_at, attempts";
@@ -110,6 +112,35 @@ pub enum Filed {
     NameTaken,
     /// Too many requests with this address wait for confirmation.
     AddressBusy,
+    /// The day's requests of this network are used up; seconds until the next one.
+    NetworkUsedUp(i64),
+    /// The day's requests with this address are used up; seconds until the next one.
+    AddressUsedUp(i64),
+    /// No more requests are taken from anybody.
+    Closed(Closed),
+}
+
+/// What stands against a request, whoever makes it. 0: no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FilingLimits<'a> {
+    pub unconfirmed_per_address: u64,
+    /// Of the network that it comes from.
+    pub network: Option<Allowance<'a>>,
+    /// Of its mail address.
+    pub address: Option<Allowance<'a>>,
+    /// Requests that nobody decided yet.
+    pub open: u64,
+    /// Requests in 24 hours.
+    pub per_day: u64,
+}
+
+/// Why no requests are taken at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// As many as may be are waiting for confirmation or decision.
+    TooManyOpen,
+    /// As many as may be came within 24 hours; seconds until the next may come.
+    TooManyToday(i64),
 }
 
 /// Somebody else with the same mail address, for the deciders to know.
@@ -123,30 +154,80 @@ pub struct SameAddress {
 }
 
 impl Store {
-    /// Files a request: the `UNIQUE` columns decide who was first.
-    pub fn file(&mut self, new: &NewRegistration, unconfirmed_per_address: u64) -> Result<Filed, Error> {
-        let filed = self.transaction(|store| {
-            if let Some(before) = store.same_submission(&new.submission)? {
-                return Ok(Filed::CameBefore(Box::new(before)));
+    /// Files a request: the `UNIQUE` columns decide who was first. What is not filed uses up nothing.
+    pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
+        for allowance in limits.network.iter().chain(&limits.address) {
+            self.open_allowance(allowance, new.requested_at)?;
+        }
+        let filed = self.transaction_that_may_end(|store| {
+            // First: whoever holds these rows is alone with this network and address, so that what is counted below is exact.
+            if let Some(refused) = store.use_up(limits, new.requested_at)? {
+                return Ok(End::RollBack(refused));
             }
-            if store.username_is_taken(&new.username)? {
-                return Ok(Filed::NameTaken);
-            }
-            if store.unconfirmed(&new.email_folded)? >= unconfirmed_per_address {
-                return Ok(Filed::AddressBusy);
+            if let Some(refused) = store.stands_against(new, limits)? {
+                return Ok(End::RollBack(refused));
             }
             store.insert_registration(new)?;
             let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
-            id.map(Filed::Accepted).ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
+            id.map(|id| End::Commit(Filed::Accepted(id)))
+                .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
         let refused = match filed {
             // Somebody was faster between our look and our insert.
             Err(Error::Conflict) => Filed::NameTaken,
-            Ok(refused @ (Filed::NameTaken | Filed::AddressBusy)) => refused,
-            filed => return filed,
+            Err(cause) => return Err(cause),
+            Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
+            Ok(refused) => refused,
         };
-        // What is in the way may be this very form, written between our two looks.
+        // What is in the way may be this very form, which came before.
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
+    }
+
+    fn use_up(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Filed>, Error> {
+        if let Some(network) = &limits.network
+            && let Some(seconds) = self.take_from_allowance(network, now)?
+        {
+            return Ok(Some(Filed::NetworkUsedUp(seconds)));
+        }
+        if let Some(address) = &limits.address
+            && let Some(seconds) = self.take_from_allowance(address, now)?
+        {
+            return Ok(Some(Filed::AddressUsedUp(seconds)));
+        }
+        Ok(None)
+    }
+
+    fn stands_against(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
+        if self.username_is_taken(&new.username)? {
+            return Ok(Some(Filed::NameTaken));
+        }
+        if self.unconfirmed(&new.email_folded)? >= limits.unconfirmed_per_address {
+            return Ok(Some(Filed::AddressBusy));
+        }
+        Ok(self.closed(limits, new.requested_at)?.map(Filed::Closed))
+    }
+
+    /// Whether requests are taken at the moment. Not exact to the last one where several come at the same moment.
+    pub fn closed(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Closed>, Error> {
+        if limits.open > 0 {
+            let sql = "SELECT COUNT(*) FROM registrations WHERE state IN (?, ?, ?, ?)";
+            let open = [State::EmailSend, State::EmailVerify, State::AdminSend, State::AdminVerify].map(|state| state.number().into());
+            if self.first(sql, &open, |mut row| row.integer())?.unwrap_or(0).unsigned_abs() >= limits.open {
+                return Ok(Some(Closed::TooManyOpen));
+            }
+        }
+        if limits.per_day > 0 {
+            // The oldest of those that make the day full: when it is a day old, the next may come.
+            let sql = "SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1 OFFSET ?";
+            let skipped = i64::try_from(limits.per_day - 1).unwrap_or(i64::MAX);
+            if let Some(since) = self.first(sql, &[skipped.into()], |mut row| row.integer())?
+                && since > now - DAY
+                && since <= now + LONGEST_WAIT
+            {
+                return Ok(Some(Closed::TooManyToday(since + DAY - now)));
+            }
+        }
+        Ok(None)
     }
 
     /// Requests with this address that were not confirmed so far.

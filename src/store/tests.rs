@@ -6,6 +6,7 @@ mod database;
 #[path = "../../tests/world/folder.rs"]
 #[allow(dead_code)]
 mod folder;
+mod limits;
 
 use super::*;
 use crate::config::Language;
@@ -54,8 +55,11 @@ fn request(username: &str, submission: &str) -> NewRegistration {
     }
 }
 
+/// Nothing stands against a request but three others with its address.
+const THREE: FilingLimits = FilingLimits { unconfirmed_per_address: 3, network: None, address: None, open: 0, per_day: 0 };
+
 fn accepted(store: &mut Store, username: &str) -> i64 {
-    match store.file(&request(username, &crate::token::new_seed()), 3).unwrap() {
+    match store.file(&request(username, &crate::token::new_seed()), &THREE).unwrap() {
         Filed::Accepted(id) => id,
         other => panic!("{other:?}"),
     }
@@ -65,8 +69,8 @@ fn a_form_sent_twice_is_one_request(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let first = request("max", "form");
-    let Filed::Accepted(id) = store.file(&first, 3).unwrap() else { panic!() };
-    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, 3).unwrap() else { panic!() };
+    let Filed::Accepted(id) = store.file(&first, &THREE).unwrap() else { panic!() };
+    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, &THREE).unwrap() else { panic!() };
     assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
 }
 
@@ -79,7 +83,7 @@ fn a_form_sent_many_times_at_once_is_one_request(engine: Engine) {
                 let mut store = scratch.open(Access::Write);
                 for number in 0..40 {
                     let form = request(&format!("max{number}"), &format!("form {number}"));
-                    let filed = store.file(&form, 100).unwrap();
+                    let filed = store.file(&form, &FilingLimits { unconfirmed_per_address: 100, ..THREE }).unwrap();
                     assert!(matches!(filed, Filed::Accepted(_) | Filed::CameBefore(_)), "{number}: {filed:?}");
                 }
             });
@@ -93,7 +97,7 @@ fn a_username_goes_to_the_first_even_if_many_ask_at_once(engine: Engine) {
     let accepted: usize = std::thread::scope(|scope| {
         let ask = |number: usize| {
             let mut store = scratch.open(Access::Write);
-            matches!(store.file(&request("max", &format!("form {number}")), 3).unwrap(), Filed::Accepted(_))
+            matches!(store.file(&request("max", &format!("form {number}")), &THREE).unwrap(), Filed::Accepted(_))
         };
         let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
         threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
@@ -105,7 +109,7 @@ fn a_declined_name_can_be_claimed_again(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(matches!(store.file(&request("max", "second"), 3).unwrap(), Filed::NameTaken));
+    assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
     assert!(store.decide(id, Event::Declined, Some("no"), 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
@@ -342,9 +346,9 @@ fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let ids: Vec<i64> = ["ada", "bob", "eve"].map(|name| accepted(&mut store, name)).into();
-    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::AddressBusy));
+    assert!(matches!(store.file(&request("max", "fourth"), &THREE).unwrap(), Filed::AddressBusy));
     assert!(store.advance(ids[0], State::EmailSend, State::AdminSend, 1).unwrap());
-    assert!(matches!(store.file(&request("max", "fourth"), 3).unwrap(), Filed::Accepted(_)), "one was confirmed");
+    assert!(matches!(store.file(&request("max", "fourth"), &THREE).unwrap(), Filed::Accepted(_)), "one was confirmed");
 }
 
 on_every_database! {

@@ -1,7 +1,7 @@
 use crate::world::{Database, Engine, Host, on_every_database};
 use crate::{Story, address_of, decision_form, fresh};
 use matrix_register_bot::config::Language;
-use matrix_register_bot::store::{Access, Filed, NewRegistration, Store};
+use matrix_register_bot::store::{Access, Filed, FilingLimits, NewRegistration, Store};
 use matrix_register_bot::token;
 
 /// As long as a note may be, in letters of four bytes.
@@ -61,7 +61,13 @@ fn names_and_tokens_that_look_alike_are_different_whatever_the_collation(engine:
             password: None,
             requested_at: 1,
         };
-        assert!(matches!(store.file(&new, 1).unwrap(), Filed::Accepted(_)), "{text:?}");
+        assert!(
+            matches!(
+                store.file(&new, &FilingLimits { unconfirmed_per_address: 1, ..FilingLimits::default() }).unwrap(),
+                Filed::Accepted(_)
+            ),
+            "{text:?}"
+        );
     }
     for text in alike {
         for found in [

@@ -2,7 +2,7 @@
 
 use crate::world::Galera;
 use matrix_register_bot::config::DatabaseUrl;
-use matrix_register_bot::store::{Access, Filed, NewRegistration, Store};
+use matrix_register_bot::store::{Access, Filed, FilingLimits, NewRegistration, Store};
 use std::time::{Duration, Instant};
 
 fn url(galera: &Galera, node: usize, name: &str) -> DatabaseUrl {
@@ -56,7 +56,10 @@ fn what_was_filed_on_one_node_is_there_on_the_other(galera: &Galera) {
     let (mut longest, mut all) = (Duration::ZERO, Duration::ZERO);
     for number in 0..200 {
         let new = request(number);
-        assert!(matches!(here.file(&new, 3).unwrap(), Filed::Accepted(_)));
+        assert!(matches!(
+            here.file(&new, &FilingLimits { unconfirmed_per_address: 3, ..FilingLimits::default() }).unwrap(),
+            Filed::Accepted(_)
+        ));
         let start = Instant::now();
         let found = there.registration_by_verify_token(&new.verify_token_hash).unwrap();
         (longest, all) = (longest.max(start.elapsed()), all + start.elapsed());
@@ -86,7 +89,13 @@ fn a_connection_leaves_a_node_that_left_the_cluster(galera: &Galera) {
         assert!(Instant::now() < end, "it runs, and is of no use");
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert!(matches!(store.file(&request(1000), 3).unwrap(), Filed::Accepted(_)), "on another node");
+    assert!(
+        matches!(
+            store.file(&request(1000), &FilingLimits { unconfirmed_per_address: 3, ..FilingLimits::default() }).unwrap(),
+            Filed::Accepted(_)
+        ),
+        "on another node"
+    );
     assert!(store.username_is_taken("name1000").unwrap());
     let mut fresh = Store::open(&url(galera, 2, "empty0"), Access::Write).unwrap();
     assert!(fresh.username_is_taken("name1000").unwrap());

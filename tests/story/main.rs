@@ -12,6 +12,7 @@ mod dead_ends;
 mod deciding;
 mod get_changes_nothing;
 mod hosts;
+mod limits;
 mod local_mode;
 mod outages;
 mod synapse_mode;

@@ -165,6 +165,14 @@ impl SiteFolder {
             .set("mail.transport", "smtp")
             .set("mail.smtp.host", "127.0.0.1")
             .set("mail.smtp.port", 9)
+            // Tests type fast, often, and all from one network.
+            .set("limits.form_minimum_seconds", 0)
+            .set("limits.requests_per_network_per_day", 0)
+            .set("limits.requests_per_address_per_day", 0)
+            .set("limits.mails_per_address_per_day", 0)
+            .set("limits.requests_per_day", 0)
+            .set("limits.open_requests", 0)
+            .set("limits.confirm_mails_per_day", 0)
     }
 
     pub fn path(&self) -> &Path {

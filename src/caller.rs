@@ -1,0 +1,86 @@
+//! Where a request comes from: the address, as far as it can be believed, and the network around it.
+
+use crate::cgi::Request;
+use crate::config::Internal;
+use crate::site::Site;
+use std::net::IpAddr;
+
+/// Where the client of a request from the world sits, as far as it can be believed: if it came through a proxy that is
+/// not trusted, the proxy.
+pub fn client(site: &Site, request: &Request) -> Option<String> {
+    let remote = request.variable("REMOTE_ADDR");
+    address(&site.config.internal, remote, request.header("x-forwarded-for")).or(remote.map(str::to_owned))
+}
+
+/// The address of who really calls. `X-Forwarded-For` counts only as far as trusted proxies wrote it; where a proxy that
+/// is not trusted wrote one, the caller is unknown: behind it the world could call from a loopback address.
+pub fn address(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) -> Option<String> {
+    let remote = remote.filter(|remote| !remote.is_empty())?;
+    let Some(forwarded) = forwarded else { return Some(remote.to_owned()) };
+    let hops: Vec<&str> = forwarded.split(',').map(str::trim).chain([remote]).collect();
+    let mut trusted_from = hops.len();
+    for (index, hop) in hops.iter().enumerate().rev() {
+        if !contains(&rules.trusted_proxies, hop) {
+            break;
+        }
+        trusted_from = index;
+    }
+    // hops[trusted_from..] are trusted proxies; the one before was written down by the first of them.
+    match trusted_from {
+        0 => Some(hops[0].to_owned()),
+        index if index < hops.len() => Some(hops[index - 1].to_owned()),
+        _ => None,
+    }
+}
+
+/// Compares addresses, not spellings: `::ffff:127.0.0.1` is `127.0.0.1`. Anything else, like nginx's `unix:`, as text.
+pub fn contains(list: &[String], address: &str) -> bool {
+    let canonical = |text: &str| text.parse::<IpAddr>().map(|address| address.to_canonical());
+    match canonical(address) {
+        Ok(address) => list.iter().any(|allowed| canonical(allowed) == Ok(address)),
+        Err(_) => !address.is_empty() && list.iter().any(|allowed| allowed == address),
+    }
+}
+
+/// Where somebody sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
+pub fn network(client: Option<&str>) -> String {
+    match client.and_then(|client| client.parse::<IpAddr>().ok()).map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0")
+        }
+        Some(IpAddr::V6(address)) => format!("{:x}", u128::from(address) >> 80),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller_of(trusted: &[&str], remote: &str, forwarded: Option<&str>) -> Option<String> {
+        let mut rules = Internal::default();
+        rules.trusted_proxies = trusted.iter().map(|text| text.to_string()).collect();
+        address(&rules, Some(remote), forwarded)
+    }
+
+    #[test]
+    fn a_forwarded_address_counts_from_trusted_proxies_only() {
+        assert_eq!(caller_of(&[], "127.0.0.1", None).as_deref(), Some("127.0.0.1"));
+        assert_eq!(caller_of(&[], "127.0.0.1", Some("127.0.0.1")), None, "somebody forwards for the world");
+        assert_eq!(caller_of(&["10.0.0.1"], "10.0.0.1", Some("127.0.0.1, 192.0.2.7")).as_deref(), Some("192.0.2.7"));
+        assert_eq!(caller_of(&["10.0.0.1", "10.0.0.2"], "10.0.0.1", Some("192.0.2.7, 10.0.0.2")).as_deref(), Some("192.0.2.7"));
+        assert_eq!(caller_of(&["10.0.0.1"], "10.0.0.1", Some("10.0.0.1")).as_deref(), Some("10.0.0.1"));
+        assert_eq!(address(&Internal::default(), None, None), None);
+        assert_eq!(address(&Internal::default(), Some(""), None), None);
+    }
+
+    #[test]
+    fn neighbours_are_one_network() {
+        assert_eq!(network(Some("192.0.2.7")), network(Some("::ffff:192.0.2.200")));
+        assert_ne!(network(Some("192.0.2.7")), network(Some("192.0.3.7")));
+        assert_eq!(network(Some("2001:db8:1:2:3::4")), network(Some("2001:db8:1:ffff::1")));
+        assert_ne!(network(Some("2001:db8:1:2::1")), network(Some("2001:db8:2:2::1")));
+        assert_eq!((network(None), network(Some("unix:"))), (String::new(), String::new()));
+    }
+}

@@ -1,0 +1,75 @@
+//! What strangers may use up (`[limits]` in config.toml): a form must not become a way to write to others, to keep names
+//! from them, or to bury the deciders. Counted in the database, so it holds for plain CGI and for several machines.
+
+use crate::address;
+use crate::caller;
+use crate::cgi::Request;
+use crate::config::Limits;
+use crate::site::Site;
+use crate::steps::Failure;
+use crate::store::{Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
+use crate::token::Secret;
+
+/// Whom one request is counted for: keyed hashes, so that the database tells nobody who was here.
+pub struct Subjects {
+    network: String,
+    address: String,
+}
+
+impl Subjects {
+    pub fn of(site: &Site, request: &Request, secret: &Secret, email_folded: &str) -> Subjects {
+        Subjects {
+            network: secret.token("network", &caller::network(caller::client(site, request).as_deref())),
+            address: mailbox(secret, email_folded),
+        }
+    }
+}
+
+/// All that stands against a request from these.
+pub fn of_filing<'a>(limits: &Limits, subjects: &'a Subjects) -> FilingLimits<'a> {
+    let network =
+        Allowance { kind: AllowanceKind::RequestsOfNetwork, subject: &subjects.network, per_day: limits.requests_per_network_per_day.0 };
+    let address =
+        Allowance { kind: AllowanceKind::RequestsOfAddress, subject: &subjects.address, per_day: limits.requests_per_address_per_day.0 };
+    FilingLimits { network: Some(network), address: Some(address), ..of_everybody(limits) }
+}
+
+fn of_everybody(limits: &Limits) -> FilingLimits<'static> {
+    FilingLimits {
+        unconfirmed_per_address: limits.unconfirmed_per_address.0,
+        open: limits.open_requests.0,
+        per_day: limits.requests_per_day.0,
+        ..FilingLimits::default()
+    }
+}
+
+/// Whether the form is closed, so that nobody fills it in for nothing. A database that cannot be asked closes nothing: it
+/// may not have been made yet, and whoever sends the form is told.
+pub fn closed(site: &Site) -> Option<Closed> {
+    let limits = of_everybody(&site.config.limits);
+    match (limits.open, limits.per_day) {
+        (0, 0) => None,
+        _ => site.store(Access::Read).ok()?.closed(&limits, site.now()).ok()?,
+    }
+}
+
+/// Counts a mail. Whatever goes wrong, nobody's mail box is filled by us; and mails that only a stranger asked for
+/// (`confirming`) have a limit for all addresses together.
+pub fn count_mail(site: &Site, store: &mut Store, secret: &Secret, registration: &Registration, confirming: bool) -> Result<(), Failure> {
+    let limits = &site.config.limits;
+    let subject = mailbox(secret, &registration.email_folded);
+    let to_address = Allowance { kind: AllowanceKind::MailsToAddress, subject: &subject, per_day: limits.mails_per_address_per_day.0 };
+    let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: limits.confirm_mails_per_day.0 };
+    let counted = [Some((to_address, "mails_per_address_per_day")), confirming.then_some((to_all, "confirm_mails_per_day"))];
+    for (allowance, key) in counted.into_iter().flatten() {
+        if let Some(seconds) = store.use_allowance(&allowance, site.now())? {
+            let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
+            return Err(Failure { retry_after: Some(seconds), ..Failure::later(sentence) });
+        }
+    }
+    Ok(())
+}
+
+fn mailbox(secret: &Secret, email_folded: &str) -> String {
+    secret.token("mail box", &address::without_tag(email_folded))
+}

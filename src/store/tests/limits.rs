@@ -1,0 +1,112 @@
+//! What strangers may use up, on every kind of database.
+
+use super::*;
+
+const DAY: i64 = 86_400;
+
+fn of_network(subject: &str, per_day: u64) -> Allowance<'_> {
+    Allowance { kind: AllowanceKind::RequestsOfNetwork, subject, per_day }
+}
+
+fn an_allowance_comes_back_bit_by_bit(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let (allowance, now) = (of_network("here", 24), 1_000_000);
+    for number in 0..24 {
+        assert_eq!(store.use_allowance(&allowance, now).unwrap(), None, "{number}");
+    }
+    assert_eq!(store.use_allowance(&allowance, now).unwrap(), Some(3600), "one comes back in an hour");
+    assert_eq!(store.use_allowance(&allowance, now + 3599).unwrap(), Some(1));
+    assert_eq!(store.use_allowance(&allowance, now + 3600).unwrap(), None);
+    assert_eq!(store.use_allowance(&allowance, now + 3600).unwrap(), Some(3600));
+    assert_eq!(store.use_allowance(&of_network("elsewhere", 1), now).unwrap(), None, "others have their own");
+    assert_eq!(store.use_allowance(&Allowance { kind: AllowanceKind::MailsToAddress, ..allowance }, now).unwrap(), None);
+    assert_eq!(store.use_allowance(&of_network("here", 0), now).unwrap(), None, "0 is no limit");
+}
+
+fn an_allowance_is_exact_however_many_are_at_it(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write);
+    let taken: usize = std::thread::scope(|scope| {
+        let take = || {
+            let mut store = scratch.open(Access::Write);
+            (0..10).filter(|_| store.use_allowance(&of_network("here", 30), 1000).unwrap().is_none()).count()
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 30);
+}
+
+fn a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let allowance = of_network("here", 2);
+    assert_eq!(store.use_allowance(&allowance, 1000 + 9 * DAY).unwrap(), None, "the clock was wrong");
+    for expected in [None, None, Some(DAY / 2)] {
+        assert_eq!(store.use_allowance(&allowance, 1000).unwrap(), expected);
+    }
+    assert_eq!(store.forget_whole_allowances(1000 + DAY, 1000 + DAY).unwrap(), 0);
+    assert_eq!(store.forget_whole_allowances(1001 + DAY, 1001 + DAY).unwrap(), 1);
+}
+
+fn unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write);
+    let address = Allowance { kind: AllowanceKind::RequestsOfAddress, subject: "max", per_day: 100 };
+    let limits = FilingLimits { address: Some(address), ..THREE };
+    let accepted: usize = std::thread::scope(|scope| {
+        let ask = |number: usize| {
+            let mut store = scratch.open(Access::Write);
+            let filed = store.file(&request(&format!("max{number}"), &format!("form {number}")), &limits).unwrap();
+            assert!(matches!(filed, Filed::Accepted(_) | Filed::AddressBusy), "{filed:?}");
+            matches!(filed, Filed::Accepted(_))
+        };
+        let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
+        threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+    });
+    assert_eq!(accepted, 3);
+}
+
+fn what_is_not_filed_uses_up_nothing(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let address = Allowance { kind: AllowanceKind::RequestsOfAddress, subject: "max", per_day: 1 };
+    let limits = FilingLimits { network: Some(of_network("here", 2)), address: Some(address), ..THREE };
+    assert!(matches!(store.file(&request("max", "first"), &limits).unwrap(), Filed::Accepted(_)));
+    for form in ["second", "third", "fourth"] {
+        let filed = store.file(&request("other", form), &limits).unwrap();
+        assert!(matches!(filed, Filed::AddressUsedUp(86_400)), "{filed:?}");
+    }
+    let another = FilingLimits { address: None, ..limits };
+    assert!(matches!(store.file(&request("max", "fifth"), &another).unwrap(), Filed::NameTaken));
+    assert!(matches!(store.file(&request("other", "sixth"), &another).unwrap(), Filed::Accepted(_)), "the network had one left");
+    assert!(matches!(store.file(&request("third", "seventh"), &another).unwrap(), Filed::NetworkUsedUp(43_200)));
+    assert!(matches!(store.file(&request("max", "first"), &limits).unwrap(), Filed::CameBefore(_)), "sent twice is answered twice");
+}
+
+fn the_form_closes_when_too_many_wait_or_came_today(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let two_open = FilingLimits { open: 2, ..THREE };
+    let two_a_day = FilingLimits { per_day: 2, ..THREE };
+    let first = accepted(&mut store, "ada");
+    assert_eq!((store.closed(&two_open, 1000).unwrap(), store.closed(&two_a_day, 1000).unwrap()), (None, None));
+    accepted(&mut store, "bob");
+    assert_eq!(store.closed(&two_open, 1000).unwrap(), Some(Closed::TooManyOpen));
+    assert_eq!(store.closed(&two_a_day, 1010).unwrap(), Some(Closed::TooManyToday(DAY - 10)));
+    assert!(matches!(store.file(&request("eve", "form"), &two_open).unwrap(), Filed::Closed(Closed::TooManyOpen)));
+    assert_eq!(store.closed(&two_a_day, 1000 + DAY).unwrap(), None, "a day later");
+    assert!(store.advance(first, State::EmailSend, State::AdminSend, 1001).unwrap());
+    assert!(store.decide(first, Event::Declined, None, 1002).unwrap());
+    assert_eq!(store.closed(&two_open, 1000).unwrap(), None, "one was decided");
+}
+
+on_every_database! {
+    an_allowance_comes_back_bit_by_bit,
+    an_allowance_is_exact_however_many_are_at_it,
+    a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole,
+    unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment,
+    what_is_not_filed_uses_up_nothing,
+    the_form_closes_when_too_many_wait_or_came_today,
+}

@@ -1,0 +1,141 @@
+//! What strangers may use up: the form is no way to write to others, to keep names from them, or to bury the deciders.
+
+use crate::world::{Engine, Host, Page, on_every_database};
+use crate::{Story, address_of, fresh};
+use std::thread;
+use std::time::Duration;
+
+fn whoever_is_faster_than_people_sends_the_same_form_again(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("limits.form_minimum_seconds", 2));
+    let ada = fresh("ada");
+    let page = story.browser.submit(&story.filled_form(&ada));
+    assert_eq!(page.status, 422);
+    assert!(page.text().contains("faster than people type"), "{}", page.text());
+    thread::sleep(Duration::from_secs(2));
+    // Sent as it came back: no field is lost, and the time counts from when the form was opened.
+    let page = story.browser.submit(&page.form().press("action", "send"));
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert_eq!(story.state(&ada), 1);
+}
+
+fn a_program_that_fills_every_field_in_is_told_and_a_person_can_go_on(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    let page = story.browser.submit(&story.filled_form(&ada).put("website", "https://casino.example"));
+    assert_eq!(page.status, 422);
+    assert!(page.text().contains("A field that is not shown was filled in") && !page.body.contains("casino"), "{}", page.text());
+    assert_eq!(story.browser.submit(&page.form().press("action", "send")).status, 200);
+    assert_eq!(story.number("SELECT count(*) FROM registrations"), 1);
+}
+
+fn one_network_files_no_more_than_its_share(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| {
+        site.set("limits.requests_per_network_per_day", 2).set("internal.trusted_proxies", vec!["127.0.0.1"])
+    });
+    let ask_from = |address: &str| story.browser.clone().with_header("X-Forwarded-For", address).submit(&story.filled_form(&fresh("ada")));
+    assert_eq!([ask_from("192.0.2.1").status, ask_from("192.0.2.99").status], [200, 200]);
+    let refused = ask_from("192.0.2.200");
+    assert_eq!(refused.status, 429);
+    assert_comes_back_within(&refused, 43_200);
+    assert!(refused.text().contains("Many requests came from your network"), "{}", refused.text());
+    assert_eq!(refused.form().value("first_name"), "Ada", "nothing that was typed is lost");
+    // Who writes the header himself comes from where the proxy saw him.
+    assert_eq!(ask_from("198.51.100.1, 192.0.2.7").status, 429);
+    assert_eq!(ask_from("198.51.100.1").status, 200, "other networks have their own");
+    assert!(story.web.log().contains("request_refused: limits.requests_per_network_per_day"), "{}", story.web.log());
+    let stored = story.text("SELECT subject FROM allowances WHERE kind = 'requests of network' ORDER BY subject LIMIT 1");
+    assert!(!stored.contains("192.0") && stored.len() == 32, "{stored}");
+}
+
+fn one_address_gets_no_more_requests_than_its_share_whatever_its_tag(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| {
+        site.set("limits.requests_per_address_per_day", 2).set("limits.unconfirmed_per_address", 100)
+    });
+    let eve = fresh("eve");
+    let ask_with = |tag: &str| {
+        let form = story.filled_form(&fresh("ada")).fill("email", &format!("{eve}{tag}@applicants.example.org"));
+        story.browser.submit(&form)
+    };
+    assert_eq!([ask_with("").status, ask_with("+1").status], [200, 200]);
+    let refused = ask_with("+2");
+    assert_eq!(refused.status, 429);
+    assert!(refused.text().contains("Many requests came with this address"), "{}", refused.text());
+    assert_comes_back_within(&refused, 43_200);
+}
+
+fn a_mail_box_is_not_filled_and_what_waits_is_sent_later(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("limits.mails_per_address_per_day", 1));
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask(&ada);
+    let page = story.browser.submit(&story.filled_form(&bob).fill("email", &address_of(&ada)));
+    assert_eq!(page.status, 200);
+    assert_eq!((story.state(&ada), story.state(&bob)), (1, 0));
+    assert!(story.web.log().contains("limits.mails_per_address_per_day"), "{}", story.web.log());
+    story.sql("UPDATE registrations SET due_at = 1");
+    story.site.run_cron();
+    assert_eq!((story.state(&bob), story.mails.wait_for(&address_of(&ada), 1).len()), (0, 1), "the day is not over");
+    story.sql("UPDATE registrations SET due_at = 1");
+    story.sql("UPDATE allowances SET whole_at = 1");
+    story.site.run_cron();
+    assert_eq!((story.state(&bob), story.mails.wait_for(&address_of(&ada), 2).len()), (1, 2));
+}
+
+fn confirm_mails_have_a_limit_for_all_and_answers_of_the_room_have_none(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("limits.confirm_mails_per_day", 1));
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask_and_confirm(&ada);
+    story.ask(&bob);
+    assert_eq!(story.state(&bob), 0, "waits for cron");
+    assert_eq!(story.decide(&ada, "decline", "").status, 200);
+    assert_eq!(story.state(&ada), 13);
+    assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2);
+}
+
+fn the_form_closes_politely_and_opens_again(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.set("limits.open_requests", 1));
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    let opened_before = story.filled_form(&bob);
+    let first = story.filled_form(&ada);
+    assert_eq!(story.browser.submit(&first).status, 200);
+    for page in [story.browser.get("/register"), story.browser.submit(&opened_before)] {
+        assert_eq!(page.status, 503);
+        assert_comes_back_within(&page, 3600);
+        assert!(page.text().contains("Sign-up is closed for the moment"), "{}", page.text());
+    }
+    let german = story.browser.clone().with_language("de").get("/register");
+    assert!(german.text().contains("Die Anmeldung ist im Moment geschlossen"), "{}", german.text());
+    assert_eq!(story.browser.submit(&first).status, 200, "who clicked twice hears what he heard before");
+    let cron = String::from_utf8(story.site.run_cron().stderr).unwrap();
+    assert!(cron.contains("form_closed") && cron.contains("limits.open_requests"), "{cron}");
+    assert_eq!(story.confirm(&ada).status, 200);
+    assert_eq!(story.decide(&ada, "decline", "").status, 200);
+    assert_eq!(story.browser.get("/register").status, 200);
+    assert_eq!(story.browser.submit(&opened_before).status, 200);
+}
+
+fn a_full_day_closes_the_form_until_it_is_over(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.set("limits.requests_per_day", 1));
+    story.ask(&fresh("ada"));
+    let page = story.browser.get("/register");
+    assert_eq!(page.status, 503);
+    assert_comes_back_within(&page, 86_400);
+    story.sql("UPDATE registrations SET requested_at = requested_at - 86400");
+    assert_eq!(story.browser.get("/register").status, 200);
+}
+
+/// `Retry-After` is there, and is about so many seconds.
+fn assert_comes_back_within(page: &Page, seconds: i64) {
+    let retry_after: i64 = page.header("retry-after").expect("Retry-After").parse().unwrap();
+    assert!((seconds - 60..=seconds).contains(&retry_after), "{retry_after}");
+}
+
+on_every_database! {
+    whoever_is_faster_than_people_sends_the_same_form_again,
+    a_program_that_fills_every_field_in_is_told_and_a_person_can_go_on,
+    one_network_files_no_more_than_its_share,
+    one_address_gets_no_more_requests_than_its_share_whatever_its_tag,
+    a_mail_box_is_not_filled_and_what_waits_is_sent_later,
+    confirm_mails_have_a_limit_for_all_and_answers_of_the_room_have_none,
+    the_form_closes_politely_and_opens_again,
+    a_full_day_closes_the_form_until_it_is_over,
+}
