@@ -33,7 +33,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Open connections at which no more are accepted.
-const CONNECTIONS: usize = 256;
+///
+/// More than wait for their turn ([`super::gate::WAITING_ROOM`]), so that those beyond hear at once to come back; and more than
+/// an Apache as it comes has workers (400), which passes slow bodies on as they drip.
+const CONNECTIONS: usize = 640;
+
+/// Between two log lines about requests that were turned away.
+const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
 
 /// Bytes of stack for a connection's thread, against the recursion of the crate; virtual memory until used.
 ///
@@ -61,6 +67,7 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
+    let mut reported = None;
     while !stop.load(Ordering::Relaxed) {
         if worker.connections() >= CONNECTIONS {
             std::thread::sleep(Duration::from_millis(10));
@@ -68,8 +75,12 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
             accept(&worker);
         }
         report_broken_connections();
+        if reported.is_none_or(|last: Instant| last.elapsed() >= BETWEEN_REPORTS) && worker.report_turned_away() {
+            reported = Some(Instant::now());
+        }
     }
     finish(&worker);
+    worker.report_turned_away();
     ExitCode::SUCCESS
 }
 
@@ -118,6 +129,16 @@ impl Worker {
         let others = 1 + store::threads();
         let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count().saturating_sub(others));
         threads.unwrap_or_else(|_| self.busy.load(Ordering::SeqCst))
+    }
+
+    /// Whether there was something to report.
+    fn report_turned_away(&self) -> bool {
+        let turned_away = self.gate.take_turned_away();
+        if turned_away > 0 {
+            let what = "requests were answered 503, as others were before them: limits.concurrent_requests";
+            log::warn("turned_away", None, &format!("{turned_away} {what}"));
+        }
+        turned_away > 0
     }
 
     fn handle(&self, mut request: fastcgi::Request) {

@@ -14,7 +14,8 @@
 //! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
 //! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
 //! | requests at work | `limits.concurrent_requests` | waits 10 s, then 503 |
-//! | connections | 256, and the backlog of the socket | wait in the backlog |
+//! | requests that wait | 256 (`gate::WAITING_ROOM`) | 503 at once |
+//! | connections | 640, and the backlog of the socket | wait in the backlog |
 //! | end of running requests after SIGTERM | 30 s | |
 
 mod body;

@@ -72,6 +72,7 @@ impl Program {
     }
 }
 
+/// The gate counts them, and the worker logs the count: a flood must not fill the log as well.
 fn busy() -> Error {
-    Error::unavailable(format!("no turn within {} s: limits.concurrent_requests", PATIENCE.as_secs()))
+    Error::unavailable("")
 }

@@ -176,7 +176,7 @@ fn a_slow_client_keeps_nobody_waiting() {
 fn idle_connections_beyond_the_bound_make_wait_until_some_of_them_leave() {
     let server = server();
     let worker = field(&server.get(""), "pid").to_owned();
-    let mut idle: Vec<Connection> = (0..300).map(|_| server.connect()).collect();
+    let mut idle: Vec<Connection> = (0..700).map(|_| server.connect()).collect();
     thread::sleep(Duration::from_millis(300));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| server.get(""));
@@ -212,6 +212,25 @@ fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
         assert!(answer.starts_with("Status: 503 ") && answer.contains("\r\nRetry-After: "), "{answer}");
         assert!(is_ok(&long.join().unwrap()));
     });
+}
+
+#[test]
+fn who_finds_too_many_waiting_is_told_at_once_and_the_log_counts_them_in_one_line() {
+    let folder = Folder::new();
+    folder.write_config("config.toml", "example.org", "concurrent_requests = 1");
+    let server = Server::start(folder);
+    thread::scope(|scope| {
+        for _ in 0..280 {
+            scope.spawn(|| server.get("sleep=2000"));
+        }
+        thread::sleep(Duration::from_millis(1000));
+        let start = Instant::now();
+        let answers: Vec<String> = (0..40).map(|_| server.get("")).collect();
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(answers.iter().all(|answer| answer.starts_with("Status: 503 ") && answer.contains("\r\nRetry-After: ")));
+    });
+    assert!(eventually(15, || server.log().contains("turned_away")), "{}", server.log());
+    assert!(server.log().matches("turned_away").count() <= 4 && !server.log().contains("request_failed"), "{}", server.log());
 }
 
 #[test]
