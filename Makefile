@@ -8,6 +8,8 @@
 # make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
+# make load          2,000 registrations and 20,000 logins at once, and thousands of slow visitors; figures in docs/load.md
+# make attack        sqlmap and wapiti against a running site; figures in docs/security.md
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
 # make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
@@ -121,6 +123,14 @@ package-test:
 	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
 	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
 
+load:
+	$(WORLD)/install test
+	cargo test --release --test load -- --ignored --nocapture --test-threads=1
+
+attack:
+	$(WORLD)/install attack
+	$(WORLD)/start-synapse run -- cargo test --test security -- --ignored --nocapture --test-threads=1
+
 nodes:
 	$(WORLD)/install test
 	$(WORLD)/start-synapse run -- cargo test --test nodes -- --include-ignored --nocapture --test-threads=1
@@ -136,4 +146,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz nodes bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz load attack nodes bench-lookups clean

@@ -5,16 +5,27 @@
 //!
 //! The file is replaced as a whole (written aside, flushed, renamed) under a lock, so it is never half-written and two
 //! programs that start at once agree on one secret.
+//!
+//! No symbolic link is followed in its folder. Who owns the folder could put one there, and cron run by root would give him
+//! whatever it leads to.
 
 use data_encoding::HEXLOWER;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::token::{Secret, random};
+
+/// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
+const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
+}
 
 /// The path of `config.json`; every call reads the file afresh, so that all programs see one state.
 #[derive(Debug, Clone)]
@@ -86,9 +97,16 @@ impl StateFile {
     }
 
     fn read(&self) -> Result<State, Error> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
+        let mut text = String::new();
+        let opened = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&self.path);
+        match opened.and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => {}
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(State::default()),
+            Err(_) if is_link(&self.path) => {
+                return Err(
+                    self.error("is a symbolic link, which is not followed; put the file itself there, or name its folder in state_folder")
+                );
+            }
             Err(cause) => return Err(self.error(&format!("cannot be read: {cause}; make it readable for the user that runs the programs"))),
         };
         serde_json::from_str(&text).map_err(|cause| {
@@ -112,6 +130,7 @@ impl StateFile {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            .custom_flags(NO_LINK)
             .open(&path)
             .map_err(|cause| self.cannot_write(&cause))?;
         self.give_to_owner(&file).and_then(|()| file.lock()).map_err(|cause| self.cannot_write(&cause))?;
@@ -149,7 +168,12 @@ impl StateFile {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let owner = fs::metadata(&self.path).or_else(|_| fs::metadata(self.folder()))?;
+        // Another name of a file elsewhere would do for a link.
+        let given = file.metadata()?;
+        if !given.is_file() || given.nlink() != 1 {
+            return Err(std::io::Error::other("it is not a file of its own"));
+        }
+        let owner = fs::symlink_metadata(&self.path).or_else(|_| fs::metadata(self.folder()))?;
         std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
     }
 

@@ -1,20 +1,24 @@
 //! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, to try things out without a mail server.
 
 use super::Error;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Written aside and renamed, so nobody reads half a mail; the same mail again replaces itself. Only the owner reads
-/// the files: they carry links and passwords.
+/// the files: they carry links and passwords. A symbolic link that somebody put in the way is not followed.
 pub fn send(folder: &Path, message_id: &str, bytes: &[u8]) -> Result<(), Error> {
     // a Message-ID has no slash, but it may start with a dot
     let name = message_id.trim_start_matches('.');
     let aside = folder.join(format!(".{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
     let write = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        match fs::remove_file(&aside) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, folder.join(format!("{name}.eml")))

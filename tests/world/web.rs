@@ -67,6 +67,8 @@ pub struct WebServer {
     internal_port: u16,
     /// What a visitor must trust, where a proxy with a certificate stands in front.
     certificate: Option<String>,
+    /// The parts of `docs/hosts/hardening.md` that its host adds; empty: none of them.
+    hardening: &'static [&'static str],
     // The server itself is first, and ends first: it must not find its helpers gone.
     processes: Vec<Process>,
     folder: TempFolder,
@@ -74,11 +76,27 @@ pub struct WebServer {
 
 impl WebServer {
     pub fn start(site: &SiteFolder, host: Host) -> WebServer {
+        WebServer::start_with(site, host, &[])
+    }
+
+    /// With what `docs/hosts/hardening.md` adds; for nginx and Apache.
+    pub fn start_hardened(site: &SiteFolder, host: Host) -> WebServer {
+        WebServer::start_with(site, host, &["server"])
+    }
+
+    /// The same, and one visitor may not ask too often.
+    pub fn start_with_limit_for_one_visitor(site: &SiteFolder, host: Host) -> WebServer {
+        WebServer::start_with(site, host, &["server", "one visitor"])
+    }
+
+    /// `hardening`: the parts of its page about the server.
+    fn start_with(site: &SiteFolder, host: Host, hardening: &'static [&'static str]) -> WebServer {
         let mut server = WebServer {
             url: site.public_url(),
             port: site.port,
             internal_port: site.internal_port,
             certificate: None,
+            hardening,
             processes: Vec::new(),
             folder: TempFolder::new("web"),
         };
@@ -125,6 +143,11 @@ impl WebServer {
         self.folder.join("error.log")
     }
 
+    /// What the server wrote about each request below `docs/hosts/hardening.md`.
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.folder.join("register.log")).unwrap_or_default()
+    }
+
     /// The process ids of all servers, the web server first.
     pub fn pids(&self) -> Vec<u32> {
         self.processes.iter().map(Process::pid).collect()
@@ -151,6 +174,12 @@ impl WebServer {
         process.wait_until(10, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         self.processes.insert(0, process);
     }
+}
+
+/// `docs/hosts/hardening.md`, for this server.
+fn hardening_page(server: &WebServer) -> Page {
+    let log = server.folder.join("register.log");
+    Page::read("hardening", &[("/var/log/nginx/register.log", text(&log)), ("/var/log/apache2/register.log", text(&log))])
 }
 
 /// Does the site have the programs that Synapse and the identity servers ask?

@@ -1,6 +1,6 @@
 //! Apache, with each of the three modules that run programs.
 
-use super::{Page, SiteFolder, Snippets, USER, WebServer, guarded, hand_over, sockets, text};
+use super::{Page, SiteFolder, Snippets, USER, WebServer, guarded, hand_over, hardening_page, sockets, text};
 use std::fs;
 
 /// Where Debian keeps Apache's modules.
@@ -62,7 +62,14 @@ pub fn start(server: &mut WebServer, site: &SiteFolder, way: Way) {
 /// What surrounds the lines of a page on a sysadmin's machine.
 fn frame(server: &WebServer, site: &SiteFolder, way: Way) -> String {
     let folder = text(server.folder.path());
-    let loaded = LOADED.into_iter().chain([way.module()]).map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
+    let (mut hardened, mut more, mut log) = (Vec::new(), String::new(), String::new());
+    if !server.hardening.is_empty() {
+        let page = hardening_page(server);
+        hardened = vec!["reqtimeout"];
+        (more, log) = (page.lines("Apache").to_owned(), page.lines("Apache: VirtualHost").to_owned());
+    }
+    let loaded =
+        LOADED.into_iter().chain([way.module()]).chain(hardened).map(|name| format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n"));
     let modules: String = loaded.collect();
     let user = if rustix::process::geteuid().is_root() { format!("User {USER}\nGroup {USER}\n") } else { String::new() };
     format!(
@@ -70,8 +77,8 @@ fn frame(server: &WebServer, site: &SiteFolder, way: Way) -> String {
          DefaultRuntimeDir \"{folder}\"\n{places}StartServers 1\nDocumentRoot \"{folder}/www\"\n\
          <Directory \"/\">\n    AllowOverride None\n    Require all denied\n</Directory>\n\
          <Directory \"{folder}/www\">\n    Require all granted\n</Directory>\n\
-         Include beside.conf\nListen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\n\
-         \x20   Include world.conf\n    ProxyPass \"/_matrix\" \"{homeserver}/_matrix\" nocanon\n    AllowEncodedSlashes NoDecode\n\
+         {more}Include beside.conf\nListen 127.0.0.1:{port}\n<VirtualHost 127.0.0.1:{port}>\n\
+         {log}\x20   Include world.conf\n    ProxyPass \"/_matrix\" \"{homeserver}/_matrix\" nocanon\n    AllowEncodedSlashes NoDecode\n\
          </VirtualHost>\n",
         places = way.places(folder),
         port = site.port,

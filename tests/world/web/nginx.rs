@@ -1,6 +1,6 @@
 //! nginx, in front of fcgiwrap or of one FastCGI process for each program.
 
-use super::{Page, SiteFolder, Snippets, WebServer, guarded, has_internal, text};
+use super::{Page, SiteFolder, Snippets, WebServer, guarded, hardening_page, has_internal, text};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,22 +44,33 @@ fn start(server: &mut WebServer, site: &SiteFolder, page: &Page) {
     fs::copy("/etc/nginx/fastcgi_params", folder.join("fastcgi_params"))
         .unwrap_or_else(|cause| panic!("/etc/nginx/fastcgi_params: {cause}; run tests/world/install"));
     Snippets::of(page, site).write(server);
-    fs::write(folder.join("nginx.conf"), frame(&servers(site))).unwrap();
+    let config = if server.hardening.is_empty() { frame(&servers(site, "")) } else { hardened(server, site) };
+    fs::write(folder.join("nginx.conf"), config).unwrap();
     let mut command = guarded("nginx");
     command.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(folder);
     server.start_server("nginx", command, site.port);
 }
 
 /// What a sysadmin has around the lines of a page, the homeserver as Synapse's manual has it.
-fn servers(site: &SiteFolder) -> String {
+fn servers(site: &SiteFolder, more: &str) -> String {
     format!(
         "    server {{\n        listen 127.0.0.1:{};\n\
          \x20       location ~ ^(/_matrix|/_synapse/client) {{\n            proxy_pass {};\n\
-         \x20           proxy_set_header X-Forwarded-For $remote_addr;\n        }}\n        include world.conf;\n    }}\n\
+         \x20           proxy_set_header X-Forwarded-For $remote_addr;\n        }}\n        include world.conf;\n{more}    }}\n\
          \x20   include beside.conf;\n",
         site.port,
         site.homeserver_url()
     )
+}
+
+/// The whole configuration with the lines of `docs/hosts/hardening.md`.
+fn hardened(server: &WebServer, site: &SiteFolder) -> String {
+    let page = hardening_page(server);
+    let lines: String = server.hardening.iter().map(|part| page.lines(&format!("nginx: {part}"))).collect();
+    let config = frame(&format!("{}{}", page.lines("nginx: http"), servers(site, &lines)));
+    let events = "events {}";
+    assert!(config.contains(events));
+    config.replace(events, page.lines("nginx: connections"))
 }
 
 /// The rest of the configuration; all paths are relative to the folder.

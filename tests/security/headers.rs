@@ -1,0 +1,147 @@
+//! Line breaks in every disguise, and addresses that a visitor only claims: neither a header of ours nor a mail changes.
+
+use crate::the_story::{Story, address_of, fresh};
+use crate::world::{Host, Mail};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Ways in which a program may come to see a line break; the letters after it would be the header.
+const BREAKS: [&str; 12] = [
+    "\r\n",
+    "\n",
+    "\r",
+    "%0d%0a",
+    "%250d%250a",
+    "\u{2028}",
+    "\u{2029}",
+    "\u{85}",
+    "\u{b}",
+    "\u{c}",
+    // Their lower bytes are CR and LF.
+    "\u{560d}\u{560a}",
+    "\0\r\n",
+];
+const HEADER: &str = "X-Injected: yes";
+
+#[test]
+fn no_field_of_the_form_makes_a_header_of_an_answer_or_of_a_mail() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let mut filed = Vec::new();
+    for (number, field) in ["first_name", "last_name", "username", "email", "note", "form_token", "terms", "action"].iter().enumerate() {
+        for (kind, line_break) in BREAKS.iter().enumerate() {
+            let name = fresh(&format!("h{number}k{kind}"));
+            let form = story.filled_form(&name);
+            let typed = if *field == "terms" { String::new() } else { form.value(field).to_owned() };
+            let page = story.browser.submit(&form.put(field, &format!("{typed}{line_break}{HEADER}{line_break}Bcc: victim@example.org")));
+            assert!([200, 422].contains(&page.status), "{field} {line_break:?}: {}", page.status);
+            assert!(page.header("x-injected").is_none() && page.header("bcc").is_none(), "{field} {line_break:?}");
+            if page.status == 200 {
+                filed.push(name);
+            }
+        }
+    }
+    assert!(filed.len() >= 20, "the test must reach the mails: {filed:?}");
+    for name in &filed {
+        story.mails.wait_for(&address_of(name), 1);
+    }
+    let mails = story.mails.all();
+    assert_eq!(mails.len(), filed.len(), "one mail for each, to nobody else");
+    for mail in mails {
+        check(&mail);
+    }
+    // One of them goes all the way: the later mails and the room's message have the names in them.
+    let name = filed.iter().find(|name| name.starts_with("h4")).unwrap();
+    story.confirm(name);
+    story.decide(name, "decline", &format!("No.\r\n{HEADER}\r\n\r\n{HEADER}"));
+    let mail = story.mails.wait_for(&address_of(name), 2).remove(1);
+    check(&mail);
+}
+
+/// Exactly one of each header that a mail of ours has, and no other. What begins with `X-Envelope` is the catcher's.
+fn check(mail: &Mail) {
+    let mut names: Vec<String> =
+        mail.headers.iter().map(|(name, _)| name.to_lowercase()).filter(|name| !name.starts_with("x-envelope")).collect();
+    names.sort_unstable();
+    let ours = [
+        "auto-submitted",
+        "content-language",
+        "content-type",
+        "date",
+        "from",
+        "message-id",
+        "mime-version",
+        "subject",
+        "to",
+        "x-auto-response-suppress",
+    ];
+    assert_eq!(names, ours, "{:?}", mail.headers);
+}
+
+/// One request as it is, one answer as it is.
+fn raw(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn no_header_and_no_query_makes_a_header_of_the_answer() {
+    for host in [Host::NginxFastCgi, Host::NginxCgi, Host::ApacheProxyFcgi, Host::ApacheCgi] {
+        let story = Story::start("local", host);
+        for encoded in ["%0d%0a", "%0a", "%0d", "%250d%250a", "%E5%98%8D%E5%98%8A", "%e2%80%a8", "%c2%85", "%00%0d%0a"] {
+            for path in [
+                format!("/register?lang=en{encoded}X-Injected:%20yes"),
+                format!("/verify?t=x{encoded}X-Injected:%20yes&lang=de{encoded}X-Injected:%20yes"),
+            ] {
+                let answer = raw(story.site.port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"));
+                let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
+                assert!(head.starts_with("http/1.1 ") && !head.contains("\nx-injected"), "{host:?} {path}: {head}");
+            }
+            for name in
+                ["Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-For", "Accept-Language", "Origin", "Referer", "Cookie"]
+            {
+                let more = if name == "Host" { "" } else { "Host: 127.0.0.1\r\n" };
+                let answer = raw(
+                    story.site.port,
+                    &format!("GET /register HTTP/1.1\r\n{more}{name}: de{encoded}X-Injected: yes\r\nConnection: close\r\n\r\n"),
+                );
+                let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
+                assert!(head.starts_with("http/1.1 ") && !head.contains("x-injected"), "{host:?} {name}: {head}");
+            }
+        }
+    }
+}
+
+#[test]
+fn links_in_mails_and_in_the_room_never_come_from_what_a_visitor_claims() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    let claims = "X-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Server: evil.example\r\nForwarded: host=evil.example;proto=gopher\r\n\
+                  X-Original-URL: //evil.example/\r\nX-Rewrite-URL: //evil.example/\r\nX-Host: evil.example\r\nOrigin: https://evil.example\r\nReferer: https://evil.example/\r\n";
+    let send = |target: &str, fields: &[(String, String)]| {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let length = body.len();
+        raw(
+            story.site.port,
+            &format!(
+                "POST {target} HTTP/1.1\r\nHost: evil.example\r\n{claims}Content-Type: application/x-www-form-urlencoded\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        )
+    };
+    let answer = send("http://evil.example/register", &story.filled_form(&ada).fields);
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("evil.example"), "{answer}");
+    let mail = story.verify_mail(&ada);
+    assert!(mail.link().starts_with(&story.web.url()), "{}", mail.link());
+    let answer = send("/verify", &story.browser.get(&mail.link()).form().fields);
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("evil.example"), "{answer}");
+    let message = story.room_message(&ada);
+    assert!(message.link().starts_with(&story.web.url()), "{}", message.link());
+    for text in [&mail.text, &mail.html, &message.body, &message.html] {
+        assert!(!text.contains("evil.example"), "{text}");
+    }
+}
