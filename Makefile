@@ -8,6 +8,7 @@
 # make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
+# make fuzz-rounds   all targets in turn, 600 s each, until it is stopped; adds to target/fuzz/rounds.tsv
 # make load          2,000 registrations and 20,000 logins at once, and thousands of slow visitors; figures in docs/load.md
 # make attack        sqlmap and wapiti against a running site; figures in docs/security.md
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
@@ -97,7 +98,9 @@ FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_TOOLS = fuzz/target/tools
 # libFuzzer wants options of a nightly compiler; the stable one has them where it is told to. No address sanitizer: the
-# library forbids unsafe code, and what is looked for is panics. A time-out is for one input, in seconds.
+# library forbids unsafe code, and what is looked for is panics, hangs and memory: an input that takes 30 s, 512 MiB at once,
+# 1 GiB in all.
+FUZZ_LIMITS = -timeout=30 -malloc_limit_mb=512 -rss_limit_mb=1024 -max_len=16384
 FUZZ = cd fuzz && TMPDIR=$(CURDIR)/fuzz/target/tmp RUSTC_BOOTSTRAP=1 target/tools/bin/cargo-fuzz
 
 # What is found is kept in fuzz/artifacts, and the command that repeats it is printed. The inputs that were grown stay in
@@ -106,9 +109,14 @@ fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/target/tmp fuzz/target/grown/$$target && \
 		($(FUZZ) run --sanitizer none $$target target/grown/$$target corpus/$$target -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1) || exit; \
+			-max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -verbosity=0 -print_final_stats=1) || exit; \
 		rm -rf fuzz/target/tmp; \
 	done
+
+# The same without an end, the targets in turn; docs/fuzzing.md has what came of it.
+fuzz-rounds: $(FUZZ_TOOLS)/bin/cargo-fuzz
+	mkdir -p fuzz/target/tmp && $(FUZZ) build --sanitizer none
+	fuzz/rounds
 
 $(FUZZ_TOOLS)/bin/cargo-fuzz:
 	cargo install --locked cargo-fuzz --version 0.13.2 --root $(FUZZ_TOOLS)
@@ -146,4 +154,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz load attack nodes bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes bench-lookups clean

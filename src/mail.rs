@@ -99,6 +99,11 @@ impl Mailer {
         })
     }
 
+    /// The bytes of the mail that [`Mailer::send`] hands over.
+    pub fn compose(&self, letter: &Letter, now: i64) -> Result<Vec<u8>, Error> {
+        Ok(compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?.bytes)
+    }
+
     /// Hands the letter over; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program
     /// or the disk has it. It takes at most [`longest_seconds`], unless a mail server dribbles byte by byte.
     pub fn send(&self, letter: &Letter, now: i64) -> Result<(), Error> {

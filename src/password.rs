@@ -73,8 +73,30 @@ pub fn is_hash(stored: &str) -> bool {
     stored.starts_with('$')
 }
 
-/// Whether the password is the one of a PHC string. Nothing is cut: all bytes count.
+/// KiB of memory that a check of an Argon2 hash may take. PHP's own are 64 MiB.
+const MOST_MEMORY: u32 = 256 * 1024;
+/// KiB that it may go through in all its passes: seconds, where a hash may ask for years.
+const MOST_WORK: u64 = 1024 * 1024;
+/// PHP's own bcrypt hashes have a cost of 10 or 12; each one more takes twice as long.
+const HIGHEST_COST: u32 = 15;
+
+/// Whether a check of this hash would take more memory or time than a login has. We make no such hashes; a database that was
+/// somebody else's may hold any.
+pub fn is_too_costly(stored: &str) -> bool {
+    if is_php_hash(stored) {
+        let cost = stored.split('$').nth(2).and_then(|cost| cost.parse().ok());
+        return cost.is_some_and(|cost: u32| cost > HIGHEST_COST);
+    }
+    let params = PasswordHash::new(stored).ok().and_then(|parsed| Params::try_from(&parsed).ok());
+    params.is_some_and(|params| params.m_cost() > MOST_MEMORY || u64::from(params.m_cost()) * u64::from(params.t_cost()) > MOST_WORK)
+}
+
+/// Whether the password is the one of a PHC string. Nothing is cut: all bytes count. A hash that is [too costly](is_too_costly)
+/// is nobody's.
 pub fn verify(password: &str, stored: &str) -> bool {
+    if is_too_costly(stored) {
+        return false;
+    }
     let Ok(parsed) = PasswordHash::new(stored) else { return false };
     let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else { return false };
     let Some(argon2) = argon2_of(&parsed) else { return false };
@@ -152,7 +174,7 @@ pub fn is_php_hash(stored: &str) -> bool {
 /// else users with longer passwords would be locked out.
 pub fn verify_php(password: &str, stored: &str) -> bool {
     let bytes = password.as_bytes();
-    bcrypt::verify(&bytes[..bytes.len().min(72)], stored).unwrap_or(false)
+    !is_too_costly(stored) && bcrypt::verify(&bytes[..bytes.len().min(72)], stored).unwrap_or(false)
 }
 
 /// The initial password of a registration: four groups of five characters, about 98 bits.
@@ -201,6 +223,22 @@ mod tests {
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         assert!(verify(&long, &stored));
         assert!(!verify(&"ä".repeat(59), &stored) && !verify("", &stored) && !verify(&long, "") && !verify("", "*"));
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_terabytes_or_years_is_nobodys_at_once() {
+        let rest = "$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for parameters in ["m=4294967295,t=1,p=1", "m=19456,t=4294967295,p=1", "m=262145,t=1,p=1"] {
+            let stored = format!("$argon2id$v=19${parameters}{rest}");
+            assert!(is_too_costly(&stored) && !verify("secret", &stored), "{parameters}");
+        }
+        let php = "$2y$31$abcdefghijklmnopqrstuuQ8i6gx/5hJBBYgzcL2rO8nVqLyLWVNm";
+        assert!(is_too_costly(php) && !verify_php("secret", php));
+        // PHP's own, and ours.
+        assert!(!is_too_costly(&format!("$argon2id$v=19$m=65536,t=4,p=1{rest}")) && !is_too_costly(DUMMY_HASH));
+        assert!(
+            !is_too_costly("$2y$12$abcdefghijklmnopqrstuuQ8i6gx/5hJBBYgzcL2rO8nVqLyLWVNm") && !is_too_costly("*") && !is_too_costly("")
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! A program that dies before the end of 4 leaves the database to be taken over; one that dies in 5 leaves that to cron.
 
 pub mod backup;
-mod plan;
+pub mod plan;
 
 pub use plan::{Plan, PlannedLogin, PlannedRegistration, Rules, plan};
 

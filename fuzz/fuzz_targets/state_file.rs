@@ -1,7 +1,7 @@
 //! `targets::state_file`, by libFuzzer.
 #![no_main]
 
-#[path = "../../tests/properties/promises.rs"]
+#[path = "../../tests/properties/promises/mod.rs"]
 mod promises;
 #[path = "../../tests/properties/targets.rs"]
 mod targets;

@@ -133,7 +133,7 @@ impl Homeserver {
         if status == 200 {
             return serde_json::from_slice(&body)
                 .map(Ok)
-                .map_err(|cause| self.nonsense(call, status, &format!("something else than expected ({cause})")));
+                .map_err(|cause| self.nonsense(call, status, &format!("something else than expected ({})", line(&cause.to_string()))));
         }
         let error = serde_json::from_slice::<MatrixError>(&body).unwrap_or_default();
         match (status, error.errcode.as_str()) {

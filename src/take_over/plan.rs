@@ -80,6 +80,7 @@ impl Plan {
     }
 
     fn take_logins(&mut self, rows: &PhpRows, rules: &Rules) {
+        let all: HashSet<&str> = rows.logins.iter().map(|row| row.localpart.as_str()).collect();
         let mut known = HashSet::new();
         for row in &rows.logins {
             let length = row.localpart.chars().count();
@@ -87,42 +88,21 @@ impl Plan {
                 self.remarks.push(format!("account {} has a localpart of {length} characters and is left out", row.id));
                 continue;
             }
-            let is_first = known.insert(row.localpart.clone());
+            let is_first = known.insert(&row.localpart);
             if !is_first {
                 self.remarks.push(format!(
                     "account {} has the localpart {:?} of an older one and is switched off; nobody could log in with it before",
                     row.id, row.localpart
                 ));
             }
-            self.logins.push(self.login(row, rules, is_first));
-        }
-    }
-
-    fn login(&self, row: &PhpLogin, rules: &Rules, is_first: bool) -> PlannedLogin {
-        // No Matrix id has a blank, so nobody can ask for the second.
-        let localpart =
-            if is_first { row.localpart.clone() } else { shortened(&format!("duplicate {} of {}", row.id, row.localpart), LONGEST_NAME) };
-        // The bot's own account was an ordinary one, and found by everybody.
-        let is_bot = row.localpart == rules.bot_localpart;
-        let email = if is_bot { "" } else { row.email.trim() };
-        let password_hash = if row.password_hash.chars().count() > LONGEST_HASH { "*" } else { &row.password_hash };
-        let created_at = row.created_at.unwrap_or(rules.now);
-        PlannedLogin {
-            row: TakenLogin {
-                id: row.id,
-                active: row.active && is_first,
-                localpart,
-                first_name: unfiltered(&row.first_name),
-                last_name: unfiltered(&row.last_name),
-                password_hash: password_hash.to_owned(),
-                email: email.to_owned(),
-                email_folded: folded(email),
-                created_at,
-                changed_at: row.changed_at.unwrap_or(created_at),
-                initial_password_until: None,
-                in_directory: is_first && !is_bot,
-            },
-            initial_password_of: None,
+            if password::is_too_costly(&row.password_hash) {
+                self.remarks.push(format!(
+                    "account {} has a password hash that takes too long to check: nobody can log in with it; hand over a new password",
+                    row.id
+                ));
+            }
+            let localpart = if is_first { row.localpart.clone() } else { set_aside(row, &all) };
+            self.logins.push(login(row, localpart, rules, is_first));
         }
     }
 
@@ -224,6 +204,41 @@ impl Plan {
             shared.map(|names| format!("the accounts {} have one mail address; look-ups find {}", names.join(", "), names[0])).collect();
         self.remarks.extend(remarks);
     }
+}
+
+fn login(row: &PhpLogin, localpart: String, rules: &Rules, is_first: bool) -> PlannedLogin {
+    // The bot's own account was an ordinary one, and found by everybody.
+    let is_bot = row.localpart == rules.bot_localpart;
+    let email = if is_bot { "" } else { row.email.trim() };
+    let password_hash = if row.password_hash.chars().count() > LONGEST_HASH { "*" } else { &row.password_hash };
+    let created_at = row.created_at.unwrap_or(rules.now);
+    PlannedLogin {
+        row: TakenLogin {
+            id: row.id,
+            active: row.active && is_first,
+            localpart,
+            first_name: unfiltered(&row.first_name),
+            last_name: unfiltered(&row.last_name),
+            password_hash: password_hash.to_owned(),
+            email: email.to_owned(),
+            email_folded: folded(email),
+            created_at,
+            changed_at: row.changed_at.unwrap_or(created_at),
+            initial_password_until: None,
+            in_directory: is_first && !is_bot,
+        },
+        initial_password_of: None,
+    }
+}
+
+/// The name of an account whose localpart an older one has. No Matrix id has a blank, so nobody can ask for it; nor is it another
+/// account's, as whatever the PHP program let through may be one.
+fn set_aside(row: &PhpLogin, all: &HashSet<&str>) -> String {
+    let mut name = format!("duplicate {} of {}", row.id, row.localpart);
+    while all.contains(shortened(&name, LONGEST_NAME).as_str()) {
+        name.insert_str(0, "duplicate ");
+    }
+    shortened(&name, LONGEST_NAME)
 }
 
 fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRegistration {

@@ -101,3 +101,19 @@ fn no_record_ends_the_program_or_another_connection() {
     assert!(is_the_form(&server.send(&good_request())));
     assert_eq!(server.workers(), workers, "the worker is still the same");
 }
+
+#[test]
+fn every_connection_of_the_fuzzers_corpus_ends_and_the_next_is_served() {
+    let server = Server::start();
+    let workers = {
+        assert!(is_the_form(&server.send(&good_request())));
+        server.workers()
+    };
+    let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/fastcgi");
+    for input in std::fs::read_dir(corpus).unwrap() {
+        let answer = server.send(&std::fs::read(input.unwrap().path()).unwrap());
+        assert!(!String::from_utf8_lossy(&answer).contains("Status: 5"));
+    }
+    assert!(is_the_form(&server.send(&good_request())));
+    assert_eq!(server.workers(), workers, "the worker is still the same");
+}

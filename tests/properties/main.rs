@@ -1,4 +1,4 @@
-//! Every parser keeps its promises (`promises.rs`), whatever it is given.
+//! Every parser keeps its promises (`promises`), whatever it is given.
 //!
 //! How many inputs are tried is the environment variable `PROPTEST_CASES`; `make fuzz` searches the same promises longer.
 

@@ -2,26 +2,37 @@
 //! each; the tests run the inputs of `fuzz/corpus` through the same functions.
 #![allow(dead_code)] // each fuzz target uses one of them
 
-use crate::promises::{self, PAGES, PROGRAMS, Scratch, World};
+use crate::promises::mails::{self, Texts};
+use crate::promises::peers::Impostor;
+use crate::promises::{self, PAGES, PROGRAMS, Scratch, World, php};
+use matrix_register_bot::config::OperationMode;
 
 /// Takes an input; a broken promise is a panic.
 pub type Target = fn(&[u8]);
 
 /// The name of each target, which is its folder in the corpus, too.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 14] = [
     ("address", address),
     ("config", config),
     ("form", form),
     ("gateway", gateway),
+    ("homeserver", homeserver),
     ("json_bodies", json_bodies),
     ("locale_file", locale_file),
+    ("mail", mail),
+    ("mail_server", mail_server),
     ("names", names),
+    ("password_hash", password_hash),
     ("query", query),
     ("state_file", state_file),
+    ("take_over", take_over),
 ];
 
 thread_local! {
     static WORLD: World = World::new();
+    static SCRATCH: Scratch = Scratch::new();
+    static HOMESERVER: Impostor = Impostor::homeserver();
+    static MAIL_SERVER: Impostor = Impostor::mail_server();
 }
 
 pub fn address(data: &[u8]) {
@@ -50,6 +61,12 @@ pub fn gateway(data: &[u8]) {
     WORLD.with(|world| PAGES.iter().for_each(|page| world.gateway(page, &variables, body)));
 }
 
+/// The first byte says what is asked; the answers to it follow, with 0x1e between them.
+pub fn homeserver(data: &[u8]) {
+    let Some((call, answers)) = data.split_first() else { return };
+    SCRATCH.with(|scratch| HOMESERVER.with(|server| server.homeserver_says(scratch, *call, answers)));
+}
+
 /// The first byte says which internal program gets the rest as its body.
 pub fn json_bodies(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
@@ -58,6 +75,21 @@ pub fn json_bodies(data: &[u8]) {
 
 pub fn locale_file(data: &[u8]) {
     promises::locale_file(&Scratch::new(), data);
+}
+
+/// Address, name, Message-ID, subject, text and HTML, with 0x1f between them.
+pub fn mail(data: &[u8]) {
+    let Ok(texts) = std::str::from_utf8(data) else { return };
+    let mut texts = texts.split('\u{1f}');
+    let mut next = || texts.next().unwrap_or("");
+    let texts = Texts { address: next(), name: next(), message_id: next(), subject: next(), text: next(), html: next() };
+    SCRATCH.with(|scratch| mails::letter(scratch, &texts));
+}
+
+/// The first byte says whether we log in; what the server says follows, with 0x1e between its answers.
+pub fn mail_server(data: &[u8]) {
+    let Some((first, answers)) = data.split_first() else { return };
+    SCRATCH.with(|scratch| MAIL_SERVER.with(|server| server.mail_server_says(scratch, first % 2 == 1, answers)));
 }
 
 /// Two names with a line break between them, for everything that takes a short text.
@@ -73,6 +105,13 @@ pub fn names(data: &[u8]) {
     promises::form_token(one, data.len() as i64, 3600);
 }
 
+/// A password, a line break, and a hash from somebody else's database.
+pub fn password_hash(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (password, stored) = text.split_once('\n').unwrap_or(("", text));
+    php::stored_hash(password, stored);
+}
+
 /// The first byte says which page gets the rest as its query.
 pub fn query(data: &[u8]) {
     let Some((first, query)) = data.split_first() else { return };
@@ -82,4 +121,12 @@ pub fn query(data: &[u8]) {
 
 pub fn state_file(data: &[u8]) {
     promises::state_file(&Scratch::new(), data);
+}
+
+/// Rows of the PHP program's, in either mode.
+pub fn take_over(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let rows = php::rows(text);
+    php::take_over(&rows, OperationMode::Synapse);
+    php::take_over(&rows, OperationMode::Local);
 }

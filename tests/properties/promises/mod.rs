@@ -4,6 +4,10 @@
 //! inputs that were grown.
 #![allow(dead_code)] // no fuzz target uses all of it
 
+pub mod mails;
+pub mod peers;
+pub mod php;
+
 use matrix_register_bot::address::Address;
 use matrix_register_bot::cgi::{self, BodyLimit, Fail, Request, Response};
 use matrix_register_bot::config::{CONFIG_VARIABLE, Config, Form, Language, ServerName};

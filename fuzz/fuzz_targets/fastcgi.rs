@@ -1,0 +1,55 @@
+//! Records of FastCGI, by libFuzzer: a worker of `register` within this process, and a connection for each input.
+//!
+//! The crate gives up on records that it cannot read by a panic, and libFuzzer's hook would end the process. The worker's own
+//! hook (`cgi::panics`) stands before libFuzzer's and lets through what is neither the crate's nor caught by us: those are
+//! findings, and so are a 500, and a connection that hangs.
+#![no_main]
+
+#[path = "../../tests/properties/promises/mod.rs"]
+mod promises;
+
+use matrix_register_bot::cgi::{self, Response};
+use matrix_register_bot::config::CONFIG_VARIABLE;
+use matrix_register_bot::pages::register;
+use promises::{Scratch, World};
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
+    let (world, scratch) = (World::new(), Scratch::new());
+    let socket = scratch.0.join("socket");
+    let listener = UnixListener::bind(&socket).expect("the folder is ours");
+    rustix::stdio::dup2_stdin(&listener).expect("there is a standard input");
+    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string()).unwrap_or_default();
+    // SAFETY: no other thread of ours runs yet, and libFuzzer's reads no environment.
+    unsafe {
+        std::env::set_var(CONFIG_VARIABLE, world.config_path());
+        std::env::set_var("MATRIX_REGISTER_BOT_WORKER_OF", parent);
+    }
+    // Both live as long as the process.
+    std::mem::forget((world, scratch));
+    std::thread::spawn(|| cgi::serve("register", |_| 64 * 1024, |_, _, error| Response::bare(error), register::show));
+    socket
+});
+
+fn send(records: &[u8]) -> Vec<u8> {
+    let mut connection = UnixStream::connect(&*SOCKET).expect("the worker listens");
+    connection.set_read_timeout(Some(Duration::from_secs(10))).expect("it is not zero");
+    // It may be closed before all is written, and with something that was not read.
+    let _ = connection.write_all(records);
+    let _ = connection.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    if let Err(cause) = connection.read_to_end(&mut answer) {
+        assert_ne!(cause.kind(), ErrorKind::WouldBlock, "the connection hangs");
+    }
+    answer
+}
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let answer = send(data);
+    assert!(!answer.windows(9).any(|nine| nine == b"Status: 5"), "{}", String::from_utf8_lossy(&answer));
+});
