@@ -34,6 +34,11 @@ impl Panic {
     pub fn message(&self) -> &str {
         text(&*self.message)
     }
+
+    /// Whether it is the `fastcgi` crate's way to give up on a connection.
+    pub fn is_of_fastcgi(&self) -> bool {
+        is_of_fastcgi(&self.place)
+    }
 }
 
 /// Replaces the hook that would print messages; to be called once, before the first request.
@@ -66,11 +71,15 @@ fn keep_place(info: &PanicHookInfo) -> bool {
 
 /// A peer that closes between two requests is a failed assertion on the length of a header, and no news.
 fn count_if_fastcgi(info: &PanicHookInfo) -> bool {
-    let is_fastcgi = info.location().is_some_and(|place| place.file().contains("fastcgi-1."));
+    let is_fastcgi = info.location().is_some_and(|place| is_of_fastcgi(place.file()));
     if is_fastcgi && !text(info.payload()).contains("HEADER_LEN") {
         BROKEN_CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     }
     is_fastcgi
+}
+
+fn is_of_fastcgi(place: &str) -> bool {
+    place.contains("fastcgi-1.")
 }
 
 fn text(message: &(dyn Any + Send)) -> &str {

@@ -55,7 +55,10 @@ impl Program {
             let _place = gate.enter(limits.concurrent_requests.0, PATIENCE).ok_or_else(busy)?;
             (self.respond)(site, &request)
         });
-        let outcome = outcome.unwrap_or_else(|panic| Err(Error::internal(format!("the program panicked at {}", panic.place))));
+        let outcome = outcome.unwrap_or_else(|panic| match panic.is_of_fastcgi() {
+            true => Err(Error::bad_request("the connection broke off within the body, or sent what is no record of FastCGI")),
+            false => Err(Error::internal(format!("the program panicked at {}", panic.place))),
+        });
         let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
         response.default_header("X-Content-Type-Options", "nosniff").to_bytes(request.is_head())
     }
