@@ -1,0 +1,211 @@
+"""The programs, the floors, and the servers around them, in a folder of their own."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+
+BENCH = pathlib.Path(__file__).resolve().parent
+ROOT = BENCH.parent
+KEPT = ROOT / "target/bench"
+RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+PASSWORD = "a password for figures"
+PAGES = ["register", "verify", "verify_admin"]
+INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"]
+PROGRAMS = PAGES + INTERNAL + ["cron"]
+
+SETTINGS = """
+server_name = "example.org"
+homeserver_url = "http://127.0.0.1:9"
+public_url = "https://register.example.org/"
+operation_mode = "local"
+database = "{url}"
+[room]
+id = "!room"
+[mail]
+from = "register@example.org"
+transport = "file"
+folder = "mails"
+"""
+
+
+def run(*command, **options):
+    subprocess.run([str(part) for part in command], check=True, **options)
+
+
+def build():
+    """The floors in C, and the generator. The programs must be there: `make`."""
+    missing = [name for name in PROGRAMS if not (RELEASE / name).exists()]
+    if missing:
+        raise SystemExit(f"{RELEASE} has no {', '.join(missing)}; run make")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for name, libraries in [("cgi", []), ("start", []), ("responder", ["-lfcgi"])]:
+        run("cc", "-O2", "-o", KEPT / name, BENCH / f"floor/{name}.c", *libraries)
+    run("cc", "-O2", "-shared", "-fPIC", "-o", KEPT / "reap.so", BENCH / "floor/reap.c")
+    run("cargo", "build", "--quiet", "--example", "generate_users", cwd=ROOT)
+
+
+def generator():
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/generate_users"
+
+
+class Site:
+    """One config.toml with its database."""
+
+    def __init__(self, folder, url):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config = folder / "config.toml"
+        self.config.write_text(SETTINGS.format(url=url))
+        # The first run makes what is missing: tables, state file.
+        run(RELEASE / "cron", env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
+
+
+def sqlite_site(folder, users):
+    """Its file is kept for the next time."""
+    kept = KEPT / f"users/{users}.sqlite"
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        new = kept.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        run(generator(), "sqlite", new, users)
+        new.rename(kept)
+    return Site(folder, f"sqlite:{kept}")
+
+
+def server_site(folder, engine, users):
+    """A database on the servers that `tests/world/start-databases run` started."""
+    name = f"bench_{users}"
+    port, socket_path, user, password = (os.environ[f"MATRIX_TEST_{engine.upper()}_{part}"] for part in ["PORT", "SOCKET", "USER", "PASSWORD"])
+    quoted = [urllib.parse.quote(text, safe="") for text in (user, password)]
+    scheme = "postgres" if engine == "postgres" else "mysql"
+    if engine == "postgres":
+        client = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--host", socket_path, "--port", port, "--username", user]
+        client, sql, database, environment = client, "--command", ["--dbname"], {"PGPASSWORD": password, "PGCLIENTENCODING": "UTF8"}
+        first = "postgres"
+    else:
+        client = ["mariadb", "--no-defaults", "--socket", socket_path, "--user", user, "--default-character-set=utf8mb4", "--local-infile=1"]
+        sql, database, environment, first = "--execute", [], {"MYSQL_PWD": password}, "mysql"
+    environment = os.environ | environment
+    run(*client, *database, first, sql, f"DROP DATABASE IF EXISTS {name}", env=environment)
+    run(*client, *database, first, sql, f"CREATE DATABASE {name}", env=environment)
+    site = Site(folder, f"{scheme}://{quoted[0]}:{quoted[1]}@127.0.0.1:{port}/{name}?socket={urllib.parse.quote(socket_path, safe='/')}")
+    run(generator(), "tables", folder, users)
+    columns = "id, active, localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at"
+    for table, names in [("logins", columns), ("directory_terms", "kind, term, login_id")]:
+        file = folder / f"{table}.tsv"
+        if engine == "postgres":
+            statement = f"\\copy {table} ({names}) FROM '{file}'"
+        else:
+            statement = (
+                f"SET unique_checks = 0, foreign_key_checks = 0; LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET utf8mb4 ({names})"
+            )
+        run(*client, *database, name, sql, statement, env=environment)
+        file.unlink()
+    analyze = "ANALYZE" if engine == "postgres" else "ANALYZE TABLE logins, directory_terms"
+    run(*client, *database, name, sql, analyze, env=environment, stdout=subprocess.DEVNULL)
+    return site
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Servers:
+    """nginx, fcgiwrap, the programs as FastCGI, and the floors."""
+
+    FASTCGI = ["register", "login", "directory_search", "identity_single", "identity_bulk"]
+
+    def __init__(self, folder, site):
+        self.folder, self.site, self.port, self.children = folder, site, free_port(), []
+        self.environment = {"PATH": os.environ["PATH"], "MATRIX_REGISTER_BOT_CONFIG": str(site.config)}
+        self.wrap = self.start(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{folder}/fcgiwrap"], {"LD_PRELOAD": str(KEPT / "reap.so")})
+        self.fastcgi = {"floor": self.listen("floor", KEPT / "responder")}
+        for name in self.FASTCGI:
+            self.fastcgi[name] = self.listen(name, RELEASE / name)
+        self.start_nginx()
+
+    def start(self, command, more=None, **options):
+        process = subprocess.Popen([str(part) for part in command], env=self.environment | (more or {}), stderr=subprocess.DEVNULL, **options)
+        self.children.append(process)
+        return process
+
+    def listen(self, name, program):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / f"{name}.socket"))
+            listener.listen(511)
+            return self.start([program], stdin=listener)
+
+    def start_nginx(self):
+        folder = self.folder
+        parameters = "include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; client_max_body_size 64m; client_body_buffer_size 2m;"
+        places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", RELEASE / name) for name in self.FASTCGI]
+        lines = [f"location = /{path} {{ {parameters} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
+        lines += [f"location = /fastcgi/{name} {{ {parameters} fastcgi_pass unix:{folder}/{name}.socket; }}" for name in self.fastcgi]
+        (folder / "nginx.conf").write_text(
+            f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+            events {{ worker_connections 256; }}
+            http {{ access_log off; client_body_temp_path {folder}/body; fastcgi_temp_path {folder}/answer; proxy_temp_path {folder}/proxy;
+            uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; keepalive_requests 1000000; server {{ listen 127.0.0.1:{self.port}; {' '.join(lines)} }} }}"""
+        )
+        if os.getuid() == 0:
+            user = "user root; "
+            (folder / "nginx.conf").write_text(user + (folder / "nginx.conf").read_text())
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        self.start([nginx, "-p", folder, "-c", folder / "nginx.conf"])
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.05)
+        raise SystemExit(f"nginx does not start, see {folder}/nginx.log")
+
+    def url(self, way, name):
+        return f"http://127.0.0.1:{self.port}/{way}/{name}"
+
+    def stop(self):
+        for process in reversed(self.children):
+            process.terminate()
+        for process in self.children:
+            process.wait(40)
+
+
+def bodies(folder, users):
+    """Files with one request body a line, for wrk; the accounts spread over all of them, the same each time."""
+    pick = random.Random(1)
+    asked = [account(number) for number in (pick.sample(range(users), min(users, 20_000)))]
+    entry = lambda email: {"medium": "email", "address": email}
+    many = lambda count: [{"lookup": [entry(email) for _, email in pick.choices(asked, k=count)]} for _ in range(4 if count > 1000 else 20)]
+    login = lambda name: [{"user": {"id": f"@{name}:example.org", "password": PASSWORD}}]
+    search = lambda terms: [{"by": "name", "search_term": term} for term in terms]
+    sets = {
+        "single": [{"lookup": entry(email)} for _, email in asked],
+        "bulk_100": many(100),
+        "bulk_1000": many(1000),
+        "bulk_10000": many(10_000),
+        "search_common": search(["anna", "m", "schr", "иван", "山", "garcia"]),
+        "search_rare": search([localpart for localpart, _ in asked[:1000]]),
+        "login": login("bench_login"),
+        "login_without_hash": login("bench_cheap"),
+    }
+    for name, requests in sets.items():
+        (folder / f"{name}.bodies").write_text("".join(json.dumps(body, ensure_ascii=False) + "\n" for body in requests))
+
+
+# What bench/users.rs makes of a number: localpart and address.
+HANDLES = ["anna", "max.m", "jurgen_s", "zoe", "ben", "clara-s", "lukasz", "sorensen", "emilie", "i.nikolaou", "paul", "lena", "yuri", "taro", "minjun", "aarav"]
+DOMAINS = ["example.org", "mail.example.com", "students.example.edu", "bücher.example", "example.net"]
+
+
+def account(number):
+    mixed = (number * 0x9E37_79B9_7F4A_7C15) % 2**64
+    localpart = f"{HANDLES[(mixed >> 16) % len(HANDLES)]}{number}"
+    return localpart, f"{localpart}@{DOMAINS[(mixed >> 24) % len(DOMAINS)]}"
