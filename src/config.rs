@@ -11,6 +11,7 @@ mod database_url;
 
 pub use database_url::{DatabaseUrl, ServerUrl};
 
+use crate::page::Compiled;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use std::fmt;
@@ -71,6 +72,9 @@ pub struct Config {
     pub internal: Internal,
     #[serde(default)]
     pub password_change: PasswordChange,
+    /// The pages of this configuration, as far as they were shown.
+    #[serde(skip)]
+    pub compiled: Compiled,
 }
 
 /// Where an approved account comes to be.
@@ -84,7 +88,7 @@ pub enum OperationMode {
 }
 
 /// The languages that `templates/locales` has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 pub enum Language {
     #[default]
     #[serde(rename = "en")]

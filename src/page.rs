@@ -1,8 +1,8 @@
 //! Pages, mails and room messages: `templates/`, filled in.
 //!
-//! Each rendering reads only the templates it needs, since under CGI every page is a process of its own. A file below
-//! `pages.templates` takes the place of the built-in one of the same name; one that cannot be used is refused with its
-//! name, so that nobody gets half a page.
+//! Each rendering reads only the templates it needs, since under CGI every page is a process of its own; a FastCGI program
+//! keeps the pages that it compiled ([`Compiled`]). A file below `pages.templates` takes the place of the built-in one of the
+//! same name; one that cannot be used is refused with its name, so that nobody gets half a page.
 //!
 //! What templates have besides tera's own:
 //!
@@ -19,10 +19,11 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tera::{Context, Function, Kwargs, State, StringInput, Tera, TeraResult, Value};
 
 /// Characters of a first or a last name.
@@ -95,8 +96,8 @@ pub fn render(config: &Config, language: Language, name: &str, context: &impl Se
 
 /// The page as an answer, with everything that keeps a browser from doing more than showing it.
 pub fn respond(config: &Config, language: Language, status: u16, name: &str, context: &impl Serialize) -> Result<Response, Error> {
-    let (html, style) = html(Some(config), language, name, context)?;
-    let response = protected(Response::html(status, html), language, &style);
+    let (html, page) = html(Some(config), language, name, context)?;
+    let response = protected(Response::html(status, html), language, &page.style_hash);
     // The form is the front door and may be found; what lies behind it is nobody's search result.
     Ok(if name == "register" { response } else { response.header("X-Robots-Tag", "noindex") })
 }
@@ -112,7 +113,7 @@ pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Resp
     let attempts = [config, built_in.as_ref(), None];
     let page = attempts.into_iter().find_map(|config| html(config, language, "error", &context).ok());
     match page {
-        Some((html, style)) => protected(Response::html(error.status, html), language, &style).header("X-Robots-Tag", "noindex"),
+        Some((html, page)) => protected(Response::html(error.status, html), language, &page.style_hash).header("X-Robots-Tag", "noindex"),
         None => Response::text(error.status, "This request could not be served.\n"),
     }
 }
@@ -143,21 +144,65 @@ pub fn room(config: &Config, language: Language, name: &str, context: &impl Seri
     })
 }
 
-/// A page and its style sheet.
-fn html(config: Option<&Config>, language: Language, name: &str, context: &impl Serialize) -> Result<(String, String), Error> {
+/// A page's HTML, and what it was made of.
+fn html(config: Option<&Config>, language: Language, name: &str, context: &impl Serialize) -> Result<(String, Arc<Page>), Error> {
     let name = format!("page/{name}.html");
-    let mut engine = Engine::new(config, language, &[&name])?;
-    // A browser reads CRLF as LF before it hashes; so the sheet is brought to LF first.
-    let style = source(config, "page/style.css")?.replace("\r\n", "\n");
-    engine.tera.global_context().insert("style", &style);
-    Ok((engine.render(&name, &context_of(context)?)?, style))
+    // The operator's files may change at any time; the built-in ones stay as they are.
+    let kept = config.filter(|config| config.pages.templates.is_none()).map(|config| &config.compiled);
+    let page = match kept.and_then(|kept| kept.get(language, &name)) {
+        Some(page) => page,
+        None => {
+            let page = Arc::new(Page::compile(config, language, &name)?);
+            if let Some(kept) = kept {
+                kept.keep(language, &name, &page);
+            }
+            page
+        }
+    };
+    Ok((page.engine.render(&name, &context_of(context)?)?, page))
+}
+
+/// Pages of one configuration that are ready to be filled in.
+#[derive(Clone, Default)]
+pub struct Compiled(Arc<Mutex<HashMap<(Language, String), Arc<Page>>>>);
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compiled(..)")
+    }
+}
+
+impl Compiled {
+    fn get(&self, language: Language, name: &str) -> Option<Arc<Page>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(language, name.to_owned())).cloned()
+    }
+
+    fn keep(&self, language: Language, name: &str, page: &Arc<Page>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((language, name.to_owned()), page.clone());
+    }
+}
+
+/// One page, compiled, with its style sheet.
+struct Page {
+    engine: Engine,
+    /// SHA-256 of the style sheet, in Base64.
+    style_hash: String,
+}
+
+impl Page {
+    fn compile(config: Option<&Config>, language: Language, name: &str) -> Result<Page, Error> {
+        let mut engine = Engine::new(config, language, &[name])?;
+        // A browser reads CRLF as LF before it hashes; so the sheet is brought to LF first.
+        let style = source(config, "page/style.css")?.replace("\r\n", "\n");
+        engine.tera.global_context().insert("style", &style);
+        Ok(Page { engine, style_hash: BASE64.encode(&Sha256::digest(style.as_bytes())) })
+    }
 }
 
 /// The headers of every page. There is no script, so there is nothing for a Permissions-Policy to take away.
-fn protected(response: Response, language: Language, style: &str) -> Response {
-    let hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
+fn protected(response: Response, language: Language, style_hash: &str) -> Response {
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     response
         .header("Content-Security-Policy", policy)

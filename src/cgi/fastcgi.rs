@@ -5,8 +5,8 @@
 //! * It accepts for ever. So fd 0 is made non-blocking and polled here; the crate is let loose on what is pending, and
 //!   leaves its loop by a panic when nothing more is (`EAGAIN`), or when no descriptor is left (`EMFILE`), which would
 //!   otherwise be the end of the process. Accepted sockets do not inherit the mode on Linux.
-//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, so there are at most that many
-//!   and what was pending (the backlog of the socket; spawn-fcgi's is 1024). Work on requests is bounded further, by
+//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, so there are at most that many,
+//!   those of 5 ms, and what was pending (the backlog of the socket; spawn-fcgi's is 1024). Work on requests is bounded further, by
 //!   `limits.concurrent_requests`. A thread that waits costs some 20 kB.
 //! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
 //!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
@@ -38,6 +38,9 @@ use std::time::{Duration, Instant};
 /// an Apache as it comes has workers (400), which passes slow bodies on as they drip.
 const CONNECTIONS: usize = 640;
 
+/// Connections are counted no more often than this: the system makes a list of all threads for it.
+const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
+
 /// Between two log lines about requests that were turned away.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
 
@@ -68,10 +71,14 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     }
     let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
     let mut reported = None;
+    let mut counted: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
-        if worker.connections() >= CONNECTIONS {
+        let is_recent = counted.is_some_and(|at| at.elapsed() < BETWEEN_COUNTS);
+        if !is_recent && worker.connections() >= CONNECTIONS {
+            counted = None;
             std::thread::sleep(Duration::from_millis(10));
         } else if is_pending() {
+            counted = counted.filter(|_| is_recent).or_else(|| Some(Instant::now()));
             accept(&worker);
         }
         report_broken_connections();
