@@ -12,6 +12,8 @@
 # make load          2,000 registrations and 20,000 logins at once, and thousands of slow visitors; figures in docs/load.md
 # make attack        sqlmap and wapiti against a running site; figures in docs/security.md
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
+# make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
+#                    mariadb) and everything around fails; FAULTS_SEED repeats the choices of a run
 # make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
@@ -143,6 +145,13 @@ nodes:
 	$(WORLD)/install test
 	$(WORLD)/start-synapse run -- cargo test --test nodes -- --include-ignored --nocapture --test-threads=1
 
+FAULTS_KILLS ?= 10000
+FAULTS_DATABASE ?= sqlite
+export FAULTS_KILLS FAULTS_DATABASE
+faults:
+	$(WORLD)/install test
+	$(WORLD)/start-synapse run -- cargo test --test faults a_long_campaign -- --ignored --nocapture
+
 PICTURES = docs/screenshots
 screenshots:
 	$(WORLD)/install test
@@ -154,4 +163,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups clean

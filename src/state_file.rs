@@ -18,6 +18,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::fault;
 use crate::token::{Secret, random};
 
 /// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
@@ -157,7 +158,9 @@ impl StateFile {
             self.give_to_owner(&file)?;
             file.write_all(&serde_json::to_vec_pretty(state)?)?;
             file.sync_all()?;
+            fault::point("state file written");
             fs::rename(&aside, &self.path)?;
+            fault::point("state file replaced");
             File::open(self.folder())?.sync_all()
         };
         write().map_err(|cause| self.cannot_write(&cause))

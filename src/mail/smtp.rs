@@ -5,6 +5,7 @@
 
 use super::{Error, quote};
 use crate::config::{Config, SmtpSecurity};
+use crate::fault;
 use lettre::Address;
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -134,7 +135,9 @@ impl Relay {
         connection.command(Rcpt::new(to.clone(), Vec::new())).map_err(at(Step::Recipient))?;
         in_time(Step::Content)?;
         connection.command(Data).map_err(at(Step::Content))?;
+        fault::point("mail begun");
         connection.message(bytes).map_err(at(Step::Content))?;
+        fault::point("mail taken");
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub mod room;
 pub mod sessions;
 
 use crate::config::{self, BaseUrl, Config, ServerName};
-use crate::state_file;
+use crate::{fault, state_file};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -163,7 +163,10 @@ impl Homeserver {
     }
 
     fn run(&self, call: &Call, request: Request<impl ureq::AsSendBody>) -> Result<Response<Body>, ureq::Error> {
-        self.agent.run(self.agent.configure_request(request).timeout_global(Some(call.patience)).build())
+        fault::point("homeserver asked");
+        let answer = self.agent.run(self.agent.configure_request(request).timeout_global(Some(call.patience)).build());
+        fault::point("homeserver answered");
+        answer
     }
 
     /// `PUT http://127.0.0.1:8008/_matrix/...`

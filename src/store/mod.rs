@@ -36,7 +36,7 @@ pub(crate) use patience::threads;
 pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress};
 
 use crate::config::DatabaseUrl;
-use crate::{log, token};
+use crate::{fault, log, token};
 use std::fmt;
 use std::thread;
 use std::time::Duration;
@@ -297,13 +297,17 @@ impl Store {
         self.in_transaction = true;
         let worked = work(self);
         self.in_transaction = false;
+        fault::point("commit");
         let outcome = match worked {
             Ok(End::RollBack(found)) => {
                 self.driver.rollback();
                 return Ok(found);
             }
             Ok(End::Commit(done)) => match self.driver.commit() {
-                Ok(()) => Ok(done),
+                Ok(()) => {
+                    fault::point("committed");
+                    Ok(done)
+                }
                 Err(Error::Lost(cause)) => {
                     Err(Error::Unavailable(format!("{cause}, while a change was being written for good; whether it was is not known")))
                 }

@@ -6,6 +6,7 @@
 use super::php::PhpReader;
 use super::{Allowance, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::config::Language;
+use crate::fault;
 use crate::names;
 use crate::registration::{Event, State};
 
@@ -365,12 +366,17 @@ impl Store {
         let sql = "UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ?
                    AND (lease IS NULL OR lease_until <= ? OR lease_until > ?)";
         let values = [holder.into(), until.into(), id.into(), state.number().into(), now.into(), (now + LONGEST_WAIT).into()];
-        Ok(self.execute(sql, &values)? == 1)
+        let leased = self.execute(sql, &values)? == 1;
+        fault::point("leased");
+        Ok(leased)
     }
 
     /// What the state owed is done: moves on and ends the lease. `false`: the lease was lost meanwhile.
     pub fn settle(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
-        self.move_state(id, from, to, now, "lease = ?", &[holder.into()])
+        fault::point("settle");
+        let settled = self.move_state(id, from, to, now, "lease = ?", &[holder.into()]);
+        fault::point("settled");
+        settled
     }
 
     /// The account of local mode and the move to the next state, together or not at all.
@@ -415,6 +421,7 @@ impl Store {
             "UPDATE registrations SET attempts = attempts + 1, due_at = ?, undeliverable = CASE WHEN ? = 1 THEN 1 ELSE undeliverable END,
                    last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?";
         self.execute(sql, &[due_at.into(), i64::from(undeliverable).into(), error.into(), id.into(), holder.into()])?;
+        fault::point("postponed");
         Ok(())
     }
 
@@ -426,6 +433,7 @@ impl Store {
     /// Notes, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
     pub fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET account_tried_at = ? WHERE id = ? AND account_tried_at IS NULL", &[now.into(), id.into()])?;
+        fault::point("account try noted");
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! Several web servers with the programs of one site, and what happens to them: crons, and programs that die.
 
+use crate::world::process::running_below;
 use crate::world::{Browser, Form, Host, MailCatcher, Page, Programs, SiteFolder, Synapse, WebServer};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -148,16 +149,4 @@ impl Drop for Nodes {
             let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, Signal::TERM));
         }
     }
-}
-
-/// Processes whose program lies below a folder: their ids, their parents, their programs.
-fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
-    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let process = |pid: u32| {
-        let program = fs::read_link(format!("/proc/{pid}/exe")).ok().filter(|program| program.starts_with(folder))?;
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-        Some((pid, parent, program))
-    };
-    names.filter_map(|name| process(name.to_str()?.parse().ok()?)).collect()
 }

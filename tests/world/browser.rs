@@ -47,19 +47,31 @@ impl Browser {
 
     /// Presses a form's button.
     pub fn submit(&self, form: &Form) -> Page {
-        let fields: Vec<_> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.try_submit(form).unwrap_or_else(|cause| panic!("{cause}"))
+    }
+
+    /// The same where there may be no answer.
+    pub fn try_submit(&self, form: &Form) -> Result<Page, String> {
         match form.method.as_str() {
-            "POST" => self.post(&form.action, &fields),
+            "POST" => {
+                let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+                self.try_request("POST", &form.action, "application/x-www-form-urlencoded", body.as_bytes())
+            }
             _ => {
                 let mut action = Url::parse(&form.action).expect("a form's action is an address");
-                action.query_pairs_mut().clear().extend_pairs(fields);
-                self.get(action.as_str())
+                action.query_pairs_mut().clear().extend_pairs(&form.fields);
+                self.try_request("GET", action.as_str(), "", b"")
             }
         }
     }
 
     /// Any request; an empty content type sends neither type nor body.
     pub fn request(&self, method: &str, to: &str, content_type: &str, body: &[u8]) -> Page {
+        self.try_request(method, to, content_type, body).unwrap_or_else(|cause| panic!("{cause}"))
+    }
+
+    /// The same where there may be no answer, or half of one.
+    pub fn try_request(&self, method: &str, to: &str, content_type: &str, body: &[u8]) -> Result<Page, String> {
         let url = if to.starts_with("http") { to.to_owned() } else { format!("{}{to}", self.base) };
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
         for (name, value) in &self.headers {
@@ -69,7 +81,7 @@ impl Browser {
             "" => self.agent.run(request.body(()).unwrap()),
             _ => self.agent.run(request.header("Content-Type", content_type).body(body).unwrap()),
         };
-        Page::read(url.clone(), answer.unwrap_or_else(|cause| panic!("{method} {url}: {cause}")))
+        answer.and_then(|answer| Page::read(url.clone(), answer)).map_err(|cause| format!("{method} {url}: {cause}"))
     }
 }
 
@@ -83,11 +95,11 @@ pub struct Page {
 }
 
 impl Page {
-    fn read(url: String, mut answer: ureq::http::Response<ureq::Body>) -> Page {
+    fn read(url: String, mut answer: ureq::http::Response<ureq::Body>) -> Result<Page, ureq::Error> {
         let text = |value: &ureq::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = answer.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
-        let body = answer.body_mut().with_config().limit(100_000_000).read_to_vec().unwrap_or_else(|cause| panic!("{url}: {cause}"));
-        Page { url, status: answer.status().as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() }
+        let body = answer.body_mut().with_config().limit(100_000_000).read_to_vec()?;
+        Ok(Page { url, status: answer.status().as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     /// A header's value, if it is there.

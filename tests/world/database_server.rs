@@ -21,7 +21,13 @@ pub struct OwnServer {
 impl OwnServer {
     /// Starts one; not for SQLite, which has no server.
     pub fn start(engine: Engine) -> OwnServer {
+        OwnServer::start_on(engine, |_| ())
+    }
+
+    /// The same; `place` may put something else where the data is, before the server runs.
+    pub fn start_on(engine: Engine, place: impl FnOnce(&Path)) -> OwnServer {
         let mut own = OwnServer::prepare(engine, &[]);
+        place(&own.data);
         own.start_again();
         own
     }

@@ -138,6 +138,18 @@ fn parent(pid: u32) -> Option<u32> {
     fields.next()?.parse().ok().filter(|_| state != "Z" && state != "X")
 }
 
+/// Processes whose program lies below a folder: their ids, their parents, their programs.
+pub fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
+    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let process = |pid: u32| {
+        let program = fs::read_link(format!("/proc/{pid}/exe")).ok().filter(|program| program.starts_with(folder))?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        Some((pid, parent, program))
+    };
+    names.filter_map(|name| process(name.to_str()?.parse().ok()?)).collect()
+}
+
 /// A command that gets SIGTERM when this process dies, in an environment of its own: servers see neither the secrets
 /// nor the settings of whoever runs the tests.
 pub fn guarded(program: impl AsRef<OsStr>) -> Command {

@@ -69,6 +69,8 @@ pub struct WebServer {
     certificate: Option<String>,
     /// The parts of `docs/hosts/hardening.md` that its host adds; empty: none of them.
     hardening: &'static [&'static str],
+    /// What the programs find in their environment.
+    variables: Vec<(String, String)>,
     // The server itself is first, and ends first: it must not find its helpers gone.
     processes: Vec<Process>,
     folder: TempFolder,
@@ -81,22 +83,28 @@ impl WebServer {
 
     /// With what `docs/hosts/hardening.md` adds; for nginx and Apache.
     pub fn start_hardened(site: &SiteFolder, host: Host) -> WebServer {
-        WebServer::start_with(site, host, &["server"])
+        WebServer::launch(site, host, &["server"], &[])
     }
 
     /// The same, and one visitor may not ask too often.
     pub fn start_with_limit_for_one_visitor(site: &SiteFolder, host: Host) -> WebServer {
-        WebServer::start_with(site, host, &["server", "one visitor"])
+        WebServer::launch(site, host, &["server", "one visitor"], &[])
+    }
+
+    /// The same with variables that what starts the programs (fcgiwrap, spawn-fcgi) has in its environment.
+    pub fn start_with(site: &SiteFolder, host: Host, variables: &[(&str, &str)]) -> WebServer {
+        WebServer::launch(site, host, &[], variables)
     }
 
     /// `hardening`: the parts of its page about the server.
-    fn start_with(site: &SiteFolder, host: Host, hardening: &'static [&'static str]) -> WebServer {
+    fn launch(site: &SiteFolder, host: Host, hardening: &'static [&'static str], variables: &[(&str, &str)]) -> WebServer {
         let mut server = WebServer {
             url: site.public_url(),
             port: site.port,
             internal_port: site.internal_port,
             certificate: None,
             hardening,
+            variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             processes: Vec::new(),
             folder: TempFolder::new("web"),
         };
@@ -153,12 +161,18 @@ impl WebServer {
         self.processes.iter().map(Process::pid).collect()
     }
 
+    /// A crash of the machine with the web server: SIGKILL to all of them and to the programs that they run.
+    pub fn kill(mut self) {
+        self.processes.iter_mut().for_each(Process::kill_all);
+    }
+
     /// Starts what the web server leans on: several at once, and all of them listen when this returns.
     fn start_helpers(&mut self, helpers: Vec<(String, Command, PathBuf)>) {
         let log = self.log_path();
         let mut started = Vec::new();
         for (name, mut command, socket) in helpers {
             log_to(&mut command, &log);
+            command.envs(self.variables.iter().map(|(name, value)| (name, value)));
             started.push((Process::start(&name, command, Some(&log)), socket));
         }
         for (mut process, socket) in started {

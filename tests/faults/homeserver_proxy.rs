@@ -1,0 +1,119 @@
+//! Between the programs and Synapse: a proxy that loses, cuts, delays, denies and repeats.
+
+use crate::weather::Weather;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+/// What may happen to a request. After those "after it was done" Synapse has carried it out.
+const MISHAPS: [&str; 12] = [
+    "homeserver refused",
+    "homeserver hung",
+    "homeserver hung after it was done",
+    "homeserver's answer lost",
+    "homeserver's answer cut",
+    "homeserver's 429",
+    "homeserver's 500",
+    "homeserver's 500 after it was done",
+    "homeserver's 502",
+    "homeserver's HTML",
+    "homeserver's HTML after it was done",
+    "homeserver asked twice",
+];
+
+/// Listens on loopback as long as the process lives; its address.
+pub fn start(homeserver: &str, weather: &Arc<Weather>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (upstream, weather) = (homeserver.trim_start_matches("http://").to_owned(), weather.clone());
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (upstream, weather) = (upstream.clone(), weather.clone());
+            thread::spawn(move || {
+                let _under_way = weather.under_way();
+                // The client may be dead; that is what this is about.
+                let _ = serve(client, &upstream, &weather);
+            });
+        }
+    });
+    url
+}
+
+fn serve(mut client: TcpStream, upstream: &str, weather: &Weather) -> io::Result<()> {
+    let mishap = weather.mishap(&MISHAPS);
+    if mishap == "homeserver refused" {
+        return client.shutdown(Shutdown::Both);
+    }
+    let request = read_request(&client)?;
+    if mishap == "homeserver hung" {
+        weather.hang();
+        return Ok(());
+    }
+    let is_done = mishap.is_empty() || ["lost", "cut", "done", "twice"].iter().any(|word| mishap.ends_with(word));
+    let mut answer = if is_done { ask(upstream, &request)? } else { Vec::new() };
+    match mishap {
+        "homeserver hung after it was done" => weather.hang(),
+        "homeserver's answer lost" => {}
+        "homeserver's answer cut" => {
+            answer.truncate(weather.chance.below(answer.len()));
+            client.write_all(&answer)?;
+        }
+        "homeserver's 429" => {
+            let body = r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":2000}"#;
+            say(&mut client, "429 Too Many Requests", "application/json", body)?;
+        }
+        "homeserver's 500" | "homeserver's 500 after it was done" => {
+            let body = r#"{"errcode":"M_UNKNOWN","error":"Internal server error"}"#;
+            say(&mut client, "500 Internal Server Error", "application/json", body)?;
+        }
+        "homeserver's 502" => say(&mut client, "502 Bad Gateway", "text/html", "<html><h1>502 Bad Gateway</h1></html>")?,
+        "homeserver's HTML" | "homeserver's HTML after it was done" => {
+            say(&mut client, "200 OK", "text/html", "<html><h1>Welcome</h1></html>")?;
+        }
+        "homeserver asked twice" => client.write_all(&ask(upstream, &request)?)?,
+        _ => client.write_all(&answer)?,
+    }
+    Ok(())
+}
+
+/// All bytes of a request, which asks for one answer on its connection.
+fn read_request(client: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(client);
+    let (mut request, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match name.as_str() {
+            "content-length" => length = line[name.len() + 1..].trim().parse().map_err(io::Error::other)?,
+            "connection" => continue,
+            _ => {}
+        }
+        if line == "\r\n" {
+            request.extend_from_slice(b"Connection: close\r\n\r\n");
+            break;
+        }
+        request.extend_from_slice(line.as_bytes());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    request.extend(body);
+    Ok(request)
+}
+
+/// The whole answer of the homeserver; waited for even if nobody is there any more who would read it.
+fn ask(upstream: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut connection = TcpStream::connect(upstream)?;
+    connection.write_all(request)?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+fn say(client: &mut TcpStream, status: &str, kind: &str, body: &str) -> io::Result<()> {
+    let length = body.len();
+    write!(client, "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+}

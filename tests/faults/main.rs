@@ -1,0 +1,278 @@
+//! Nothing lost, nothing twice: many people sign up at once while programs, database and web server are killed, the disk is
+//! full, and mail server and homeserver lose, cut, delay, deny and repeat. Afterwards what people were told is compared with
+//! what the servers have.
+//!
+//! Here short; `make faults` runs as long as it is told (FAULTS_KILLS, FAULTS_DATABASE, FAULTS_SEED) and prints the figures of
+//! docs/reliability.md.
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod homeserver_proxy;
+mod mail_proxy;
+mod people;
+mod place;
+mod promises;
+mod weather;
+
+use people::People;
+use place::Place;
+use promises::{Found, Round};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use world::Engine;
+
+/// Storms in a round, at the most; what is left then is finished in calm weather.
+const STORMS: usize = 30;
+/// How long a storm lasts.
+const STORM: Duration = Duration::from_millis(1600);
+/// Where web programs die in a storm, one of these: as `fault` has them. Those that die as soon as they have a lease leave
+/// all the work to cron.
+const WEB_DEATHS: [&str; 10] =
+    ["1/6", "1/10", "1/20", "1/100", "leased", "leased", "committed", "mail taken", "homeserver answered:2", "settle"];
+/// Crons in a row without anything to do after which a storm ends early.
+const IN_VAIN: usize = 8;
+/// Calm runs of cron after which nothing may be owed any more.
+const CALM_TURNS: usize = 12;
+
+#[test]
+fn sqlite_loses_nothing_and_does_nothing_twice() {
+    Campaign { engine: Engine::Sqlite, kills: 150, people: 16, modes: ["synapse", "local"], seed: seed(1) }.run();
+}
+
+#[test]
+fn postgresql_loses_nothing_and_does_nothing_twice() {
+    Campaign { engine: Engine::Postgres, kills: 60, people: 12, modes: ["synapse", "local"], seed: seed(2) }.run();
+}
+
+#[test]
+fn mariadb_loses_nothing_and_does_nothing_twice() {
+    Campaign { engine: Engine::Mariadb, kills: 60, people: 12, modes: ["local", "synapse"], seed: seed(3) }.run();
+}
+
+#[test]
+#[ignore = "takes as long as it is told to: make faults"]
+fn a_long_campaign() {
+    let name = std::env::var("FAULTS_DATABASE").unwrap_or_else(|_| "sqlite".into());
+    let engine = Engine::ALL.into_iter().find(|engine| engine.name() == name);
+    let engine = engine.unwrap_or_else(|| panic!("FAULTS_DATABASE is {name:?}: expected sqlite, postgres or mariadb"));
+    let (kills, people) = (number("FAULTS_KILLS", 10_000), number("FAULTS_PEOPLE", 96));
+    Campaign { engine, kills, people, modes: ["synapse", "local"], seed: seed(0) }.run();
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}: expected a number")))
+}
+
+/// The one that is wanted, or another one each time.
+fn seed(number_of_test: usize) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    number("FAULTS_SEED", now.as_secs() as usize % 1_000_000 * 10 + number_of_test) as u64
+}
+
+/// Rounds until so many programs were killed.
+struct Campaign {
+    engine: Engine,
+    kills: usize,
+    /// In each round.
+    people: usize,
+    /// In turn, one each round.
+    modes: [&'static str; 2],
+    seed: u64,
+}
+
+impl Campaign {
+    fn run(&self) {
+        println!("{}: seed {}", self.engine.name(), self.seed);
+        let mut place = Place::set_up(self.engine, self.seed);
+        let (start, mut all, mut rounds) = (Instant::now(), Found::default(), 0);
+        while place.tally.kills() < self.kills {
+            let mode = self.modes[rounds % 2];
+            rounds += 1;
+            let room = place.turn_to(mode);
+            let found = self.round(&place, room, mode, rounds);
+            all.add(&found);
+            println!("{}: {}", self.engine.name(), self.figures(&place, &all, rounds, start.elapsed()));
+        }
+        println!("{}: {}\n{:?}", self.engine.name(), place.weather.counts(), place.tally.points.lock().unwrap());
+    }
+
+    /// One batch of people, from the form to the end; fails the test if any promise is broken.
+    fn round(&self, place: &Place, room: String, mode: &'static str, number: usize) -> Found {
+        let prefix = format!("p{}{}r{number}", std::process::id(), self.engine.name());
+        let people = People::new(place, room, self.people, &prefix);
+        let (mut handed, mut database_storms) = (Vec::new(), HashSet::new());
+        for _ in 0..STORMS {
+            if people.done() * 10 >= self.people * 9 {
+                break;
+            }
+            place.weather.rise();
+            let special = self.storm(place, &people);
+            place.order_deaths("");
+            place.wait_until_quiet();
+            if matches!(special, Special::Database | Special::Disk) {
+                database_storms.insert(place.weather.beat());
+            }
+            handed.extend(place.mail_proxy.take_handed());
+            place.time_passes();
+            if std::env::var_os("FAULTS_LOG").is_some() {
+                println!(
+                    "storm {}: {} kills, {} errors seen, {}",
+                    place.weather.beat(),
+                    place.tally.kills(),
+                    place.tally.errors_seen.load(Ordering::SeqCst),
+                    people.summary()
+                );
+            }
+            if place.weather.chance.one_in(3) {
+                place.forget_token();
+            }
+        }
+        self.settle(place, &people);
+        handed.extend(place.mail_proxy.take_handed());
+        let found = Round { place, people: &people, mode, prefix: &prefix, handed, database_storms }.check();
+        people.tidy();
+        let violations = people.violations.lock().unwrap();
+        if !violations.is_empty() {
+            let log = place.log();
+            let end = log.len().saturating_sub(if std::env::var_os("FAULTS_LOG").is_some() { usize::MAX } else { 4000 });
+            let tail = String::from_utf8_lossy(&log.as_bytes()[end..]).into_owned();
+            panic!(
+                "round {number}, seed {}: {} VIOLATIONS\n{}\n\nthe end of the log:\n{tail}",
+                self.seed,
+                violations.len(),
+                violations.join("\n")
+            );
+        }
+        found
+    }
+
+    /// Everything at once.
+    fn storm(&self, place: &Place, people: &People) -> Special {
+        let chance = &place.weather.chance;
+        let special = chance.pick(&[Special::None, Special::None, Special::None, Special::Web, Special::Database, Special::Disk]);
+        place.order_deaths(chance.pick(&WEB_DEATHS));
+        let goes_on = AtomicBool::new(true);
+        let going = || goes_on.load(Ordering::SeqCst);
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    while going() {
+                        if !people.somebody_acts() {
+                            thread::sleep(Duration::from_millis(30));
+                        }
+                    }
+                });
+            }
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while going() {
+                        place.run_cron();
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while going() {
+                    thread::sleep(Duration::from_millis(250));
+                    place.kill_a_web_program();
+                }
+            });
+            scope.spawn(|| {
+                while going() {
+                    people.look();
+                    thread::sleep(Duration::from_millis(150));
+                }
+            });
+            scope.spawn(|| watch_state_file(place, people, going));
+            thread::sleep(STORM / 4);
+            match special {
+                Special::None => {}
+                Special::Web => place.kill_web(chance.below(2)),
+                Special::Database => place.kill_database(),
+                Special::Disk => place.fill_disk(STORM / 4),
+            }
+            let end = Instant::now() + STORM * 3 / 4;
+            place.tally.crons_in_vain.store(0, Ordering::SeqCst);
+            // Where the dead hold everything, only time helps.
+            while Instant::now() < end && place.tally.crons_in_vain.load(Ordering::SeqCst) < IN_VAIN {
+                thread::sleep(Duration::from_millis(20));
+            }
+            // What hangs is let go, else everybody would wait for it.
+            place.weather.calm();
+            goes_on.store(false, Ordering::SeqCst);
+        });
+        special
+    }
+
+    /// Nothing goes wrong any more: people finish, and cron does what is owed.
+    fn settle(&self, place: &Place, people: &People) {
+        for _ in 0..CALM_TURNS {
+            people.look();
+            // Who is answered with an error tries again at the next turn.
+            let actions = people.all.len() * 4;
+            (0..actions).any(|_| !people.somebody_acts());
+            place.wait_until_quiet();
+            place.time_passes();
+            place.run_cron();
+            let open = place.database.rows("SELECT username FROM registrations WHERE state NOT IN (13, 100)");
+            if open.is_empty() && people.done() == self.people {
+                break;
+            }
+        }
+        people.look();
+    }
+
+    fn figures(&self, place: &Place, found: &Found, rounds: usize, time: Duration) -> String {
+        let tally = &place.tally;
+        let count = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::SeqCst);
+        format!(
+            "{} kills ({} at named points, {} of crons at any instant) in {:.0} s, {:.1} a second; {} rounds, {} registrations, {} approved; \
+             {} runs of cron, {} kills of the database server, {} of a web server, {} times a full disk, {} further signals to web programs, \
+             {} errors seen by people; {} mails, further copies: {} as the answer was lost, {} as the program was killed, {} as the database was away, {} by the proxy; 0 violations",
+            tally.kills(),
+            count(&tally.died_at_points),
+            count(&tally.died_anywhere),
+            time.as_secs_f64(),
+            tally.kills() as f64 / time.as_secs_f64(),
+            rounds,
+            found.people,
+            found.approved,
+            count(&tally.crons),
+            count(&tally.database_kills),
+            count(&tally.web_kills),
+            count(&tally.full_disks),
+            count(&tally.web_signals),
+            count(&tally.errors_seen),
+            found.mails,
+            found.copies_answer_lost,
+            found.copies_killed,
+            found.copies_database_away,
+            found.copies_by_proxy,
+        )
+    }
+}
+
+/// What happens once in a storm, beside the rest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Special {
+    None,
+    Web,
+    Database,
+    Disk,
+}
+
+/// Never half-written, and the secret stays.
+fn watch_state_file(place: &Place, people: &People, going: impl Fn() -> bool) {
+    let mut known = None;
+    while going() {
+        match place.secret_key() {
+            Err(violation) => people.complain(violation),
+            Ok(secret) if known.is_none() => known = secret,
+            Ok(secret) if secret != known => people.complain("config.json has another secret_key than before".into()),
+            Ok(_) => {}
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,214 @@
+//! Those who want an account, and those who decide: what they do, and what they were told.
+
+use crate::place::Place;
+use crate::world::{Form, Mail, Message, Page};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+
+/// One applicant, and how far the request came as far as people could see.
+#[derive(Debug, Default, Clone)]
+pub struct Person {
+    number: usize,
+    /// The username that the person asks for at the moment.
+    pub name: String,
+    pub address: String,
+    form: Option<Form>,
+    /// Saw the page that says thank you.
+    pub filed: bool,
+    confirmed: bool,
+    /// Somebody pressed "approve".
+    pub yes_was_said: bool,
+    /// What those who decided were told: "approved" or "declined".
+    pub verdicts: Vec<&'static str>,
+}
+
+impl Person {
+    /// Of four, the last wants the same name as the one before.
+    pub fn new(number: usize, prefix: &str) -> Person {
+        let wish = if number % 4 == 3 { number - 1 } else { number };
+        let (name, address) = (format!("{prefix}n{wish}"), format!("{prefix}n{number}@applicants.example.org"));
+        Person { number, name, address, ..Person::default() }
+    }
+
+    pub fn is_done(&self) -> bool {
+        !self.verdicts.is_empty()
+    }
+
+    /// What is pressed: one, or two at the same moment.
+    fn choices(&self) -> &'static [&'static str] {
+        // A name that was declined is free again; who asks for a rival's name must not get it that way.
+        match if self.wants_the_same() { 0 } else { self.number % 10 } {
+            0..=5 => &["approve"],
+            6 => &["approve", "approve"],
+            7 => &["approve", "decline"],
+            _ => &["decline"],
+        }
+    }
+
+    /// As another person, at the same time.
+    fn wants_the_same(&self) -> bool {
+        self.number % 4 >= 2
+    }
+
+    fn fill(&self, form: Form) -> Form {
+        let form = form.fill("first_name", "Person").fill("last_name", &self.number.to_string()).fill("username", &self.name);
+        form.fill("email", &self.address).fill("note", "through all of it").press("action", "send")
+    }
+}
+
+/// All people of a round, and what they see.
+pub struct People<'a> {
+    place: &'a Place,
+    pub room: String,
+    pub all: Vec<Mutex<Person>>,
+    /// By address, in the order in which they came.
+    pub mails: Mutex<BTreeMap<String, Vec<Mail>>>,
+    mails_read: Mutex<HashSet<std::ffi::OsString>>,
+    pub messages: Mutex<Vec<Message>>,
+    pub violations: Mutex<Vec<String>>,
+}
+
+impl<'a> People<'a> {
+    pub fn new(place: &'a Place, room: String, count: usize, prefix: &str) -> People<'a> {
+        let all = (0..count).map(|number| Mutex::new(Person::new(number, prefix))).collect();
+        let (mails, mails_read, messages, violations) = Default::default();
+        People { place, room, all, mails, mails_read, messages, violations }
+    }
+
+    pub fn complain(&self, violation: String) {
+        self.violations.lock().unwrap().push(violation);
+    }
+
+    /// Looks into mail boxes and the room.
+    pub fn look(&self) {
+        let mut read = self.mails_read.lock().unwrap();
+        for entry in fs::read_dir(self.place.mails.folder()).unwrap().flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().ends_with(".eml") && !name.to_string_lossy().starts_with('.') && !read.contains(&name) {
+                let mail = Mail::read(&entry.path());
+                self.mails.lock().unwrap().entry(mail.header("X-Envelope-To").to_owned()).or_default().push(mail);
+                read.insert(name);
+            }
+        }
+        *self.messages.lock().unwrap() = self.place.synapse.messages(&self.room);
+    }
+
+    /// Takes the mails of the round out of the boxes.
+    pub fn tidy(&self) {
+        for name in self.mails_read.lock().unwrap().iter() {
+            let _ = fs::remove_file(self.place.mails.folder().join(name));
+        }
+    }
+
+    /// How many know how it was decided.
+    pub fn done(&self) -> usize {
+        self.all.iter().filter(|person| person.lock().unwrap().is_done()).count()
+    }
+
+    /// How far they are.
+    pub fn summary(&self) -> String {
+        let count = |is: fn(&Person) -> bool| self.all.iter().filter(|person| is(&person.lock().unwrap())).count();
+        format!(
+            "{} filed, {} confirmed, {} decided",
+            count(|person| person.filed),
+            count(|person| person.confirmed),
+            count(Person::is_done)
+        )
+    }
+
+    /// Somebody does the next thing, if it is known what; whether anybody did.
+    pub fn somebody_acts(&self) -> bool {
+        let start = self.place.weather.chance.below(self.all.len());
+        let (before, from) = self.all.split_at(start);
+        from.iter().chain(before).filter_map(|person| person.try_lock().ok()).any(|mut person| self.act(&mut person))
+    }
+
+    /// One page at the most is asked for and one form sent.
+    fn act(&self, person: &mut Person) -> bool {
+        match person {
+            Person { filed: false, .. } => self.file(person),
+            Person { confirmed: false, .. } => self.confirm(person),
+            _ if !person.is_done() => self.decide(person),
+            _ => return false,
+        }
+        .is_some()
+    }
+
+    /// The same form again and again, until the answer is a clear one.
+    fn file(&self, person: &mut Person) -> Option<()> {
+        if person.form.is_none() {
+            let page = self.place.get(&format!("{}register", self.place.sites[0].public_url()));
+            let Some(page) = page else { return Some(()) };
+            person.form = Some(person.fill(page.form()));
+        }
+        match self.place.submit(person.form.as_ref()?) {
+            None => {}
+            Some(page) if page.status == 200 => person.filed = true,
+            Some(page) if page.status == 422 && page.text().contains("not available") && person.wants_the_same() => {
+                person.name += "b";
+                person.form = None;
+            }
+            Some(page) => {
+                self.complain(format!("{}: the form is answered {} {}", person.name, page.status, page.text()));
+                person.form = None;
+            }
+        }
+        Some(())
+    }
+
+    fn confirm(&self, person: &mut Person) -> Option<()> {
+        let link = self.mails.lock().unwrap().get(&person.address)?.first()?.link();
+        let Some(page) = self.place.get(&link) else { return Some(()) };
+        let page = match posting_form(&page) {
+            Some(form) => self.place.submit(&form),
+            None => Some(page),
+        };
+        match page {
+            None => {}
+            Some(page) if page.status == 200 => person.confirmed = true,
+            Some(page) => self.complain(format!("{}: a link that was mailed is answered {} {}", person.name, page.status, page.text())),
+        }
+        Some(())
+    }
+
+    fn decide(&self, person: &mut Person) -> Option<()> {
+        let mxid = self.place.synapse.user_id(&person.name);
+        let is_about = |message: &&Message| message.body.split_whitespace().any(|word| word == mxid);
+        let link = self.messages.lock().unwrap().iter().find(is_about)?.link();
+        let press = |choice: &&str| {
+            let page = self.place.get(&link)?;
+            match posting_form(&page) {
+                Some(form) => self.place.submit(&form.put("decision", choice)),
+                None => Some(page),
+            }
+        };
+        let choices = person.choices();
+        person.yes_was_said |= choices.contains(&"approve");
+        let pages: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = choices.iter().map(|choice| scope.spawn(move || press(choice))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        for page in pages {
+            match verdict(&page) {
+                Some(verdict) => person.verdicts.push(verdict),
+                None => self.complain(format!("{}: a decision is answered {} {}", person.name, page.status, page.text())),
+            }
+        }
+        Some(())
+    }
+}
+
+fn verdict(page: &Page) -> Option<&'static str> {
+    let heading = page.texts("h1").concat().to_lowercase();
+    match (heading.contains("approved"), heading.contains("declined")) {
+        (true, false) => Some("approved"),
+        (false, true) => Some("declined"),
+        _ => None,
+    }
+}
+
+fn posting_form(page: &Page) -> Option<Form> {
+    Some(page).filter(|page| !page.texts("form").is_empty()).map(Page::form).filter(|form| form.method == "POST")
+}

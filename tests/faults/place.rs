@@ -1,0 +1,385 @@
+//! The machine under test: two web servers with the programs, one database, mail server and homeserver behind proxies; and all
+//! that can happen to it.
+
+use crate::homeserver_proxy;
+use crate::mail_proxy::MailProxy;
+use crate::weather::Weather;
+use crate::world::process::{log_to, running_below};
+use crate::world::{
+    Account, Browser, Database, Engine, Form, Host, MailCatcher, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse, TempFolder,
+    WebServer, built_programs,
+};
+use matrix_register_bot::config::DatabaseUrl;
+use matrix_register_bot::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
+use matrix_register_bot::store::{Access, Store};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use url::Url;
+
+/// Both ways to run the programs: a process for each request under fcgiwrap, and FastCGI under spawn-fcgi.
+const HOSTS: [Host; 2] = [Host::NginxCgi, Host::NginxFastCgi];
+/// Where crons die in a storm, one of these each.
+const CRON_DEATHS: [&str; 12] = [
+    "1/2",
+    "1/3",
+    "1/4",
+    "1/6",
+    "1/10",
+    "1/20",
+    "mail taken",
+    "homeserver answered",
+    "homeserver answered:3",
+    "settle",
+    "settled:2",
+    "leased:3",
+];
+/// The disk below the database; a server's own files take most of theirs.
+const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres, 700), (Engine::Mariadb, 700)];
+
+/// Everything that is one machine. The fields are in the order in which they end.
+pub struct Place {
+    webs: [Mutex<Option<WebServer>>; 2],
+    disk: Option<SmallDisk>,
+    pub sites: [SiteFolder; 2],
+    /// What web programs find in the file that their variable names.
+    orders: PathBuf,
+    deaths: PathBuf,
+    deaths_read: Mutex<usize>,
+    /// Where config.json is; on the disk with SQLite's file.
+    state: PathBuf,
+    server: Option<Mutex<OwnServer>>,
+    pub database: Database,
+    pub mails: MailCatcher,
+    pub mail_proxy: MailProxy,
+    pub synapse: Synapse,
+    pub weather: Arc<Weather>,
+    /// Web servers' logs from before they were killed.
+    said: Mutex<String>,
+    /// Processes that were killed, each with the storm in which that was.
+    pub killed: Mutex<HashSet<(usize, u32)>>,
+    pub tally: Tally,
+    pub bot: String,
+    _state: TempFolder,
+}
+
+/// What happened so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Programs that died at one of the named points: they wrote it down themselves.
+    pub died_at_points: AtomicUsize,
+    /// Crons that died of our signal at any instant, by their exit status.
+    pub died_anywhere: AtomicUsize,
+    /// Signals sent to web programs at work, which may have ended by themselves just then. Not counted as kills.
+    pub web_signals: AtomicUsize,
+    pub crons: AtomicUsize,
+    /// Crons in a row that lived: those who had nothing to do.
+    pub crons_in_vain: AtomicUsize,
+    pub database_kills: AtomicUsize,
+    pub web_kills: AtomicUsize,
+    pub full_disks: AtomicUsize,
+    pub errors_seen: AtomicUsize,
+    /// By point.
+    pub points: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Tally {
+    pub fn kills(&self) -> usize {
+        self.died_at_points.load(Ordering::SeqCst) + self.died_anywhere.load(Ordering::SeqCst)
+    }
+}
+
+impl Place {
+    pub fn set_up(engine: Engine, seed: u64) -> Place {
+        let (synapse, mails, weather) = (Synapse::shared(), MailCatcher::start(), Arc::new(Weather::new(seed)));
+        let megabytes = MEGABYTES.iter().find(|(of, _)| *of == engine).expect("a size for each").1;
+        let (mut disk, own_state) = (None, TempFolder::new("state"));
+        let server = (engine != Engine::Sqlite).then(|| OwnServer::start_on(engine, |data| disk = SmallDisk::mount(data, megabytes)));
+        let database = server.as_ref().map_or_else(|| Database::new(engine), OwnServer::database);
+        let mut state = own_state.path().to_owned();
+        if engine == Engine::Sqlite {
+            state = PathBuf::from(database.name()).parent().expect("a file is in a folder").to_owned();
+            disk = SmallDisk::mount(&state, megabytes);
+        }
+        let homeserver = homeserver_proxy::start(&synapse.base_url, &weather);
+        let bot = format!("doorman{}{}", std::process::id(), engine.name());
+        let settings = || settings(&synapse, &database).set("homeserver_url", homeserver.as_str()).set("room.bot_localpart", bot.as_str());
+        let mut sites = HOSTS.map(|_| settings().set("state_folder", state.to_str().unwrap()).create());
+        let mail_proxy = MailProxy::start(mails.port, &weather, sites.iter().map(|site| site.path().to_owned()).collect());
+        let public_url = sites[0].public_url();
+        for site in &mut sites {
+            site.set("mail.smtp.port", i64::from(mail_proxy.port));
+            site.set("public_url", public_url.as_str());
+        }
+        let (orders, deaths) = (sites[0].path().join("orders"), sites[0].path().join("deaths"));
+        let (webs, server) = (Default::default(), server.map(Mutex::new));
+        let (deaths_read, said, killed, tally) = Default::default();
+        #[rustfmt::skip]
+        let place = Place {
+            webs, disk, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot,
+            _state: own_state,
+        };
+        (0..HOSTS.len()).for_each(|web| place.start_web(web));
+        place
+    }
+
+    fn start_web(&self, web: usize) {
+        let variables = [(DIE_AT_VARIABLE, self.orders.to_str().unwrap()), (DEATHS_VARIABLE, self.deaths.to_str().unwrap())];
+        *self.webs[web].lock().unwrap() = Some(WebServer::start_with(&self.sites[web], HOSTS[web], &variables));
+    }
+
+    /// Web server, gateway and programs die at once, and come back.
+    pub fn kill_web(&self, web: usize) {
+        let dying = self.webs[web].lock().unwrap().take().expect("it runs");
+        self.said.lock().unwrap().push_str(&dying.log());
+        for (pid, ..) in running_below(self.sites[web].path()) {
+            self.note_killed(pid);
+        }
+        dying.kill();
+        self.tally.web_kills.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(300));
+        self.start_web(web);
+    }
+
+    /// The database server dies, and comes back with what it had on its disk.
+    pub fn kill_database(&self) {
+        let Some(server) = &self.server else { return };
+        let mut server = server.lock().unwrap();
+        server.kill();
+        self.tally.database_kills.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(500));
+        server.start_again();
+    }
+
+    /// The disk of the database, and with SQLite of the state file, is full for a while.
+    pub fn fill_disk(&self, for_so_long: Duration) {
+        let Some(disk) = &self.disk else { return };
+        disk.fill();
+        self.tally.full_disks.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(for_so_long);
+        disk.relieve();
+        if let Some(server) = &self.server {
+            // One that could not write its journal may have ended.
+            let mut own = server.lock().unwrap();
+            let end = Instant::now() + Duration::from_secs(5);
+            while !own.server.answers() {
+                if Instant::now() > end {
+                    own.kill();
+                    own.start_again();
+                }
+            }
+        }
+    }
+
+    /// Where web programs die from now on; at no point where it is empty.
+    pub fn order_deaths(&self, order: &str) {
+        let aside = self.orders.with_extension("new");
+        fs::write(&aside, order).unwrap();
+        fs::rename(aside, &self.orders).unwrap();
+    }
+
+    /// Runs cron once. In a storm it may die, at a point or anywhere, and when the storm is over, it surely does.
+    pub fn run_cron(&self) {
+        let (chance, storm) = (&self.weather.chance, self.weather.is_storm());
+        if storm {
+            self.let_the_next_cron_in();
+        }
+        let mut command = Command::new(self.sites[chance.below(2)].program("cron"));
+        command.arg("-v").env_clear().current_dir("/");
+        log_to(&mut command, &self.cron_log());
+        let mut lives_for = Duration::from_secs(3600);
+        if storm && chance.one_in(6) {
+            lives_for = Duration::from_millis(15 + chance.below(150) as u64);
+        } else if storm {
+            let order = match chance.pick(&CRON_DEATHS) {
+                order if order.starts_with("1/") => format!("{order}:{}", chance.next()),
+                order => order.to_owned(),
+            };
+            command.envs([(DIE_AT_VARIABLE, std::ffi::OsStr::new(&order)), (DEATHS_VARIABLE, self.deaths.as_os_str())]);
+        }
+        let (mut child, start, mut is_killed) = (command.spawn().expect("cron can be run"), Instant::now(), false);
+        self.tally.crons.fetch_add(1, Ordering::SeqCst);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            if !is_killed && (start.elapsed() > lives_for || storm && !self.weather.is_storm()) {
+                is_killed = child.kill().is_ok();
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        if status.signal() == Some(9) {
+            self.note_killed(child.id());
+            // One that was killed by us may have died at a point just before; that one is in the file.
+            let wrote_it_down = || fs::read_to_string(&self.deaths).is_ok_and(|deaths| deaths.contains(&format!("{} ", child.id())));
+            if is_killed && !wrote_it_down() {
+                self.tally.died_anywhere.fetch_add(1, Ordering::SeqCst);
+            }
+            self.tally.crons_in_vain.store(0, Ordering::SeqCst);
+        } else {
+            self.tally.crons_in_vain.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn cron_log(&self) -> PathBuf {
+        self.sites[0].path().join("cron.log")
+    }
+
+    /// Kills a web program that runs, if there is one: a CGI program, or a FastCGI worker.
+    pub fn kill_a_web_program(&self) {
+        let web = self.weather.chance.below(2);
+        let processes = running_below(self.sites[web].path());
+        let is_parent = |pid: u32| processes.iter().any(|(_, parent, _)| *parent == pid);
+        let candidates = processes.iter().filter(|(pid, parent, program)| {
+            let is_worker = processes.iter().any(|(other, ..)| other == parent);
+            program.parent().is_some_and(|folder| folder.ends_with("public"))
+                && !is_parent(*pid)
+                && (HOSTS[web] == Host::NginxCgi || is_worker)
+        });
+        let candidates: Vec<u32> = candidates.map(|(pid, ..)| *pid).collect();
+        if !candidates.is_empty() {
+            let pid = self.weather.chance.pick(&candidates);
+            self.note_killed(pid);
+            kill(pid);
+            self.tally.web_signals.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn note_killed(&self, pid: u32) {
+        self.killed.lock().unwrap().insert((self.weather.beat(), pid));
+    }
+
+    /// Reads what programs wrote down when they died.
+    pub fn count_deaths(&self) {
+        let text = fs::read_to_string(&self.deaths).unwrap_or_default();
+        let mut read = self.deaths_read.lock().unwrap();
+        for line in text[*read..].split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+            *read += line.len();
+            let (pid, point) = line.trim_end().split_once(' ').expect("process id and point");
+            self.note_killed(pid.parse().expect("a process id"));
+            self.tally.died_at_points.fetch_add(1, Ordering::SeqCst);
+            *self.tally.points.lock().unwrap().entry(point.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Waits until nobody is at work any more: then whoever holds a lease is dead.
+    pub fn wait_until_quiet(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        let is_cgi_at_work = || !running_below(self.sites[0].path()).is_empty();
+        while !self.weather.is_quiet() || is_cgi_at_work() {
+            assert!(Instant::now() < end, "somebody is still at work: {:?}", running_below(self.sites[0].path()));
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.count_deaths();
+    }
+
+    /// A day later, for all who wait for a time; nobody may be at work.
+    pub fn time_passes(&self) {
+        self.database.sql(
+            "UPDATE registrations SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
+             UPDATE registrations SET due_at = due_at - 86400 WHERE state NOT IN (13, 100); \
+             UPDATE locks SET held_until = held_until - 86400",
+        );
+    }
+
+    /// The lock of a cron that was killed, or is slow, ends by itself, and that time has come now: leases keep crons apart. Not
+    /// where the database is away.
+    fn let_the_next_cron_in(&self) {
+        let url: DatabaseUrl = self.database.url().parse().unwrap();
+        let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + 86_400;
+        let taken = Store::open(&url, Access::Write).and_then(|mut store| {
+            store.take_lock("cron", "test", tomorrow, tomorrow)?;
+            store.release_lock("cron", "test")
+        });
+        drop(taken);
+    }
+
+    /// The bot has to log in again, while programs die: its token is gone from the state file.
+    pub fn forget_token(&self) {
+        let path = self.state.join("config.json");
+        let Ok(text) = fs::read_to_string(&path) else { return };
+        let mut state: serde_json::Value = serde_json::from_str(&text).unwrap();
+        state.as_object_mut().unwrap().remove("access_token");
+        let aside = path.with_extension("test");
+        fs::write(&aside, state.to_string()).unwrap();
+        fs::rename(aside, path).unwrap();
+    }
+
+    /// The state file as it is at this moment; an error where it is none.
+    pub fn secret_key(&self) -> Result<Option<String>, String> {
+        match fs::read_to_string(self.state.join("config.json")) {
+            Err(_) => Ok(None),
+            Ok(text) => {
+                let state: serde_json::Value =
+                    serde_json::from_str(&text).map_err(|cause| format!("config.json is broken: {cause}: {text:?}"))?;
+                Ok(state["secret_key"].as_str().map(str::to_owned))
+            }
+        }
+    }
+
+    /// From now on requests go to a room of their own, and accounts are made in this mode.
+    pub fn turn_to(&mut self, mode: &str) -> String {
+        let room = self.synapse.create_room_of(&self.synapse.alice, &[]);
+        let bot = Account {
+            localpart: self.bot.clone(),
+            user_id: self.synapse.user_id(&self.bot),
+            password: String::new(),
+            token: String::new(),
+        };
+        self.synapse.invite(&room, &self.synapse.alice, &bot);
+        for site in &mut self.sites {
+            site.set("operation_mode", mode);
+            site.set("room.id", room.as_str());
+        }
+        room
+    }
+
+    /// A page from one of the web servers; nothing where there was no answer, or an error.
+    pub fn get(&self, address: &str) -> Option<Page> {
+        self.ask(|browser, at| browser.try_request("GET", &at(address), "", b""))
+    }
+
+    /// Sends a form to one of the web servers.
+    pub fn submit(&self, form: &Form) -> Option<Page> {
+        self.ask(|browser, at| browser.try_submit(&Form { action: at(&form.action), ..form.clone() }))
+    }
+
+    fn ask(&self, ask: impl Fn(&Browser, &dyn Fn(&str) -> String) -> Result<Page, String>) -> Option<Page> {
+        let port = self.sites[self.weather.chance.below(2)].port;
+        let at = |address: &str| {
+            let mut url = Url::parse(address).unwrap_or_else(|_| panic!("{address} is no address"));
+            url.set_port(Some(port)).unwrap();
+            url.to_string()
+        };
+        let page = ask(&Browser::new("http://127.0.0.1/"), &at).ok().filter(|page| page.status < 500);
+        if page.is_none() {
+            self.tally.errors_seen.fetch_add(1, Ordering::Relaxed);
+        }
+        page
+    }
+
+    /// What web servers, programs and crons said.
+    pub fn log(&self) -> String {
+        let webs = self.webs.iter().filter_map(|web| Some(web.lock().unwrap().as_ref()?.log()));
+        webs.collect::<String>() + &self.said.lock().unwrap() + &fs::read_to_string(self.cron_log()).unwrap_or_default()
+    }
+}
+
+/// The one place where the configuration is made.
+fn settings(synapse: &Synapse, database: &Database) -> SiteBuilder {
+    let site = SiteFolder::new(&built_programs!()).synapse(synapse).database(database);
+    // The bot logs in by itself, so that there is something to be written into the state file.
+    let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 1);
+    site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 30)
+}
+
+fn kill(pid: u32) {
+    let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, Signal::KILL));
+}

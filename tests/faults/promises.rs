@@ -1,0 +1,229 @@
+//! What must be true when a round is over: what people were told against what the database, the homeserver and the mail
+//! server have.
+
+use crate::mail_proxy::Handed;
+use crate::people::{People, Person};
+use crate::place::Place;
+use crate::world::Mail;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// Figures of a round.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub people: usize,
+    pub approved: usize,
+    pub mails: usize,
+    /// Second and further copies, with the same Message-ID and the same words, because the mail server's answer was lost.
+    pub copies_answer_lost: usize,
+    /// The same because the program was killed between the mail server's answer and its own commit.
+    pub copies_killed: usize,
+    /// The same because the database was away, or its disk full, when it was to be written down that the mail was taken.
+    pub copies_database_away: usize,
+    pub copies_by_proxy: usize,
+}
+
+/// One round, to be looked through.
+pub struct Round<'a> {
+    pub place: &'a Place,
+    pub people: &'a People<'a>,
+    pub mode: &'static str,
+    pub prefix: &'a str,
+    pub handed: Vec<Handed>,
+    /// The storms in which the database was killed, or its disk was full.
+    pub database_storms: HashSet<usize>,
+}
+
+impl Round<'_> {
+    /// Whatever is wrong is added to the violations.
+    pub fn check(&self) -> Found {
+        let people: Vec<Person> = self.people.all.iter().map(|person| person.lock().unwrap().clone()).collect();
+        let approved = self.rows(&people);
+        self.accounts(&people, &approved);
+        self.room(&people);
+        self.nothing_is_held();
+        let mut found = Found { people: people.len(), approved: approved.len(), ..Found::default() };
+        self.mails(&people, &mut found);
+        self.logins(&people, &approved);
+        found
+    }
+
+    fn wrong(&self, violation: String) {
+        self.people.complain(violation);
+    }
+
+    /// One row for each who was thanked, over, and as those who decided were told. The names that were approved.
+    fn rows(&self, people: &[Person]) -> BTreeSet<String> {
+        let sql = format!(
+            "SELECT username, email, state, COALESCE(last_error, ''), COALESCE(refusal, '') FROM registrations WHERE username LIKE '{}n%'",
+            self.prefix
+        );
+        let mut rows: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
+        for row in self.place.database.rows(&sql) {
+            rows.entry(row[0].clone()).or_default().push(row);
+        }
+        for person in people {
+            let own = rows.remove(&person.name).unwrap_or_default();
+            let heard: BTreeSet<_> = person.verdicts.iter().map(|verdict| if *verdict == "approved" { "100" } else { "13" }).collect();
+            match own.as_slice() {
+                [row] if row[1] == person.address && heard.len() == 1 && heard.contains(row[2].as_str()) => {}
+                _ => self.wrong(format!(
+                    "{} was filed: {}, heard {:?}, and the database has {own:?}",
+                    person.name, person.filed, person.verdicts
+                )),
+            }
+        }
+        if !rows.is_empty() {
+            self.wrong(format!("rows that nobody was thanked for: {rows:?}"));
+        }
+        let approved = format!("SELECT username FROM registrations WHERE username LIKE '{}n%' AND state = 100", self.prefix);
+        self.place.database.rows(&approved).concat().into_iter().collect()
+    }
+
+    /// The homeserver has those that were approved, each of them after a yes; in local mode, so has our table.
+    fn accounts(&self, people: &[Person], approved: &BTreeSet<String>) {
+        let path = format!("/_synapse/admin/v2/users?limit=5000&guests=false&name={}n", self.prefix);
+        let (_, answer) = self.place.synapse.call("GET", &path, Some(&self.place.synapse.admin.token), None);
+        let names = answer["users"].as_array().into_iter().flatten().map(|user| {
+            let id = user["name"].as_str().unwrap_or_default();
+            id.trim_start_matches('@').split(':').next().unwrap_or_default().to_owned()
+        });
+        let there: BTreeSet<String> = names.collect();
+        if there != *approved {
+            self.wrong(format!(
+                "accounts without an approved request: {:?}; approved requests without an account: {:?}",
+                there.difference(approved),
+                approved.difference(&there)
+            ));
+        }
+        for name in there {
+            if !people.iter().any(|person| person.name == name && person.yes_was_said) {
+                self.wrong(format!("{name} has an account and nobody said yes"));
+            }
+        }
+        let sql = format!("SELECT localpart FROM logins WHERE localpart LIKE '{}n%' ORDER BY localpart", self.prefix);
+        let logins = self.place.database.rows(&sql).concat();
+        let expected: Vec<_> = if self.mode == "local" { approved.iter().cloned().collect() } else { Vec::new() };
+        if logins != expected {
+            self.wrong(format!("our own table has {logins:?} instead of {expected:?}"));
+        }
+    }
+
+    fn room(&self, people: &[Person]) {
+        let messages = self.place.synapse.messages(&self.people.room);
+        for person in people {
+            let mxid = self.place.synapse.user_id(&person.name);
+            let about = messages.iter().filter(|message| message.body.split_whitespace().any(|word| word == mxid)).count();
+            if about != 1 {
+                self.wrong(format!("{about} messages in the room about {mxid}"));
+            }
+        }
+        if messages.len() != people.len() {
+            self.wrong(format!("{} messages in the room about {} people", messages.len(), people.len()));
+        }
+    }
+
+    fn nothing_is_held(&self) {
+        for sql in ["SELECT username, state, lease_until FROM registrations WHERE lease IS NOT NULL", "SELECT name FROM locks"] {
+            let held = self.place.database.rows(sql);
+            if !held.is_empty() {
+                self.wrong(format!("still held: {held:?}"));
+            }
+        }
+    }
+
+    /// Two for each person, by Message-ID. A further copy is a copy, and has a reason for each one before it.
+    fn mails(&self, people: &[Person], found: &mut Found) {
+        let boxes = self.people.mails.lock().unwrap();
+        for person in people {
+            let mails = boxes.get(&person.address).map(Vec::as_slice).unwrap_or_default();
+            let mut by_id: BTreeMap<&str, Vec<&Mail>> = BTreeMap::new();
+            for mail in mails {
+                by_id.entry(mail.header("Message-ID")).or_default().push(mail);
+            }
+            if by_id.len() != 2 {
+                self.wrong(format!("{}: {} different mails instead of 2: {:?}", person.name, by_id.len(), by_id.keys()));
+            }
+            for (id, copies) in by_id {
+                let words = |mail: &Mail| (mail.subject().to_owned(), mail.text.clone(), mail.html.clone(), mail.header("To").to_owned());
+                if copies.iter().any(|copy| words(copy) != words(copies[0])) {
+                    self.wrong(format!(
+                        "{}: copies of {id} differ: {:#?}",
+                        person.name,
+                        copies.iter().map(|copy| &copy.text).collect::<Vec<_>>()
+                    ));
+                }
+                found.mails += copies.len();
+                self.copies(&person.name, id, copies.len(), found);
+            }
+        }
+    }
+
+    fn copies(&self, name: &str, id: &str, copies: usize, found: &mut Found) {
+        let killed = self.place.killed.lock().unwrap();
+        let handed: Vec<&Handed> = self.handed.iter().filter(|handed| handed.message_id == id).collect();
+        if handed.len() != copies {
+            self.wrong(format!("{name}: {copies} copies of {id}, and {} went through the proxy", handed.len()));
+        }
+        found.copies_by_proxy += handed.iter().filter(|handed| handed.by_proxy).count();
+        let ours: Vec<_> = handed.into_iter().filter(|handed| !handed.by_proxy).collect();
+        for before in &ours[..ours.len().saturating_sub(1)] {
+            if !before.answered {
+                found.copies_answer_lost += 1;
+            } else if before.sender.is_some_and(|pid| killed.contains(&(before.beat, pid))) {
+                found.copies_killed += 1;
+            } else if self.database_storms.contains(&before.beat) {
+                found.copies_database_away += 1;
+            } else {
+                self.wrong(format!(
+                    "{name}: {id} was sent again although its sender lived and was told that the mail server has it: {ours:?}"
+                ));
+            }
+        }
+    }
+
+    /// The password of the mail opens the account.
+    fn logins(&self, people: &[Person], approved: &BTreeSet<String>) {
+        let boxes = self.people.mails.lock().unwrap();
+        for person in people.iter().filter(|person| approved.contains(&person.name)) {
+            let mails = boxes.get(&person.address).map(Vec::as_slice).unwrap_or_default();
+            let is_password =
+                |word: &&str| word.len() == 23 && word.split('-').count() == 4 && word.split('-').all(|group| group.len() == 5);
+            let Some(password) = mails.iter().find_map(|mail| mail.text.split_whitespace().find(is_password)) else {
+                self.wrong(format!("{}: no mail has a password", person.name));
+                continue;
+            };
+            let opened = match self.mode {
+                "local" => self.ask_login(&person.name, password),
+                _ => self.place.synapse.login(&person.name, password).map(|_| ()),
+            };
+            if let Err(cause) = opened {
+                self.wrong(format!("{}: the mailed password does not open the account: {cause}", person.name));
+            }
+        }
+    }
+
+    /// As Synapse's password module asks.
+    fn ask_login(&self, name: &str, password: &str) -> Result<(), String> {
+        let body = json!({"user": {"id": self.place.synapse.user_id(name), "password": password}}).to_string();
+        let length = body.len().to_string();
+        let variables =
+            [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("CONTENT_TYPE", "application/json"), ("CONTENT_LENGTH", &length)];
+        let output = self.place.sites[0].run("login", &variables, body.as_bytes());
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let answer: Value = text.split("\r\n\r\n").nth(1).and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+        if answer["auth"]["success"] == json!(true) { Ok(()) } else { Err(text) }
+    }
+}
+
+impl Found {
+    pub fn add(&mut self, other: &Found) {
+        self.people += other.people;
+        self.approved += other.approved;
+        self.mails += other.mails;
+        self.copies_answer_lost += other.copies_answer_lost;
+        self.copies_killed += other.copies_killed;
+        self.copies_database_away += other.copies_database_away;
+        self.copies_by_proxy += other.copies_by_proxy;
+    }
+}

@@ -1,0 +1,126 @@
+//! What goes wrong, and when: choices from a seed, and whether there is a storm at the moment.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a proxy that hangs does so at the longest: longer than the programs wait for a mail server.
+const HANGS_FOR: Duration = Duration::from_millis(1200);
+
+/// Choices that are the same for the same seed, as far as threads ask for them in the same order.
+pub struct Chance(AtomicU64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Chance {
+        Chance(AtomicU64::new(seed.wrapping_shl(20)))
+    }
+
+    pub fn next(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.0.fetch_add(1, Ordering::Relaxed).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// From 0 to just below `end`.
+    pub fn below(&self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    pub fn one_in(&self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+
+    pub fn pick<T: Copy>(&self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+/// The weather over all proxies.
+pub struct Weather {
+    pub chance: Chance,
+    storm: AtomicBool,
+    /// Counts the storms; what went wrong is noted with its number.
+    beat: AtomicUsize,
+    under_way: AtomicUsize,
+    counts: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Weather {
+    pub fn new(seed: u64) -> Weather {
+        Weather {
+            chance: Chance::new(seed),
+            storm: AtomicBool::new(false),
+            beat: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// The next storm begins.
+    pub fn rise(&self) {
+        self.beat.fetch_add(1, Ordering::SeqCst);
+        self.storm.store(true, Ordering::SeqCst);
+    }
+
+    /// The storm is over: nothing goes wrong from now on, and what hangs is let go.
+    pub fn calm(&self) {
+        self.storm.store(false, Ordering::SeqCst);
+    }
+
+    pub fn is_storm(&self) -> bool {
+        self.storm.load(Ordering::SeqCst)
+    }
+
+    pub fn beat(&self) -> usize {
+        self.beat.load(Ordering::SeqCst)
+    }
+
+    /// One of the mishaps, now and then.
+    pub fn mishap(&self, of: &[&'static str]) -> &'static str {
+        if !self.is_storm() || !self.chance.one_in(7) {
+            return "";
+        }
+        let mishap = self.chance.pick(of);
+        self.count(mishap);
+        mishap
+    }
+
+    pub fn count(&self, what: &'static str) {
+        *self.counts.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    /// How often what went wrong.
+    pub fn counts(&self) -> String {
+        let counts = self.counts.lock().unwrap();
+        counts.iter().map(|(what, times)| format!("{what} {times}")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Does nothing for a while, but not beyond the storm.
+    pub fn hang(&self) {
+        let end = Instant::now() + HANGS_FOR;
+        while self.is_storm() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Something is under way while the value lives.
+    pub fn under_way(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        UnderWay(self)
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) == 0
+    }
+}
+
+pub struct UnderWay<'a>(&'a Weather);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,65 @@
+//! A disk of its own for a folder, small enough to be full.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Memory that is mounted over a folder; dropping it takes it away with all that is on it.
+#[derive(Debug)]
+pub struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// Puts a disk of so many megabytes under what is in the folder; its servers must not run. `None` where the system
+    /// lets nobody mount, such as in a container without that right: then it says so.
+    pub fn mount(folder: &Path, megabytes: usize) -> Option<SmallDisk> {
+        let aside = folder.with_extension("aside");
+        run("cp", &["-a", text(folder), text(&aside)])?;
+        let options = format!("size={megabytes}m");
+        let mounted = run("mount", &["-t", "tmpfs", "-o", &options, "matrix-register-bot-test", text(folder)]);
+        let disk = mounted.map(|()| SmallDisk { folder: folder.to_owned() });
+        if disk.is_some() {
+            let inside = format!("{}/.", aside.display());
+            run("cp", &["-a", &inside, text(folder)]).expect("the folder fits on its disk");
+        } else {
+            eprintln!("NO DISK CAN BE MOUNTED HERE (it takes root and CAP_SYS_ADMIN): {} stays where it is", folder.display());
+        }
+        fs::remove_dir_all(&aside).unwrap();
+        disk
+    }
+
+    /// Fills it up to the last byte.
+    pub fn fill(&self) {
+        let mut ballast = File::create(self.ballast()).unwrap();
+        for size in [1 << 20, 4096, 1] {
+            while ballast.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    /// There is room again.
+    pub fn relieve(&self) {
+        let _ = fs::remove_file(self.ballast());
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.folder.join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Whoever still has a file open there keeps it until he ends.
+        let _ = run("umount", &["-l", text(&self.folder)]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Option<()> {
+    let status = Command::new(program).args(arguments).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then_some(())
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
