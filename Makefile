@@ -14,6 +14,7 @@
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
 #                    mariadb) and everything around fails; FAULTS_SEED repeats the choices of a run
+# make planted       does that see anything? Plants bugs one at a time in a copy of the sources, and expects to be told of them
 # make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
@@ -152,6 +153,10 @@ faults:
 	$(WORLD)/install test
 	$(WORLD)/start-synapse run -- cargo test --test faults a_long_campaign -- --ignored --nocapture
 
+planted:
+	$(WORLD)/install test
+	$(WORLD)/start-synapse run -- tests/faults/planted/run
+
 PICTURES = docs/screenshots
 screenshots:
 	$(WORLD)/install test
@@ -163,4 +168,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted clean
