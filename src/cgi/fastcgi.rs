@@ -5,9 +5,9 @@
 //! * It accepts for ever. So fd 0 is made non-blocking and polled here; the crate is let loose on what is pending, and
 //!   leaves its loop by a panic when nothing more is (`EAGAIN`), or when no descriptor is left (`EMFILE`), which would
 //!   otherwise be the end of the process. Accepted sockets do not inherit the mode on Linux.
-//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, so there are at most that many,
-//!   those of 5 ms, and what was pending (the backlog of the socket; spawn-fcgi's is 1024). Work on requests is bounded further, by
-//!   `limits.concurrent_requests`. A thread that waits costs some 20 kB.
+//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, as far as [`BETWEEN_COUNTS`] sees; but once let loose it goes on for
+//!   as long as others keep coming. [`DESCRIPTORS`] ends that. Work on requests is bounded further, by
+//!   `limits.concurrent_requests`. A thread that waits costs some 50 kB.
 //! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
 //!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
 //! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else.
@@ -26,6 +26,7 @@ use crate::{log, store};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
+use rustix::process::{Resource, Rlimit};
 use std::io::{self, Write, stdin};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,6 +41,10 @@ const CONNECTIONS: usize = 640;
 
 /// Connections are counted no more often than this: the system makes a list of all threads for it.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
+
+/// Descriptors of the worker, where it was given more: what the crate accepts beyond [`CONNECTIONS`] in one go, and the
+/// files and databases of the requests at work. Who finds none left is a 503.
+const DESCRIPTORS: u64 = 1536;
 
 /// Between two log lines about requests that were turned away.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
@@ -92,6 +97,10 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
 }
 
 fn prepare() -> io::Result<()> {
+    let given = rustix::process::getrlimit(Resource::Nofile);
+    if given.current.is_none_or(|most| most > DESCRIPTORS) {
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: given.maximum })?;
+    }
     rustix::io::ioctl_fionbio(stdin(), true)?;
     sockopt::set_socket_timeout(stdin(), Timeout::Recv, Some(SILENCE))?;
     sockopt::set_socket_timeout(stdin(), Timeout::Send, Some(SILENCE))?;

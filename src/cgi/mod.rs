@@ -15,7 +15,7 @@
 //! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
 //! | requests at work | `limits.concurrent_requests` | waits 10 s, then 503 |
 //! | requests that wait | 256 (`gate::WAITING_ROOM`) | 503 at once |
-//! | connections | 640, and the backlog of the socket | wait in the backlog |
+//! | connections | 640, for a moment up to 1536 descriptors, and the backlog of the socket | wait in the backlog |
 //! | end of running requests after SIGTERM | 30 s | |
 
 mod body;

@@ -20,6 +20,7 @@ use crate::{log, page, steps};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use subtle::ConstantTimeEq;
 
 /// How long a form may lie open in the browser, in seconds.
 const FORM_SECONDS: i64 = 24 * HOUR;
@@ -206,7 +207,8 @@ fn same_request(secret: &Secret, before: &Registration, typed: &Typed, applicant
     let same_password = match before.password.as_deref() {
         None => true,
         Some(hash) if password::is_hash(hash) => password::verify(&typed.password, hash),
-        Some(sealed) => password::open(secret, &before.seed, sealed).as_deref() == Some(&typed.password),
+        Some(sealed) => password::open(secret, &before.seed, sealed)
+            .is_some_and(|before| bool::from(before.as_bytes().ct_eq(typed.password.as_bytes()))),
     };
     same_password
         && before.username == applicant.username.as_str()

@@ -1,5 +1,6 @@
 //! A FastCGI web server's side, record by record, so that each of them can be wrong.
 
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -34,6 +35,13 @@ impl Connection {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
         Connection { stream }
+    }
+
+    /// `None` where the socket's queue is full.
+    pub fn try_open(path: &Path) -> Option<Connection> {
+        let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None).unwrap();
+        net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).ok()?;
+        Some(Connection { stream: socket.into() })
     }
 
     pub fn record(&mut self, kind: u8, content: &[u8]) -> io::Result<()> {

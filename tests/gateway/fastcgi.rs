@@ -188,6 +188,28 @@ fn idle_connections_beyond_the_bound_make_wait_until_some_of_them_leave() {
 }
 
 #[test]
+fn a_rush_of_connections_finds_a_bound_and_leaves_a_worker_that_serves() {
+    let server = server();
+    let worker = field(&server.get(""), "pid").to_owned();
+    let (start, mut rush, mut most) = (Instant::now(), Vec::new(), 0);
+    let threads = || std::fs::read_dir(format!("/proc/{worker}/task")).unwrap().count();
+    while start.elapsed() < Duration::from_secs(2) {
+        match Connection::try_open(&server.folder.path("socket")) {
+            Some(connection) if rush.len() < 6000 => rush.push(connection),
+            // The queue of the socket is full.
+            _ => thread::sleep(Duration::from_millis(1)),
+        }
+        most = most.max(if rush.len() % 50 == 0 { threads() } else { 0 });
+    }
+    println!("{} connections, {most} threads at most", rush.len());
+    assert!(rush.len() > 640 && most < 1600, "{} connections, {most} threads", rush.len());
+    drop(rush);
+    assert!(is_ok(&server.get("")));
+    assert!(eventually(20, || threads() < 20), "{}", threads());
+    assert_eq!(field(&server.get(""), "pid"), worker);
+}
+
+#[test]
 fn two_hundred_requests_at_once_are_all_served_and_eight_at_a_time() {
     let server = server();
     let served = AtomicUsize::new(0);

@@ -66,6 +66,9 @@ fn servers(site: &SiteFolder, more: &str) -> String {
 /// The whole configuration with the lines of `docs/hosts/hardening.md`.
 fn hardened(server: &WebServer, site: &SiteFolder) -> String {
     let page = hardening_page(server);
+    let beside = server.folder.join("beside.conf");
+    let internal = fs::read_to_string(&beside).unwrap().replacen("server {\n", &format!("server {{\n{}", page.lines("nginx: server")), 1);
+    fs::write(beside, internal).unwrap();
     let lines: String = server.hardening.iter().map(|part| page.lines(&format!("nginx: {part}"))).collect();
     let config = frame(&format!("{}{}", page.lines("nginx: http"), servers(site, &lines)));
     let events = "events {}";
