@@ -15,6 +15,8 @@
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
 #                    mariadb) and everything around fails; FAULTS_SEED repeats the choices of a run
 # make planted       does that see anything? Plants bugs one at a time in a copy of the sources, and expects to be told of them
+# make bench         how fast everything is, beside the least that CGI and FastCGI cost: docs/performance.md; bench/README.md has
+#                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite
 # make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
 
 # Where each program belongs; src/bin/ has one file for each.
@@ -124,6 +126,14 @@ fuzz-rounds: $(FUZZ_TOOLS)/bin/cargo-fuzz
 $(FUZZ_TOOLS)/bin/cargo-fuzz:
 	cargo install --locked cargo-fuzz --version 0.13.2 --root $(FUZZ_TOOLS)
 
+# The databases run around it where they are asked for.
+BENCH_DATABASES ?= sqlite,postgres,mariadb
+bench: all
+	$(WORLD)/install bench
+	BENCH_DATABASES=$(BENCH_DATABASES) BENCH_USERS=$(BENCH_USERS) $(if $(BENCH_SECONDS),BENCH_SECONDS=$(BENCH_SECONDS)) \
+		$(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/run
+	bench/report
+
 bench-lookups:
 	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
 
@@ -168,4 +178,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted clean
+.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean

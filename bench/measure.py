@@ -32,10 +32,12 @@ def waited_time(pid):
     return sum(int(field) for member in family(pid)[1:] for field in stat(member)[13:15]) / TICKS
 
 
-def most_memory(pid):
-    """KiB: what supervisor and worker had in memory at the most, each counted whole."""
-    lines = [line for member in family(pid) for line in pathlib.Path(f"/proc/{member}/status").read_text().splitlines()]
-    return max(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+def memory(pid):
+    """KiB: what the worker had in memory at the most, pages of files included; and what it and its supervisor have together now,
+    each page counted once."""
+    field = lambda member, file, name: next(int(line.split()[1]) for line in pathlib.Path(f"/proc/{member}/{file}").read_text().splitlines() if line.startswith(name))
+    members = family(pid)
+    return max(field(member, "status", "VmHWM:") for member in members), sum(field(member, "smaps_rollup", "Pss:") for member in members)
 
 
 def load(url, body_file, seconds, connections):

@@ -1,13 +1,16 @@
 """The programs, the floors, and the servers around them, in a folder of their own."""
 
 import contextlib
+import http.server
 import json
 import os
 import pathlib
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 
@@ -16,18 +19,20 @@ ROOT = BENCH.parent
 KEPT = ROOT / "target/bench"
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 PASSWORD = "a password for figures"
+ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
 INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"]
 PROGRAMS = PAGES + INTERNAL + ["cron"]
 
 SETTINGS = """
 server_name = "example.org"
-homeserver_url = "http://127.0.0.1:9"
+homeserver_url = "http://127.0.0.1:{homeserver}"
 public_url = "https://register.example.org/"
 operation_mode = "local"
 database = "{url}"
 [room]
-id = "!room"
+id = "!room:example.org"
+access_token = "{token}"
 [mail]
 from = "register@example.org"
 transport = "file"
@@ -55,6 +60,36 @@ def generator():
     return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/generate_users"
 
 
+class Homeserver:
+    """Stands for Synapse: takes every message for the room, and keeps the last one; has no account."""
+
+    def __init__(self):
+        home = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if "/send/" in self.path:
+                    home.message = json.loads(body)["body"]
+                answer = json.dumps({"event_id": "$x", "room_id": "!room:example.org", "available": True}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            do_GET = do_PUT = do_POST = answer
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.message, self.port = None, server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
 class Site:
     """One config.toml with its database."""
 
@@ -62,7 +97,8 @@ class Site:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.config = folder / "config.toml"
-        self.config.write_text(SETTINGS.format(url=url))
+        self.homeserver = Homeserver()
+        self.config.write_text(SETTINGS.format(url=url, homeserver=self.homeserver.port, token=ROOM_TOKEN))
         # The first run makes what is missing: tables, state file.
         run(RELEASE / "cron", env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
 
@@ -122,7 +158,7 @@ def free_port():
 class Servers:
     """nginx, fcgiwrap, the programs as FastCGI, and the floors."""
 
-    FASTCGI = ["register", "login", "directory_search", "identity_single", "identity_bulk"]
+    FASTCGI = ["register", "verify", "verify_admin", "login", "directory_search", "identity_single", "identity_bulk"]
 
     def __init__(self, folder, site):
         self.folder, self.site, self.port, self.children = folder, site, free_port(), []
@@ -134,7 +170,7 @@ class Servers:
         self.start_nginx()
 
     def start(self, command, more=None, **options):
-        process = subprocess.Popen([str(part) for part in command], env=self.environment | (more or {}), stderr=subprocess.DEVNULL, **options)
+        process = subprocess.Popen([str(part) for part in command], env=self.environment | (more or {}), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True, **options)
         self.children.append(process)
         return process
 
@@ -172,8 +208,9 @@ class Servers:
         return f"http://127.0.0.1:{self.port}/{way}/{name}"
 
     def stop(self):
+        """Each with what it started: fcgiwrap leaves its workers behind."""
         for process in reversed(self.children):
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
         for process in self.children:
             process.wait(40)
 
