@@ -123,7 +123,7 @@ def server_site(folder, engine, users):
     scheme = "postgres" if engine == "postgres" else "mysql"
     if engine == "postgres":
         client = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--host", socket_path, "--port", port, "--username", user]
-        client, sql, database, environment = client, "--command", ["--dbname"], {"PGPASSWORD": password, "PGCLIENTENCODING": "UTF8"}
+        client, sql, database, environment = client, "--command", ["--dbname"], {"PGPASSWORD": password, "PGCLIENTENCODING": "UTF8", "PGOPTIONS": "--client-min-messages=warning"}
         first = "postgres"
     else:
         client = ["mariadb", "--no-defaults", "--socket", socket_path, "--user", user, "--default-character-set=utf8mb4", "--local-infile=1"]
@@ -144,7 +144,7 @@ def server_site(folder, engine, users):
             )
         run(*client, *database, name, sql, statement, env=environment)
         file.unlink()
-    analyze = "ANALYZE" if engine == "postgres" else "ANALYZE TABLE logins, directory_terms"
+    analyze = "ANALYZE logins, directory_terms" if engine == "postgres" else "ANALYZE TABLE logins, directory_terms"
     run(*client, *database, name, sql, analyze, env=environment, stdout=subprocess.DEVNULL)
     return site
 
