@@ -10,13 +10,23 @@ use crate::error::Error;
 use crate::site::Site;
 use crate::store::Access;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Each entry is taken apart later, so that a bad one can be left out.
 #[derive(Debug, Deserialize)]
-struct LookupBulkRequest {
-    lookup: Vec<Value>,
+struct LookupBulkRequest<'a> {
+    #[serde(borrow)]
+    lookup: Vec<&'a RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lookup<'a> {
+    #[serde(borrow)]
+    medium: Cow<'a, str>,
+    #[serde(borrow)]
+    address: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -26,8 +36,7 @@ struct LookupBulkResponse<'a> {
 
 /// An entry that can be looked up.
 struct Entry<'a> {
-    medium: &'a str,
-    address: &'a str,
+    asked: Lookup<'a>,
     folded: String,
 }
 
@@ -35,20 +44,19 @@ struct Entry<'a> {
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<LookupBulkRequest> = body(request);
-    let asked = asked.map(|asked| asked.lookup).unwrap_or_default();
-    let entries: Vec<Entry> = asked.iter().filter_map(entry).collect();
+    let entries: Vec<Entry> = asked.map(|asked| asked.lookup).unwrap_or_default().into_iter().filter_map(entry).collect();
     let localparts = localparts(site, &entries)?;
     let hits = entries.iter().filter_map(|entry| {
         let localpart = localparts.get(entry.folded.as_str())?;
-        Some(Mapping { medium: entry.medium, address: entry.address, id: UserId::localpart(localpart) })
+        Some(Mapping { medium: &entry.asked.medium, address: &entry.asked.address, id: UserId::localpart(localpart) })
     });
     Ok(Response::json(200, &LookupBulkResponse { lookup: hits.collect() }))
 }
 
-fn entry(value: &Value) -> Option<Entry<'_>> {
-    let medium = value.get("medium")?.as_str()?;
-    let address = value.get("address")?.as_str()?;
-    Some(Entry { medium, address, folded: identity_single::folded(medium, address)? })
+fn entry(asked: &RawValue) -> Option<Entry<'_>> {
+    let asked: Lookup = serde_json::from_str(asked.get()).ok()?;
+    let folded = identity_single::folded(&asked.medium, &asked.address)?;
+    Some(Entry { asked, folded })
 }
 
 fn localparts(site: &Site, entries: &[Entry<'_>]) -> Result<HashMap<String, String>, Error> {

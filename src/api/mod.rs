@@ -15,8 +15,7 @@ use crate::cgi::{self, Method, Request, Response};
 use crate::error::Error;
 use crate::names;
 use crate::site::Site;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
 /// Serves one of the internal programs: to callers that the operator allows, by POST.
@@ -60,7 +59,7 @@ fn fail(_site: Option<&Site>, _request: Option<&Request>, error: &Error) -> Resp
 
 /// The body as JSON; `None` where it is not what the contract says, so that the program answers its "no" (contract
 /// mxisd 0, rule 1). The content type is not looked at.
-fn body<T: DeserializeOwned>(request: &Request) -> Option<T> {
+fn body<'a, T: Deserialize<'a>>(request: &'a Request) -> Option<T> {
     serde_json::from_slice(request.body()).ok()
 }
 

@@ -118,7 +118,9 @@ impl Store {
         let mut found = Vec::new();
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
             let places = vec!["?"; some.len()].join(", ");
-            let sql = format!("SELECT email_folded, localpart FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY id");
+            let sql = format!(
+                "SELECT email_folded, localpart FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY email_folded, id"
+            );
             let values: Vec<Value> = some.iter().map(|address| Value::from(*address)).collect();
             for mut row in self.query_once(&sql, &values)? {
                 found.push((row.text()?, row.text()?));

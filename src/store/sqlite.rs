@@ -12,6 +12,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Memory for pages of the file, for one connection.
+const CACHE_KIB: i64 = 512;
+
 pub(super) struct Sqlite {
     connection: Connection,
     path: PathBuf,
@@ -53,6 +56,8 @@ impl Sqlite {
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(WAIT)?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
+        // A program has several connections, and the system keeps the file in memory anyway.
+        self.connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         if access != Access::Read {
             // What is wiped is to be gone from the file, too.
             self.connection.pragma_update(None, "secure_delete", true)?;

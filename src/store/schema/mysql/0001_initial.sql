@@ -56,7 +56,8 @@ CREATE TABLE IF NOT EXISTS logins (
     changed_at BIGINT NOT NULL,
     -- until when an initial password is good; NULL once it was changed, or where it is good for ever
     initial_password_until BIGINT,
-    KEY logins_by_address (email_folded),
+    -- all that a look-up of an address asks for, so that it reads nothing else
+    KEY logins_by_address (email_folded, active, id, localpart),
     -- only for the question whether hashes of PHP's are left
     KEY logins_of_php (password_hash(4))
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

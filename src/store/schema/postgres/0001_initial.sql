@@ -56,7 +56,8 @@ CREATE TABLE logins (
     -- until when an initial password is good; NULL once it was changed, or where it is good for ever
     initial_password_until BIGINT
 );
-CREATE INDEX logins_by_address ON logins (email_folded);
+-- all that a look-up of an address asks for, so that it reads nothing else
+CREATE INDEX logins_by_address ON logins (email_folded, active, id, localpart);
 -- only for the question whether hashes of PHP's are left
 CREATE INDEX logins_of_php ON logins (password_hash) WHERE password_hash >= '$2' AND password_hash < '$3';
 
