@@ -11,6 +11,7 @@
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
 use matrix_register_bot::{config, cron, log, site, take_over};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// sysexits.h: wrong arguments.
@@ -44,7 +45,8 @@ fn finish(done: Result<cron::Summary, matrix_register_bot::error::Error>, talkat
     match done {
         Ok(summary) => {
             if talkative || summary.failed > 0 {
-                println!("matrix-register-bot cron: {summary}");
+                // Not println!, which panics where nobody takes it: the log may lie on a full disk.
+                let _ = writeln!(std::io::stdout(), "matrix-register-bot cron: {summary}");
             }
             if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_TEMPFAIL) }
         }
@@ -63,6 +65,6 @@ fn report(done: Result<String, matrix_register_bot::error::Error>) -> ExitCode {
 }
 
 fn complain(sentence: &str, status: u8) -> ExitCode {
-    eprintln!("matrix-register-bot cron: {sentence}");
+    let _ = writeln!(std::io::stderr(), "matrix-register-bot cron: {sentence}");
     ExitCode::from(status)
 }

@@ -32,8 +32,11 @@ const STORM: Duration = Duration::from_millis(1600);
 /// all the work to cron.
 const WEB_DEATHS: [&str; 10] =
     ["1/6", "1/10", "1/20", "1/100", "leased", "leased", "committed", "mail taken", "homeserver answered:2", "settle"];
+/// How many people act at once, and how many crons run.
+const VISITORS: usize = 12;
+const CRONS: usize = 8;
 /// Crons in a row without anything to do after which a storm ends early.
-const IN_VAIN: usize = 8;
+const IN_VAIN: usize = 16;
 /// Calm runs of cron after which nothing may be owed any more.
 const CALM_TURNS: usize = 12;
 
@@ -96,6 +99,7 @@ impl Campaign {
             all.add(&found);
             println!("{}: {}", self.engine.name(), self.figures(&place, &all, rounds, start.elapsed()));
         }
+        assert!(!place.log().contains("panicked"), "{}", place.log());
         println!("{}: {}\n{:?}", self.engine.name(), place.weather.counts(), place.tally.points.lock().unwrap());
     }
 
@@ -157,7 +161,7 @@ impl Campaign {
         let goes_on = AtomicBool::new(true);
         let going = || goes_on.load(Ordering::SeqCst);
         thread::scope(|scope| {
-            for _ in 0..6 {
+            for _ in 0..VISITORS {
                 scope.spawn(|| {
                     while going() {
                         if !people.somebody_acts() {
@@ -166,7 +170,7 @@ impl Campaign {
                     }
                 });
             }
-            for _ in 0..3 {
+            for _ in 0..CRONS {
                 scope.spawn(|| {
                     while going() {
                         place.run_cron();
@@ -182,7 +186,7 @@ impl Campaign {
             scope.spawn(|| {
                 while going() {
                     people.look();
-                    thread::sleep(Duration::from_millis(150));
+                    thread::sleep(Duration::from_millis(300));
                 }
             });
             scope.spawn(|| watch_state_file(place, people, going));
@@ -273,6 +277,6 @@ fn watch_state_file(place: &Place, people: &People, going: impl Fn() -> bool) {
             Ok(secret) if secret != known => people.complain("config.json has another secret_key than before".into()),
             Ok(_) => {}
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -48,6 +48,8 @@ const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres
 pub struct Place {
     webs: [Mutex<Option<WebServer>>; 2],
     disk: Option<SmallDisk>,
+    /// Where no disk could be mounted: crons find no room on what there is.
+    no_room: AtomicBool,
     pub sites: [SiteFolder; 2],
     /// What web programs find in the file that their variable names.
     orders: PathBuf,
@@ -120,10 +122,10 @@ impl Place {
         }
         let (orders, deaths) = (sites[0].path().join("orders"), sites[0].path().join("deaths"));
         let (webs, server) = (Default::default(), server.map(Mutex::new));
-        let (deaths_read, said, killed, tally) = Default::default();
+        let (deaths_read, said, killed, tally, no_room) = Default::default();
         #[rustfmt::skip]
         let place = Place {
-            webs, disk, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot,
+            webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot,
             _state: own_state,
         };
         (0..HOSTS.len()).for_each(|web| place.start_web(web));
@@ -160,9 +162,14 @@ impl Place {
 
     /// The disk of the database, and with SQLite of the state file, is full for a while.
     pub fn fill_disk(&self, for_so_long: Duration) {
-        let Some(disk) = &self.disk else { return };
-        disk.fill();
         self.tally.full_disks.fetch_add(1, Ordering::SeqCst);
+        let Some(disk) = &self.disk else {
+            // The nearest to it that needs no rights: crons may write nothing behind the first page of a file.
+            self.no_room.store(true, Ordering::SeqCst);
+            thread::sleep(for_so_long);
+            return self.no_room.store(false, Ordering::SeqCst);
+        };
+        disk.fill();
         thread::sleep(for_so_long);
         disk.relieve();
         if let Some(server) = &self.server {
@@ -191,7 +198,11 @@ impl Place {
         if storm {
             self.let_the_next_cron_in();
         }
-        let mut command = Command::new(self.sites[chance.below(2)].program("cron"));
+        let (program, no_room) = (self.sites[chance.below(2)].program("cron"), self.no_room.load(Ordering::SeqCst));
+        let mut command = Command::new(if no_room { Path::new("/usr/bin/env") } else { &program });
+        if no_room {
+            command.args(["--ignore-signal=XFSZ", "prlimit", "--fsize=4096"]).arg(&program);
+        }
         command.arg("-v").env_clear().current_dir("/");
         log_to(&mut command, &self.cron_log());
         let mut lives_for = Duration::from_secs(3600);

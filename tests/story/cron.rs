@@ -40,6 +40,19 @@ fn cron_is_silent_where_all_is_well_and_talks_when_asked_to(engine: Engine) {
     assert!(String::from_utf8_lossy(&talkative.stdout).contains("0 failed"), "{talkative:?}");
 }
 
+/// The crontab line may send the output to a file, and its disk may be full.
+#[test]
+fn a_log_that_takes_no_more_is_no_reason_for_cron_to_fail() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let ended = |arguments: &[&str]| {
+        let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(story.site.program("cron"));
+        command.args(arguments).stdout(full()).stderr(full()).status().unwrap().code()
+    };
+    assert_eq!(ended(&["-v"]), Some(0));
+    assert_eq!(ended(&["--nonsense"]), Some(64));
+}
+
 fn two_crons_do_not_work_twice(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     story.site.run_cron();

@@ -1,5 +1,6 @@
 //! A disk of its own for a folder, small enough to be full.
 
+use super::process::{Process, guarded, log_to};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::process::{Command, Stdio};
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
+    /// Takes it away when it ends, as it does when this process is killed.
+    _guard: Process,
 }
 
 impl SmallDisk {
@@ -19,7 +22,7 @@ impl SmallDisk {
         run("cp", &["-a", text(folder), text(&aside)])?;
         let options = format!("size={megabytes}m");
         let mounted = run("mount", &["-t", "tmpfs", "-o", &options, "matrix-register-bot-test", text(folder)]);
-        let disk = mounted.map(|()| SmallDisk { folder: folder.to_owned() });
+        let disk = mounted.map(|()| SmallDisk { folder: folder.to_owned(), _guard: guard(folder) });
         if disk.is_some() {
             let inside = format!("{}/.", aside.display());
             run("cp", &["-a", &inside, text(folder)]).expect("the folder fits on its disk");
@@ -48,11 +51,12 @@ impl SmallDisk {
     }
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Whoever still has a file open there keeps it until he ends.
-        let _ = run("umount", &["-l", text(&self.folder)]);
-    }
+/// Whoever still has a file open there keeps it until he ends.
+fn guard(folder: &Path) -> Process {
+    let mut command = guarded("sh");
+    command.args(["-c", "trap 'umount -l \"$0\"; kill $!; exit' TERM; sleep infinity & wait"]).arg(folder);
+    log_to(&mut command, Path::new("/dev/null"));
+    Process::start("the guard of a disk", command, None)
 }
 
 fn run(program: &str, arguments: &[&str]) -> Option<()> {
