@@ -1,6 +1,6 @@
 //! Between the programs and Synapse: a proxy that loses, cuts, delays, denies and repeats.
 
-use crate::weather::Weather;
+use crate::weather::{UnderWay, Weather};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -31,21 +31,22 @@ pub fn start(homeserver: &str, weather: &Arc<Weather>) -> String {
         for client in listener.incoming().flatten() {
             let (upstream, weather) = (upstream.clone(), weather.clone());
             thread::spawn(move || {
-                let _under_way = weather.under_way();
+                let under_way = weather.under_way("a request to the homeserver");
                 // The client may be dead; that is what this is about.
-                let _ = serve(client, &upstream, &weather);
+                let _ = serve(client, &upstream, &weather, &under_way);
             });
         }
     });
     url
 }
 
-fn serve(mut client: TcpStream, upstream: &str, weather: &Weather) -> io::Result<()> {
+fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &UnderWay) -> io::Result<()> {
     let mishap = weather.mishap(&MISHAPS);
     if mishap == "homeserver refused" {
         return client.shutdown(Shutdown::Both);
     }
     let request = read_request(&client)?;
+    under_way.is_at(format!("{mishap}: {}", String::from_utf8_lossy(&request).lines().next().unwrap_or_default()));
     if mishap == "homeserver hung" {
         weather.hang();
         return Ok(());

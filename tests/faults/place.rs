@@ -88,6 +88,8 @@ pub struct Tally {
     pub web_kills: AtomicUsize,
     pub full_disks: AtomicUsize,
     pub errors_seen: AtomicUsize,
+    /// What somebody saw last.
+    pub last_error: Mutex<String>,
     /// By point.
     pub points: Mutex<BTreeMap<String, usize>>,
 }
@@ -284,8 +286,14 @@ impl Place {
     pub fn wait_until_quiet(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         let is_cgi_at_work = || !running_below(self.sites[0].path()).is_empty();
-        while !self.weather.is_quiet() || is_cgi_at_work() {
-            assert!(Instant::now() < end, "somebody is still at work: {:?}", running_below(self.sites[0].path()));
+        while !self.weather.what_is_under_way().is_empty() || is_cgi_at_work() {
+            assert!(
+                Instant::now() < end,
+                "still at work: {:?}; {:?}; {}",
+                self.weather.what_is_under_way(),
+                running_below(self.sites[0].path()),
+                self.log_tail()
+            );
             thread::sleep(Duration::from_millis(10));
         }
         self.count_deaths();
@@ -369,11 +377,27 @@ impl Place {
             url.set_port(Some(port)).unwrap();
             url.to_string()
         };
-        let page = ask(&Browser::new("http://127.0.0.1/"), &at).ok().filter(|page| page.status < 500);
-        if page.is_none() {
+        let page = ask(&Browser::new("http://127.0.0.1/"), &at).and_then(|page| match page.status {
+            ..500 => Ok(page),
+            status => Err(format!("{} {status}: {}", page.url, page.text())),
+        });
+        page.inspect_err(|cause| {
             self.tally.errors_seen.fetch_add(1, Ordering::Relaxed);
-        }
-        page
+            *self.tally.last_error.lock().unwrap() = cause.clone();
+        })
+        .ok()
+    }
+
+    /// The end of what each of them said.
+    pub fn log_tail(&self) -> String {
+        let tail = |text: String| String::from_utf8_lossy(&text.as_bytes()[text.len().saturating_sub(3000)..]).into_owned();
+        let webs = self.webs.iter().map(|web| web.lock().unwrap().as_ref().map(|web| tail(web.log())).unwrap_or_default());
+        let cron = tail(fs::read_to_string(self.cron_log()).unwrap_or_default());
+        format!(
+            "the last error seen: {}\nthe logs end with:\n{}\n{cron}",
+            self.tally.last_error.lock().unwrap(),
+            webs.collect::<Vec<_>>().join("\n")
+        )
     }
 
     /// What web servers, programs and crons said.
@@ -387,7 +411,7 @@ impl Place {
 fn settings(synapse: &Synapse, database: &Database) -> SiteBuilder {
     let site = SiteFolder::new(&built_programs!()).synapse(synapse).database(database);
     // The bot logs in by itself, so that there is something to be written into the state file.
-    let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 1);
+    let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 2);
     site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 30)
 }
 

@@ -7,6 +7,7 @@ use crate::place::Place;
 use crate::world::Mail;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::thread;
 
 /// Figures of a round.
 #[derive(Debug, Default)]
@@ -185,7 +186,16 @@ impl Round<'_> {
     /// The password of the mail opens the account.
     fn logins(&self, people: &[Person], approved: &BTreeSet<String>) {
         let boxes = self.people.mails.lock().unwrap();
-        for person in people.iter().filter(|person| approved.contains(&person.name)) {
+        let approved: Vec<&Person> = people.iter().filter(|person| approved.contains(&person.name)).collect();
+        thread::scope(|scope| {
+            for some in approved.chunks(approved.len().div_ceil(8).max(1)) {
+                scope.spawn(|| self.log_in(some, &boxes));
+            }
+        });
+    }
+
+    fn log_in(&self, people: &[&Person], boxes: &BTreeMap<String, Vec<Mail>>) {
+        for person in people {
             let mails = boxes.get(&person.address).map(Vec::as_slice).unwrap_or_default();
             let is_password =
                 |word: &&str| word.len() == 23 && word.split('-').count() == 4 && word.split('-').all(|group| group.len() == 5);

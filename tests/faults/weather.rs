@@ -44,7 +44,8 @@ pub struct Weather {
     storm: AtomicBool,
     /// Counts the storms; what went wrong is noted with its number.
     beat: AtomicUsize,
-    under_way: AtomicUsize,
+    /// What it is, by a number of its own.
+    under_way: Mutex<BTreeMap<u64, String>>,
     counts: Mutex<BTreeMap<&'static str, usize>>,
 }
 
@@ -54,7 +55,7 @@ impl Weather {
             chance: Chance::new(seed),
             storm: AtomicBool::new(false),
             beat: AtomicUsize::new(0),
-            under_way: AtomicUsize::new(0),
+            under_way: Mutex::default(),
             counts: Mutex::default(),
         }
     }
@@ -107,20 +108,31 @@ impl Weather {
     }
 
     /// Something is under way while the value lives.
-    pub fn under_way(&self) -> UnderWay<'_> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        UnderWay(self)
+    pub fn under_way(&self, what: impl Into<String>) -> UnderWay<'_> {
+        let number = self.chance.next();
+        self.under_way.lock().unwrap().insert(number, what.into());
+        UnderWay { weather: self, number }
     }
 
-    pub fn is_quiet(&self) -> bool {
-        self.under_way.load(Ordering::SeqCst) == 0
+    pub fn what_is_under_way(&self) -> Vec<String> {
+        self.under_way.lock().unwrap().values().cloned().collect()
     }
 }
 
-pub struct UnderWay<'a>(&'a Weather);
+pub struct UnderWay<'a> {
+    weather: &'a Weather,
+    number: u64,
+}
+
+impl UnderWay<'_> {
+    /// It is at this now.
+    pub fn is_at(&self, what: impl Into<String>) {
+        self.weather.under_way.lock().unwrap().insert(self.number, what.into());
+    }
+}
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.weather.under_way.lock().unwrap().remove(&self.number);
     }
 }
