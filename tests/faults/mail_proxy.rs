@@ -29,7 +29,7 @@ const MISHAPS: [&str; 11] = [
 pub struct Handed {
     pub message_id: String,
     pub beat: usize,
-    /// The process that sent it, if it could be found.
+    /// The process that sent it; none where it was gone before the mail server answered.
     pub sender: Option<u32>,
     /// The program was told that the mail server has it, as far as it lived to hear it.
     pub answered: bool,
@@ -132,10 +132,13 @@ impl Conversation<'_> {
         }
         let beat = self.weather.beat();
         let port = client.peer_addr()?.port();
-        // The kernel's tables change while they are read.
-        let sender = (0..3).find_map(|_| sender(port, self.sites));
+        // Whoever lives waits for the answer. The kernel's tables change while they are read, so a second look may find more.
+        let mut sender = None;
+        while sender.is_none() && !has_hung_up(client) {
+            sender = sender_at(port, self.sites);
+        }
         let reply = server.ask(&content)?;
-        let answered = !mishap.ends_with("taken");
+        let answered = !mishap.ends_with("taken") && sender.is_some();
         let handed = Handed { message_id: message_id(&content), beat, sender, answered, by_proxy: false };
         self.handed.lock().unwrap().push(handed.clone());
         match mishap {
@@ -206,9 +209,17 @@ fn message_id(content: &[u8]) -> String {
     header.unwrap_or_default().trim().to_owned()
 }
 
+/// The other end is closed: its process is dead, or waits no longer.
+fn has_hung_up(client: &TcpStream) -> bool {
+    let _ = client.set_nonblocking(true);
+    let peeked = client.peek(&mut [0]);
+    let _ = client.set_nonblocking(false);
+    !matches!(peeked, Err(cause) if cause.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// The process at the other end of a connection from this port: the kernel's table has its socket, and the process's folder
 /// in /proc a link to that.
-fn sender(port: u16, sites: &[PathBuf]) -> Option<u32> {
+fn sender_at(port: u16, sites: &[PathBuf]) -> Option<u32> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let local = format!("0100007F:{port:04X}");
     // Thousands of lines: one search instead of taking each apart. Behind the address are seven columns, then the socket.
