@@ -284,7 +284,7 @@ impl Place {
 
     /// Waits until nobody is at work any more: then whoever holds a lease is dead.
     pub fn wait_until_quiet(&self) {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_secs(180);
         let is_cgi_at_work = || !running_below(self.sites[0].path()).is_empty();
         while !self.weather.what_is_under_way().is_empty() || is_cgi_at_work() {
             assert!(
