@@ -13,6 +13,7 @@ mod mail_proxy;
 mod people;
 mod place;
 mod promises;
+mod tally;
 mod weather;
 
 use people::People;
@@ -97,7 +98,7 @@ impl Campaign {
             let room = place.turn_to(mode);
             let found = self.round(&place, room, mode, rounds);
             all.add(&found);
-            println!("{}: {}", self.engine.name(), self.figures(&place, &all, rounds, start.elapsed()));
+            println!("{}: {}", self.engine.name(), place.tally.figures(&all, rounds, start.elapsed()));
         }
         assert!(!place.log().contains("panicked"), "{}", place.log());
         println!("{}: {}\n{:?}", self.engine.name(), place.weather.counts(), place.tally.points.lock().unwrap());
@@ -228,35 +229,6 @@ impl Campaign {
             }
         }
         people.look();
-    }
-
-    fn figures(&self, place: &Place, found: &Found, rounds: usize, time: Duration) -> String {
-        let tally = &place.tally;
-        let count = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::SeqCst);
-        format!(
-            "{} kills ({} at named points, {} of crons at any instant) in {:.0} s, {:.1} a second; {} rounds, {} registrations, {} approved; \
-             {} runs of cron, {} kills of the database server, {} of a web server, {} times a full disk, {} further signals to web programs, \
-             {} errors seen by people; {} mails, further copies: {} as the answer was lost, {} as the program was killed, {} as the database was away, {} by the proxy; 0 violations",
-            tally.kills(),
-            count(&tally.died_at_points),
-            count(&tally.died_anywhere),
-            time.as_secs_f64(),
-            tally.kills() as f64 / time.as_secs_f64(),
-            rounds,
-            found.people,
-            found.approved,
-            count(&tally.crons),
-            count(&tally.database_kills),
-            count(&tally.web_kills),
-            count(&tally.full_disks),
-            count(&tally.web_signals),
-            count(&tally.errors_seen),
-            found.mails,
-            found.copies_answer_lost,
-            found.copies_killed,
-            found.copies_database_away,
-            found.copies_by_proxy,
-        )
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::homeserver_proxy;
 use crate::mail_proxy::MailProxy;
+use crate::tally::Tally;
 use crate::weather::Weather;
 use crate::world::process::{log_to, running_below};
 use crate::world::{
@@ -13,7 +14,7 @@ use matrix_register_bot::config::DatabaseUrl;
 use matrix_register_bot::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
 use matrix_register_bot::store::{Access, Store};
 use rustix::process::{Pid, Signal, kill_process};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -70,34 +71,6 @@ pub struct Place {
     pub tally: Tally,
     pub bot: String,
     _state: TempFolder,
-}
-
-/// What happened so far.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Programs that died at one of the named points: they wrote it down themselves.
-    pub died_at_points: AtomicUsize,
-    /// Crons that died of our signal at any instant, by their exit status.
-    pub died_anywhere: AtomicUsize,
-    /// Signals sent to web programs at work, which may have ended by themselves just then. Not counted as kills.
-    pub web_signals: AtomicUsize,
-    pub crons: AtomicUsize,
-    /// Crons in a row that lived: those who had nothing to do.
-    pub crons_in_vain: AtomicUsize,
-    pub database_kills: AtomicUsize,
-    pub web_kills: AtomicUsize,
-    pub full_disks: AtomicUsize,
-    pub errors_seen: AtomicUsize,
-    /// What somebody saw last.
-    pub last_error: Mutex<String>,
-    /// By point.
-    pub points: Mutex<BTreeMap<String, usize>>,
-}
-
-impl Tally {
-    pub fn kills(&self) -> usize {
-        self.died_at_points.load(Ordering::SeqCst) + self.died_anywhere.load(Ordering::SeqCst)
-    }
 }
 
 impl Place {
