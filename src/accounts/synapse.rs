@@ -14,8 +14,8 @@ const UNCLEAR_SECONDS: i64 = 86_400;
 
 /// Asks the homeserver for the account.
 ///
-/// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later
-/// the account may be ours, so it is asked for proof. A display name proves nothing: anybody can choose it.
+/// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later, and
+/// where the first request was delivered twice, the account may be ours, so it is asked for proof. A display name proves nothing: anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
         return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));
@@ -29,8 +29,8 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     let account = NewAccount { localpart: &registration.username, password, display_name };
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
-        Ok(Registered::NameInUse) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
-        Ok(Registered::NameInUse) => whose_account(site, store, &homeserver, registration, password),
+        Ok(Registered::NameInUse { asked_again: false }) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
         Err(cause) => {
             if first_try && did_nothing(&cause) {

@@ -119,7 +119,7 @@ impl Bot<'_> {
                 crate::log::info("bot_account_made", None, &bot);
                 Ok(())
             }
-            Registered::NameInUse => Err(Error::Misconfigured(format!(
+            Registered::NameInUse { .. } => Err(Error::Misconfigured(format!(
                 "{bot} exists, but not with the register_password of config.json ({refused}); set access_token in [room] to one of that account, or reset its password to the register_password, or choose another bot_localpart in [room]"
             ))),
             Registered::NameRefused { errcode, error } => Err(Error::Misconfigured(format!(

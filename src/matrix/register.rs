@@ -25,7 +25,11 @@ pub struct NewAccount<'a> {
 pub enum Registered {
     Made,
     /// Somebody has the name, perhaps we ourselves through an earlier try whose answer was lost; `login::proves` tells.
-    NameInUse,
+    NameInUse {
+        /// This very call asked more than once: something between us and the homeserver may have delivered the first request
+        /// twice, and the account is ours.
+        asked_again: bool,
+    },
     /// The homeserver gives this name to nobody (`M_INVALID_USERNAME`) or to an application service (`M_EXCLUSIVE`).
     NameRefused {
         errcode: String,
@@ -75,7 +79,8 @@ pub fn nonce(homeserver: &Homeserver) -> Result<Nonce, Error> {
 pub fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
     match attempt(homeserver, shared_secret, account, first)? {
         Err(refusal) if refusal.error == "unrecognised nonce" => {
-            attempt(homeserver, shared_secret, account, nonce(homeserver)?)?.or_else(meaning)
+            let again = attempt(homeserver, shared_secret, account, nonce(homeserver)?)?.or_else(meaning)?;
+            Ok(if let Registered::NameInUse { .. } = again { Registered::NameInUse { asked_again: true } } else { again })
         }
         outcome => outcome.or_else(meaning),
     }
@@ -111,7 +116,7 @@ fn mac(shared_secret: &str, nonce: &str, account: &NewAccount) -> String {
 /// `M_UNKNOWN` stands for five different things here; status and text tell them apart.
 fn meaning(refusal: Refusal) -> Result<Registered, Error> {
     match (refusal.status, refusal.errcode.as_str(), refusal.error.as_str()) {
-        (400, "M_USER_IN_USE", _) => Ok(Registered::NameInUse),
+        (400, "M_USER_IN_USE", _) => Ok(Registered::NameInUse { asked_again: false }),
         (400, "M_INVALID_USERNAME" | "M_EXCLUSIVE", _) => Ok(Registered::NameRefused { errcode: refusal.errcode, error: refusal.error }),
         (403, _, "HMAC incorrect") => Err(Error::Misconfigured(
             refusal.sentence("registration_shared_secret in config.toml is not the one of homeserver.yaml (with registration_shared_secret_path there: of that file)"),

@@ -1,7 +1,8 @@
 //! Between the programs and Synapse: a proxy that loses, cuts, delays, denies and repeats.
 
 use crate::weather::{UnderWay, Weather};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use crate::world::http::{pass_on, read_request};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -52,7 +53,7 @@ fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &U
         return Ok(());
     }
     let is_done = mishap.is_empty() || ["lost", "cut", "done", "twice"].iter().any(|word| mishap.ends_with(word));
-    let mut answer = if is_done { ask(upstream, &request)? } else { Vec::new() };
+    let mut answer = if is_done { pass_on(upstream, &request)? } else { Vec::new() };
     match mishap {
         "homeserver hung after it was done" => weather.hang(),
         "homeserver's answer lost" => {}
@@ -72,46 +73,10 @@ fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &U
         "homeserver's HTML" | "homeserver's HTML after it was done" => {
             say(&mut client, "200 OK", "text/html", "<html><h1>Welcome</h1></html>")?;
         }
-        "homeserver asked twice" => client.write_all(&ask(upstream, &request)?)?,
+        "homeserver asked twice" => client.write_all(&pass_on(upstream, &request)?)?,
         _ => client.write_all(&answer)?,
     }
     Ok(())
-}
-
-/// All bytes of a request, which asks for one answer on its connection.
-fn read_request(client: &TcpStream) -> io::Result<Vec<u8>> {
-    let mut reader = BufReader::new(client);
-    let (mut request, mut length) = (Vec::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
-        match name.as_str() {
-            "content-length" => length = line[name.len() + 1..].trim().parse().map_err(io::Error::other)?,
-            "connection" => continue,
-            _ => {}
-        }
-        if line == "\r\n" {
-            request.extend_from_slice(b"Connection: close\r\n\r\n");
-            break;
-        }
-        request.extend_from_slice(line.as_bytes());
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    request.extend(body);
-    Ok(request)
-}
-
-/// The whole answer of the homeserver; waited for even if nobody is there any more who would read it.
-fn ask(upstream: &str, request: &[u8]) -> io::Result<Vec<u8>> {
-    let mut connection = TcpStream::connect(upstream)?;
-    connection.write_all(request)?;
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer)?;
-    Ok(answer)
 }
 
 fn say(client: &mut TcpStream, status: &str, kind: &str, body: &str) -> io::Result<()> {

@@ -1,3 +1,4 @@
+use crate::world::http::{pass_on, read_request};
 use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 use std::io::Write;
@@ -162,6 +163,37 @@ fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant(engine: 
     assert_eq!((logins, story.state(&ada)), (0, 13));
 }
 
+/// Some proxies send a request again if the connection breaks; what the program gets is the second answer.
+fn an_account_that_was_asked_for_twice_by_a_proxy_is_the_applicants(engine: Engine) {
+    for mode in ["synapse", "local"] {
+        let mut story = Story::on(engine, mode, Host::NginxCgi);
+        let ada = fresh("ada");
+        story.ask_and_confirm(&ada);
+        story.site.set("homeserver_url", twice(&story.synapse.base_url));
+        story.decide(&ada, "approve", "");
+        assert_eq!(story.state(&ada), 100, "{}", story.web.log());
+        let password = password_in(&story.mails.wait_for(&address_of(&ada), 2)[1]);
+        assert!(mode == "local" || story.synapse.login(&ada, &password).is_ok());
+    }
+}
+
+/// A proxy that passes the first POST on twice.
+fn twice(homeserver: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, homeserver) = (format!("http://{}", listener.local_addr().unwrap()), homeserver.trim_start_matches("http://").to_owned());
+    std::thread::spawn(move || {
+        let mut is_first = true;
+        for mut client in listener.incoming().flatten() {
+            let Ok(request) = read_request(&client) else { continue };
+            if request.starts_with(b"POST") && std::mem::take(&mut is_first) {
+                pass_on(&homeserver, &request).unwrap();
+            }
+            let _ = client.write_all(&pass_on(&homeserver, &request).unwrap());
+        }
+    });
+    url
+}
+
 fn a_name_in_our_table_is_refused_before_synapse_hears_of_it(engine: Engine) {
     let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
@@ -222,6 +254,7 @@ on_every_database! {
     a_mail_box_that_is_gone_ends_the_request_and_cron_is_silent_again,
     a_lost_secret_key_is_named_and_no_dead_link_is_sent,
     an_account_that_only_looks_like_ours_is_never_given_to_the_applicant,
+    an_account_that_was_asked_for_twice_by_a_proxy_is_the_applicants,
     a_name_in_our_table_is_refused_before_synapse_hears_of_it,
     no_log_line_has_a_password_a_token_or_an_address,
 }

@@ -1,6 +1,8 @@
 //! HTTP as the tests want it: each status is an answer, no redirect is followed, no proxy is asked.
 
 use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::config::ConfigBuilder;
@@ -41,4 +43,40 @@ pub fn json(agent: &Agent, method: &str, url: &str, token: Option<&str>, body: O
     let mut answer = answer.map_err(|cause| format!("{method} {url}: {cause}"))?;
     let text = answer.body_mut().with_config().limit(100_000_000).read_to_string().unwrap_or_default();
     Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+}
+
+/// All bytes of a request, which asks for one answer on its connection.
+pub fn read_request(client: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(client);
+    let (mut request, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match name.as_str() {
+            "content-length" => length = line[name.len() + 1..].trim().parse().map_err(io::Error::other)?,
+            "connection" => continue,
+            _ => {}
+        }
+        if line == "\r\n" {
+            request.extend_from_slice(b"Connection: close\r\n\r\n");
+            break;
+        }
+        request.extend_from_slice(line.as_bytes());
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    request.extend(body);
+    Ok(request)
+}
+
+/// The whole answer of the homeserver; waited for even if nobody is there any more who would read it.
+pub fn pass_on(upstream: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut connection = TcpStream::connect(upstream)?;
+    connection.write_all(request)?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    Ok(answer)
 }
