@@ -146,11 +146,12 @@ package-test:
 
 load:
 	$(WORLD)/install test
-	cargo test --release --test load -- --ignored --nocapture --test-threads=1
+	CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --test load -- --ignored --nocapture --test-threads=1
 
 attack:
 	$(WORLD)/install attack
-	$(WORLD)/start-synapse run -- cargo test --test security -- --ignored --nocapture --test-threads=1
+	CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 $(WORLD)/start-synapse run -- \
+		cargo test --test security -- --ignored --nocapture --test-threads=2
 
 nodes:
 	$(WORLD)/install test

@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Descriptors that this process needs for other things.
-const RESERVED: u64 = 300;
+/// Descriptors that this process needs for other things, and a worker of nginx that has the same limit for its way on.
+const RESERVED: u64 = 2000;
 
 /// What came back to one of them.
 #[derive(Debug, Clone)]

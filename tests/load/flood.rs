@@ -15,8 +15,8 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Accounts that exist, with [`PASSWORD`]; others are asked for with a wrong one.
 const ACCOUNTS: usize = 50;
 
-/// How long a visitor waits for an answer: as long as browsers and web servers do.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a visitor waits for an answer; longer than web servers wait for programs, so that nobody gives up before them.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The one place for what a flood needs of a configuration: no limits but those that hold the machine together.
 fn site() -> SiteFolder {
