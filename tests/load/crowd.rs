@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Descriptors that this process needs for other things, and a worker of nginx that has the same limit for its way on.
-const RESERVED: u64 = 2000;
+const RESERVED: u64 = 6000;
 
 /// What came back to one of them.
 #[derive(Debug, Clone)]
