@@ -10,7 +10,8 @@
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
 # make fuzz-rounds   all targets in turn, 600 s each, until it is stopped; adds to target/fuzz/rounds.tsv
 # make load          2,000 registrations and 20,000 logins at once, and thousands of slow visitors; figures in docs/load.md
-# make attack        sqlmap and wapiti against a running site; figures in docs/security.md
+# make attack        sqlmap and wapiti against a running site, ATTACK_SECONDS (240) for each of wapiti's modules and pages;
+#                    figures in docs/security.md
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
 #                    mariadb) and everything around fails; FAULTS_SEED repeats the choices of a run
@@ -148,9 +149,10 @@ load:
 	$(WORLD)/install test
 	CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --test load -- --ignored --nocapture --test-threads=1
 
+ATTACK_SECONDS ?= 240
 attack:
 	$(WORLD)/install attack
-	CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 $(WORLD)/start-synapse run -- \
+	ATTACK_SECONDS=$(ATTACK_SECONDS) CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 $(WORLD)/start-synapse run -- \
 		cargo test --test security -- --ignored --nocapture --test-threads=2
 
 nodes:
