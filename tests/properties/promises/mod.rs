@@ -63,6 +63,16 @@ from = "a@example.org"
 transport = "file"
 [password_change]
 foreign_accounts = "refuse"
+# The same visitor comes again and again, and at the same second.
+[limits]
+unconfirmed_per_address = 100
+requests_per_network_per_day = 0
+requests_per_address_per_day = 0
+requests_per_day = 0
+open_requests = 0
+mails_per_address_per_day = 0
+confirm_mails_per_day = 0
+form_minimum_seconds = 0
 "#;
 
 impl World {
@@ -105,10 +115,21 @@ impl World {
         }
     }
 
-    /// Puts a body to one of the pages, as a form.
+    /// Puts a body to one of the pages, as a form. `form_token=@` stands for a token that is good, which nobody can make up.
     pub fn form_body(&self, page: &Page, body: &[u8]) {
+        let body = &self.with_form_token(page, body);
         let outcome = (page.submit)(&self.site, &post("application/x-www-form-urlencoded", body));
         check_page(page.name, outcome);
+    }
+
+    fn with_form_token(&self, page: &Page, body: &[u8]) -> Vec<u8> {
+        const STANDS_FOR_ONE: &[u8] = b"form_token=@";
+        let Some(place) = body.windows(STANDS_FOR_ONE.len()).position(|part| part == STANDS_FOR_ONE) else { return body.to_vec() };
+        let fields: Vec<(String, String)> = serde_urlencoded::from_bytes(body).unwrap_or_default();
+        let link = fields.iter().find(|(name, _)| name == "t").map_or("", |(_, link)| link);
+        let token = token::form_token(&self.site.state.secret().expect("a secret"), page.name, link, NOW);
+        let (before, after) = (&body[..place + STANDS_FOR_ONE.len() - 1], &body[place + STANDS_FOR_ONE.len()..]);
+        [before, token.as_bytes(), after].concat()
     }
 
     /// Asks for one of the pages with this query string.
