@@ -19,6 +19,10 @@ pub fn take_over(rows: &PhpRows, mode: OperationMode) {
     let left_out = report.remarks.iter().filter(|remark| remark.contains(" left out")).count();
     assert_eq!(plan.registrations.len() + plan.logins.len() + left_out, rows.registrations.len() + rows.logins.len());
 
+    for row in rows.logins.iter().filter(|row| password::is_too_costly(&row.password_hash)) {
+        let named = format!("account {} has a ", row.id);
+        assert!(report.remarks.iter().any(|remark| remark.starts_with(&named)), "nothing is said of the hash of account {}", row.id);
+    }
     let (mut usernames, mut links) = (HashSet::new(), HashSet::new());
     for planned in &plan.registrations {
         let row = &planned.row;
