@@ -164,7 +164,10 @@ fn html(config: Option<&Config>, language: Language, name: &str, context: &impl 
 
 /// Pages of one configuration that are ready to be filled in.
 #[derive(Clone, Default)]
-pub struct Compiled(Arc<Mutex<HashMap<(Language, String), Arc<Page>>>>);
+pub struct Compiled(Arc<Mutex<Pages>>);
+
+/// By language, and the name of the template.
+type Pages = HashMap<(Language, String), Arc<Page>>;
 
 impl fmt::Debug for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
