@@ -30,6 +30,15 @@ homeserver_url = "http://127.0.0.1:{homeserver}"
 public_url = "https://register.example.org/"
 operation_mode = "local"
 database = "{url}"
+[limits]
+# The limits are asked for, and stop nobody.
+requests_per_network_per_day = 86400
+requests_per_address_per_day = 86400
+requests_per_day = 100000
+open_requests = 100000
+mails_per_address_per_day = 86400
+confirm_mails_per_day = 86400
+form_minimum_seconds = 0
 [room]
 id = "!room:example.org"
 access_token = "{token}"
