@@ -60,7 +60,12 @@ impl Program {
             false => Err(Error::internal(format!("the program panicked at {}", panic.place))),
         });
         let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
-        response.default_header("X-Content-Type-Options", "nosniff").to_bytes(request.is_head())
+        // A browser that is led to an answer which is no page has nothing to do with it.
+        let response = response
+            .default_header("X-Content-Type-Options", "nosniff")
+            .default_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+            .default_header("X-Frame-Options", "DENY");
+        response.to_bytes(request.is_head())
     }
 
     /// The error's answer, with the headers that its status demands; bare where even that panics.

@@ -27,7 +27,10 @@ fn a_get_is_answered_with_status_type_and_length() {
     let answer = answer("GET", "", "", "");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("Status: 200 OK\r\nContent-Type: text/plain"), "{head}");
-    assert!(head.ends_with(&format!("X-Content-Type-Options: nosniff\r\nContent-Length: {}", body.len())), "{head}");
+    for protection in ["X-Content-Type-Options: nosniff", "Content-Security-Policy: default-src 'none'; ", "X-Frame-Options: DENY"] {
+        assert_eq!(head.matches(protection).count(), 1, "{head}");
+    }
+    assert!(head.ends_with(&format!("\r\nContent-Length: {}", body.len())), "{head}");
     assert!(body.contains("site=example.org method=GET"), "{body}");
 }
 
