@@ -17,7 +17,7 @@ import urllib.parse
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
 KEPT = ROOT / "target/bench"
-RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
+RELEASE = pathlib.Path(os.environ.get("BENCH_PROGRAMS", pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"))
 PASSWORD = "a password for figures"
 ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
