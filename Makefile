@@ -14,7 +14,7 @@
 #                    figures in docs/security.md
 # make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
-#                    mariadb) and everything around fails; FAULTS_SEED repeats the choices of a run
+#                    mariadb) and everything around fails; FAULTS_PEOPLE (96) at a time; FAULTS_SEED repeats the choices
 # make planted       does that see anything? Plants bugs one at a time in a copy of the sources, and expects to be told of them
 # make bench         how fast everything is, beside the least that CGI and FastCGI cost: docs/performance.md; bench/README.md has
 #                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite

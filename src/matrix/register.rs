@@ -79,8 +79,13 @@ pub fn nonce(homeserver: &Homeserver) -> Result<Nonce, Error> {
 pub fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
     match attempt(homeserver, shared_secret, account, first)? {
         Err(refusal) if refusal.error == "unrecognised nonce" => {
-            let again = attempt(homeserver, shared_secret, account, nonce(homeserver)?)?.or_else(meaning)?;
-            Ok(if let Registered::NameInUse { .. } = again { Registered::NameInUse { asked_again: true } } else { again })
+            let again = nonce(homeserver).and_then(|fresh| attempt(homeserver, shared_secret, account, fresh)?.or_else(meaning));
+            match again {
+                Ok(Registered::NameInUse { .. }) => Ok(Registered::NameInUse { asked_again: true }),
+                // Whatever it is, the first request may have made the account.
+                Err(cause) => Err(Error::Unexpected(cause.to_string())),
+                outcome => outcome,
+            }
         }
         outcome => outcome.or_else(meaning),
     }

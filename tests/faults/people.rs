@@ -78,7 +78,10 @@ impl<'a> People<'a> {
     }
 
     pub fn complain(&self, violation: String) {
-        self.violations.lock().unwrap().push(violation);
+        let mut violations = self.violations.lock().unwrap();
+        if !violations.contains(&violation) {
+            violations.push(violation);
+        }
     }
 
     /// Looks into mail boxes and the room.

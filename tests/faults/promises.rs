@@ -93,8 +93,8 @@ impl Round<'_> {
         if there != *approved {
             self.wrong(format!(
                 "accounts without an approved request: {:?}; approved requests without an account: {:?}",
-                there.difference(approved),
-                approved.difference(&there)
+                there.difference(approved).collect::<Vec<_>>(),
+                approved.difference(&there).collect::<Vec<_>>()
             ));
         }
         for name in there {

@@ -186,6 +186,18 @@ fn a_spent_nonce_is_replaced_once() {
     assert_eq!(asked.lock().unwrap().len(), 4);
 }
 
+/// The first request may have been delivered twice, and the account be made: whatever comes then, that stays open.
+#[test]
+fn after_a_spent_nonce_nothing_says_that_no_account_was_made() {
+    let nonce = |text: &str| http("200 OK", &json!({ "nonce": text }).to_string());
+    let spent = || http("400 Bad Request", r#"{"errcode":"M_UNKNOWN","error":"unrecognised nonce"}"#);
+    let limited = || http("429 Too Many Requests", r#"{"errcode":"M_LIMIT_EXCEEDED","error":"Too Many Requests","retry_after_ms":1}"#);
+    for answers in [vec![nonce("first"), spent(), limited()], vec![nonce("first"), spent(), nonce("second"), limited()]] {
+        let (url, _) = scripted(answers);
+        assert!(matches!(register(&homeserver(&url), "secret", &ACCOUNT), Err(Error::Unexpected(_))));
+    }
+}
+
 #[test]
 fn an_account_is_ours_if_our_password_logs_in() {
     let synapse = Synapse::around();
