@@ -1,4 +1,4 @@
-# make               builds the programs into public/, internal/ and cron/
+# make               builds the programs into public/, internal/ and cron/; REGISTER_BOT_PIE=1 make: to any address (build.rs)
 # make install       puts them where a system has such things, below DESTDIR and PREFIX (/usr/local); build them before
 # make deb           a Debian package, target/packages/*.deb
 # make demo          a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
