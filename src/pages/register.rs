@@ -73,7 +73,10 @@ type Faults = BTreeMap<&'static str, &'static str>;
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     match limits::closed(site) {
-        Some(closed) => closed_page(site, language, closed),
+        Some(closed) => {
+            let page = dead_end(site, language, None, 503, "closed", json!({}))?;
+            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+        }
         None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
     }
 }
@@ -166,7 +169,10 @@ fn file(
         Filed::NetworkUsedUp(seconds) => {
             refused(site, language, typed, ("form", "form.error.network_used_up"), "requests_per_network_per_day", seconds)
         }
-        Filed::Closed(closed) => closed_page(site, language, closed),
+        Filed::Closed(closed) => {
+            let page = form(site, language, 503, typed, &Faults::from([("form", "form.error.closed")]), json!({}))?;
+            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+        }
         Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
     }
 }
@@ -311,13 +317,12 @@ fn refused(
     Ok(response.header("Retry-After", seconds.to_string()))
 }
 
-/// Instead of the form: no requests are taken at the moment.
-fn closed_page(site: &Site, language: Language, closed: Closed) -> Result<Response, Error> {
-    let seconds = match closed {
+/// Seconds after which it is worth looking whether requests are taken again.
+fn opens_in(closed: Closed) -> i64 {
+    match closed {
         Closed::TooManyOpen => HOUR,
         Closed::TooManyToday(seconds) => seconds,
-    };
-    Ok(dead_end(site, language, None, 503, "closed", json!({}))?.header("Retry-After", seconds.to_string()))
+    }
 }
 
 /// The form once more, with what was typed.
