@@ -73,7 +73,7 @@ fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Erro
     }
     forget(site, store, &mut summary)?;
     store.tidy()?;
-    if let Some(closed) = limits::closed(site) {
+    if let Some(closed) = limits::closed_by(site, store)? {
         log::warn("form_closed", None, closed_because(closed));
     }
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {

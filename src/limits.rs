@@ -7,7 +7,7 @@ use crate::cgi::Request;
 use crate::config::Limits;
 use crate::site::Site;
 use crate::steps::Failure;
-use crate::store::{Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
+use crate::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
 use crate::token::Secret;
 
 /// Whom one request is counted for: keyed hashes, so that the database tells nobody who was here.
@@ -46,11 +46,15 @@ fn of_everybody(limits: &Limits) -> FilingLimits<'static> {
 /// Whether the form is closed, so that nobody fills it in for nothing. A database that cannot be asked closes nothing: it
 /// may not have been made yet, and whoever sends the form is told.
 pub fn closed(site: &Site) -> Option<Closed> {
-    let limits = of_everybody(&site.config.limits);
-    match (limits.open, limits.per_day) {
+    match (site.config.limits.open_requests.0, site.config.limits.requests_per_day.0) {
         (0, 0) => None,
-        _ => site.store(Access::Read).ok()?.closed(&limits, site.now()).ok()?,
+        _ => closed_by(site, &mut *site.store(Access::Read).ok()?).ok()?,
     }
+}
+
+/// The same for who has the database open.
+pub fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store::Error> {
+    store.closed(&of_everybody(&site.config.limits), site.now())
 }
 
 /// Counts a mail. Whatever goes wrong, nobody's mail box is filled by us; and mails that only a stranger asked for
@@ -60,14 +64,11 @@ pub fn count_mail(site: &Site, store: &mut Store, secret: &Secret, registration:
     let subject = mailbox(secret, &registration.email_folded);
     let to_address = Allowance { kind: AllowanceKind::MailsToAddress, subject: &subject, per_day: limits.mails_per_address_per_day.0 };
     let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: limits.confirm_mails_per_day.0 };
-    let counted = [Some((to_address, "mails_per_address_per_day")), confirming.then_some((to_all, "confirm_mails_per_day"))];
-    for (allowance, key) in counted.into_iter().flatten() {
-        if let Some(seconds) = store.use_allowance(&allowance, site.now())? {
-            let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
-            return Err(Failure { retry_after: Some(seconds), ..Failure::later(sentence) });
-        }
-    }
-    Ok(())
+    let counted: &[Allowance] = if confirming { &[to_address, to_all] } else { &[to_address] };
+    let Some((used_up, seconds)) = store.use_allowances(counted, site.now())? else { return Ok(()) };
+    let key = if used_up == AllowanceKind::ConfirmMails { "confirm_mails_per_day" } else { "mails_per_address_per_day" };
+    let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
+    Err(Failure { retry_after: Some(seconds), ..Failure::later(sentence) })
 }
 
 fn mailbox(secret: &Secret, email_folded: &str) -> String {

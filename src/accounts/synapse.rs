@@ -15,7 +15,8 @@ const UNCLEAR_SECONDS: i64 = 86_400;
 /// Asks the homeserver for the account.
 ///
 /// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later, and
-/// where the first request was delivered twice, the account may be ours, so it is asked for proof. A display name proves nothing: anybody can choose it.
+/// where the first request was delivered twice, the account may be ours, so it is asked for proof. A display name proves
+/// nothing: anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
         return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));

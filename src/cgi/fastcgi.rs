@@ -5,9 +5,9 @@
 //! * It accepts for ever. So fd 0 is made non-blocking and polled here; the crate is let loose on what is pending, and
 //!   leaves its loop by a panic when nothing more is (`EAGAIN`), or when no descriptor is left (`EMFILE`), which would
 //!   otherwise be the end of the process. Accepted sockets do not inherit the mode on Linux.
-//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, as far as [`BETWEEN_COUNTS`] sees; but once let loose it goes on for
-//!   as long as others keep coming. [`DESCRIPTORS`] ends that. Work on requests is bounded further, by
-//!   `limits.concurrent_requests`. A thread that waits costs some 50 kB.
+//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, counted every
+//!   [`BETWEEN_COUNTS`]; but once let loose it goes on for as long as others keep coming. [`DESCRIPTORS`] ends that. Work on
+//!   requests is bounded further, by `limits.concurrent_requests`. A thread that waits costs some 50 kB.
 //! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
 //!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
 //! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else.
@@ -76,14 +76,14 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     }
     let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
     let mut reported = None;
-    let mut counted: Option<Instant> = None;
+    let mut had_room = None;
     while !stop.load(Ordering::Relaxed) {
-        let is_recent = counted.is_some_and(|at| at.elapsed() < BETWEEN_COUNTS);
-        if !is_recent && worker.connections() >= CONNECTIONS {
-            counted = None;
+        if had_room.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_COUNTS) {
+            had_room = (worker.connections() < CONNECTIONS).then(Instant::now);
+        }
+        if had_room.is_none() {
             std::thread::sleep(Duration::from_millis(10));
         } else if is_pending() {
-            counted = counted.filter(|_| is_recent).or_else(|| Some(Instant::now()));
             accept(&worker);
         }
         report_broken_connections();

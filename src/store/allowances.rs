@@ -3,7 +3,7 @@
 //! An allowance fills up again evenly: one of 24 a day gives back one each hour. Its whole state is the second at which it
 //! will be whole again, so using one is a single statement, exact however many programs and machines are at it.
 
-use super::{Error, LONGEST_WAIT, Store};
+use super::{End, Error, LONGEST_WAIT, Store};
 
 const DAY: i64 = 86_400;
 
@@ -51,10 +51,19 @@ impl Allowance<'_> {
 }
 
 impl Store {
-    /// Takes one of the allowance: `None`, or the seconds until there is one again.
-    pub fn use_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
-        self.open_allowance(allowance, now)?;
-        self.take_from_allowance(allowance, now)
+    /// Takes one of each, or of none: the one that is used up, and the seconds until there is one again.
+    pub fn use_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
+        for allowance in allowances {
+            self.open_allowance(allowance, now)?;
+        }
+        self.transaction_that_may_end(|store| {
+            for allowance in allowances {
+                if let Some(seconds) = store.take_from_allowance(allowance, now)? {
+                    return Ok(End::RollBack(Some((allowance.kind, seconds))));
+                }
+            }
+            Ok(End::Commit(None))
+        })
     }
 
     /// Makes the row of an allowance that was not used of late. Apart from the taking, which happens in a transaction: a row that
@@ -70,7 +79,8 @@ impl Store {
         }
     }
 
-    /// The same as [`Store::use_allowance`] once the row is there. Holds the row until the end of a transaction.
+    /// Takes one, once the row is there: `None`, or the seconds until there is one again. Holds the row until the end of the
+    /// transaction.
     pub(super) fn take_from_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
         if allowance.per_day == 0 {
             return Ok(None);

@@ -8,20 +8,25 @@ fn of_network(subject: &str, per_day: u64) -> Allowance<'_> {
     Allowance { kind: AllowanceKind::RequestsOfNetwork, subject, per_day }
 }
 
+/// Takes one: `None`, or the seconds until there is one again.
+fn used(store: &mut Store, allowance: Allowance, now: i64) -> Option<i64> {
+    store.use_allowances(&[allowance], now).unwrap().map(|(_, seconds)| seconds)
+}
+
 fn an_allowance_comes_back_bit_by_bit(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let (allowance, now) = (of_network("here", 24), 1_000_000);
     for number in 0..24 {
-        assert_eq!(store.use_allowance(&allowance, now).unwrap(), None, "{number}");
+        assert_eq!(used(&mut store, allowance, now), None, "{number}");
     }
-    assert_eq!(store.use_allowance(&allowance, now).unwrap(), Some(3600), "one comes back in an hour");
-    assert_eq!(store.use_allowance(&allowance, now + 3599).unwrap(), Some(1));
-    assert_eq!(store.use_allowance(&allowance, now + 3600).unwrap(), None);
-    assert_eq!(store.use_allowance(&allowance, now + 3600).unwrap(), Some(3600));
-    assert_eq!(store.use_allowance(&of_network("elsewhere", 1), now).unwrap(), None, "others have their own");
-    assert_eq!(store.use_allowance(&Allowance { kind: AllowanceKind::MailsToAddress, ..allowance }, now).unwrap(), None);
-    assert_eq!(store.use_allowance(&of_network("here", 0), now).unwrap(), None, "0 is no limit");
+    assert_eq!(used(&mut store, allowance, now), Some(3600), "one comes back in an hour");
+    assert_eq!(used(&mut store, allowance, now + 3599), Some(1));
+    assert_eq!(used(&mut store, allowance, now + 3600), None);
+    assert_eq!(used(&mut store, allowance, now + 3600), Some(3600));
+    assert_eq!(used(&mut store, of_network("elsewhere", 1), now), None, "others have their own");
+    assert_eq!(used(&mut store, Allowance { kind: AllowanceKind::MailsToAddress, ..allowance }, now), None);
+    assert_eq!(used(&mut store, of_network("here", 0), now), None, "0 is no limit");
 }
 
 fn an_allowance_is_exact_however_many_are_at_it(engine: Engine) {
@@ -30,7 +35,7 @@ fn an_allowance_is_exact_however_many_are_at_it(engine: Engine) {
     let taken: usize = std::thread::scope(|scope| {
         let take = || {
             let mut store = scratch.open(Access::Write);
-            (0..10).filter(|_| store.use_allowance(&of_network("here", 30), 1000).unwrap().is_none()).count()
+            (0..10).filter(|_| used(&mut store, of_network("here", 30), 1000).is_none()).count()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
@@ -38,13 +43,26 @@ fn an_allowance_is_exact_however_many_are_at_it(engine: Engine) {
     assert_eq!(taken, 30);
 }
 
+fn a_mail_that_may_not_be_sent_uses_up_nothing(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let to_max = Allowance { kind: AllowanceKind::MailsToAddress, subject: "max", per_day: 2 };
+    let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: 1 };
+    assert_eq!(store.use_allowances(&[to_max, to_all], 1000).unwrap(), None);
+    for _ in 0..3 {
+        assert_eq!(store.use_allowances(&[to_max, to_all], 1000).unwrap(), Some((AllowanceKind::ConfirmMails, DAY)));
+    }
+    assert_eq!(used(&mut store, to_max, 1000), None, "the address has its second");
+    assert_eq!(used(&mut store, to_max, 1000), Some(DAY / 2));
+}
+
 fn a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let allowance = of_network("here", 2);
-    assert_eq!(store.use_allowance(&allowance, 1000 + 9 * DAY).unwrap(), None, "the clock was wrong");
+    assert_eq!(used(&mut store, allowance, 1000 + 9 * DAY), None, "the clock was wrong");
     for expected in [None, None, Some(DAY / 2)] {
-        assert_eq!(store.use_allowance(&allowance, 1000).unwrap(), expected);
+        assert_eq!(used(&mut store, allowance, 1000), expected);
     }
     assert_eq!(store.forget_whole_allowances(1000 + DAY, 1000 + DAY).unwrap(), 0);
     assert_eq!(store.forget_whole_allowances(1001 + DAY, 1001 + DAY).unwrap(), 1);
@@ -105,6 +123,7 @@ fn the_form_closes_when_too_many_wait_or_came_today(engine: Engine) {
 on_every_database! {
     an_allowance_comes_back_bit_by_bit,
     an_allowance_is_exact_however_many_are_at_it,
+    a_mail_that_may_not_be_sent_uses_up_nothing,
     a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole,
     unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment,
     what_is_not_filed_uses_up_nothing,
