@@ -96,11 +96,13 @@ impl Guesses {
 
 /// Both kinds of hash are computed where both are in use; the one that is not the account's is thrown away.
 fn is_right(login: Option<&Login>, php_hash: Option<&str>, password: &str) -> bool {
-    let stored = login.map(|login| login.password_hash.as_str());
+    // A hash that is never checked must cost what any other does: as if there were no such user.
+    let checkable = |hash: &&str| !password::is_too_costly(hash);
+    let stored = login.map(|login| login.password_hash.as_str()).filter(checkable);
     let argon2 = stored.filter(|stored| !password::is_php_hash(stored));
     let right_argon2 = password::verify(password, argon2.unwrap_or(password::DUMMY_HASH)) && argon2.is_some();
     let php = stored.filter(|stored| password::is_php_hash(stored));
-    let right_php = php.or(php_hash).is_some_and(|hash| password::verify_php(password, hash)) && php.is_some();
+    let right_php = php.or(php_hash.filter(checkable)).is_some_and(|hash| password::verify_php(password, hash)) && php.is_some();
     right_argon2 | right_php
 }
 
@@ -133,6 +135,29 @@ fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_whose_hash_is_never_checked_takes_the_time_of_any_other() {
+        let costly = format!("$argon2id$v=19$m=4294967295,t=1,p=1${}${}", "A".repeat(22), "A".repeat(43));
+        let login = Login {
+            id: 1,
+            active: true,
+            localpart: "max".into(),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: costly,
+            email: String::new(),
+            initial_password_until: None,
+        };
+        is_right(None, None, "secret"); // the memory of the hash is there from now on
+        let took = |login: Option<&Login>| {
+            let start = std::time::Instant::now();
+            assert!(!is_right(login, None, "secret"));
+            start.elapsed()
+        };
+        let (nobody, costly) = ((0..5).map(|_| took(None)).min(), (0..5).map(|_| took(Some(&login))).min());
+        assert!(costly > nobody.map(|nobody| nobody / 2), "{costly:?} and {nobody:?}");
+    }
 
     #[test]
     fn a_thousand_wrong_guesses_leave_about_a_hundred_checks() {
