@@ -52,6 +52,15 @@ impl Address {
         &self.typed
     }
 
+    /// For whoever decides about it: as typed, and as the mails are sent where that reads otherwise. Letters of another script
+    /// may look like those of a domain that everybody knows.
+    pub fn for_deciding(&self) -> String {
+        match self.typed.eq_ignore_ascii_case(&self.sending) {
+            true => self.typed.clone(),
+            false => format!("{} ({})", self.typed, self.sending),
+        }
+    }
+
     /// With the domain in ASCII (`xn--...`), the local part as typed: for mail servers.
     pub fn for_sending(&self) -> &str {
         &self.sending
@@ -125,6 +134,10 @@ mod tests {
         assert_eq!(address.as_typed(), "Max.Muster+x@Bücher.Example");
         assert_eq!(address.for_sending(), "Max.Muster+x@xn--bcher-kva.example");
         assert_eq!(address.folded(), "max.muster+x@xn--bcher-kva.example");
+        assert_eq!(address.for_deciding(), "Max.Muster+x@Bücher.Example (Max.Muster+x@xn--bcher-kva.example)");
+        assert_eq!(Address::parse("Max@Example.ORG").unwrap().for_deciding(), "Max@Example.ORG");
+        let cyrillic = Address::parse("boss@\u{441}ompany.org").unwrap();
+        assert!(cyrillic.for_deciding().contains("(boss@xn--ompany-"), "{}", cyrillic.for_deciding());
         assert!(!format!("{address:?}").contains("Max"));
     }
 

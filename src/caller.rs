@@ -3,7 +3,7 @@
 use crate::cgi::Request;
 use crate::config::Internal;
 use crate::site::Site;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Where the client of a request from the world sits, as far as it can be believed: if it came through a proxy that is
 /// not trusted, the proxy.
@@ -44,13 +44,30 @@ pub fn contains(list: &[String], address: &str) -> bool {
 
 /// Where somebody sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
 pub fn network(client: Option<&str>) -> String {
-    match client.and_then(|client| client.parse::<IpAddr>().ok()).map(|address| address.to_canonical()) {
+    match client.and_then(written_by_a_proxy).map(behind_a_gateway) {
         Some(IpAddr::V4(address)) => {
             let [a, b, c, _] = address.octets();
             format!("{a}.{b}.{c}.0")
         }
         Some(IpAddr::V6(address)) => format!("{:x}", u128::from(address) >> 80),
         None => String::new(),
+    }
+}
+
+/// Some proxies forward `192.0.2.7:51234` and `[2001:db8::1]:443`.
+fn written_by_a_proxy(text: &str) -> Option<IpAddr> {
+    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse()).ok()
+}
+
+/// The IPv4 address in an IPv6 address that stands for one: mapped (RFC 4291, 2.5.5.2), or behind NAT64 (RFC 6052, 2.1).
+fn behind_a_gateway(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [.., a, b, c, d] = address.octets();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        address => address,
     }
 }
 
@@ -81,6 +98,12 @@ mod tests {
         assert_ne!(network(Some("192.0.2.7")), network(Some("192.0.3.7")));
         assert_eq!(network(Some("2001:db8:1:2:3::4")), network(Some("2001:db8:1:ffff::1")));
         assert_ne!(network(Some("2001:db8:1:2::1")), network(Some("2001:db8:2:2::1")));
+        for written in ["192.0.2.9:51234", "[::ffff:192.0.2.9]:80", "64:ff9b::c000:207"] {
+            assert_eq!(network(Some(written)), network(Some("192.0.2.7")), "{written}");
+        }
+        assert_eq!(network(Some("[2001:db8:1::7]:443")), network(Some("2001:db8:1::9")));
+        assert_eq!(network(Some("[2001:db8:1::7]")), network(Some("2001:db8:1::9")));
+        assert_ne!(network(Some("64:ff9b::c000:207")), network(Some("64:ff9b::c000:307")));
         assert_eq!((network(None), network(Some("unix:"))), (String::new(), String::new()));
     }
 }

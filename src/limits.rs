@@ -57,15 +57,37 @@ pub fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store
     store.closed(&of_everybody(&site.config.limits), site.now())
 }
 
-/// Counts a mail. Whatever goes wrong, nobody's mail box is filled by us; and mails that only a stranger asked for
-/// (`confirming`) have a limit for all addresses together.
-pub fn count_mail(site: &Site, store: &mut Store, secret: &Secret, registration: &Registration, confirming: bool) -> Result<(), Failure> {
-    let limits = &site.config.limits;
-    let subject = mailbox(secret, &registration.email_folded);
-    let to_address = Allowance { kind: AllowanceKind::MailsToAddress, subject: &subject, per_day: limits.mails_per_address_per_day.0 };
-    let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: limits.confirm_mails_per_day.0 };
-    let counted: &[Allowance] = if confirming { &[to_address, to_all] } else { &[to_address] };
-    let Some((used_up, seconds)) = store.use_allowances(counted, site.now())? else { return Ok(()) };
+/// A mail that was counted, for the case that it does not go.
+pub struct CountedMail {
+    mailbox: String,
+    confirming: bool,
+}
+
+impl CountedMail {
+    fn allowances(&self, limits: &Limits) -> Vec<Allowance<'_>> {
+        let to_address =
+            Allowance { kind: AllowanceKind::MailsToAddress, subject: &self.mailbox, per_day: limits.mails_per_address_per_day.0 };
+        let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: limits.confirm_mails_per_day.0 };
+        if self.confirming { vec![to_address, to_all] } else { vec![to_address] }
+    }
+
+    /// It surely did not go: a mail server that is away, or a mail box that is none, uses up nobody's mails.
+    pub fn give_back(self, site: &Site, store: &mut Store) -> Result<(), store::Error> {
+        store.give_back_allowances(&self.allowances(&site.config.limits), site.now())
+    }
+}
+
+/// Counts a mail before it goes. Whatever goes wrong, nobody's mail box is filled by us; and mails that only a stranger asked
+/// for (`confirming`) have a limit for all addresses together.
+pub fn count_mail(
+    site: &Site,
+    store: &mut Store,
+    secret: &Secret,
+    registration: &Registration,
+    confirming: bool,
+) -> Result<CountedMail, Failure> {
+    let mail = CountedMail { mailbox: mailbox(secret, &registration.email_folded), confirming };
+    let Some((used_up, seconds)) = store.use_allowances(&mail.allowances(&site.config.limits), site.now())? else { return Ok(mail) };
     let key = if used_up == AllowanceKind::ConfirmMails { "confirm_mails_per_day" } else { "mails_per_address_per_day" };
     let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
     Err(Failure { retry_after: Some(seconds), ..Failure::later(sentence) })

@@ -3,7 +3,7 @@
 //! A letter and a time give the same bytes always, boundary included, and the Message-ID is the caller's: a letter that
 //! is sent again because an answer was lost can be recognised by mail servers and programs as the one they have.
 //!
-//! What becomes of a letter is one of three ends, see [`Error`]. A refusal counts as final only where the mail server
+//! How a letter can fail is said in [`Error`]. A refusal counts as final only where the mail server
 //! speaks about the mail box itself (RFC 3463: 5.1.1 and its like, in answer to RCPT TO). Everything else (a wrong
 //! password, relaying denied, a filter, a full disk) is the operator's to repair, and no accepted request may be lost
 //! by it: "later".
@@ -40,9 +40,10 @@ pub struct Letter<'a> {
 /// Why a letter did not go out. The sentences are for the log: they name the configuration key, and no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// It may go out at another time, perhaps after the operator repaired something. Where the connection broke at the
-    /// very end, it may have gone out already.
+    /// It did not go out, and may at another time, perhaps after the operator repaired something.
     Later(String),
+    /// The same, but nobody knows: it broke off when the mail was on its way, and may have gone out already.
+    PerhapsSent(String),
     /// There is no such mail box. No repetition helps.
     Refused(String),
     /// `[mail]` in config.toml cannot be used.
@@ -51,7 +52,7 @@ pub enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Error::Later(sentence) | Error::Refused(sentence) | Error::Config(sentence)) = self;
+        let (Error::Later(sentence) | Error::PerhapsSent(sentence) | Error::Refused(sentence) | Error::Config(sentence)) = self;
         f.write_str(sentence)
     }
 }

@@ -153,8 +153,8 @@ impl StateFile {
                 Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
                 _ => {}
             }
-            // create_new: a symlink put in the way is not followed
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&aside)?;
+            // The owner and the group may go on, others never. create_new: a symlink put in the way is not followed
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(mode & 0o660).open(&aside)?;
             self.give_to_owner(&file)?;
             file.write_all(&serde_json::to_vec_pretty(state)?)?;
             file.sync_all()?;
@@ -239,6 +239,7 @@ mod tests {
         assert_eq!(state.register_password.as_deref(), Some("e4301b5a56"));
         let text = fs::read_to_string(folder.join("config.json")).unwrap();
         assert!(text.contains("example.test") && text.contains("secret_key"));
+        assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o007, 0, "others read it no more");
         fs::remove_dir_all(folder).unwrap();
     }
 

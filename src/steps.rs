@@ -6,6 +6,7 @@
 //! a mail by its Message-ID, a room message by its `txnId`, an account by our own password.
 
 use crate::accounts::{self, Outcome};
+use crate::address::Address;
 use crate::config::OperationMode;
 use crate::mail::{self, Letter, Mailer};
 use crate::matrix::room::RoomMessage;
@@ -180,7 +181,6 @@ fn postpone(site: &Site, store: &mut Store, registration: &Registration, holder:
 fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let hours = site.config.times.confirm_within_hours.0;
     let context = json!({
-        "mxid": names::mxid(&registration.username, &site.config.server_name),
         "link": verify_link(site, &site.state.secret()?, registration),
         "hours": hours,
         "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * 3600),
@@ -269,7 +269,6 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is the same each time.
 fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str, context: &serde_json::Value) -> Result<(), Failure> {
     let secret = site.state.secret()?;
-    limits::count_mail(site, store, &secret, registration, name == "verify")?;
     let letter = page::mail(&site.config, registration.language, name, context)?;
     let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");
     let message_id = format!("{name}.{}@{host}", secret.token(&format!("Message-ID of {name}"), &registration.seed));
@@ -283,7 +282,14 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str,
         text: &letter.text,
         html: &letter.html,
     };
-    Mailer::new(&site.config)?.send(&letter, site.now())?;
+    let mailer = Mailer::new(&site.config)?;
+    let counted = limits::count_mail(site, store, &secret, registration, name == "verify")?;
+    if let Err(cause) = mailer.send(&letter, site.now()) {
+        if !matches!(cause, mail::Error::PerhapsSent(_)) {
+            counted.give_back(site, store)?;
+        }
+        return Err(cause.into());
+    }
     log::info("mail_sent", Some(registration.id), &message_id);
     Ok(())
 }
@@ -293,7 +299,7 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
     json!({
         "full_name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
-        "email": registration.email,
+        "email": Address::parse(&registration.email).map_or_else(|_| registration.email.clone(), |address| address.for_deciding()),
         "note": registration.note,
         "language": registration.language.tag(),
         "asked_at": registration.requested_at,

@@ -53,7 +53,7 @@ impl Request {
 
     /// An HTTP header by its own name, e.g. `accept-language`. A missing header must never be a permission.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_")))
+        self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"))).filter(|value| !value.is_empty())
     }
 
     pub(super) fn set_body(&mut self, body: Vec<u8>) {

@@ -18,15 +18,16 @@ const EX_NOUSER: i32 = 67;
 /// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 says that the mail box does not exist; any other failure is
 /// taken for one that passes.
 pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
-    let later = |what: String| Error::Later(format!("the program {} {what}; look at sendmail in [mail]", program.display()));
+    let sentence = |what: String| format!("the program {} {what}; look at sendmail in [mail]", program.display());
+    let (later, perhaps_sent) = (|what| Error::Later(sentence(what)), |what| Error::PerhapsSent(sentence(what)));
     let mut child = command(program, from, to).spawn().map_err(|cause| later(format!("cannot be started: {cause}")))?;
     let written = feed(&mut child, with_unix_line_ends(bytes));
     let said = listen(&mut child);
-    let status = wait(&mut child, LONGEST).map_err(|cause| later(format!("cannot be waited for: {cause}")))?;
+    let status = wait(&mut child, LONGEST).map_err(|cause| perhaps_sent(format!("cannot be waited for: {cause}")))?;
     // a child of its own may hold the pipe open for ever
     let said = quote(&said.recv_timeout(Duration::from_millis(500)).unwrap_or_default());
     match status {
-        None => Err(later(format!("did not end within {} s", LONGEST.as_secs()))),
+        None => Err(perhaps_sent(format!("did not end within {} s", LONGEST.as_secs()))),
         Some(status) if status.code() == Some(EX_NOUSER) => {
             Err(Error::Refused(format!("{} knows no such mail box: {said}", program.display())))
         }

@@ -158,7 +158,9 @@ impl Relay {
         if step == Step::Recipient && cause.is_permanent() && is_about_the_mailbox(&said) {
             return Error::Refused(format!("{server} has no such mail box: {} {}", code(cause), quote(&said)));
         }
-        Error::Later(match cause.status() {
+        let perhaps_sent = step == Step::Content && cause.status().is_none();
+        let kind = if perhaps_sent { Error::PerhapsSent } else { Error::Later };
+        kind(match cause.status() {
             Some(_) => format!("{server} refuses {}: {} {}; {}", step.what(), code(cause), quote(&said), step.hint()),
             None if is_timeout(cause) => {
                 format!(

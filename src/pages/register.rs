@@ -57,6 +57,10 @@ struct Shown<'a> {
     terms: bool,
 }
 
+/// The status of the closed form. Not 503: a load balancer would take every machine out, and with them the pages by which the
+/// room decides, and the form opens again.
+const CLOSED: u16 = 429;
+
 /// What was typed, parsed.
 struct Applicant {
     first_name: PersonName,
@@ -74,7 +78,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     match limits::closed(site) {
         Some(closed) => {
-            let page = dead_end(site, language, None, 503, "closed", json!({}))?;
+            let page = dead_end(site, language, None, CLOSED, "closed", json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
         None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
@@ -93,6 +97,11 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
             return again(site, language, &typed, &Faults::from([("form", form_token_fault(fault))]));
         }
     };
+    // A page elsewhere could have its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
+    if request.header("sec-fetch-site") == Some("cross-site") {
+        typed.form_token.clear();
+        return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")]));
+    }
     if typed.action == "check" {
         return check_username(site, language, &typed);
     }
@@ -170,7 +179,7 @@ fn file(
             refused(site, language, typed, ("form", "form.error.network_used_up"), "requests_per_network_per_day", seconds)
         }
         Filed::Closed(closed) => {
-            let page = form(site, language, 503, typed, &Faults::from([("form", "form.error.closed")]), json!({}))?;
+            let page = form(site, language, CLOSED, typed, &Faults::from([("form", "form.error.closed")]), json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
         Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),

@@ -66,16 +66,28 @@ impl Store {
         })
     }
 
-    /// Makes the row of an allowance that was not used of late. Apart from the taking, which happens in a transaction: a row that
+    /// Undoes [`Store::use_allowances`].
+    pub fn give_back_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<(), Error> {
+        for allowance in allowances.iter().filter(|allowance| allowance.per_day > 0) {
+            let sql = "UPDATE allowances SET whole_at = whole_at - ? WHERE kind = ? AND subject = ? AND whole_at > ?";
+            self.execute(sql, &[allowance.interval().into(), allowance.kind.text().into(), allowance.subject.into(), now.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Makes the row of an allowance that was not used of late, and says whether there is one to take. Apart from the taking, which happens in a transaction: a row that
     /// somebody else makes at the same moment would end it.
-    pub(super) fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<(), Error> {
-        if allowance.per_day == 0 || self.whole_at(allowance)?.is_some() {
-            return Ok(());
+    pub(super) fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<bool, Error> {
+        if allowance.per_day == 0 {
+            return Ok(true);
+        }
+        if let Some(whole_at) = self.whole_at(allowance)? {
+            return Ok(whole_at <= allowance.latest(now) || whole_at > now + LONGEST_WAIT);
         }
         let first = "INSERT INTO allowances (kind, subject, whole_at) VALUES (?, ?, ?)";
         match self.execute(first, &[allowance.kind.text().into(), allowance.subject.into(), now.into()]) {
-            Err(Error::Conflict) => Ok(()),
-            inserted => inserted.map(|_| ()),
+            Err(Error::Conflict) => Ok(true),
+            inserted => inserted.map(|_| true),
         }
     }
 

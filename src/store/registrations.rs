@@ -158,7 +158,10 @@ impl Store {
     /// Files a request: the `UNIQUE` columns decide who was first. What is not filed uses up nothing.
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
         for allowance in limits.network.iter().chain(&limits.address) {
-            self.open_allowance(allowance, new.requested_at)?;
+            // A network that is used up leaves no row for each address that it tries.
+            if !self.open_allowance(allowance, new.requested_at)? {
+                break;
+            }
         }
         let filed = self.transaction_that_may_end(|store| {
             // First: whoever holds these rows is alone with this network and address, so that what is counted below is exact.

@@ -80,9 +80,13 @@ fn check(mail: &Mail) {
 
 /// One request as it is, one answer as it is.
 fn raw(port: u16, request: &str) -> String {
+    raw_bytes(port, request.as_bytes())
+}
+
+fn raw_bytes(port: u16, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
@@ -112,6 +116,26 @@ fn no_header_and_no_query_makes_a_header_of_the_answer() {
                 let head = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
                 assert!(head.starts_with("http/1.1 ") && !head.contains("x-injected"), "{host:?} {name}: {head}");
             }
+        }
+    }
+}
+
+#[test]
+fn no_header_hides_from_the_internal_programs_that_a_proxy_stands_before_them() {
+    for host in [Host::NginxFastCgi, Host::NginxCgi, Host::ApacheProxyFcgi, Host::ApacheCgi] {
+        let story = Story::start("local", host);
+        let port = story.web.internal_url().trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+        let body = r#"{"user":{"id":"@ada:example.test","password":"x"}}"#;
+        let ask = |more: &[u8]| {
+            let head =
+                format!("POST /internal/login HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+            raw_bytes(port, &[head.as_bytes(), more, b"\r\n", body.as_bytes()].concat())
+        };
+        assert!(ask(b"").starts_with("HTTP/1.1 200"), "{host:?}: {}", ask(b""));
+        for sign in ["X-Forwarded-For: 192.0.2.1", "Via: 1.1 proxy", "Forwarded: for=192.0.2.1", "X-Real-IP: 192.0.2.1"] {
+            // What stands behind a header that is not UTF-8 may never reach the program.
+            let answer = ask(&[b"X-A: \xff\r\n", sign.as_bytes(), b"\r\n"].concat());
+            assert!(answer.starts_with("HTTP/1.1 4"), "{host:?}, {sign}: {answer}");
         }
     }
 }

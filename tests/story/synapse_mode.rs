@@ -40,6 +40,21 @@ fn the_room_sees_who_asks_and_nothing_of_it_is_markup(engine: Engine) {
     assert_eq!(message.sender, story.synapse.user_id("register_bot"));
 }
 
+fn the_room_sees_the_domain_that_letters_of_another_script_hide(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    let form = story.filled_form(&ada).fill("email", &format!("{ada}@b\u{fc}cher.example"));
+    assert_eq!(story.browser.submit(&form).status, 200);
+    let sent_to = format!("{ada}@xn--bcher-kva.example");
+    let mail = story.mails.wait_for(&sent_to, 1).remove(0);
+    assert!(!mail.text.contains(&format!("@{ada}:")), "a stranger's words do not reach the address: {}", mail.text);
+    story.browser.submit(&story.browser.get(&mail.link()).form());
+    let message = story.room_message(&ada);
+    assert!(message.body.contains(&sent_to) && message.html.contains(&sent_to), "{}", message.body);
+    let page = story.browser.get(&message.link());
+    assert!(page.text().contains(&sent_to), "{}", page.text());
+}
+
 fn a_chosen_password_is_never_stored_in_clear_and_logs_in(engine: Engine) {
     let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.ask_password());
     let ada = fresh("ada");
@@ -100,6 +115,7 @@ fn an_account_whose_answer_was_lost_is_found_to_be_ours(engine: Engine) {
 on_every_database! {
     a_stranger_gets_an_account_in_synapse,
     the_room_sees_who_asks_and_nothing_of_it_is_markup,
+    the_room_sees_the_domain_that_letters_of_another_script_hide,
     a_chosen_password_is_never_stored_in_clear_and_logs_in,
     every_mail_is_well_formed_and_says_it_is_automatic,
     a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant,

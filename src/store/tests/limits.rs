@@ -56,6 +56,42 @@ fn a_mail_that_may_not_be_sent_uses_up_nothing(engine: Engine) {
     assert_eq!(used(&mut store, to_max, 1000), Some(DAY / 2));
 }
 
+fn a_mail_that_did_not_go_is_given_back(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let to_max = Allowance { kind: AllowanceKind::MailsToAddress, subject: "max", per_day: 2 };
+    let no_limit = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: 0 };
+    for now in 1000..1050 {
+        assert_eq!(store.use_allowances(&[to_max, no_limit], now).unwrap(), None);
+        store.give_back_allowances(&[to_max, no_limit], now).unwrap();
+    }
+    assert_eq!((used(&mut store, to_max, 1050), used(&mut store, to_max, 1050)), (None, None));
+    assert!(used(&mut store, to_max, 1050).is_some());
+    store.give_back_allowances(&[to_max], 1050 + 2 * DAY).unwrap();
+    assert_eq!(used(&mut store, to_max, 1050 + 2 * DAY), None);
+    assert_eq!(used(&mut store, to_max, 1050 + 2 * DAY), None);
+    assert!(used(&mut store, to_max, 1050 + 2 * DAY).is_some(), "what came back by itself is not given twice");
+}
+
+fn a_network_that_is_used_up_leaves_no_row_for_each_address(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for number in 0..5 {
+        let subject = format!("address {number}");
+        let limits = FilingLimits {
+            network: Some(of_network("here", 1)),
+            address: Some(Allowance { kind: AllowanceKind::RequestsOfAddress, subject: &subject, per_day: 5 }),
+            unconfirmed_per_address: 3,
+            ..FilingLimits::default()
+        };
+        let filed = store.file(&request(&format!("name{number}"), &format!("form {number}")), &limits).unwrap();
+        assert_eq!(matches!(filed, Filed::Accepted(_)), number == 0, "{filed:?}");
+        assert!(number == 0 || matches!(filed, Filed::NetworkUsedUp(_)), "{filed:?}");
+    }
+    let rows = store.first("SELECT COUNT(*) FROM allowances WHERE kind = 'requests of address'", &[], |mut row| row.integer());
+    assert_eq!(rows.unwrap(), Some(1));
+}
+
 fn a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -124,6 +160,8 @@ on_every_database! {
     an_allowance_comes_back_bit_by_bit,
     an_allowance_is_exact_however_many_are_at_it,
     a_mail_that_may_not_be_sent_uses_up_nothing,
+    a_mail_that_did_not_go_is_given_back,
+    a_network_that_is_used_up_leaves_no_row_for_each_address,
     a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole,
     unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment,
     what_is_not_filed_uses_up_nothing,
