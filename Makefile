@@ -51,10 +51,13 @@ lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 install:
 	@[ -e $(BUILT)/register ] || { echo "nothing is built in $(BUILT); run make first" >&2; exit 1; }
 	@for program in $(PROGRAMS); do $(call place,$$program,$(DESTDIR)$(LIBRARY)/$$program) || exit; done
-	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/hosts $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
+	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
-	install -m 644 README.md CHANGELOG.md docs/*.md docs/*.svg $(DESTDIR)$(DOCUMENTS)
-	install -m 644 docs/hosts/*.md $(DESTDIR)$(DOCUMENTS)/hosts
+	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md config.sample.toml $(DESTDIR)$(DOCUMENTS)
+	install -m 644 docs/*.md docs/*.svg $(DESTDIR)$(DOCUMENTS)/docs
+	install -m 644 docs/hosts/*.md $(DESTDIR)$(DOCUMENTS)/docs/hosts
+	for file in synapse/*.* synapse/matrix_register_bot_synapse/*.py* $$(find templates -type f); do \
+		install -D -m 644 $$file $(DESTDIR)$(SHARE)/$$file || exit; done
 	for unit in packaging/systemd/*; do $(with_places) $$unit > $(DESTDIR)$(UNITS)/$$(basename $$unit) || exit; done
 	$(with_places) packaging/man/matrix-register-bot.8 > $(DESTDIR)$(MAN)/man8/matrix-register-bot.8
 	$(with_places) packaging/man/matrix-register-bot-cron.8 > $(DESTDIR)$(MAN)/man8/matrix-register-bot-cron.8
