@@ -2,7 +2,12 @@
 
 use super::{Error, quote};
 use lettre::Address;
-use std::io::{self, Read, Write};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::process::{Pid, Signal};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -12,6 +17,9 @@ use std::time::{Duration, Instant};
 /// After so long the program is ended and the mail tried again: it should only put the mail into a queue.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
+/// Bytes of what it says that are kept.
+const MOST_SAID: u64 = 16 * 1024;
+
 /// sysexits.h: "the user specified did not exist".
 const EX_NOUSER: i32 = 67;
 
@@ -20,12 +28,13 @@ const EX_NOUSER: i32 = 67;
 pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
     let sentence = |what: String| format!("the program {} {what}; look at sendmail in [mail]", program.display());
     let (later, perhaps_sent) = (|what| Error::Later(sentence(what)), |what| Error::PerhapsSent(sentence(what)));
-    let mut child = command(program, from, to).spawn().map_err(|cause| later(format!("cannot be started: {cause}")))?;
+    let complaints = complaints().map_err(|cause| later(format!("cannot be listened to: {cause}")))?;
+    let mut child = command(program, from, to, &complaints)
+        .and_then(|mut command| command.spawn())
+        .map_err(|cause| later(format!("cannot be started: {cause}")))?;
     let written = feed(&mut child, with_unix_line_ends(bytes));
-    let said = listen(&mut child);
     let status = wait(&mut child, LONGEST).map_err(|cause| perhaps_sent(format!("cannot be waited for: {cause}")))?;
-    // a child of its own may hold the pipe open for ever
-    let said = quote(&said.recv_timeout(Duration::from_millis(500)).unwrap_or_default());
+    let said = quote(&read(&complaints));
     match status {
         None => Err(perhaps_sent(format!("did not end within {} s", LONGEST.as_secs()))),
         Some(status) if status.code() == Some(EX_NOUSER) => {
@@ -40,7 +49,7 @@ pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Resul
 }
 
 /// Of the environment only what a mail program needs: under CGI the rest is a visitor's request.
-fn command(program: &Path, from: &Address, to: &Address) -> Command {
+fn command(program: &Path, from: &Address, to: &Address, complaints: &File) -> io::Result<Command> {
     let mut command = Command::new(program);
     command.args(["-i", "-f", from.as_ref(), "--", to.as_ref()]);
     command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -49,8 +58,10 @@ fn command(program: &Path, from: &Address, to: &Address) -> Command {
             command.env(name, value);
         }
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    command
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(complaints.try_clone()?);
+    // With its children it is a group, and ends as one.
+    command.process_group(0);
+    Ok(command)
 }
 
 /// The programs expect a text file of this system.
@@ -70,17 +81,19 @@ fn feed(child: &mut Child, bytes: Vec<u8>) -> mpsc::Receiver<io::Result<()>> {
     written
 }
 
-fn listen(child: &mut Child) -> mpsc::Receiver<String> {
-    let (done, said) = mpsc::channel();
-    let stderr = child.stderr.take();
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        if let Some(stderr) = stderr {
-            let _ = stderr.take(4096).read_to_end(&mut text);
-        }
-        let _ = done.send(String::from_utf8_lossy(&text).into_owned());
-    });
-    said
+/// Where the program complains to. A file in memory, not a pipe: a child that the program leaves behind may hold it open for as
+/// long as it likes. It cannot grow.
+fn complaints() -> io::Result<File> {
+    let file = rustix::fs::memfd_create("complaints", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::ftruncate(&file, MOST_SAID)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
+    Ok(file.into())
+}
+
+fn read(complaints: &File) -> String {
+    let mut said = vec![0; MOST_SAID as usize];
+    let length = complaints.read_at(&mut said, 0).unwrap_or(0);
+    String::from_utf8_lossy(&said[..length]).trim_end_matches('\0').to_owned()
 }
 
 /// `None`: it took too long and was ended.
@@ -91,7 +104,7 @@ fn wait(child: &mut Child, longest: Duration) -> io::Result<Option<ExitStatus>> 
             return Ok(Some(status));
         }
         if start.elapsed() > longest {
-            child.kill()?;
+            let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
             child.wait()?;
             return Ok(None);
         }

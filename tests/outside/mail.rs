@@ -266,6 +266,15 @@ fn a_sendmail_program_that_fails_is_tried_again_unless_it_knows_no_such_mail_box
     assert!(sentence.contains("/nowhere/sendmail"), "{sentence}");
 }
 
+#[test]
+fn what_a_sendmail_program_says_is_read_even_if_it_leaves_a_child_behind() {
+    let folder = Folder::new();
+    let sentence = later(sendmail(&folder, "cat > /dev/null; echo 'queue full' >&2; sleep 3 & exit 75").send(&LETTER, NOW));
+    assert!(sentence.contains("queue full"), "{sentence}");
+    let flood = "cat > /dev/null; echo first >&2; head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 75";
+    assert!(later(sendmail(&folder, flood).send(&LETTER, NOW)).contains("first"), "it cannot fill the memory");
+}
+
 fn eml_files(folder: &Path) -> Vec<String> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
