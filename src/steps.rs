@@ -286,7 +286,8 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str,
     let counted = limits::count_mail(site, store, &secret, registration, name == "verify")?;
     if let Err(cause) = mailer.send(&letter, site.now()) {
         if !matches!(cause, mail::Error::PerhapsSent(_)) {
-            counted.give_back(site, store)?;
+            // A mail counted too many is the smaller harm: what the mail server said must be told.
+            let _ = counted.give_back(site, store);
         }
         return Err(cause.into());
     }

@@ -75,7 +75,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the row of an allowance that was not used of late, and says whether there is one to take. Apart from the taking, which happens in a transaction: a row that
+    /// Makes the row of an allowance that was not used of late, and says whether there is one to take. Apart from the taking,
+    /// which happens in a transaction: a row that
     /// somebody else makes at the same moment would end it.
     pub(super) fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<bool, Error> {
         if allowance.per_day == 0 {
