@@ -44,6 +44,9 @@ MAN = $(PREFIX)/share/man
 UNITS = $(PREFIX)/lib/systemd/system
 SETTINGS = /etc/matrix-register-bot
 with_places = sed -e 's|@LIBRARY@|$(LIBRARY)|g' -e 's|@DOCUMENTS@|$(DOCUMENTS)|g'
+# Documents find the templates and the Synapse module where those are installed, and do not point at what only the sources have.
+with_near_links = sed -E -e 's@\]\((\.\./)?(synapse/README\.md|templates|cron/crontab\.sample)\)@](\1../../matrix-register-bot/\2)@g' \
+	-e 's@\[([^]]*)\]\((\.\./)?(src|tests|bench)(/[^)]*)?\)@\1@g'
 # $(1) from the page $(2), below the heading $(3); what is in /etc already stays.
 lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 	{ mkdir -p $(DESTDIR)$(SETTINGS)/$(dir $(1)) && packaging/lines $(2) $(3) > $(DESTDIR)$(SETTINGS)/$(1).conf; }
@@ -51,12 +54,14 @@ lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 install:
 	@[ -e $(BUILT)/register ] || { echo "nothing is built in $(BUILT); run make first" >&2; exit 1; }
 	@for program in $(PROGRAMS); do $(call place,$$program,$(DESTDIR)$(LIBRARY)/$$program) || exit; done
-	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
+	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(DOCUMENTS)/docs/screenshots $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
-	install -m 644 README.md ARCHITECTURE.md CHANGELOG.md config.sample.toml $(DESTDIR)$(DOCUMENTS)
-	install -m 644 docs/*.md docs/*.svg $(DESTDIR)$(DOCUMENTS)/docs
-	install -m 644 docs/hosts/*.md $(DESTDIR)$(DOCUMENTS)/docs/hosts
-	for file in synapse/*.* synapse/matrix_register_bot_synapse/*.py* $$(find templates -type f); do \
+	for document in *.md docs/*.md docs/hosts/*.md; do \
+		$(with_near_links) $$document > $(DESTDIR)$(DOCUMENTS)/$$document || exit; done
+	install -m 644 config.sample.toml $(DESTDIR)$(DOCUMENTS)
+	install -m 644 docs/*.svg $(DESTDIR)$(DOCUMENTS)/docs
+	install -m 644 docs/screenshots/*.png $(DESTDIR)$(DOCUMENTS)/docs/screenshots
+	for file in cron/crontab.sample synapse/*.* synapse/matrix_register_bot_synapse/*.py* $$(find templates -type f); do \
 		install -D -m 644 $$file $(DESTDIR)$(SHARE)/$$file || exit; done
 	for unit in packaging/systemd/*; do $(with_places) $$unit > $(DESTDIR)$(UNITS)/$$(basename $$unit) || exit; done
 	$(with_places) packaging/man/matrix-register-bot.8 > $(DESTDIR)$(MAN)/man8/matrix-register-bot.8

@@ -58,9 +58,10 @@ impl Caller<'_> {
 /// Checks. `localpart` is `None` for an id that cannot be ours, which costs the same.
 pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Caller) -> Result<Verdict, Error> {
     let mut store = site.store(Access::Hasty)?;
-    let guesses = Guesses { account: token::hash(localpart.unwrap_or("")), bucket: caller.bucket(), since: site.now() - WINDOW_SECONDS };
+    let asked = localpart.unwrap_or("");
+    let guesses = Guesses { account: token::hash(asked), bucket: caller.bucket(), since: site.now() - WINDOW_SECONDS };
     let wrong_before = store.wrong_guesses(&guesses.account, &guesses.bucket, guesses.since)?;
-    let login = localpart.map(|localpart| store.login(localpart)).transpose()?.flatten();
+    let login = store.login(asked)?.filter(|_| localpart.is_some());
     let php_hash = store.some_php_hash()?;
     let right = is_right(login.as_ref(), php_hash.as_deref(), password) && is_admitted(wrong_before);
     let Some(login) = login.filter(|login| right && login.active) else {

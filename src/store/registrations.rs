@@ -491,8 +491,9 @@ impl Store {
     /// Undecided since before `before`, and the room was not reminded of it yet.
     pub fn undecided(&mut self, before: i64, now: i64) -> Result<Vec<i64>, Error> {
         let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND (due_at <= ? OR due_at > ?)
-                   AND (lease IS NULL OR lease_until <= ?) ORDER BY state_since, id LIMIT 100";
-        let values = [State::AdminVerify.number().into(), before.into(), now.into(), (now + LONGEST_WAIT).into(), now.into()];
+                   AND (lease IS NULL OR lease_until <= ? OR lease_until > ?) ORDER BY state_since, id LIMIT 100";
+        let far = now + LONGEST_WAIT;
+        let values = [State::AdminVerify.number().into(), before.into(), now.into(), far.into(), now.into(), far.into()];
         self.query(sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
     }
 

@@ -304,6 +304,9 @@ fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
     assert_eq!(store.due(State::EmailSend, 1000, 10).unwrap(), [id]);
     assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
     assert!(store.take_lock("cron", "me", 1000, 1300).unwrap());
+    store.settle(id, State::EmailSend, "me", State::AdminVerify, 1000).unwrap();
+    assert!(store.lease(id, State::AdminVerify, "dead", in_ten_years, in_ten_years + 600).unwrap());
+    assert_eq!(store.undecided(5000, 6000).unwrap(), [id], "the room is reminded, too");
 }
 
 fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later(engine: Engine) {

@@ -4,6 +4,7 @@ use matrix_register_bot::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use toml::{Table, Value};
 
 const README: &str = include_str!("../../README.md");
@@ -91,12 +92,18 @@ fn every_default_of_the_readme_is_the_samples_and_the_programs() {
 
 #[test]
 fn the_readme_mentions_every_program() {
-    let list = MAKEFILE.replace("\\\n", " ");
-    let list = list.lines().find_map(|line| line.strip_prefix("PROGRAMS = ")).expect("the Makefile has a list of programs");
-    assert!(list.split_whitespace().count() >= 10);
-    for program in list.split_whitespace() {
+    let programs = programs();
+    assert!(programs.len() >= 10);
+    for program in programs {
         assert!(README.contains(&format!("`{program}`")), "{program}");
     }
+}
+
+/// Folder and name of each, as the Makefile has them.
+fn programs() -> Vec<String> {
+    let list = MAKEFILE.replace("\\\n", " ");
+    let list = list.lines().find_map(|line| line.strip_prefix("PROGRAMS = ")).expect("the Makefile has a list of programs");
+    list.split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
@@ -119,7 +126,27 @@ fn the_readme_explains_every_word_of_the_log() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_eq!(dead_links(Path::new(env!("CARGO_MANIFEST_DIR"))), [] as [String; 0]);
+}
+
+#[test]
+fn the_documents_that_are_installed_lead_to_each_other() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed-documents");
+    let (built, destination) = (root.join("built"), root.join("destination"));
+    let _ = fs::remove_dir_all(&root);
+    fs::create_dir_all(&built).unwrap();
+    for program in programs() {
+        fs::write(built.join(Path::new(&program).file_name().unwrap()), "").unwrap();
+    }
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
+    let output = make.arg(format!("DESTDIR={}", destination.display())).arg(format!("BUILT={}", built.display())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(dead_links(&destination.join("usr/share/doc/matrix-register-bot")), [] as [String; 0]);
+}
+
+/// Links of all documents below a folder that lead nowhere.
+fn dead_links(root: &Path) -> Vec<String> {
     let mut documents: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name)).into();
     let folders = ["docs", "docs/hosts"].map(|name| fs::read_dir(root.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}")));
     let docs = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -133,7 +160,7 @@ fn every_link_leads_somewhere() {
             }
         }
     }
-    assert_eq!(dead, [] as [String; 0]);
+    dead
 }
 
 fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
