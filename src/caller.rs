@@ -1,7 +1,7 @@
 //! Where a request comes from: the address, as far as it can be believed, and the network around it.
 
 use crate::cgi::Request;
-use crate::config::Internal;
+use crate::config::{CallerRange, Internal};
 use crate::site::Site;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -33,13 +33,9 @@ pub fn address(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) 
     }
 }
 
-/// Compares addresses, not spellings: `::ffff:127.0.0.1` is `127.0.0.1`. Anything else, like nginx's `unix:`, as text.
-pub fn contains(list: &[String], address: &str) -> bool {
-    let canonical = |text: &str| text.parse::<IpAddr>().map(|address| address.to_canonical());
-    match canonical(address) {
-        Ok(address) => list.iter().any(|allowed| canonical(allowed) == Ok(address)),
-        Err(_) => !address.is_empty() && list.iter().any(|allowed| allowed == address),
-    }
+/// Whether an address, as the web server or a proxy wrote it, is in one of the ranges.
+pub fn contains(ranges: &[CallerRange], address: &str) -> bool {
+    ranges.iter().any(|range| range.contains(address))
 }
 
 /// Where somebody sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
@@ -77,7 +73,7 @@ mod tests {
 
     fn caller_of(trusted: &[&str], remote: &str, forwarded: Option<&str>) -> Option<String> {
         let mut rules = Internal::default();
-        rules.trusted_proxies = trusted.iter().map(|text| text.to_string()).collect();
+        rules.trusted_proxies = trusted.iter().map(|text| text.parse().unwrap()).collect();
         address(&rules, Some(remote), forwarded)
     }
 
@@ -88,6 +84,7 @@ mod tests {
         assert_eq!(caller_of(&["10.0.0.1"], "10.0.0.1", Some("127.0.0.1, 192.0.2.7")).as_deref(), Some("192.0.2.7"));
         assert_eq!(caller_of(&["10.0.0.1", "10.0.0.2"], "10.0.0.1", Some("192.0.2.7, 10.0.0.2")).as_deref(), Some("192.0.2.7"));
         assert_eq!(caller_of(&["10.0.0.1"], "10.0.0.1", Some("10.0.0.1")).as_deref(), Some("10.0.0.1"));
+        assert_eq!(caller_of(&["10.0.0.0/8"], "10.0.0.1", Some("10.0.1.1, 192.0.2.7, 10.7.7.7")).as_deref(), Some("192.0.2.7"));
         assert_eq!(address(&Internal::default(), None, None), None);
         assert_eq!(address(&Internal::default(), Some(""), None), None);
     }

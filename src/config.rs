@@ -12,9 +12,11 @@ mod database_url;
 pub use database_url::{DatabaseUrl, ServerUrl};
 
 use crate::page::Compiled;
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -262,10 +264,10 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Internal {
-    /// Addresses as the web server passes them in `REMOTE_ADDR`; nginx says `unix:` for a unix socket.
-    pub allowed_addresses: Vec<String>,
+    /// Compared with what the web server passes in `REMOTE_ADDR`.
+    pub allowed_addresses: Vec<CallerRange>,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<String>,
+    pub trusted_proxies: Vec<CallerRange>,
     /// Where set, callers must send it in the header `X-Register-Bot-Secret`.
     shared_secret: Option<String>,
     shared_secret_file: Option<PathBuf>,
@@ -304,7 +306,11 @@ impl Default for PasswordChange {
 impl Default for Internal {
     fn default() -> Self {
         Internal {
-            allowed_addresses: ["127.0.0.1", "::1", "unix:"].map(String::from).into(),
+            allowed_addresses: vec![
+                CallerRange::Network(IpAddr::from(Ipv4Addr::LOCALHOST).into()),
+                CallerRange::Network(IpAddr::from(Ipv6Addr::LOCALHOST).into()),
+                CallerRange::UnixSocket,
+            ],
             trusted_proxies: Vec::new(),
             shared_secret: None,
             shared_secret_file: None,
@@ -421,7 +427,7 @@ impl Config {
 
     /// The same for a text that was read already; relative paths start in `folder`.
     pub fn parse(text: &str, folder: PathBuf) -> Result<Config, Error> {
-        let mut config: Config = toml::from_str(text).map_err(|cause| Error(cause.to_string().trim_end().to_owned()))?;
+        let mut config: Config = toml::from_str(text).map_err(|cause| Error(refusal(text, &cause)))?;
         config.resolve_paths(folder);
         config.check(text)?;
         Ok(config)
@@ -553,8 +559,30 @@ fn at(text: &str, key: &str) -> String {
     }
 }
 
+/// The parser's sentence and its place. Not the line itself, which the parser would show, nor a value of the wrong type:
+/// either may be a secret.
+fn refusal(text: &str, cause: &toml::de::Error) -> String {
+    let sentence = without_value(cause.message());
+    let Some(before) = cause.span().and_then(|span| text.get(..span.start)) else { return sentence };
+    let index = before.matches('\n').count();
+    let key = text.lines().nth(index).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    match !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+        true => format!("line {}, key \"{key}\": {sentence}", index + 1),
+        false => format!("line {}: {sentence}", index + 1),
+    }
+}
+
+/// serde says `invalid type: string "...", expected ...`.
+fn without_value(message: &str) -> String {
+    let parts = ["invalid type", "invalid value"].into_iter().find_map(|kind| {
+        let (_, expected) = message.strip_prefix(kind)?.rsplit_once(", expected ")?;
+        Some((kind, expected))
+    });
+    parts.map_or_else(|| message.to_owned(), |(kind, expected)| format!("{kind}, expected {expected}"))
+}
+
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A whole number within bounds.
@@ -582,7 +610,7 @@ macro_rules! parsed_from_text {
         }
     )*};
 }
-parsed_from_text!(ServerName, BaseUrl, LinkUrl, SameHostPath, RoomName, MailboxText, DatabaseUrl, Pattern);
+parsed_from_text!(ServerName, BaseUrl, LinkUrl, SameHostPath, RoomName, MailboxText, DatabaseUrl, Pattern, CallerRange);
 
 /// A homeserver's name: `example.org`, `matrix.example.org:8448`, `[::1]:8008`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -702,6 +730,37 @@ impl FromStr for MailboxText {
     }
 }
 
+/// From where somebody calls: an address, a network such as `10.0.0.0/8`, or a unix socket, which nginx calls `unix:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerRange {
+    Network(IpNet),
+    UnixSocket,
+}
+
+impl CallerRange {
+    /// Compares addresses, not spellings: `::ffff:127.0.0.1` is `127.0.0.1`.
+    pub fn contains(self, address: &str) -> bool {
+        match self {
+            CallerRange::Network(network) => address.parse::<IpAddr>().is_ok_and(|address| network.contains(&address.to_canonical())),
+            CallerRange::UnixSocket => address == "unix:",
+        }
+    }
+}
+
+impl FromStr for CallerRange {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unix:" {
+            return Ok(CallerRange::UnixSocket);
+        }
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let network = address.or_else(|_| text.parse::<IpNet>()).ok().filter(|network| network.addr() == network.addr().to_canonical());
+        network.map(CallerRange::Network).ok_or_else(|| {
+            format!("expected an address, a network or \"unix:\", for example \"127.0.0.1\" or \"172.16.0.0/12\" (no name, no port), got {text:?}")
+        })
+    }
+}
+
 /// A regular expression that must match a whole text.
 #[derive(Debug, Clone)]
 pub struct Pattern(regex_lite::Regex);
@@ -763,6 +822,40 @@ mod tests {
     fn an_unknown_key_is_refused_by_name() {
         let sentence = Config::parse(&format!("servername = \"x\"\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
         assert!(sentence.contains("servername") && sentence.contains("line 1"), "{sentence}");
+    }
+
+    #[test]
+    fn no_sentence_about_the_configuration_shows_a_secret() {
+        for (mistake, told) in [
+            ("database = \"postgres://bot:hunter2@db.example.org\"", "key \"database\""),
+            ("database_password = [\"hunter2\"]", "key \"database_password\""),
+            ("database_passwd = \"hunter2\"", "database_passwd"),
+            ("database_password = \"hunter2", "key \"database_password\""),
+            ("database_password = hunter2", "line 1"),
+            ("database_password \"hunter2\"", "line 1"),
+            ("database_password: hunter2", "line 1"),
+            ("aHunter2hunter2=", "line 1"),
+            ("get_password_on_registration = \"hunter2\"", "line 1, key \"get_password_on_registration\""),
+            ("database = \"postgres://bot@localhost/bot?hunter2\"", "%3F"),
+        ] {
+            let sentence = Config::parse(&format!("{mistake}\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
+            assert!(sentence.contains(told) && sentence.contains("line "), "{mistake}: {sentence}");
+            assert!(!sentence.to_lowercase().contains("hunter2"), "{mistake}: {sentence}");
+        }
+        let number = Config::parse(&format!("database_password = 20071\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
+        assert!(number.contains("expected a string") && !number.contains("20071"), "{number}");
+    }
+
+    #[test]
+    fn who_may_call_is_an_address_or_a_network_and_anything_else_is_refused() {
+        let range = |text: &str| text.parse::<CallerRange>();
+        assert!(range("172.16.0.0/12").unwrap().contains("::ffff:172.20.1.1"));
+        assert!(!range("172.16.0.0/12").unwrap().contains("172.32.0.1"));
+        assert!(range("2001:db8::/32").unwrap().contains("2001:db8:7::1"));
+        assert!(range("::ffff:192.0.2.1").unwrap().contains("192.0.2.1"));
+        for never_matches in ["[::1]", "127.0.0.1:80", "proxy.example.org", "10.0.0.0/33", "::ffff:10.0.0.0/104", ""] {
+            assert!(range(never_matches).unwrap_err().contains("for example"), "{never_matches}");
+        }
     }
 
     #[test]

@@ -110,9 +110,12 @@ impl StateFile {
             }
             Err(cause) => return Err(self.error(&format!("cannot be read: {cause}; make it readable for the user that runs the programs"))),
         };
+        // serde's own sentence would show a value of the wrong type, and the values are secrets.
         serde_json::from_str(&text).map_err(|cause| {
             self.error(&format!(
-                "is not the JSON object it should be: {cause}; restore it from a backup (without it no link that was sent works any more)"
+                "is not the JSON object it should be (line {}, column {}); restore it from a backup (without it no link that was sent works any more)",
+                cause.line(),
+                cause.column()
             ))
         })
     }
@@ -240,6 +243,20 @@ mod tests {
         let text = fs::read_to_string(folder.join("config.json")).unwrap();
         assert!(text.contains("example.test") && text.contains("secret_key"));
         assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o007, 0, "others read it no more");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_sentence_about_the_state_file_shows_a_secret() {
+        let folder = folder("secrets");
+        for content in
+            ["\"hunter2\"", r#"{"access_token": ["hunter2"], "register_password": 20071}"#, r#"{"register_password": 20071}"#, "hunter2"]
+        {
+            fs::write(folder.join("config.json"), content).unwrap();
+            fs::set_permissions(folder.join("config.json"), fs::Permissions::from_mode(0o600)).unwrap();
+            let sentence = StateFile::inside(&folder).complete().unwrap_err().to_string();
+            assert!(sentence.contains("line 1") && !sentence.contains("hunter2") && !sentence.contains("20071"), "{content}: {sentence}");
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -132,7 +132,12 @@ impl ServerUrl {
                 ("ca_file", path) if !path.is_empty() => server.ca_file = Some(path.into()),
                 ("tls", "verify") => tls = Some(true),
                 ("tls", "off") => tls = Some(false),
-                _ => return Err(format!("behind the ? expected socket=/path, tls=verify, tls=off or ca_file=/path, got {key:?}")),
+                _ => {
+                    return Err(
+                        "behind the ? expected socket=/path, tls=verify, tls=off or ca_file=/path; a ? in the password is written %3F"
+                            .into(),
+                    );
+                }
             }
         }
         let stays_here = server.socket.is_some() || server.hosts.iter().all(|(host, _)| is_loopback(host));
