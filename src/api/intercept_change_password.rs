@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long a session of the authentication lasts, in seconds.
 const SESSION_SECONDS: i64 = 3600;
+const UNKNOWN_TOKEN: &str = "M_UNKNOWN_TOKEN";
 /// The paths that the proxy may send here.
 const PATHS: [&str; 3] =
     ["/_matrix/client/v3/account/password", "/_matrix/client/r0/account/password", "/_matrix/client/unstable/account/password"];
@@ -97,10 +98,12 @@ struct Flow {
 #[derive(Debug, Serialize)]
 struct Empty {}
 
+/// The homeserver's no to an access token. Without `soft_logout: true` a client may throw away what it keeps for the session,
+/// the keys of its messages included.
 #[derive(Debug, Serialize)]
-struct UnknownToken {
-    errcode: &'static str,
-    error: &'static str,
+struct TokenError<'a> {
+    errcode: &'a str,
+    error: &'a str,
     soft_logout: bool,
 }
 
@@ -162,6 +165,8 @@ fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
     let Some(new_password) = change.new_password.as_deref() else {
         return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
     };
+    // Of who sent no access token it is known only now whose password it is to be.
+    check_policy(site, new_password, Some(&login))?;
     write(site, &login, new_password)?;
     if change.logout_devices.unwrap_or(true) {
         end_other_sessions(site, &login.localpart, caller.and_then(|caller| caller.device_id).as_deref());
@@ -181,12 +186,13 @@ fn parse(request: &Request) -> Result<PasswordChange, Stop> {
 fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop> {
     let Some(access_token) = access_token(request) else { return Ok(None) };
     if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(unknown_token());
+        return Err(token_error(401, UNKNOWN_TOKEN, "Invalid access token passed.", false));
     }
     match sessions::whoami(&Homeserver::new(&site.config), &access_token) {
         Ok(Ok(whoami)) => Ok(Some(whoami)),
+        Ok(Err(refused)) if refused.soft_logout => Err(token_error(refused.status, &refused.errcode, &refused.error, true)),
         Ok(Err(refused)) => Err(refuse(refused.status, &refused.errcode, &refused.error)),
-        Err(matrix::Error::UnknownToken) => Err(unknown_token()),
+        Err(matrix::Error::UnknownToken { error, soft_logout }) => Err(token_error(401, UNKNOWN_TOKEN, &error, soft_logout)),
         Err(matrix::Error::Limited { retry_after_seconds, .. }) => {
             let body =
                 LimitExceeded { errcode: "M_LIMIT_EXCEEDED", error: "Too Many Requests", retry_after_ms: retry_after_seconds * 1000 };
@@ -196,9 +202,8 @@ fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop
     }
 }
 
-fn unknown_token() -> Stop {
-    let body = UnknownToken { errcode: "M_UNKNOWN_TOKEN", error: "Invalid access token passed.", soft_logout: false };
-    Stop::Answer(Response::json(401, &body))
+fn token_error(status: u16, errcode: &str, error: &str, soft_logout: bool) -> Stop {
+    Stop::Answer(Response::json(status, &TokenError { errcode, error, soft_logout }))
 }
 
 fn access_token(request: &Request) -> Option<String> {

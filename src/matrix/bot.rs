@@ -36,7 +36,7 @@ pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<(), Error
     let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
     match site.config.access_token()? {
         Some(token) => bot.speak(&token, message, txn_id).map_err(|cause| match cause {
-            Error::UnknownToken => Error::Misconfigured(
+            Error::UnknownToken { .. } => Error::Misconfigured(
                 "the homeserver does not know access_token (or access_token_file) of [room]; give it another one, or take it out to let the bot log in by itself"
                     .into(),
             ),
@@ -71,7 +71,7 @@ impl Bot<'_> {
             None => self.log_in(None)?,
         };
         match self.speak(&token, message, txn_id) {
-            Err(Error::UnknownToken) => self.speak(&self.log_in(Some(&token))?, message, txn_id),
+            Err(Error::UnknownToken { .. }) => self.speak(&self.log_in(Some(&token))?, message, txn_id),
             outcome => outcome,
         }
     }

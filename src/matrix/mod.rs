@@ -48,8 +48,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub enum Error {
     /// 429: too many requests. The same request is good again after so many seconds (1 to 3600).
     Limited { retry_after_seconds: u64, sentence: String },
-    /// 401 `M_UNKNOWN_TOKEN`: the access token has ended or never was one.
-    UnknownToken,
+    /// 401 `M_UNKNOWN_TOKEN`: the access token has ended or never was one. A soft logout leaves the session, and what the
+    /// client keeps for it: a new login goes on with it (https://spec.matrix.org/v1.11/client-server-api/#soft-logout).
+    UnknownToken { error: String, soft_logout: bool },
     /// 403: the homeserver understood and says no.
     Forbidden(String),
     /// No answer: not running, not reachable, too slow, TLS. Whether the request was carried out is not known.
@@ -63,7 +64,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::UnknownToken => f.write_str("the homeserver does not know the access token (any more)"),
+            Error::UnknownToken { .. } => f.write_str("the homeserver does not know the access token (any more)"),
             Error::Limited { retry_after_seconds, sentence } => {
                 write!(f, "{sentence}; it takes the request again in {retry_after_seconds} s")
             }
@@ -141,8 +142,14 @@ impl Homeserver {
                 retry_after_seconds: retry_seconds(error.retry_after_ms.and_then(|ms| ms.as_f64()), retry_after),
                 sentence: format!("{}: too many requests", self.asked(call)),
             }),
-            (401, "M_UNKNOWN_TOKEN") => Err(Error::UnknownToken),
-            _ => Ok(Err(Refusal { asked: self.asked(call), status, errcode: line(&error.errcode), error: line(&error.error) })),
+            (401, "M_UNKNOWN_TOKEN") => Err(Error::UnknownToken { error: line(&error.error), soft_logout: error.is_soft_logout() }),
+            _ => Ok(Err(Refusal {
+                asked: self.asked(call),
+                status,
+                errcode: line(&error.errcode),
+                error: line(&error.error),
+                soft_logout: error.is_soft_logout(),
+            })),
         }
     }
 
@@ -240,6 +247,15 @@ struct MatrixError {
     /// With 429.
     #[serde(default)]
     retry_after_ms: Option<serde_json::Value>,
+    /// With 401.
+    #[serde(default)]
+    soft_logout: Option<serde_json::Value>,
+}
+
+impl MatrixError {
+    fn is_soft_logout(&self) -> bool {
+        self.soft_logout == Some(true.into())
+    }
 }
 
 /// An answer other than 200, with the request that it answers.
@@ -250,6 +266,7 @@ struct Refusal {
     /// Empty: it is no Matrix error, so it came from something else than the homeserver (a proxy, mostly).
     errcode: String,
     error: String,
+    soft_logout: bool,
 }
 
 impl Refusal {

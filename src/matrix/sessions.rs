@@ -32,6 +32,8 @@ pub struct TokenRefused {
     pub status: u16,
     pub errcode: String,
     pub error: String,
+    /// The session stays, and what the client keeps for it.
+    pub soft_logout: bool,
 }
 
 /// The owner of a client's access token; [`Error::UnknownToken`] if it has none.
@@ -39,7 +41,10 @@ pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Result<Whoa
     let answer = homeserver.ask::<Whoami>(&Call::get("/_matrix/client/v3/account/whoami".into()).token(access_token))?;
     match answer {
         Ok(whoami) => Ok(Ok(whoami)),
-        Err(Refusal { status: status @ (401 | 403), errcode, error, .. }) => Ok(Err(TokenRefused { status, errcode, error })),
+        Err(refusal) if refusal.is_matrix_error() && [401, 403].contains(&refusal.status) => {
+            let Refusal { status, errcode, error, soft_logout, .. } = refusal;
+            Ok(Err(TokenRefused { status, errcode, error, soft_logout }))
+        }
         Err(refusal) => Err(refusal.unexpected()),
     }
 }

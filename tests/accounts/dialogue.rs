@@ -3,7 +3,7 @@
 
 use crate::Table;
 use crate::homeserver::shared_site;
-use crate::table::{address_of, fresh};
+use crate::table::{address_of, fresh, now};
 use crate::world::{Account, Browser, Database, Engine, Host, Page, SiteFolder, Synapse, WebServer, on_every_database};
 use serde_json::{Value, json};
 
@@ -165,6 +165,36 @@ fn a_token_that_cannot_be_one_is_refused_and_no_outage() {
         let page = server.request("POST", &format!("{PATH}{query}"), "application/json", body.as_bytes());
         assert_eq!(page.status, 401, "{header}{query}: {}", page.body);
     }
+}
+
+/// A client that is told of a hard logout may throw away the keys of its user's messages.
+#[test]
+fn a_token_that_has_run_out_is_a_soft_logout_here_too() {
+    let both = Both::start();
+    let ends_at = now() * 1000 + 1500;
+    let login = format!("/_synapse/admin/v1/users/{}/login", both.user.user_id);
+    let (status, answer) = both.synapse.call("POST", &login, Some(&both.synapse.admin.token), Some(json!({"valid_until_ms": ends_at})));
+    assert_eq!(status, 200, "{answer}");
+    while now() * 1000 <= ends_at {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let bearer = format!("Bearer {}", answer["access_token"].as_str().unwrap());
+    let body = json!({"new_password": NEW, "auth": by_id(&both.user.localpart, OLD)}).to_string();
+    let [ours, real] = [both.bot(), both.real()]
+        .map(|server| masked(&server.with_header("Authorization", &bearer).request("POST", PATH, "application/json", body.as_bytes())));
+    assert_eq!(ours, real);
+    assert_eq!((ours.0, &ours.1["soft_logout"]), (401, &json!(true)));
+}
+
+#[test]
+fn nobodys_own_name_becomes_the_password_with_an_access_token_or_without() {
+    let both = Both::start();
+    let name = fresh("maximilian");
+    both.table.add(&name, OLD);
+    let body = json!({"new_password": name.to_uppercase(), "auth": by_id(&name, OLD)}).to_string();
+    let page = both.bot().request("POST", PATH, "application/json", body.as_bytes());
+    assert_eq!(errcode(&page), (400, json!("M_WEAK_PASSWORD")));
+    assert!(both.table.has_password(&name, OLD));
 }
 
 #[test]
