@@ -311,7 +311,8 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     context.insert("logo", &pages.and_then(|pages| pages.logo.as_ref()).map(|logo| &logo.0));
     context.insert("howto_url", &pages.and_then(|pages| pages.howto_url.as_ref()).map(|url| &url.0));
     context.insert("form_url", &config.map(|config| config.public_url.join("/")));
-    context.insert("language_links", &config.map(|_| language_links(language, None)).unwrap_or_default());
+    // A page that knows its address gives its own: a link that loses what belongs to the address leads nowhere.
+    context.insert("language_links", &[(); 0]);
     context.insert("style", "");
     context.insert("name_length", &NAME_LENGTH);
     context.insert("note_length", &NOTE_LENGTH);

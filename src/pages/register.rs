@@ -3,7 +3,7 @@
 //! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
 //! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
 
-use super::{context, dead_end, language};
+use super::{context, dead_end, language, verify};
 use crate::address::{Address, AddressFault};
 use crate::cgi::{Request, Response};
 use crate::config::{Config, Language, OperationMode};
@@ -13,6 +13,7 @@ use crate::matrix::Homeserver;
 use crate::matrix::availability::{Availability, availability};
 use crate::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
 use crate::password::{self, PasswordFault};
+use crate::registration::State;
 use crate::site::Site;
 use crate::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
 use crate::token::{self, FormTokenFault, Secret};
@@ -164,9 +165,17 @@ fn file(
         Filed::Accepted(id) => {
             log::info("request_filed", Some(id), "");
             steps::carry_on_or_leave(site, &mut store, id);
-            thanks(site, language, applicant)
+            thanks(site, language, applicant, site.now())
         }
-        Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => thanks(site, language, applicant),
+        Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => match before.state {
+            State::EmailSend => thanks(site, language, applicant, site.now()),
+            State::EmailVerify => thanks(site, language, applicant, before.state_since),
+            _ => verify::answer_dead_end(site, language, "", Some(&before)),
+        },
+        Filed::CameBefore(before) if before.state == State::Expired => {
+            typed.form_token.clear();
+            again(site, language, typed, &Faults::from([("form", "form.error.form_expired")]))
+        }
         Filed::CameBefore(_) => {
             typed.form_token.clear();
             again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")]))
@@ -250,7 +259,8 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     let username = choose_username(config, typed).map_err(|fault| faults.insert("username", fault));
     let address = Address::parse(&typed.email).map_err(|fault| faults.insert("email", address_fault(fault)));
     let note = names::note(&typed.note).ok_or_else(|| faults.insert("note", "form.error.note_too_long"));
-    check_passwords(config, typed, &mut faults);
+    let own = [username.as_ref().map_or("", Localpart::as_str), address.as_ref().map_or("", Address::as_typed)];
+    check_passwords(config, typed, own, &mut faults);
     if config.form.terms_url.is_some() && typed.terms != "1" {
         faults.insert("terms", "form.error.terms_missing");
     }
@@ -262,11 +272,12 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     }
 }
 
-fn check_passwords(config: &Config, typed: &Typed, faults: &mut Faults) {
+/// `own`: username and mail address, which are no password; empty where something else is wrong with them.
+fn check_passwords(config: &Config, typed: &Typed, [username, address]: [&str; 2], faults: &mut Faults) {
     if !config.get_password_on_registration {
         return;
     }
-    match password::fault(&typed.password, config.form.password_min_length.0, &typed.username, &typed.email) {
+    match password::fault(&typed.password, config.form.password_min_length.0, username, address) {
         Some(PasswordFault::TooShort) => faults.insert("password", "form.error.password_too_short"),
         Some(PasswordFault::TooLong) => faults.insert("password", "form.error.password_too_long"),
         Some(PasswordFault::Weak) => faults.insert("password", "form.error.password_weak"),
@@ -341,12 +352,14 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
 
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
     let config = &site.config;
+    // To what was sent: a link to another language would be a GET, and lose what was typed.
+    let is_answer = !faults.is_empty() || notices != json!({});
     // A token that was not used is used again, so that who corrects one letter need not wait.
     let form_token = match typed.form_token.is_empty() {
         true => token::form_token(&site.state.secret()?, "register", "", site.now()),
         false => typed.form_token.clone(),
     };
-    let own = json!({
+    let mut own = json!({
         "values": Shown {
             first_name: &typed.first_name,
             last_name: &typed.last_name,
@@ -364,14 +377,19 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "password_min_length": config.form.password_min_length.0,
         "form_token": form_token,
     });
+    if is_answer {
+        own["language_links"] = json!([]);
+    }
     page::respond(config, language, status, "register", &context(language, None, own))
 }
 
-fn thanks(site: &Site, language: Language, applicant: &Applicant) -> Result<Response, Error> {
+/// For a request that waits for its confirmation since `waits_since`.
+fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i64) -> Result<Response, Error> {
     let own = json!({
+        "language_links": [],
         "email": applicant.address.as_typed(),
         "mxid": applicant.username.mxid(&site.config.server_name),
-        "expires": site.now() + site.config.times.confirm_within_hours.0 as i64 * 3600,
+        "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * 3600,
     });
     page::respond(&site.config, language, 200, "registered", &context(language, None, own))
 }

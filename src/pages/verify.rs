@@ -90,7 +90,8 @@ fn button(site: &Site, language: Language, link_token: &str, registration: &Regi
     page::respond(&site.config, language, 200, "verify", &context(language, Some(link_token), own))
 }
 
-fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
+/// What an applicant is told of a request that does not wait for its confirmation; without a link, `link_token` is empty.
+pub fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
     let (status, kind) = match registration {
         None if link_token.is_empty() => (404, "link_missing"),
         None => (404, "link_unknown"),

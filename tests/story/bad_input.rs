@@ -1,4 +1,4 @@
-use crate::world::{Engine, Host, on_every_database};
+use crate::world::{Engine, Host, Page, on_every_database};
 use crate::{Story, address_of, fresh};
 
 fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine: Engine) {
@@ -6,9 +6,10 @@ fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine:
     let form = story.filled_form("ab").fill("first_name", "").fill("email", "nonsense");
     let page = story.browser.submit(&form);
     assert_eq!(page.status, 422);
-    for sentence in ["Please enter a name", "too short", "does not look like a mail address"] {
+    for sentence in ["Please enter a name", "too short", "does not look like an email address"] {
         assert!(page.text().contains(sentence), "{sentence}: {}", page.text());
     }
+    assert_eq!(page.texts("nav a"), [] as [&str; 0], "no link leads away from what was typed");
     let shown = page.form();
     assert_eq!((shown.value("username"), shown.value("email"), shown.value("last_name")), ("ab", "nonsense", "Lovelace-Größe"));
     let name = fresh("ada");
@@ -35,6 +36,42 @@ fn a_form_sent_twice_is_one_request_and_both_hear_thank_you(engine: Engine) {
     let other = story.browser.submit(&form.fill("email", "other@applicants.example.org"));
     assert_eq!(other.status, 422);
     assert!(other.text().contains("sent already"), "{}", other.text());
+}
+
+fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, eve) = (fresh("ada"), fresh("eve"));
+    let form = story.filled_form(&ada);
+    let deadline = |page: &Page| page.texts("ol strong").concat();
+    let first = story.browser.submit(&form);
+    story.sql("UPDATE registrations SET state_since = state_since - 72000");
+    let later = story.browser.submit(&form);
+    assert_eq!((first.status, later.status), (200, 200));
+    assert!(!deadline(&first).is_empty() && deadline(&first) != deadline(&later), "the time runs from the mail on");
+    assert_eq!(story.confirm(&ada).status, 200);
+    assert!(story.browser.submit(&form).text().contains("confirmed already"));
+
+    let form = story.filled_form(&eve);
+    assert_eq!(story.browser.submit(&form).status, 200);
+    story.sql(&format!("UPDATE registrations SET state_since = 1000 WHERE username = '{eve}'"));
+    assert!(story.site.run_cron().status.success());
+    let again = story.browser.submit(&form);
+    assert!(again.status == 422 && again.text().contains("please send it again"), "{}", again.text());
+    assert_eq!(story.browser.submit(&again.form().press("action", "send")).status, 200);
+    assert_eq!(story.state(&eve), 1, "a request of its own");
+}
+
+fn ones_own_name_is_no_password_however_it_is_typed(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("get_password_on_registration", true));
+    let name = fresh("maximilian");
+    for (username, email, password) in [
+        (format!("@{}", name.to_uppercase()), address_of(&name), name.clone()),
+        (name.clone(), format!(" {} ", address_of(&name)), address_of(&name)),
+    ] {
+        let form = story.filled_form(&username).fill("email", &email).fill("password", &password).fill("password_again", &password);
+        let page = story.browser.submit(&form);
+        assert!(page.status == 422 && page.text().contains("not a good password"), "{username:?} {email:?}: {}", page.text());
+    }
 }
 
 fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engine) {
@@ -111,6 +148,8 @@ fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
 on_every_database! {
     wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed,
     a_form_sent_twice_is_one_request_and_both_hear_thank_you,
+    the_same_form_again_is_told_how_far_the_request_has_come,
+    ones_own_name_is_no_password_however_it_is_typed,
     a_taken_name_is_told_before_the_request_and_by_the_check_button,
     nonsense_gets_a_sentence_and_never_a_server_error,
     names_cannot_inject_headers_into_a_mail,
