@@ -63,7 +63,10 @@ pub fn run(site: &Site) -> Result<Summary, Error> {
 
 fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Error> {
     let mut summary = Summary::default();
-    take_over::wipe_rest(site, store)?;
+    if let Err(cause) = take_over::wipe_rest(site, store) {
+        log::warn("php_tables_left", None, &cause.cause);
+    }
+    store.forget_times_of_a_wrong_clock(site.now())?;
     expire(site, store, &mut summary)?;
     give_up(site, store)?;
     remind(site, store, deadline, &mut summary)?;

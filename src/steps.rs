@@ -107,7 +107,10 @@ fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> 
     let Some(registration) = store.registration(seen.id)?.filter(|now| now.state == seen.state) else {
         return Ok(Step::Elsewhere);
     };
-    match act(site, store, &registration, action) {
+    let acted = act(site, store, &registration, action);
+    // That may have taken long.
+    store.distrust_connection();
+    match acted {
         Ok(done) => settle(site, store, &registration, &holder, done),
         Err(failure) => {
             postpone(site, store, &registration, &holder, &failure)?;
@@ -234,7 +237,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         OperationMode::Local => store.initial_password_until(&registration.username)?,
         OperationMode::Synapse => None,
     };
-    let until = until.map(|until| enough_time(site, store, registration, until)).transpose()?;
+    let until = until.map(|until| enough_time(site, store, registration, until)).transpose()?.flatten();
     let initial = password::initial(&secret, &registration.seed);
     let context = json!({
         "name": registration.full_name(),
@@ -246,13 +249,14 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
     send(site, store, registration, "credentials", &context)
 }
 
-/// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over.
-fn enough_time(site: &Site, store: &mut Store, registration: &Registration, until: i64) -> Result<i64, Failure> {
+/// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over. `None`: it is
+/// good for ever.
+fn enough_time(site: &Site, store: &mut Store, registration: &Registration, until: i64) -> Result<Option<i64>, Failure> {
     let full = site.config.times.initial_password_days.0 as i64 * DAY;
-    if until - site.now() >= full / 2 {
-        return Ok(until);
+    if until - site.now() >= full / 2 && full > 0 {
+        return Ok(Some(until));
     }
-    let until = site.now() + full;
+    let until = site.initial_password_until();
     store.extend_initial_password(&registration.username, until)?;
     Ok(until)
 }

@@ -75,6 +75,8 @@ fn inside(site: &Site, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDatabase
         })?;
         fault::point("take-over backup written");
     }
+    // What cannot be read is found before anything is changed.
+    php.rows()?;
     php.make_room()?;
     let mut plan = plan(&php.rows()?, &rules(site, secret));
     for planned in &mut plan.registrations {

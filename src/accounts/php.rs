@@ -14,7 +14,8 @@ const CLOCK_MARGIN_SECONDS: i64 = 600;
 /// Whether an account that is there already is most likely the PHP program's work: on SQLite its cron made and mailed accounts again
 /// and again, and could not write that down. Such a registration has a try from before it was taken over.
 pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> Result<bool, Failure> {
-    let tried_before = registration.account_tried_at == Some(registration.state_since);
+    // A request that was approved here has its first try in the second of the decision.
+    let tried_before = registration.decided_at.is_none() && registration.account_tried_at == Some(registration.state_since);
     let may = tried_before && store.is_from_php(registration.id)?;
     if may {
         crate::log::warn(
@@ -37,8 +38,8 @@ pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Regist
     }
     let homeserver = Homeserver::new(&site.config);
     let token = bot::access_token(site)?;
-    let facts =
-        homeserver_accounts::facts(&homeserver, &token, &registration.username).map_err(|cause| explained(site, registration, cause))?;
+    let facts = homeserver_accounts::facts(&homeserver, &token, &registration.username);
+    let facts = facts.map_err(|cause| explained(site, registration, cause))?;
     if let Some(doubt) = doubt(&facts, registration) {
         return Err(Failure::later(format!(
             "{} {doubt}, so it may be somebody else's, and gets no new password; tell the applicant in another way",

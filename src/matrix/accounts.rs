@@ -14,6 +14,16 @@ pub struct AccountFacts {
     pub last_seen_ts: Option<i64>,
 }
 
+#[derive(Deserialize)]
+struct Devices {
+    devices: Vec<Device>,
+}
+
+#[derive(Deserialize)]
+struct Device {
+    last_seen_ts: Option<i64>,
+}
+
 #[derive(Serialize)]
 struct ResetPassword<'a> {
     new_password: &'a str,
@@ -23,8 +33,12 @@ struct ResetPassword<'a> {
 /// Asks with the token of a server administrator. [`Error::Forbidden`] where the token is not one; [`Error::Unexpected`] where there is no such account.
 pub fn facts(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<AccountFacts, Error> {
     let user = segment(&homeserver.mxid(localpart));
-    let ask = Call::get(format!("/_synapse/admin/v2/users/{user}")).token(admin_token);
-    homeserver.ask::<AccountFacts>(&ask)?.map_err(Refusal::unexpected)
+    let ask = |path: String| Call::get(path).token(admin_token);
+    let facts = homeserver.ask::<AccountFacts>(&ask(format!("/_synapse/admin/v2/users/{user}")))?.map_err(Refusal::unexpected)?;
+    // Synapse forgets there after `user_ips_max_age`, 28 days; with the devices it does not.
+    let known = homeserver.ask::<Devices>(&ask(format!("/_synapse/admin/v2/users/{user}/devices")))?.map_err(Refusal::unexpected)?;
+    let last_seen = known.devices.iter().filter_map(|device| device.last_seen_ts).chain(facts.last_seen_ts).max();
+    Ok(AccountFacts { last_seen_ts: last_seen, ..facts })
 }
 
 /// Sets a password and ends all sessions, with the token of a server administrator.

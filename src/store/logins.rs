@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Makes an initial password that was not changed yet good until `until`.
-    pub fn extend_initial_password(&mut self, localpart: &str, until: i64) -> Result<(), Error> {
+    pub fn extend_initial_password(&mut self, localpart: &str, until: Option<i64>) -> Result<(), Error> {
         let sql = "UPDATE logins SET initial_password_until = ? WHERE localpart = ? AND initial_password_until IS NOT NULL";
         self.execute(sql, &[until.into(), localpart.into()]).map(|_| ())
     }

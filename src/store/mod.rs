@@ -332,6 +332,11 @@ impl Store {
         self.persisting(|driver| driver.execute(sql, values))
     }
 
+    /// Before the next change it is looked whether the connection is still there: time passed in which it may have died.
+    pub fn distrust_connection(&mut self) {
+        self.is_proven = false;
+    }
+
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.reading(|driver| driver.query(sql, values))
     }

@@ -214,12 +214,14 @@ impl PhpDatabase {
                 None
             });
         }
+        // Early versions asked for no password, and kept none.
+        let password = match tables[0] {
+            Some(table) if !self.driver().has(table, "password")? => "''",
+            _ => "password",
+        };
+        let columns = format!("state, first_name, last_name, username, {password}, note, email, verify_token, admin_token");
         Ok(PhpRows {
-            registrations: self.read(
-                tables[0],
-                "state, first_name, last_name, username, password, note, email, verify_token, admin_token",
-                &["request_date"],
-            )?,
+            registrations: self.read(tables[0], &columns, &["request_date"])?,
             logins: self.read(
                 tables[1],
                 "active, first_name, last_name, localpart, password_hash, email",
@@ -378,12 +380,13 @@ impl PhpDatabase {
         if left.is_empty() {
             return Ok(());
         }
+        // Something of the operator's, such as a view, may keep a table from being dropped, but not from being emptied.
+        for aside in &left {
+            self.driver().run(&format!("DELETE FROM {aside}"))?;
+        }
         #[cfg(feature = "sqlite")]
         if let Kind::Sqlite(sqlite) = &mut self.0 {
             // The tables stay until the file is written anew, so that it is known to be owed.
-            for aside in &left {
-                sqlite.run(&format!("DELETE FROM {aside}"))?;
-            }
             fault::point("take-over emptied");
             sqlite.run("VACUUM")?;
             fault::point("take-over vacuumed");
@@ -436,7 +439,8 @@ impl TryFrom<Row> for PhpLogin {
         row.next();
         Ok(PhpLogin {
             id,
-            active: row.optional_integer()? != Some(0),
+            // PHP let nobody else in.
+            active: row.optional_integer()? == Some(1),
             first_name: row.optional_text()?.unwrap_or_default(),
             last_name: row.optional_text()?.unwrap_or_default(),
             localpart: row.optional_text()?.unwrap_or_default(),

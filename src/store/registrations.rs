@@ -408,7 +408,8 @@ impl Store {
     /// has no use for them.
     fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
         let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
-        let password = if to == State::MailCredentials || !to.claims_username() { "NULL" } else { "password" };
+        let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
+        let password = if is_needed { "password" } else { "NULL" };
         let sql = format!(
             "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, attempts = 0, last_error = NULL, undeliverable = 0, lease = NULL, lease_until = NULL,
              claimed_username = {claim}, password = {password} WHERE id = ? AND state = ? AND ({holding})"
@@ -486,6 +487,12 @@ impl Store {
     /// Forgets requests that have been in the final state `state` since before `before`.
     pub fn forget(&mut self, state: State, before: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
+    }
+
+    /// What came to its state under a clock that ran ahead has been there since now. Otherwise it would not end until that time.
+    pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<(), Error> {
+        let sql = "UPDATE registrations SET state_since = ? WHERE state_since > ?";
+        self.execute(sql, &[now.into(), (now + LONGEST_WAIT).into()]).map(|_| ())
     }
 
     /// Undecided since before `before`, and the room was not reminded of it yet.

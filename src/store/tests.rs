@@ -30,6 +30,21 @@ impl Scratch {
         Store::open(&self.url(), access).unwrap()
     }
 
+    /// On a server, from its side.
+    fn end_connections(&self) {
+        match self.0.engine() {
+            Engine::Sqlite => {}
+            Engine::Postgres => self.0.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            ),
+            Engine::Mariadb => {
+                for id in self.0.rows("SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()") {
+                    self.0.sql(&format!("KILL {}", id[0]));
+                }
+            }
+        }
+    }
+
     /// SQLite's file.
     fn path(&self) -> PathBuf {
         self.0.name().into()
@@ -309,6 +324,41 @@ fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
     assert_eq!(store.undecided(5000, 6000).unwrap(), [id], "the room is reminded, too");
 }
 
+fn what_came_to_rest_under_a_wrong_clock_ends_all_the_same(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let (ahead, behind) = (accepted(&mut store, "max"), accepted(&mut store, "eve"));
+    let in_ten_years = 1000 + 10 * 365 * 86_400;
+    store.advance(ahead, State::EmailSend, State::EmailVerify, in_ten_years).unwrap();
+    store.advance(behind, State::EmailSend, State::EmailVerify, 900).unwrap();
+    store.forget_times_of_a_wrong_clock(1000).unwrap();
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 950, false, 1000).unwrap(), 1, "others keep their time");
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1001, false, 1001).unwrap(), 1);
+}
+
+fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for (username, end) in [("max", State::MailCredentials), ("eve", State::Done), ("ada", State::DeclineSend)] {
+        let id = accepted(&mut store, username);
+        store.advance(id, State::EmailSend, State::Register, 1).unwrap();
+        assert!(store.registration(id).unwrap().unwrap().password.is_some());
+        store.advance(id, State::Register, end, 2).unwrap();
+        assert!(store.registration(id).unwrap().unwrap().password.is_none(), "{end:?}");
+    }
+}
+
+/// A mail can take longer than a connection lives; what was done is noted all the same, or it would be done again.
+fn a_connection_that_died_during_a_long_step_is_made_anew(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
+    scratch.end_connections();
+    store.distrust_connection();
+    assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1100).unwrap());
+}
+
 fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -370,6 +420,9 @@ on_every_database! {
     sixteen_programs_that_find_no_database_all_get_one,
     only_a_taken_name_is_a_conflict,
     a_clock_that_was_wrong_once_delays_nothing_for_long,
+    what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
+    a_password_is_kept_no_longer_than_until_the_account_is_there,
+    a_connection_that_died_during_a_long_step_is_made_anew,
     a_mail_box_that_is_gone_stays_gone_whatever_fails_later,
     a_reminder_that_failed_waits_for_its_time,
     guesses_are_counted_and_forgotten,

@@ -9,7 +9,8 @@
 //! | an approved request on SQLite, accounts in Synapse | the same, perhaps | the account is asked for; if it is there already: `Done`, and a warning |
 //! | an account whose credentials could not be mailed | it never tried again | the credentials are mailed, with a new initial password where nobody knows the old one |
 //! | two requests with one username | it did not ask the database | both go on, the further one claims the name; who comes second is told that it is taken |
-//! | two accounts with one localpart | the same | the first stays, as it is the one that could log in; the others are switched off |
+//! | an account whose credentials could not be mailed, and that has another address by now | the operator corrected it | `Done`, and a remark |
+//! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
 
 use super::Report;
 use crate::address::Address;
@@ -81,18 +82,25 @@ impl Plan {
 
     fn take_logins(&mut self, rows: &PhpRows, rules: &Rules) {
         let all: HashSet<&str> = rows.logins.iter().map(|row| row.localpart.as_str()).collect();
-        let mut known = HashSet::new();
+        let mut holders: BTreeMap<&str, &PhpLogin> = BTreeMap::new();
+        for row in &rows.logins {
+            let holder = holders.entry(&row.localpart).or_insert(row);
+            if row.active && !holder.active {
+                *holder = row;
+            }
+        }
         for row in &rows.logins {
             let length = row.localpart.chars().count();
             if length == 0 || length > LONGEST_NAME {
                 self.remarks.push(format!("account {} has a localpart of {length} characters and is left out", row.id));
                 continue;
             }
-            let is_first = known.insert(&row.localpart);
-            if !is_first {
+            let holder = holders[row.localpart.as_str()];
+            let keeps_name = std::ptr::eq(holder, row);
+            if !keeps_name {
                 self.remarks.push(format!(
-                    "account {} has the localpart {:?} of an older one and is switched off; nobody could log in with it before",
-                    row.id, row.localpart
+                    "account {} has the localpart {:?}, as account {} has, and is switched off; nobody could log in with it before",
+                    row.id, row.localpart, holder.id
                 ));
             }
             if password::is_too_costly(&row.password_hash) {
@@ -101,8 +109,8 @@ impl Plan {
                     row.id
                 ));
             }
-            let localpart = if is_first { row.localpart.clone() } else { set_aside(row, &all) };
-            self.logins.push(login(row, localpart, rules, is_first));
+            let localpart = if keeps_name { row.localpart.clone() } else { set_aside(row, &all) };
+            self.logins.push(login(row, localpart, rules, keeps_name));
         }
     }
 
@@ -140,7 +148,18 @@ impl Plan {
             ));
             return Ok(State::Done);
         }
+        if state == State::MailCredentials && rules.mode == OperationMode::Local && self.account_of(row).is_none() && self.has_login(row) {
+            self.remarks.push(format!(
+                "registration {} of {:?}: the mail with the password never left, and the account has another mail address by now. It counts as done; hand over a new password",
+                row.id, row.username
+            ));
+            return Ok(State::Done);
+        }
         Ok(state)
+    }
+
+    fn has_login(&self, row: &PhpRegistration) -> bool {
+        self.logins.iter().any(|login| login.row.localpart == row.username)
     }
 
     /// The account in the PHP program's table that a registration became: both name and address are its own.
@@ -206,7 +225,7 @@ impl Plan {
     }
 }
 
-fn login(row: &PhpLogin, localpart: String, rules: &Rules, is_first: bool) -> PlannedLogin {
+fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> PlannedLogin {
     // The bot's own account was an ordinary one, and found by everybody.
     let is_bot = row.localpart == rules.bot_localpart;
     let email = if is_bot { "" } else { row.email.trim() };
@@ -215,7 +234,7 @@ fn login(row: &PhpLogin, localpart: String, rules: &Rules, is_first: bool) -> Pl
     PlannedLogin {
         row: TakenLogin {
             id: row.id,
-            active: row.active && is_first,
+            active: row.active && keeps_name,
             localpart,
             first_name: unfiltered(&row.first_name),
             last_name: unfiltered(&row.last_name),
@@ -225,13 +244,13 @@ fn login(row: &PhpLogin, localpart: String, rules: &Rules, is_first: bool) -> Pl
             created_at,
             changed_at: row.changed_at.unwrap_or(created_at),
             initial_password_until: None,
-            in_directory: is_first && !is_bot,
+            in_directory: keeps_name && !is_bot,
         },
         initial_password_of: None,
     }
 }
 
-/// The name of an account whose localpart an older one has. No Matrix id has a blank, so nobody can ask for it; nor is it another
+/// The name of an account whose localpart another one keeps. No Matrix id has a blank, so nobody can ask for it; nor is it another
 /// account's, as whatever the PHP program let through may be one.
 fn set_aside(row: &PhpLogin, all: &HashSet<&str>) -> String {
     let mut name = format!("duplicate {} of {}", row.id, row.localpart);

@@ -10,6 +10,7 @@ mod afterwards;
 mod files;
 mod fixture;
 mod killed;
+mod odd_rows;
 mod story;
 
 use fixture::Fixture;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -216,6 +216,8 @@ fn quote(part: &str) -> String {
 #[derive(Debug)]
 pub struct OwnSynapse {
     pub synapse: Synapse,
+    /// Where it has its data.
+    folder: PathBuf,
     child: Child,
 }
 
@@ -230,7 +232,15 @@ impl OwnSynapse {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start Synapse: {cause}; run tests/world/install"));
         let variables = read_variables(&mut child);
-        OwnSynapse { synapse: Synapse::from_variables(|name| variables.get(name).cloned()), child }
+        let folder = PathBuf::from(variables.get("MX_DIR").expect("start-synapse names the folder"));
+        OwnSynapse { synapse: Synapse::from_variables(|name| variables.get(name).cloned()), folder, child }
+    }
+
+    /// Runs statements on its database.
+    pub fn sql(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.folder.join("homeserver.db")).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+        connection.execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}"));
     }
 
     pub fn pid(&self) -> u32 {
