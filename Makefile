@@ -56,7 +56,7 @@ install:
 	@for program in $(PROGRAMS); do $(call place,$$program,$(DESTDIR)$(LIBRARY)/$$program) || exit; done
 	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(DOCUMENTS)/docs/screenshots $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
-	for document in *.md docs/*.md docs/hosts/*.md; do \
+	umask 022; for document in *.md docs/*.md docs/hosts/*.md; do \
 		$(with_near_links) $$document > $(DESTDIR)$(DOCUMENTS)/$$document || exit; done
 	install -m 644 config.sample.toml $(DESTDIR)$(DOCUMENTS)
 	install -m 644 docs/*.svg $(DESTDIR)$(DOCUMENTS)/docs

@@ -84,8 +84,7 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     let typed = json!({"first_name": "Zoë", "last_name": "Ångström", "username": "Zoë A", "email": "zoe@example", "note": "Hi!\nIt's me."});
     let errors = json!({"username": "form.error.username_characters", "email": "form.error.email_invalid",
         "password": "form.error.password_too_short", "terms": "form.error.terms_missing"});
-    let mut decide = request();
-    decide["language_links"] = json!(page::language_links(language, Some("0123456789abcdef")));
+    let decide = request();
     let mut decline = decide.clone();
     decline["preset"] = json!("decline");
     decline["note"] = json!("");
@@ -99,7 +98,7 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     let mut plain = form(json!({}), json!({}), json!({}));
     plain["wants_password"] = json!(false);
     plain["terms_url"] = Value::Null;
-    vec![
+    let mut pages = vec![
         ("register", "register", plain),
         ("register-errors", "register", form(typed.clone(), errors, json!({}))),
         ("register-free", "register", form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
@@ -113,7 +112,12 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
         ("decided-refused", "decided", decided("refused")),
         ("message", "message", json!({"kind": "link_expired", "back": true})),
         ("message-admin", "message", json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
-    ]
+    ];
+    // What was typed would be lost by a link.
+    for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !["register-errors", "register-free", "registered"].contains(name)) {
+        values["language_links"] = json!(page::language_links(language, (*name != "register").then_some("0123456789abcdef")));
+    }
+    pages
 }
 
 fn mails() -> Vec<(&'static str, Value)> {

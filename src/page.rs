@@ -8,8 +8,8 @@
 //!
 //! * `t(key="section.key", name=value)`: a text of `templates/locales`. In `.html` the text and every value are escaped.
 //! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
-//! * `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links`, `style`, `name_length` and `note_length`
-//!   for all of them.
+//! * `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links` (empty unless a page has some), `style`,
+//!   `name_length` and `note_length` for all of them.
 
 use crate::cgi::Response;
 use crate::config::{Config, Language};

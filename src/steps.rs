@@ -210,7 +210,9 @@ pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, stor
     if registration.state != State::AdminVerify || !store.lease(id, State::AdminVerify, &holder, now, now + lease_seconds(site))? {
         return Ok(Step::Elsewhere);
     }
-    match check_secret(site, &registration).and_then(|()| say(site, &registration, "reminder", 0)) {
+    let said = check_secret(site, &registration).and_then(|()| say(site, &registration, "reminder", 0));
+    store.distrust_connection();
+    match said {
         Ok(()) => store.reminded(id, &holder, site.now()).map(|()| Step::Done),
         Err(failure) => {
             postpone(site, store, &registration, &holder, &failure)?;

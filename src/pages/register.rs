@@ -170,7 +170,7 @@ fn file(
         Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => match before.state {
             State::EmailSend => thanks(site, language, applicant, site.now()),
             State::EmailVerify => thanks(site, language, applicant, before.state_since),
-            _ => verify::answer_dead_end(site, language, "", Some(&before)),
+            _ => verify::answer_dead_end(site, language, None, Some(&before)),
         },
         Filed::CameBefore(before) if before.state == State::Expired => {
             typed.form_token.clear();

@@ -490,9 +490,18 @@ impl Store {
     }
 
     /// What came to its state under a clock that ran ahead has been there since now. Otherwise it would not end until that time.
+    ///
+    /// Nothing is done where the newest request lies in the future: then it may be `now` that is wrong, and everything would seem
+    /// old once it is right again. What is really ahead waits for the next request.
     pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<(), Error> {
-        let sql = "UPDATE registrations SET state_since = ? WHERE state_since > ?";
-        self.execute(sql, &[now.into(), (now + LONGEST_WAIT).into()]).map(|_| ())
+        let newest = self.first("SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1", &[], |mut row| row.integer())?;
+        if newest.is_none_or(|newest| newest > now) {
+            return Ok(());
+        }
+        // MariaDB assigns from left to right. Equal times say that the PHP program tried: see `accounts::php`.
+        let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
+                   state_since = ? WHERE state_since > ?";
+        self.execute(sql, &[now.into(), now.into(), (now + LONGEST_WAIT).into()]).map(|_| ())
     }
 
     /// Undecided since before `before`, and the room was not reminded of it yet.

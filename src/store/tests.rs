@@ -336,6 +336,17 @@ fn what_came_to_rest_under_a_wrong_clock_ends_all_the_same(engine: Engine) {
     assert_eq!(store.expire(State::EmailVerify, State::Expired, 1001, false, 1001).unwrap(), 1);
 }
 
+fn a_clock_that_lags_behind_ends_nothing(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    let today = 20_000 * 86_400;
+    store.execute("UPDATE registrations SET requested_at = ?", &[today.into()]).unwrap();
+    store.advance(id, State::EmailSend, State::EmailVerify, today).unwrap();
+    store.forget_times_of_a_wrong_clock(5 * 86_400).unwrap();
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, today - 86_400, false, today + 86_400).unwrap(), 0);
+}
+
 fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -421,6 +432,7 @@ on_every_database! {
     only_a_taken_name_is_a_conflict,
     a_clock_that_was_wrong_once_delays_nothing_for_long,
     what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
+    a_clock_that_lags_behind_ends_nothing,
     a_password_is_kept_no_longer_than_until_the_account_is_there,
     a_connection_that_died_during_a_long_step_is_made_anew,
     a_mail_box_that_is_gone_stays_gone_whatever_fails_later,

@@ -8,8 +8,8 @@
 //! | an approved request whose account is in its own table | on SQLite its cron made the account and could not change the state | `Done`, and a remark |
 //! | an approved request on SQLite, accounts in Synapse | the same, perhaps | the account is asked for; if it is there already: `Done`, and a warning |
 //! | an account whose credentials could not be mailed | it never tried again | the credentials are mailed, with a new initial password where nobody knows the old one |
+//! | the same, and the account has another mail address | the operator corrected it, or it is another person's | `Done`, and a remark |
 //! | two requests with one username | it did not ask the database | both go on, the further one claims the name; who comes second is told that it is taken |
-//! | an account whose credentials could not be mailed, and that has another address by now | the operator corrected it | `Done`, and a remark |
 //! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
 
 use super::Report;
@@ -150,7 +150,7 @@ impl Plan {
         }
         if state == State::MailCredentials && rules.mode == OperationMode::Local && self.account_of(row).is_none() && self.has_login(row) {
             self.remarks.push(format!(
-                "registration {} of {:?}: the mail with the password never left, and the account has another mail address by now. It counts as done; hand over a new password",
+                "registration {} of {:?}: the mail with the password never left, and the account of this name has another mail address: it was corrected, or it is another person's. It counts as done; see whose it is before you hand over a password",
                 row.id, row.username
             ));
             return Ok(State::Done);

@@ -1,5 +1,7 @@
-use crate::world::{Engine, Host, OwnServer};
+use crate::world::{Engine, Host, OwnServer, SiteBuilder, TempFolder};
 use crate::{Story, ask_for_a_link, fresh, settled};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 /// What a request may take while the server hangs: the bound of the store, and what the machine adds to it.
@@ -91,6 +93,34 @@ fn a_server_that_hangs_for_long_does_not_fill_a_program_with_waiting(engine: Eng
     }
 }
 
+/// What was done would be done again: here, a second mail.
+fn a_restart_while_a_mail_is_on_its_way_is_not_noticed(engine: Engine) {
+    let mut own = OwnServer::start(engine);
+    let folder = TempFolder::new("sendmail");
+    let (program, sent, go) = (folder.join("sendmail"), folder.join("sent"), folder.join("go"));
+    let script = format!("cat > /dev/null; echo mail >> {}; until [ -e {} ]; do sleep 0.1; done", sent.display(), go.display());
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let sendmail = |site: SiteBuilder| site.set("mail.transport", "sendmail").set("mail.sendmail", program.display().to_string());
+    let story = Story::in_database(own.database(), "local", Host::NginxFastCgi, sendmail);
+    let ada = fresh("ada");
+    let form = story.filled_form(&ada);
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| story.browser.submit(&form).status);
+        let start = Instant::now();
+        while !sent.exists() {
+            assert!(start.elapsed() < Duration::from_secs(20), "no mail: {}", story.web.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        own.stop();
+        own.start_again();
+        fs::write(&go, "").unwrap();
+        assert_eq!(answer.join().unwrap(), 200);
+    });
+    assert_eq!(story.state(&ada), 1, "{}", story.web.log());
+    assert_eq!(fs::read_to_string(sent).unwrap(), "mail\n");
+}
+
 fn a_killed_server_is_an_apology_until_it_is_back(engine: Engine) {
     let mut own = OwnServer::start(engine);
     for host in [Host::NginxFastCgi, Host::NginxCgi] {
@@ -115,5 +145,6 @@ on_every_server! {
     a_restart_between_two_requests_is_not_noticed,
     a_server_that_hangs_holds_no_request_longer_than_the_bound,
     a_server_that_hangs_for_long_does_not_fill_a_program_with_waiting,
+    a_restart_while_a_mail_is_on_its_way_is_not_noticed,
     a_killed_server_is_an_apology_until_it_is_back,
 }

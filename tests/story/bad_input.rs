@@ -49,7 +49,8 @@ fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
     assert_eq!((first.status, later.status), (200, 200));
     assert!(!deadline(&first).is_empty() && deadline(&first) != deadline(&later), "the time runs from the mail on");
     assert_eq!(story.confirm(&ada).status, 200);
-    assert!(story.browser.submit(&form).text().contains("confirmed already"));
+    let confirmed = story.browser.submit(&form);
+    assert!(confirmed.text().contains("confirmed already") && confirmed.texts("nav a").is_empty(), "{}", confirmed.text());
 
     let form = story.filled_form(&eve);
     assert_eq!(story.browser.submit(&form).status, 200);

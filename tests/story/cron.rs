@@ -53,6 +53,18 @@ fn a_log_that_takes_no_more_is_no_reason_for_cron_to_fail() {
     assert_eq!(ended(&["--nonsense"]), Some(64));
 }
 
+fn a_request_from_a_time_when_the_clock_was_wrong_ends_like_any_other(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask(&ada);
+    story.ask(&bob);
+    story.sql(&format!("UPDATE registrations SET state_since = state_since + 300000000 WHERE username = '{ada}'"));
+    story.site.run_cron();
+    story.sql("UPDATE registrations SET state_since = state_since - 49 * 3600");
+    story.site.run_cron();
+    assert_eq!([&ada, &bob].map(|name| story.state(name)), [14, 14]);
+}
+
 fn two_crons_do_not_work_twice(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     story.site.run_cron();
@@ -83,6 +95,7 @@ on_every_database! {
     the_room_is_reminded_once_of_a_request_that_nobody_decides,
     what_is_over_is_forgotten_after_a_month,
     cron_is_silent_where_all_is_well_and_talks_when_asked_to,
+    a_request_from_a_time_when_the_clock_was_wrong_ends_like_any_other,
     two_crons_do_not_work_twice,
     what_a_dead_program_held_is_taken_up_when_its_lease_ends,
 }
