@@ -38,8 +38,8 @@ pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Regist
     }
     let homeserver = Homeserver::new(&site.config);
     let token = bot::access_token(site)?;
-    let facts = homeserver_accounts::facts(&homeserver, &token, &registration.username);
-    let facts = facts.map_err(|cause| explained(site, registration, cause))?;
+    let facts =
+        homeserver_accounts::facts(&homeserver, &token, &registration.username).map_err(|cause| explained(site, registration, cause))?;
     if let Some(doubt) = doubt(&facts, registration) {
         return Err(Failure::later(format!(
             "{} {doubt}, so it may be somebody else's, and gets no new password; tell the applicant in another way",

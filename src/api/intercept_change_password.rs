@@ -165,8 +165,10 @@ fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
     let Some(new_password) = change.new_password.as_deref() else {
         return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
     };
-    // Of who sent no access token it is known only now whose password it is to be.
-    check_policy(site, new_password, Some(&login))?;
+    // Who sent no access token: only now it is known whose password it is to be.
+    if owner.is_none() {
+        check_policy(site, new_password, Some(&login))?;
+    }
     write(site, &login, new_password)?;
     if change.logout_devices.unwrap_or(true) {
         end_other_sessions(site, &login.localpart, caller.and_then(|caller| caller.device_id).as_deref());

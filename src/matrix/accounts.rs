@@ -1,6 +1,6 @@
 //! What a server administrator can see and do about an account (contract synapse 10).
 
-use super::{Call, Empty, Error, Homeserver, Refusal, segment};
+use super::{Call, Empty, Error, Homeserver, Refusal, segment, sessions};
 use serde::{Deserialize, Serialize};
 
 /// An account as the admin interface shows it.
@@ -14,16 +14,6 @@ pub struct AccountFacts {
     pub last_seen_ts: Option<i64>,
 }
 
-#[derive(Deserialize)]
-struct Devices {
-    devices: Vec<Device>,
-}
-
-#[derive(Deserialize)]
-struct Device {
-    last_seen_ts: Option<i64>,
-}
-
 #[derive(Serialize)]
 struct ResetPassword<'a> {
     new_password: &'a str,
@@ -33,11 +23,11 @@ struct ResetPassword<'a> {
 /// Asks with the token of a server administrator. [`Error::Forbidden`] where the token is not one; [`Error::Unexpected`] where there is no such account.
 pub fn facts(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<AccountFacts, Error> {
     let user = segment(&homeserver.mxid(localpart));
-    let ask = |path: String| Call::get(path).token(admin_token);
-    let facts = homeserver.ask::<AccountFacts>(&ask(format!("/_synapse/admin/v2/users/{user}")))?.map_err(Refusal::unexpected)?;
+    let ask = Call::get(format!("/_synapse/admin/v2/users/{user}")).token(admin_token);
+    let facts = homeserver.ask::<AccountFacts>(&ask)?.map_err(Refusal::unexpected)?;
     // Synapse forgets there after `user_ips_max_age`, 28 days; with the devices it does not.
-    let known = homeserver.ask::<Devices>(&ask(format!("/_synapse/admin/v2/users/{user}/devices")))?.map_err(Refusal::unexpected)?;
-    let last_seen = known.devices.iter().filter_map(|device| device.last_seen_ts).chain(facts.last_seen_ts).max();
+    let devices = sessions::devices(homeserver, admin_token, localpart)?;
+    let last_seen = devices.iter().filter_map(|device| device.last_seen_ts).chain(facts.last_seen_ts).max();
     Ok(AccountFacts { last_seen_ts: last_seen, ..facts })
 }
 

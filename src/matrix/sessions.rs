@@ -16,9 +16,12 @@ struct Devices {
     devices: Vec<Device>,
 }
 
+/// A session of a user's.
 #[derive(Deserialize)]
-struct Device {
+pub(super) struct Device {
     device_id: String,
+    /// Milliseconds since 1970; `None` for one that was never used.
+    pub(super) last_seen_ts: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -49,13 +52,19 @@ pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Result<Whoa
     }
 }
 
+/// All sessions of a user, with the token of a server administrator. [`Error::Forbidden`] where the token is not one.
+pub(super) fn devices(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<Vec<Device>, Error> {
+    let user = segment(&homeserver.mxid(localpart));
+    let list = Call::get(format!("/_synapse/admin/v2/users/{user}/devices")).token(admin_token);
+    Ok(homeserver.ask::<Devices>(&list)?.map_err(Refusal::unexpected)?.devices)
+}
+
 /// Ends all sessions of a user but the one on device `keep`, with the token of a server administrator (contract synapse
 /// 7.3). [`Error::Forbidden`] where the token is not one.
 pub fn end_others(homeserver: &Homeserver, admin_token: &str, localpart: &str, keep: Option<&str>) -> Result<(), Error> {
     let user = segment(&homeserver.mxid(localpart));
-    let list = Call::get(format!("/_synapse/admin/v2/users/{user}/devices")).token(admin_token);
-    let known = homeserver.ask::<Devices>(&list)?.map_err(Refusal::unexpected)?;
-    let devices: Vec<&str> = known.devices.iter().map(|device| device.device_id.as_str()).filter(|id| Some(*id) != keep).collect();
+    let known = devices(homeserver, admin_token, localpart)?;
+    let devices: Vec<&str> = known.iter().map(|device| device.device_id.as_str()).filter(|id| Some(*id) != keep).collect();
     if devices.is_empty() {
         return Ok(());
     }

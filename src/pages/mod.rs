@@ -42,7 +42,8 @@ fn query_value(request: &Request, name: &str) -> Option<String> {
     query.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-/// A page's own content, and the links to the same page in the other languages; `token` is the link's, which has to stay.
+/// A page's own content, and the links to the same page in the other languages; `token` is the link's, which has to stay. Not for
+/// the answer to a form: a link to it would be a GET, and lose what was typed.
 fn context(language: Language, token: Option<&str>, own: Value) -> Value {
     let mut whole = json!({ "language_links": page::language_links(language, token) });
     merge(&mut whole, own);

@@ -170,7 +170,10 @@ fn file(
         Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => match before.state {
             State::EmailSend => thanks(site, language, applicant, site.now()),
             State::EmailVerify => thanks(site, language, applicant, before.state_since),
-            _ => verify::answer_dead_end(site, language, None, Some(&before)),
+            _ => {
+                let (status, kind) = verify::dead_end_of(&before);
+                page::respond(&site.config, language, status, "message", &json!({ "kind": kind, "back": verify::leads_back(kind) }))
+            }
         },
         Filed::CameBefore(before) if before.state == State::Expired => {
             typed.form_token.clear();
@@ -352,14 +355,13 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
 
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
     let config = &site.config;
-    // To what was sent: a link to another language would be a GET, and lose what was typed.
     let is_answer = !faults.is_empty() || notices != json!({});
     // A token that was not used is used again, so that who corrects one letter need not wait.
     let form_token = match typed.form_token.is_empty() {
         true => token::form_token(&site.state.secret()?, "register", "", site.now()),
         false => typed.form_token.clone(),
     };
-    let mut own = json!({
+    let own = json!({
         "values": Shown {
             first_name: &typed.first_name,
             last_name: &typed.last_name,
@@ -377,19 +379,16 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "password_min_length": config.form.password_min_length.0,
         "form_token": form_token,
     });
-    if is_answer {
-        own["language_links"] = json!([]);
-    }
-    page::respond(config, language, status, "register", &context(language, None, own))
+    let whole = if is_answer { own } else { context(language, None, own) };
+    page::respond(config, language, status, "register", &whole)
 }
 
 /// For a request that waits for its confirmation since `waits_since`.
 fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i64) -> Result<Response, Error> {
     let own = json!({
-        "language_links": [],
         "email": applicant.address.as_typed(),
         "mxid": applicant.username.mxid(&site.config.server_name),
         "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * 3600,
     });
-    page::respond(&site.config, language, 200, "registered", &context(language, None, own))
+    page::respond(&site.config, language, 200, "registered", &own)
 }

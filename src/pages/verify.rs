@@ -37,7 +37,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language_of(site, request, registration.as_ref());
     match registration {
         Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => button(site, language, &link.t, &registration),
-        other => answer_dead_end(site, language, Some(&link.t), other.as_ref()),
+        other => answer_dead_end(site, language, &link.t, other.as_ref()),
     }
 }
 
@@ -46,9 +46,9 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     let form: Confirmation = request.form()?;
     let registration = find(site, &form.t, Access::Write)?;
     let language = language_of(site, request, registration.as_ref());
-    let Some(registration) = registration else { return answer_dead_end(site, language, Some(&form.t), None) };
+    let Some(registration) = registration else { return answer_dead_end(site, language, &form.t, None) };
     if registration.state.after(Event::AddressConfirmed).is_none() {
-        return answer_dead_end(site, language, Some(&form.t), Some(&registration));
+        return answer_dead_end(site, language, &form.t, Some(&registration));
     }
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
@@ -56,7 +56,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     let mut store = site.store(Access::Write)?;
     if !store.confirm(registration.id, site.now())? {
-        return answer_dead_end(site, language, Some(&form.t), store.registration(registration.id)?.as_ref());
+        return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
     }
     log::info("address_confirmed", Some(registration.id), "");
     steps::carry_on_or_leave(site, &mut store, registration.id);
@@ -90,29 +90,27 @@ fn button(site: &Site, language: Language, link_token: &str, registration: &Regi
     page::respond(&site.config, language, 200, "verify", &context(language, Some(link_token), own))
 }
 
-/// What an applicant is told of a request that does not wait for its confirmation. Who came without a link, by the form, gets no links
-/// to other languages: they would lead to an empty form.
-pub fn answer_dead_end(
-    site: &Site,
-    language: Language,
-    link: Option<&str>,
-    registration: Option<&Registration>,
-) -> Result<Response, Error> {
+fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
     let (status, kind) = match registration {
-        None if link.is_none_or(str::is_empty) => (404, "link_missing"),
+        None if link_token.is_empty() => (404, "link_missing"),
         None => (404, "link_unknown"),
-        Some(registration) => match registration.state {
-            State::Expired => (410, "link_expired"),
-            State::Register | State::MailCredentials | State::Done => (200, "already_approved"),
-            State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, "refused"),
-            State::DeclineSend | State::Declined => (200, "declined"),
-            _ => (200, "already_confirmed"),
-        },
+        Some(registration) => dead_end_of(registration),
     };
-    let back = matches!(kind, "link_unknown" | "link_missing" | "link_expired" | "refused");
-    let mut more = json!({ "back": back });
-    if link.is_none() {
-        more["language_links"] = json!([]);
+    dead_end(site, language, known_form(link_token), status, kind, json!({ "back": leads_back(kind) }))
+}
+
+/// What an applicant is told of a request that does not wait for its confirmation: the status, and which of `message.KIND.*`.
+pub fn dead_end_of(registration: &Registration) -> (u16, &'static str) {
+    match registration.state {
+        State::Expired => (410, "link_expired"),
+        State::Register | State::MailCredentials | State::Done => (200, "already_approved"),
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, "refused"),
+        State::DeclineSend | State::Declined => (200, "declined"),
+        _ => (200, "already_confirmed"),
     }
-    dead_end(site, language, link.and_then(known_form), status, kind, more)
+}
+
+/// Whether the message shows the way back to the form.
+pub fn leads_back(kind: &str) -> bool {
+    matches!(kind, "link_unknown" | "link_missing" | "link_expired" | "refused")
 }

@@ -60,6 +60,11 @@ pub struct Registration {
 
 const DAY: i64 = 86_400;
 
+/// Nobody holds the row, or somebody whose clock was wrong: `now`, `now + LONGEST_WAIT`.
+const FREE: &str = "(lease IS NULL OR lease_until <= ? OR lease_until > ?)";
+/// Its time has come, or lies where only a wrong clock puts it; the same two values.
+const DUE: &str = "(due_at <= ? OR due_at > ?)";
+
 const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
                        requested_at, state_since, decided_at, account_tried_at, attempts";
 
@@ -366,10 +371,9 @@ impl Store {
 
     /// Takes the lease on what a state owes, so that nobody else does it at the same time. It ends by itself at `until`.
     pub fn lease(&mut self, id: i64, state: State, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
-        let sql = "UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ?
-                   AND (lease IS NULL OR lease_until <= ? OR lease_until > ?)";
+        let sql = format!("UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ? AND {FREE}");
         let values = [holder.into(), until.into(), id.into(), state.number().into(), now.into(), (now + LONGEST_WAIT).into()];
-        let leased = self.execute(sql, &values)? == 1;
+        let leased = self.execute(&sql, &values)? == 1;
         fault::point("leased");
         Ok(leased)
     }
@@ -448,10 +452,9 @@ impl Store {
 
     /// Registrations in `state` whose turn it is, the longest waiting first.
     pub fn due(&mut self, state: State, now: i64, limit: i64) -> Result<Vec<i64>, Error> {
-        let sql = "SELECT id FROM registrations WHERE state = ? AND (due_at <= ? OR due_at > ?) AND (lease IS NULL OR lease_until <= ? OR lease_until > ?)
-                   ORDER BY due_at, id LIMIT ?";
+        let sql = format!("SELECT id FROM registrations WHERE state = ? AND {DUE} AND {FREE} ORDER BY due_at, id LIMIT ?");
         let far = now + LONGEST_WAIT;
-        self.query(sql, &[state.number().into(), now.into(), far.into(), now.into(), far.into(), limit.into()])?
+        self.query(&sql, &[state.number().into(), now.into(), far.into(), now.into(), far.into(), limit.into()])?
             .into_iter()
             .map(|mut row| row.integer())
             .collect()
@@ -506,11 +509,12 @@ impl Store {
 
     /// Undecided since before `before`, and the room was not reminded of it yet.
     pub fn undecided(&mut self, before: i64, now: i64) -> Result<Vec<i64>, Error> {
-        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND (due_at <= ? OR due_at > ?)
-                   AND (lease IS NULL OR lease_until <= ? OR lease_until > ?) ORDER BY state_since, id LIMIT 100";
+        let sql = format!(
+            "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND {DUE} AND {FREE} ORDER BY state_since, id LIMIT 100"
+        );
         let far = now + LONGEST_WAIT;
         let values = [State::AdminVerify.number().into(), before.into(), now.into(), far.into(), now.into(), far.into()];
-        self.query(sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
+        self.query(&sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
     }
 
     /// The room was reminded; ends the lease under which that was done.

@@ -81,7 +81,6 @@ impl Plan {
     }
 
     fn take_logins(&mut self, rows: &PhpRows, rules: &Rules) {
-        let all: HashSet<&str> = rows.logins.iter().map(|row| row.localpart.as_str()).collect();
         let mut holders: BTreeMap<&str, &PhpLogin> = BTreeMap::new();
         for row in &rows.logins {
             let holder = holders.entry(&row.localpart).or_insert(row);
@@ -109,7 +108,7 @@ impl Plan {
                     row.id
                 ));
             }
-            let localpart = if keeps_name { row.localpart.clone() } else { set_aside(row, &all) };
+            let localpart = if keeps_name { row.localpart.clone() } else { set_aside(row, &holders) };
             self.logins.push(login(row, localpart, rules, keeps_name));
         }
     }
@@ -252,9 +251,9 @@ fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> 
 
 /// The name of an account whose localpart another one keeps. No Matrix id has a blank, so nobody can ask for it; nor is it another
 /// account's, as whatever the PHP program let through may be one.
-fn set_aside(row: &PhpLogin, all: &HashSet<&str>) -> String {
+fn set_aside(row: &PhpLogin, holders: &BTreeMap<&str, &PhpLogin>) -> String {
     let mut name = format!("duplicate {} of {}", row.id, row.localpart);
-    while all.contains(shortened(&name, LONGEST_NAME).as_str()) {
+    while holders.contains_key(shortened(&name, LONGEST_NAME).as_str()) {
         name.insert_str(0, "duplicate ");
     }
     shortened(&name, LONGEST_NAME)
