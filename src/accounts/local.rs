@@ -36,7 +36,8 @@ fn without_secret(site: &Site, registration: &Registration, secret: &Secret) -> 
         Availability::Free => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
         Availability::Taken => Ok(Outcome::Refused("M_USER_IN_USE".into())),
         Availability::Unknown => Err(Failure::later(
-            "whether the homeserver has this name already cannot be told just now, or ever: it answers neither register/available nor profiles to strangers; \
+            "whether the homeserver has this name already cannot be told: it answers neither register/available nor profiles to strangers, \
+             or not so often (rc_profile in homeserver.yaml); \
              set registration_shared_secret in config.toml, then the account is made there first",
         )),
     }

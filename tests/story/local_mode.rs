@@ -45,7 +45,7 @@ fn without_a_shared_secret_the_account_is_in_our_table_only(engine: Engine) {
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
-    assert_eq!(story.state(&ada), 100);
+    assert_eq!(story.state(&ada), 100, "{}", story.web.log());
     assert!(!story.synapse.exists(&ada));
 }
 
