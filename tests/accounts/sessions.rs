@@ -5,6 +5,8 @@ use crate::homeserver::shared_site;
 use crate::table::fresh;
 use crate::world::{Account, Browser, Host, SiteBuilder, Synapse, WebServer};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 
 const OLD: &str = "the old password";
 const NEW: &str = "the new password";
@@ -57,7 +59,26 @@ fn a_bot_that_may_not_end_sessions_changes_the_password_and_tells_the_sysadmin()
 
 #[test]
 fn while_synapse_is_away_no_password_is_changed_and_clients_are_told_to_come_back() {
-    let (_, site) = shared_site(|site| site.set("homeserver_url", "http://127.0.0.1:9"));
+    nothing_is_changed_for_now("http://127.0.0.1:9");
+}
+
+/// A client that is told 403 in Matrix's words would take its session for refused.
+#[test]
+fn a_proxy_that_forbids_in_place_of_synapse_is_not_taken_for_synapses_no() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in proxy.incoming().flatten() {
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client
+                .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\nForbidden");
+        }
+    });
+    nothing_is_changed_for_now(&url);
+}
+
+fn nothing_is_changed_for_now(homeserver_url: &str) {
+    let (_, site) = shared_site(|site| site.set("homeserver_url", homeserver_url));
     let (table, name) = (Table::of(&site), fresh("grace"));
     table.add(&name, OLD);
     let web = WebServer::start(&site, Host::NginxFastCgi);
