@@ -3,10 +3,9 @@
 use crate::Table;
 use crate::homeserver::shared_site;
 use crate::table::fresh;
+use crate::world::impostor::http_impostor;
 use crate::world::{Account, Browser, Host, SiteBuilder, Synapse, WebServer};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpListener;
 
 const OLD: &str = "the old password";
 const NEW: &str = "the new password";
@@ -65,16 +64,8 @@ fn while_synapse_is_away_no_password_is_changed_and_clients_are_told_to_come_bac
 /// A client that is told 403 in Matrix's words would take its session for refused.
 #[test]
 fn a_proxy_that_forbids_in_place_of_synapse_is_not_taken_for_synapses_no() {
-    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", proxy.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut client in proxy.incoming().flatten() {
-            let _ = client.read(&mut [0; 4096]);
-            let _ = client
-                .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\nForbidden");
-        }
-    });
-    nothing_is_changed_for_now(&url);
+    let page = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\nForbidden";
+    nothing_is_changed_for_now(&http_impostor(page.to_vec()));
 }
 
 fn nothing_is_changed_for_now(homeserver_url: &str) {

@@ -1,6 +1,7 @@
 //! Mails, to a real SMTP server, through a program and into a folder.
 
-use crate::world::{Certificates, Folder, MailCatcher, closed_port, config, impostor};
+use crate::impostor::impostor;
+use crate::world::{Certificates, Folder, MailCatcher, closed_port, config};
 use matrix_register_bot::config::Language;
 use matrix_register_bot::mail::{Error, Letter, Mailer};
 use std::io::{BufRead, Write};

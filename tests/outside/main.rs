@@ -4,6 +4,9 @@
 //!
 //!     python3 tests/world/start-synapse run -- cargo test --test outside
 
+#[path = "../world/impostor.rs"]
+mod impostor;
+
 mod mail;
 mod matrix;
 mod world;

@@ -1,6 +1,7 @@
 //! The homeserver: a real Synapse, and for what none answers a few impostors.
 
-use crate::world::{Folder, closed_port, config, http_impostor, impostor};
+use crate::impostor::{http_impostor, impostor};
+use crate::world::{Folder, closed_port, config};
 use matrix_register_bot::matrix::availability::{Availability, availability, display_name};
 use matrix_register_bot::matrix::login::{login, proves};
 use matrix_register_bot::matrix::register::{NewAccount, Registered, register};

@@ -1,13 +1,11 @@
 //! Folders, certificates, mail servers and homeservers for the tests of this binary.
 
 use matrix_register_bot::config::Config;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
 
 /// A folder that goes when the test is over.
 pub struct Folder(pub PathBuf);
@@ -106,28 +104,6 @@ impl Drop for MailCatcher {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A server that does what no real one does. It takes connections until the tests end.
-pub fn impostor(answer: impl Fn(TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            answer(stream);
-        }
-    });
-    port
-}
-
-/// A web server that gives the same bytes to every request.
-pub fn http_impostor(answer: Vec<u8>) -> String {
-    let port = impostor(move |mut stream| {
-        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-        let _ = stream.read(&mut [0; 4096]);
-        let _ = stream.write_all(&answer);
-    });
-    format!("http://127.0.0.1:{port}")
 }
 
 /// A port on which nobody listens.

@@ -1,8 +1,8 @@
 use crate::world::http::{pass_on, read_request};
+use crate::world::impostor::{http_impostor, impostor};
 use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 use std::io::Write;
-use std::net::TcpListener;
 
 /// Makes what waits for its time due now.
 fn time_passes(story: &Story) {
@@ -34,14 +34,8 @@ fn a_homeserver_that_is_down_or_talks_nonsense_only_delays(engine: Engine) {
     let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
     story.ask(&ada);
-    let nonsense = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", nonsense.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in nonsense.incoming().take(20) {
-            let _ = connection.unwrap().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html>oops</h");
-        }
-    });
-    story.site.set("homeserver_url", address);
+    let nonsense = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html>oops</h";
+    story.site.set("homeserver_url", http_impostor(nonsense.to_vec()));
     let page = story.confirm(&ada);
     assert_eq!(page.status, 200, "the visitor hears thank you all the same");
     assert_eq!(story.state(&ada), 5);
@@ -179,19 +173,16 @@ fn an_account_that_was_asked_for_twice_by_a_proxy_is_the_applicants(engine: Engi
 
 /// A proxy that passes the first POST on twice.
 fn twice(homeserver: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (url, homeserver) = (format!("http://{}", listener.local_addr().unwrap()), homeserver.trim_start_matches("http://").to_owned());
-    std::thread::spawn(move || {
-        let mut is_first = true;
-        for mut client in listener.incoming().flatten() {
-            let Ok(request) = read_request(&client) else { continue };
-            if request.starts_with(b"POST") && std::mem::take(&mut is_first) {
-                pass_on(&homeserver, &request).unwrap();
-            }
-            let _ = client.write_all(&pass_on(&homeserver, &request).unwrap());
+    let homeserver = homeserver.trim_start_matches("http://").to_owned();
+    let mut is_first = true;
+    let port = impostor(move |mut client| {
+        let Ok(request) = read_request(&client) else { return };
+        if request.starts_with(b"POST") && std::mem::take(&mut is_first) {
+            pass_on(&homeserver, &request).unwrap();
         }
+        let _ = client.write_all(&pass_on(&homeserver, &request).unwrap());
     });
-    url
+    format!("http://127.0.0.1:{port}")
 }
 
 fn a_name_in_our_table_is_refused_before_synapse_hears_of_it(engine: Engine) {

@@ -24,6 +24,7 @@ mod disk;
 mod folder;
 mod galera;
 pub mod http;
+pub mod impostor;
 mod mail;
 pub mod process;
 mod site;
