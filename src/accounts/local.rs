@@ -1,8 +1,8 @@
 //! Accounts in our own table, which Synapse asks for passwords.
 
 use super::{Outcome, open, synapse};
-use crate::matrix::Homeserver;
 use crate::matrix::availability::{Availability, availability};
+use crate::matrix::{self, Homeserver};
 use crate::password;
 use crate::site::Site;
 use crate::steps::Failure;
@@ -32,15 +32,20 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
 
 /// Without the shared secret only what Synapse tells strangers is left to go by.
 fn without_secret(site: &Site, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
-    match availability(&Homeserver::new(&site.config), &registration.username) {
+    match availability(&Homeserver::new(&site.config), &registration.username).map_err(not_told)? {
         Availability::Free => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
         Availability::Taken => Ok(Outcome::Refused("M_USER_IN_USE".into())),
-        Availability::Unknown => Err(Failure::later(
-            "whether the homeserver has this name already cannot be told: it answers neither register/available nor profiles to strangers, \
-             or not so often (rc_profile in homeserver.yaml); \
-             set registration_shared_secret in config.toml, then the account is made there first",
-        )),
     }
+}
+
+fn not_told(cause: matrix::Error) -> Failure {
+    let failure = Failure::from(cause);
+    let sentence = format!(
+        "whether the homeserver has this name already cannot be told: {}; \
+         with registration_shared_secret in config.toml the account would be made there first",
+        failure.sentence
+    );
+    Failure { sentence, ..failure }
 }
 
 fn row(site: &Site, registration: &Registration, secret: &Secret) -> Result<NewLogin, Failure> {

@@ -17,8 +17,6 @@ pub enum Availability {
     Free,
     /// Somebody has it, or the homeserver gives it to nobody.
     Taken,
-    /// The homeserver does not tell, or not now.
-    Unknown,
 }
 
 #[derive(Deserialize)]
@@ -42,17 +40,19 @@ enum Profile {
 }
 
 /// Asks `/register/available`; where registration is switched off it answers 403 for every name, and the profile
-/// stands in for it. At most about 9 seconds; every failure is `Unknown`.
-pub fn availability(homeserver: &Homeserver, localpart: &str) -> Availability {
+/// stands in for it. At most about 9 seconds. An error where the homeserver does not tell: [`Error::Limited`] where it will
+/// later (Synapse's `rc_profile` counts by our one address), [`Error::Forbidden`] or [`Error::Unexpected`] where it may
+/// never.
+pub fn availability(homeserver: &Homeserver, localpart: &str) -> Result<Availability, Error> {
     let path = format!("/_matrix/client/v3/register/available?username={}", segment(localpart));
-    match homeserver.ask::<AvailableAnswer>(&Call::get(path).patience(PATIENCE)) {
-        Ok(Ok(answer)) if answer.available => Availability::Free,
-        Ok(Ok(_)) => Availability::Taken,
-        Ok(Err(refusal)) if refusal.status == 403 => by_profile(homeserver, localpart),
-        Ok(Err(refusal)) if ["M_USER_IN_USE", "M_EXCLUSIVE", "M_INVALID_USERNAME"].contains(&refusal.errcode.as_str()) => {
-            Availability::Taken
+    match homeserver.ask::<AvailableAnswer>(&Call::get(path).patience(PATIENCE))? {
+        Ok(answer) if answer.available => Ok(Availability::Free),
+        Ok(_) => Ok(Availability::Taken),
+        Err(refusal) if refusal.status == 403 => by_profile(homeserver, localpart),
+        Err(refusal) if ["M_USER_IN_USE", "M_EXCLUSIVE", "M_INVALID_USERNAME"].contains(&refusal.errcode.as_str()) => {
+            Ok(Availability::Taken)
         }
-        Ok(Err(_)) | Err(_) => Availability::Unknown,
+        Err(refusal) => Err(refusal.unexpected()),
     }
 }
 
@@ -66,20 +66,20 @@ pub fn display_name(homeserver: &Homeserver, localpart: &str) -> Result<Option<S
     })
 }
 
-fn by_profile(homeserver: &Homeserver, localpart: &str) -> Availability {
-    match profile(homeserver, localpart, PATIENCE) {
-        Ok(Profile::Shown(_)) => Availability::Taken,
-        Ok(Profile::NeverExisted) => Availability::Free,
-        Ok(Profile::Empty) if tells_empty_from_missing(homeserver) => Availability::Taken,
-        Ok(Profile::Empty) | Err(_) => Availability::Unknown,
+fn by_profile(homeserver: &Homeserver, localpart: &str) -> Result<Availability, Error> {
+    match profile(homeserver, localpart, PATIENCE)? {
+        Profile::Shown(_) => Ok(Availability::Taken),
+        Profile::NeverExisted => Ok(Availability::Free),
+        Profile::Empty if tells_empty_from_missing(homeserver)? => Ok(Availability::Taken),
+        Profile::Empty => Err(Error::Unexpected("the homeserver shows strangers no profile, of nobody".into())),
     }
 }
 
 /// The difference between the two 404 is Synapse's own habit. A homeserver without it would have every name taken and
 /// nobody could sign up, so the rare "empty" is believed only if a name that cannot exist gets the other answer.
-fn tells_empty_from_missing(homeserver: &Homeserver) -> bool {
+fn tells_empty_from_missing(homeserver: &Homeserver) -> Result<bool, Error> {
     let nobody = format!("nobody-{}", HEXLOWER.encode(&crate::token::random::<16>()));
-    matches!(profile(homeserver, &nobody, PATIENCE), Ok(Profile::NeverExisted))
+    Ok(matches!(profile(homeserver, &nobody, PATIENCE)?, Profile::NeverExisted))
 }
 
 fn profile(homeserver: &Homeserver, localpart: &str, patience: Duration) -> Result<Profile, Error> {

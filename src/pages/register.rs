@@ -252,7 +252,7 @@ fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
 
 /// Where the homeserver does not answer, nobody is turned away: the account step finds out.
 fn homeserver_has(site: &Site, username: &Localpart) -> bool {
-    availability(&Homeserver::new(&site.config), username.as_str()) == Availability::Taken
+    availability(&Homeserver::new(&site.config), username.as_str()) == Ok(Availability::Taken)
 }
 
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {

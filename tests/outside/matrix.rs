@@ -237,9 +237,9 @@ fn a_wrong_server_name_is_noticed_at_the_first_login() {
 fn names_are_told_free_and_taken_as_a_stranger_would_see_it() {
     let synapse = Synapse::around();
     let homeserver = synapse.homeserver();
-    assert_eq!(availability(&homeserver, "alice"), Availability::Taken);
+    assert_eq!(availability(&homeserver, "alice"), Ok(Availability::Taken));
     for free in ["reg.free", "a/b", "a+b=c?d#e", "../../x"] {
-        assert_eq!(availability(&homeserver, free), Availability::Free, "{free}");
+        assert_eq!(availability(&homeserver, free), Ok(Availability::Free), "{free}");
     }
     assert_eq!(display_name(&homeserver, "alice"), Ok(Some("Alice Approver".into())));
     assert_eq!(display_name(&homeserver, "reg.free"), Ok(None));
@@ -253,7 +253,7 @@ fn an_account_without_a_display_name_is_taken_all_the_same() {
     let session = login(&homeserver, "reg.nameless", "pw", "X", "").unwrap();
     let path = "/_matrix/client/v3/profile/%40reg.nameless%3Aexample.test/displayname";
     synapse.good("PUT", path, &session.access_token, Some(json!({ "displayname": "" })));
-    assert_eq!(availability(&homeserver, "reg.nameless"), Availability::Taken);
+    assert_eq!(availability(&homeserver, "reg.nameless"), Ok(Availability::Taken));
     assert_eq!(display_name(&homeserver, "reg.nameless"), Ok(Some(String::new())));
 }
 
@@ -263,23 +263,25 @@ fn a_homeserver_that_does_not_tell_leaves_the_name_open() {
     let not_found = || http("404 Not Found", r#"{"errcode":"M_NOT_FOUND","error":"Profile was not found"}"#);
     // the same answer for everybody, a name that cannot exist included
     let (url, asked) = scripted(vec![forbidden(), not_found(), not_found()]);
-    assert_eq!(availability(&homeserver(&url), "max"), Availability::Unknown);
+    let unknown = availability(&homeserver(&url), "max");
+    assert!(matches!(unknown, Err(Error::Unexpected(_))), "{unknown:?}");
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 3);
     assert!(asked.iter().all(|request| !request.to_lowercase().contains("authorization")), "{asked:?}");
     for answer in [http("401 Unauthorized", r#"{"errcode":"M_MISSING_TOKEN"}"#), http("502 Bad Gateway", "<html>"), http("200 OK", "{}")] {
-        assert_eq!(availability(&homeserver(&http_impostor(answer)), "max"), Availability::Unknown);
+        let unknown = availability(&homeserver(&http_impostor(answer)), "max");
+        assert!(matches!(unknown, Err(Error::Unexpected(_))), "{unknown:?}");
     }
-    assert_eq!(availability(&homeserver(&format!("http://127.0.0.1:{}", closed_port())), "max"), Availability::Unknown);
+    let unknown = availability(&homeserver(&format!("http://127.0.0.1:{}", closed_port())), "max");
+    assert!(matches!(unknown, Err(Error::Unreachable(_))), "{unknown:?}");
 }
 
 #[test]
 fn where_registration_is_open_the_homeserver_itself_says_what_is_free() {
     for (answer, expected) in [
-        (http("200 OK", r#"{"available":true}"#), Availability::Free),
-        (http("400 Bad Request", r#"{"errcode":"M_USER_IN_USE","error":"User ID already taken."}"#), Availability::Taken),
-        (http("400 Bad Request", r#"{"errcode":"M_EXCLUSIVE","error":"reserved"}"#), Availability::Taken),
-        (http("429 Too Many", r#"{"errcode":"M_LIMIT_EXCEEDED"}"#), Availability::Unknown),
+        (http("200 OK", r#"{"available":true}"#), Ok(Availability::Free)),
+        (http("400 Bad Request", r#"{"errcode":"M_USER_IN_USE","error":"User ID already taken."}"#), Ok(Availability::Taken)),
+        (http("400 Bad Request", r#"{"errcode":"M_EXCLUSIVE","error":"reserved"}"#), Ok(Availability::Taken)),
     ] {
         assert_eq!(availability(&homeserver(&http_impostor(answer)), "max"), expected);
     }
@@ -333,7 +335,8 @@ fn a_visitor_does_not_wait_for_a_homeserver_that_dribbles() {
         });
     });
     let start = Instant::now();
-    assert_eq!(availability(&homeserver(&format!("http://127.0.0.1:{port}")), "max"), Availability::Unknown);
+    let unknown = availability(&homeserver(&format!("http://127.0.0.1:{port}")), "max");
+    assert!(matches!(unknown, Err(Error::Unreachable(_))), "{unknown:?}");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
@@ -356,7 +359,7 @@ fn a_limit_says_how_long_to_wait_and_never_longer_than_an_hour() {
 #[ignore = "started by the next test"]
 fn child_that_is_offered_a_proxy() {
     let url = std::env::var("OUTSIDE_TEST_URL").expect("only the next test starts this one");
-    assert_eq!(availability(&homeserver(&url), "max"), Availability::Free);
+    assert_eq!(availability(&homeserver(&url), "max"), Ok(Availability::Free));
 }
 
 #[test]
@@ -556,6 +559,10 @@ fn synapses_own_limits_say_when_to_come_back() {
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=10, .. })), "{refused:?}");
 
     let log_in = |_| login(&homeserver, "bob", "pw-bob", "D", "").map(|_| ());
+    // Strangers' look-ups of profiles, all from the address of the sign-up: 500, then one a second.
+    let refused = (0..700).find_map(|_| availability(&homeserver, "nobody").err());
+    assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=5, .. })), "{refused:?}");
+
     let refused = (0..10).map(log_in).find_map(Result::err);
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 60..=400, .. })), "{refused:?}");
 }

@@ -1,3 +1,4 @@
+use crate::world::impostor::http_impostor;
 use crate::world::{Browser, Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh, now, password_in};
 use matrix_register_bot::password;
@@ -49,6 +50,24 @@ fn without_a_shared_secret_the_account_is_in_our_table_only(engine: Engine) {
     assert!(!story.synapse.exists(&ada));
 }
 
+fn where_the_homeserver_cannot_tell_whether_a_name_is_free_the_account_only_waits(engine: Engine) {
+    let mut story = Story::on_with(engine, "local", Host::NginxCgi, |site| site.unset("registration_shared_secret"));
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    let too_often = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    story.site.set("homeserver_url", http_impostor(too_often.to_vec()));
+    story.decide(&ada, "approve", "");
+    assert_eq!((story.state(&ada), story.number("SELECT count(*) FROM logins")), (7, 0));
+    let log = story.web.log();
+    assert!(log.contains("has this name already cannot be told") && log.contains("too many requests"), "{log}");
+    assert!(story.number("SELECT due_at FROM registrations") > now() + 500, "as long as the homeserver asked for");
+
+    story.site.set("homeserver_url", story.synapse.base_url.clone());
+    story.sql("UPDATE registrations SET due_at = 0");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&ada), 100);
+}
+
 fn a_chosen_password_is_hashed_at_once(engine: Engine) {
     let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| site.ask_password());
     let ada = fresh("ada");
@@ -67,5 +86,6 @@ on_every_database! {
     a_stranger_gets_an_account_in_our_own_table_in_german,
     an_account_that_synapse_had_before_is_never_handed_out,
     without_a_shared_secret_the_account_is_in_our_table_only,
+    where_the_homeserver_cannot_tell_whether_a_name_is_free_the_account_only_waits,
     a_chosen_password_is_hashed_at_once,
 }

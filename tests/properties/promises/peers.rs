@@ -147,10 +147,7 @@ fn ask(homeserver: &Homeserver, call: u8) -> Result<(), Error> {
         0 => login::login(homeserver, "max", PASSWORD, "DEVICE", "a device").map(drop),
         1 => login::proves(homeserver, "max", PASSWORD).map(drop),
         2 => register(homeserver, "secret", &account).map(drop),
-        3 => {
-            availability::availability(homeserver, "max");
-            Ok(())
-        }
+        3 => availability::availability(homeserver, "max").map(drop),
         4 => availability::display_name(homeserver, "max").map(drop),
         5 => room::send_message(homeserver, TOKEN, "!room", "txn", &message).map(drop),
         6 => room::resolve_alias(homeserver, "#room:example.org").map(drop),
