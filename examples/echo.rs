@@ -3,9 +3,10 @@
 //! * `GET ?sleep=MILLISECONDS` takes its time; `GET ?panic=1` panics; `GET ?fill=BYTES` answers that much;
 //! * every answer names the process, the site, the body's length, and how many requests were at work at most.
 
-use matrix_register_bot::cgi::{self, Method, Request, Response};
-use matrix_register_bot::error::Error;
-use matrix_register_bot::site::Site;
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::faces::gateway;
+use matrix_register_bot::outside::cgi::{Method, Request, Response};
+use matrix_register_bot::outside::site::Site;
 use serde::Deserialize;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -24,7 +25,7 @@ struct Wish {
 }
 
 fn main() -> ExitCode {
-    cgi::serve("echo", |site| site.config.limits.body_bytes.0, |_, _, error| Response::bare(error), respond)
+    gateway::serve("echo", |site| site.config.limits.body_bytes.0, |_, _, error| Response::bare(error), respond)
 }
 
 fn respond(site: &Site, request: &Request) -> Result<Response, Error> {

@@ -1,8 +1,9 @@
 //! Renders every page, mail and room message in both languages with sample values, to be looked at:
 //! `cargo run --example gallery -- FOLDER`. Pages are whole HTTP answers (`.http`) and HTML files with their policy.
 
-use matrix_register_bot::config::{Config, Language};
-use matrix_register_bot::{error::Error, page};
+use matrix_register_bot::domain::config::{Config, Language};
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::outside::page;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let folder = folder.join(language.tag());
         std::fs::create_dir_all(&folder)?;
         for (file, name, context) in pages(language) {
-            write_page(&folder, file, &page::respond(&config, language, 200, name, &context)?)?;
+            write_page(&folder, file, &page::respond((&config, &Default::default()), language, 200, name, &context)?)?;
         }
         write_page(&folder, "error", &page::error(Some(&config), language, &Error::internal("")))?;
         write_page(&folder, "error-bare", &page::error(None, language, &Error::bad_request("")))?;
@@ -48,13 +49,13 @@ fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::
     decide["mxid"] = json!(format!("@{}:{long}", "m".repeat(64)));
     decide["note"] = json!("x".repeat(500));
     for (name, context) in [("register", form(json!({"username": "m".repeat(64)}), json!({}), json!({}))), ("decide", decide)] {
-        write_page(folder, name, &page::respond(&config, Language::German, 200, name, &context)?)?;
+        write_page(folder, name, &page::respond((&config, &Default::default()), Language::German, 200, name, &context)?)?;
     }
     Ok(())
 }
 
 /// A file from disk has no headers: the policy goes in as `<meta>`, so that a browser applies it all the same.
-fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::cgi::Response) -> std::io::Result<()> {
+fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::outside::cgi::Response) -> std::io::Result<()> {
     let answer = String::from_utf8_lossy(&response.to_bytes(false)).into_owned();
     let policy = answer.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap_or("default-src 'none'");
     let policy = policy.replace("; frame-ancestors 'none'", "");

@@ -8,10 +8,10 @@
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
-use matrix_register_bot::config::DatabaseUrl;
-use matrix_register_bot::directory;
-use matrix_register_bot::password;
-use matrix_register_bot::store::{Access, NewLogin, Store};
+use matrix_register_bot::domain::config::DatabaseUrl;
+use matrix_register_bot::domain::directory;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::outside::store::{Access, NewLogin, Store};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -22,30 +22,7 @@
 // The headers explain modules to who changes them: private ones are linked, too.
 #![allow(rustdoc::private_intra_doc_links)]
 
-pub mod accounts;
-pub mod address;
-pub mod api;
-pub mod caller;
-pub mod cgi;
-pub mod config;
-pub mod cron;
-pub mod directory;
-pub mod error;
-pub mod fault;
-pub mod limits;
-pub mod log;
-pub mod mail;
-pub mod matrix;
-pub mod names;
-pub mod page;
-pub mod pages;
-pub mod password;
-pub mod password_check;
-pub mod registration;
-pub mod site;
-pub mod state_file;
-pub mod steps;
-pub mod store;
-pub mod take_over;
-pub mod text;
-pub mod token;
+pub mod domain;
+pub mod faces;
+pub mod flow;
+pub mod outside;

@@ -8,9 +8,9 @@
 #[path = "../../tests/properties/promises/mod.rs"]
 mod promises;
 
-use matrix_register_bot::cgi::{self, Response};
-use matrix_register_bot::config::CONFIG_VARIABLE;
-use matrix_register_bot::pages::register;
+use matrix_register_bot::outside::cgi::{self, Response};
+use matrix_register_bot::domain::config::CONFIG_VARIABLE;
+use matrix_register_bot::faces::pages::register;
 use promises::{Scratch, World};
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

@@ -10,7 +10,11 @@
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
-use matrix_register_bot::{config, cron, log, site, take_over};
+use matrix_register_bot::domain::config;
+use matrix_register_bot::faces::cron;
+use matrix_register_bot::outside::log;
+use matrix_register_bot::outside::site;
+use matrix_register_bot::outside::take_over;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -35,13 +39,13 @@ fn main() -> ExitCode {
             finish(cron::run(&site), false)
         }
         ["-v"] => finish(cron::run(&site), true),
-        ["--dry-run"] => report(take_over::describe(&site)),
-        ["--open-backup", file] => report(take_over::backup::print(&site, file.as_ref())),
+        ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
+        ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
         _ => complain("expected no argument, -v, --dry-run or --open-backup FILE", EX_USAGE),
     }
 }
 
-fn finish(done: Result<cron::Summary, matrix_register_bot::error::Error>, talkative: bool) -> ExitCode {
+fn finish(done: Result<cron::Summary, matrix_register_bot::domain::error::Error>, talkative: bool) -> ExitCode {
     match done {
         Ok(summary) => {
             if talkative || summary.failed > 0 {
@@ -54,7 +58,7 @@ fn finish(done: Result<cron::Summary, matrix_register_bot::error::Error>, talkat
     }
 }
 
-fn report(done: Result<String, matrix_register_bot::error::Error>) -> ExitCode {
+fn report(done: Result<String, matrix_register_bot::domain::error::Error>) -> ExitCode {
     match done {
         Ok(text) => {
             print!("{text}");

@@ -4,7 +4,7 @@
 //!
 //! Reads `config.toml`, `logins` and `directory_terms`; changes nothing; talks to nobody.
 
-use matrix_register_bot::api::{self, directory_search};
+use matrix_register_bot::faces::api::{self, directory_search};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -4,7 +4,7 @@
 //!
 //! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
 
-use matrix_register_bot::api::{self, identity_single};
+use matrix_register_bot::faces::api::{self, identity_single};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

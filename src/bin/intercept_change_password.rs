@@ -5,7 +5,7 @@
 //!
 //! Reads `config.toml`; writes `logins`; asks the homeserver whose access token it is, and passes on what is not ours.
 
-use matrix_register_bot::api::{self, intercept_change_password};
+use matrix_register_bot::faces::api::{self, intercept_change_password};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

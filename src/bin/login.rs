@@ -4,7 +4,7 @@
 //!
 //! Reads `config.toml` and `logins`; replaces hashes that PHP made; talks to nobody.
 
-use matrix_register_bot::api::{self, login};
+use matrix_register_bot::faces::api::{self, login};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

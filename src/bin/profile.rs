@@ -4,7 +4,7 @@
 //!
 //! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
 
-use matrix_register_bot::api::{self, profile};
+use matrix_register_bot::faces::api::{self, profile};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -6,9 +6,9 @@
 //! Reads `config.toml`; writes `registrations` and, at the first use, `config.json`; talks to SMTP, and asks the homeserver
 //! whether the username is free.
 
-use matrix_register_bot::cgi::Method;
-use matrix_register_bot::error::Error;
-use matrix_register_bot::pages::{self, register};
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::faces::pages::{self, register};
+use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

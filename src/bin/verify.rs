@@ -5,9 +5,9 @@
 //!
 //! Reads `config.toml`; writes `registrations`; talks to the homeserver.
 
-use matrix_register_bot::cgi::Method;
-use matrix_register_bot::error::Error;
-use matrix_register_bot::pages::{self, verify};
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::faces::pages::{self, verify};
+use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

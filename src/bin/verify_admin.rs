@@ -5,9 +5,9 @@
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
-use matrix_register_bot::cgi::Method;
-use matrix_register_bot::error::Error;
-use matrix_register_bot::pages::{self, verify_admin};
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::faces::pages::{self, verify_admin};
+use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

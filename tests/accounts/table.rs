@@ -1,11 +1,11 @@
 //! Rows in a site's own table of accounts.
 
 use crate::world::SiteFolder;
-use matrix_register_bot::address::Address;
-use matrix_register_bot::config::Config;
-use matrix_register_bot::password;
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::domain::address::Address;
+use matrix_register_bot::domain::config::Config;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 

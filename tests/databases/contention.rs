@@ -1,7 +1,7 @@
 use crate::world::{Database, Engine, Host};
 use crate::{Story, fresh, now, settled};
-use matrix_register_bot::registration::State;
-use matrix_register_bot::store::{Access, NewLogin, Store};
+use matrix_register_bot::domain::registration::State;
+use matrix_register_bot::outside::store::{Access, NewLogin, Store};
 use std::thread;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 use crate::world::{Database, Engine, Host, on_every_database};
 use crate::{Story, address_of, decision_form, fresh};
-use matrix_register_bot::config::Language;
-use matrix_register_bot::store::{Access, Filed, FilingLimits, NewRegistration, Store};
-use matrix_register_bot::token;
+use matrix_register_bot::domain::config::Language;
+use matrix_register_bot::domain::token;
+use matrix_register_bot::outside::store::{Access, Filed, FilingLimits, NewRegistration, Store};
 
 /// As long as a note may be, in letters of four bytes.
 fn longest_note() -> String {

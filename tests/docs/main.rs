@@ -1,6 +1,6 @@
 //! What the documents say is so: keys and defaults, programs, words of the log, links.
 
-use matrix_register_bot::config::Config;
+use matrix_register_bot::domain::config::Config;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

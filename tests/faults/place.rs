@@ -10,9 +10,9 @@ use crate::world::{
     Account, Browser, Database, Engine, Form, Host, MailCatcher, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse, TempFolder,
     WebServer, built_programs,
 };
-use matrix_register_bot::config::DatabaseUrl;
-use matrix_register_bot::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
-use matrix_register_bot::store::{Access, Store};
+use matrix_register_bot::domain::config::DatabaseUrl;
+use matrix_register_bot::outside::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
+use matrix_register_bot::outside::store::{Access, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashSet;
 use std::fs;

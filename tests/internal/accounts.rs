@@ -1,8 +1,9 @@
 //! Accounts to ask for.
 
 use crate::World;
-use matrix_register_bot::store::{Access, NewLogin};
-use matrix_register_bot::{address, password};
+use matrix_register_bot::domain::address;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 
 /// The password of john in the contract: every character that some encoding mangles.
 pub const JOHNS_PASSWORD: &str = "p=&<>'\"ä€😀\\";

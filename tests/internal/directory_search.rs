@@ -1,7 +1,7 @@
 use crate::World;
 use crate::accounts::{self, add};
 use crate::world::{Engine, on_every_database};
-use matrix_register_bot::api::directory_search::search;
+use matrix_register_bot::faces::api::directory_search::search;
 use serde_json::{Value, json};
 
 fn found(world: &World, by: &str, term: &str) -> Vec<String> {

@@ -1,7 +1,7 @@
 use crate::World;
 use crate::accounts::{self, add};
 use crate::world::{Engine, on_every_database};
-use matrix_register_bot::api::{identity_bulk, identity_single};
+use matrix_register_bot::faces::api::{identity_bulk, identity_single};
 use serde_json::{Value, json};
 
 /// Contract mxisd 11, S1 to S3.

@@ -1,8 +1,8 @@
 use crate::accounts::{self, JOHNS_PASSWORD, add};
 use crate::world::{Engine, on_every_database};
 use crate::{World, post};
-use matrix_register_bot::api::login::check;
-use matrix_register_bot::password;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::faces::api::login::check;
 use serde_json::{Value, json};
 
 fn module(id: &str, password: &str) -> String {
@@ -133,7 +133,7 @@ fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
         let answer = check(&world.site, &crate::request(&variables, &module("@jane:example.org", password))).unwrap();
         serde_json::from_slice::<Value>(answer.body()).unwrap()["auth"]["success"] == json!(true)
     };
-    let jane = matrix_register_bot::token::hash("jane");
+    let jane = matrix_register_bot::domain::token::hash("jane");
     world.database.sql(&format!("INSERT INTO guesses VALUES ('{jane}', '192.0.2.0', 100000, 1799999990)"));
     let checked = (0..200).filter(|_| ask("192.0.2.66", "secret")).count();
     assert!(checked < 40, "the stranger's network is slowed: {checked}");

@@ -3,10 +3,10 @@
 //! The requests are byte for byte what the real classes of mxisd/ma1sd and Synapse's password module send; the answers
 //! are compared as JSON values.
 
-use matrix_register_bot::cgi::{Request, Response};
-use matrix_register_bot::config::Config;
-use matrix_register_bot::error::Error;
-use matrix_register_bot::site::Site;
+use matrix_register_bot::domain::config::Config;
+use matrix_register_bot::domain::error::Error;
+use matrix_register_bot::outside::cgi::{Request, Response};
+use matrix_register_bot::outside::site::Site;
 use serde_json::{Value, json};
 use world::{Database, Engine, TempFolder, free_port, on_every_database};
 
@@ -114,7 +114,7 @@ fn nonsense() -> Vec<String> {
 
 /// Every internal program, and the answer that says no.
 fn programs() -> [(Program, Value); 5] {
-    use matrix_register_bot::api;
+    use matrix_register_bot::faces::api;
     [
         (api::login::check, json!({"auth": {"success": false}})),
         (api::directory_search::search, json!({"limited": false, "results": []})),

@@ -1,6 +1,6 @@
 use crate::world::{Engine, on_every_database};
 use crate::{World, accounts, request};
-use matrix_register_bot::api::profile::show;
+use matrix_register_bot::faces::api::profile::show;
 use serde_json::{Value, json};
 
 /// Contract mxisd 11, P1 and P2.

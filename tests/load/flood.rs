@@ -3,9 +3,10 @@
 use crate::crowd::{self, Answer, Asked};
 use crate::memory::{self, Watch};
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::{Access, NewLogin};
-use matrix_register_bot::{password, token};
+use matrix_register_bot::domain::password;
+use matrix_register_bot::domain::token;
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 use std::fs;
 use std::time::{Duration, Instant};
 

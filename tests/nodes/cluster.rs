@@ -1,8 +1,8 @@
 //! What the store promises on a cluster, without the web around it.
 
 use crate::world::Galera;
-use matrix_register_bot::config::DatabaseUrl;
-use matrix_register_bot::store::{Access, Filed, FilingLimits, NewRegistration, Store};
+use matrix_register_bot::domain::config::DatabaseUrl;
+use matrix_register_bot::outside::store::{Access, Filed, FilingLimits, NewRegistration, Store};
 use std::time::{Duration, Instant};
 
 fn url(galera: &Galera, node: usize, name: &str) -> DatabaseUrl {
@@ -10,7 +10,7 @@ fn url(galera: &Galera, node: usize, name: &str) -> DatabaseUrl {
 }
 
 fn request(number: usize) -> NewRegistration {
-    let seed = matrix_register_bot::token::new_seed();
+    let seed = matrix_register_bot::domain::token::new_seed();
     NewRegistration {
         submission: format!("submission {seed}"),
         verify_token_hash: format!("verify {seed}"),
@@ -22,7 +22,7 @@ fn request(number: usize) -> NewRegistration {
         email: format!("{number}@example.org"),
         email_folded: format!("{number}@example.org"),
         note: String::new(),
-        language: matrix_register_bot::config::Language::English,
+        language: matrix_register_bot::domain::config::Language::English,
         password: None,
         requested_at: 1000,
     }

@@ -2,8 +2,8 @@
 
 use crate::impostor::impostor;
 use crate::world::{Certificates, Folder, MailCatcher, closed_port, config};
-use matrix_register_bot::config::Language;
-use matrix_register_bot::mail::{Error, Letter, Mailer};
+use matrix_register_bot::domain::config::Language;
+use matrix_register_bot::outside::mail::{Error, Letter, Mailer};
 use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -2,12 +2,12 @@
 
 use crate::impostor::{http_impostor, impostor};
 use crate::world::{Folder, closed_port, config};
-use matrix_register_bot::matrix::availability::{Availability, availability, display_name};
-use matrix_register_bot::matrix::login::{login, proves};
-use matrix_register_bot::matrix::register::{NewAccount, Registered, register};
-use matrix_register_bot::matrix::room::{RoomMessage, send_message};
-use matrix_register_bot::matrix::{Error, Homeserver, bot};
-use matrix_register_bot::site::Site;
+use matrix_register_bot::outside::matrix::availability::{Availability, availability, display_name};
+use matrix_register_bot::outside::matrix::login::{login, proves};
+use matrix_register_bot::outside::matrix::register::{NewAccount, Registered, register};
+use matrix_register_bot::outside::matrix::room::{RoomMessage, send_message};
+use matrix_register_bot::outside::matrix::{Error, Homeserver, bot};
+use matrix_register_bot::outside::site::Site;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! Folders, certificates, mail servers and homeservers for the tests of this binary.
 
-use matrix_register_bot::config::Config;
+use matrix_register_bot::domain::config::Config;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

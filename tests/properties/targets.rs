@@ -5,7 +5,7 @@
 use crate::promises::mails::{self, Texts};
 use crate::promises::peers::Impostor;
 use crate::promises::{self, PAGES, PROGRAMS, Scratch, World, php};
-use matrix_register_bot::config::OperationMode;
+use matrix_register_bot::domain::config::OperationMode;
 
 /// Takes an input; a broken promise is a panic.
 pub type Target = fn(&[u8]);

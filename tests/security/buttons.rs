@@ -2,7 +2,7 @@
 
 use crate::the_story::{Story, address_of, fresh};
 use crate::world::Host;
-use matrix_register_bot::token::{self, Secret};
+use matrix_register_bot::domain::token::{self, Secret};
 use std::collections::BTreeSet;
 
 fn token_of(link: &str) -> String {

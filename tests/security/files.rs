@@ -1,9 +1,9 @@
 //! Files: what others can read, and links that somebody put in the way.
 
 use crate::world::{SiteFolder, TempFolder, built_programs};
-use matrix_register_bot::config::{Config, Language};
-use matrix_register_bot::mail::{Letter, Mailer};
-use matrix_register_bot::state_file::StateFile;
+use matrix_register_bot::domain::config::{Config, Language};
+use matrix_register_bot::outside::mail::{Letter, Mailer};
+use matrix_register_bot::outside::state_file::StateFile;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ fn links_in_the_mail_folder_are_not_written_through() {
 fn nobody_else_reads_what_the_programs_write() {
     let site = SiteFolder::new(&built_programs!()).set("mail.transport", "file").create();
     fs::remove_dir(site.path().join("data")).unwrap();
-    let ours = matrix_register_bot::site::Site::open(&site.config_path()).unwrap();
+    let ours = matrix_register_bot::outside::site::Site::open(&site.config_path()).unwrap();
     let run = |name: &str, variables: &[(&str, &str)], body: &str| {
         let mut command = Command::new("sh");
         command
@@ -116,7 +116,7 @@ fn nobody_else_reads_what_the_programs_write() {
         command.env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).output().unwrap()
     };
     run("register", &[("REQUEST_METHOD", "GET")], "");
-    let form_token = matrix_register_bot::token::form_token(&ours.state.secret().unwrap(), "register", "", ours.now());
+    let form_token = matrix_register_bot::domain::token::form_token(&ours.state.secret().unwrap(), "register", "", ours.now());
     let body = format!("form_token={form_token}&first_name=Ada&username=ada&email=ada%40example.org&action=send");
     let length = body.len().to_string();
     let form = [("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", "application/x-www-form-urlencoded"), ("CONTENT_LENGTH", length.as_str())];

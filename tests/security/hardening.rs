@@ -1,8 +1,8 @@
 //! What `docs/hosts` and its page on hardening promise about a server that strangers reach.
 
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::Access;
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::Access;
 use std::time::{Duration, Instant};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";

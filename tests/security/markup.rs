@@ -83,7 +83,7 @@ fn nothing_that_is_typed_is_markup_in_a_mail_or_in_the_room() {
             let attempt = form.clone().fill(name, markup);
             let page = story.browser.submit(&attempt.press("action", "check"));
             assert!([200, 422].contains(&page.status));
-            if matrix_register_bot::names::PersonName::parse(markup).is_ok() {
+            if matrix_register_bot::domain::names::PersonName::parse(markup).is_ok() {
                 form = form.fill(name, markup);
             }
         }

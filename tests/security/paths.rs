@@ -1,9 +1,9 @@
 //! Ways around the addresses that `docs/hosts` gives to the world: the internal programs and the files stay out of reach.
 
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
-use matrix_register_bot::password;
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::domain::password;
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Somebody else's username in other clothes.
 
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::{Access, NewLogin};
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 
 #[test]
 fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {

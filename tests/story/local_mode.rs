@@ -1,7 +1,7 @@
 use crate::world::impostor::http_impostor;
 use crate::world::{Browser, Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh, now, password_in};
-use matrix_register_bot::password;
+use matrix_register_bot::domain::password;
 
 fn a_stranger_gets_an_account_in_our_own_table_in_german(engine: Engine) {
     for host in Host::ALL {

@@ -4,8 +4,8 @@
 use crate::fixture::{Fixture, KnownRegistration};
 use crate::world::{Browser, Host, MailCatcher, OwnSynapse, WebServer};
 use crate::{decision_form, password_in};
-use matrix_register_bot::password;
-use matrix_register_bot::state_file::StateFile;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::outside::state_file::StateFile;
 
 /// An installation that went on.
 struct Continued {

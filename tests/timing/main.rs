@@ -4,13 +4,14 @@
 //! kind: other programs on the machine do not count. The kinds take turns, so what does reach across (a cold cache, a slower
 //! clock) reaches all of them.
 
-use matrix_register_bot::address::Address;
-use matrix_register_bot::api::login;
-use matrix_register_bot::cgi::Request;
-use matrix_register_bot::config::Config;
-use matrix_register_bot::site::Site;
-use matrix_register_bot::store::{Access, NewLogin};
-use matrix_register_bot::{password, token};
+use matrix_register_bot::domain::address::Address;
+use matrix_register_bot::domain::config::Config;
+use matrix_register_bot::domain::password;
+use matrix_register_bot::domain::token;
+use matrix_register_bot::faces::api::login;
+use matrix_register_bot::outside::cgi::Request;
+use matrix_register_bot::outside::site::Site;
+use matrix_register_bot::outside::store::{Access, NewLogin};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -258,9 +258,9 @@ fn a_site_is_laid_out_like_an_installation_and_its_cron_runs() {
     let mut site = SiteFolder::new(&scripts(&folder)).mode("synapse").language("de").ask_password().create();
     site.set("registration_shared_secret", "s3cret");
     site.set("times.confirm_within_hours", 1);
-    let config = matrix_register_bot::config::Config::load(&site.config_path()).unwrap();
+    let config = matrix_register_bot::domain::config::Config::load(&site.config_path()).unwrap();
     assert_eq!(config.public_url.join("/verify"), format!("http://127.0.0.1:{}/verify", site.port));
-    assert_eq!(config.database().unwrap(), matrix_register_bot::config::DatabaseUrl::Sqlite(site.database_path()));
+    assert_eq!(config.database().unwrap(), matrix_register_bot::domain::config::DatabaseUrl::Sqlite(site.database_path()));
     assert_eq!(site.programs_in("public"), ["register", "verify", "verify_admin"]);
     let output = site.run_cron();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("<title>cron"), "{output:?}");

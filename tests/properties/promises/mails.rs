@@ -2,8 +2,8 @@
 
 use super::{NOW, SETTINGS, Scratch};
 use mailparse::MailHeaderMap;
-use matrix_register_bot::config::{Config, Language};
-use matrix_register_bot::mail::{Letter, Mailer};
+use matrix_register_bot::domain::config::{Config, Language};
+use matrix_register_bot::outside::mail::{Letter, Mailer};
 
 /// The headers of every mail; no text makes another one.
 const HEADERS: [&str; 11] = [

@@ -1,11 +1,11 @@
 //! Servers that we ask: whatever a homeserver or a mail server answers, we get a result and a sentence for the log.
 
 use super::{SETTINGS, Scratch};
-use matrix_register_bot::config::{Config, Language};
-use matrix_register_bot::mail::{self, Letter, Mailer};
-use matrix_register_bot::matrix::register::{NewAccount, register};
-use matrix_register_bot::matrix::room::{self, RoomMessage};
-use matrix_register_bot::matrix::{Error, Homeserver, accounts, availability, forward, login, sessions};
+use matrix_register_bot::domain::config::{Config, Language};
+use matrix_register_bot::outside::mail::{self, Letter, Mailer};
+use matrix_register_bot::outside::matrix::register::{NewAccount, register};
+use matrix_register_bot::outside::matrix::room::{self, RoomMessage};
+use matrix_register_bot::outside::matrix::{Error, Homeserver, accounts, availability, forward, login, sessions};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,13 +1,13 @@
 //! What the PHP program's database may hold: any text in any column, and hashes of any kind.
 
 use super::NOW;
-use matrix_register_bot::config::{Language, OperationMode};
-use matrix_register_bot::directory::{self, TermKind};
-use matrix_register_bot::password;
-use matrix_register_bot::registration::State;
-use matrix_register_bot::store::php::{PhpLogin, PhpRegistration, PhpRows};
-use matrix_register_bot::take_over::plan::{PlannedRegistration, Rules, plan};
-use matrix_register_bot::token::Secret;
+use matrix_register_bot::domain::config::{Language, OperationMode};
+use matrix_register_bot::domain::directory::{self, TermKind};
+use matrix_register_bot::domain::password;
+use matrix_register_bot::domain::registration::State;
+use matrix_register_bot::domain::token::Secret;
+use matrix_register_bot::outside::store::php::{PhpLogin, PhpRegistration, PhpRows};
+use matrix_register_bot::outside::take_over::plan::{PlannedRegistration, Rules, plan};
 use std::collections::HashSet;
 
 /// Every row goes on or is named, and what goes on fits our tables on every database.

@@ -1,0 +1,56 @@
+//! Who may call the internal programs.
+//!
+//! The callers have no way to prove who they are (contract mxisd 1): the address they call from decides, plus a shared
+//! secret in a header where the caller can send one (our own Synapse module, or a proxy that adds it).
+
+use crate::domain::error::Error;
+use crate::flow::caller::{self, contains};
+use crate::outside::cgi::Request;
+use crate::outside::site::Site;
+use subtle::ConstantTimeEq;
+
+/// The header with `internal.shared_secret`.
+pub const SECRET_HEADER: &str = "x-register-bot-secret";
+
+/// Lets the request pass, or 403.
+pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
+    let rules = &site.config.internal;
+    let mut caller = caller::address(rules, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"));
+    // Any other sign of a proxy: it may stand before the world, and is not one of those that we can read.
+    if ["forwarded", "x-real-ip", "via"].iter().any(|sign| request.header(sign).is_some()) && request.header("x-forwarded-for").is_none() {
+        caller = None;
+    }
+    if !caller.as_deref().is_some_and(|caller| contains(&rules.allowed_addresses, caller)) {
+        return Err(Error::forbidden(format!(
+            "a call from {} was refused; allowed are internal.allowed_addresses in config.toml (a proxy in between must be in internal.trusted_proxies)",
+            caller.as_deref().unwrap_or("an unknown address, or through a proxy that is not trusted")
+        )));
+    }
+    match site.config.internal_secret()? {
+        Some(secret) if !same(&secret, request.header(SECRET_HEADER).unwrap_or("")) => Err(Error::forbidden(format!(
+            "a call without the right {SECRET_HEADER} was refused; see internal.shared_secret in config.toml"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn same(secret: &str, sent: &str) -> bool {
+    bool::from(secret.as_bytes().ct_eq(sent.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::config::Internal;
+
+    #[test]
+    fn loopback_and_unix_sockets_are_allowed_from_the_start() {
+        let allowed = Internal::default().allowed_addresses;
+        for address in ["127.0.0.1", "::1", "unix:", "::ffff:127.0.0.1", "0:0:0:0:0:0:0:1"] {
+            assert!(contains(&allowed, address), "{address}");
+        }
+        for address in ["127.0.0.2", "192.0.2.1", "", "127.0.0.1:80", "localhost"] {
+            assert!(!contains(&allowed, address), "{address}");
+        }
+    }
+}

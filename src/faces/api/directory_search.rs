@@ -1,0 +1,86 @@
+//! `internal/directory_search`: finds users by name or mail address, for mxisd and ma1sd (contract mxisd 4).
+
+use super::{body, display_name};
+use crate::domain::directory::{TermKind, fold};
+use crate::domain::error::Error;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::site::Site;
+use crate::outside::store::{Access, Found};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Users in an answer: the default of the Matrix specification (the caller does not pass the client's limit on).
+const LIMIT: usize = 10;
+
+#[derive(Debug, Deserialize)]
+struct UserDirectorySearchRequest {
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    search_term: String,
+}
+
+/// The member is `results`, and each `user_id` a bare localpart (contract mxisd 0.6).
+#[derive(Debug, Serialize)]
+struct UserDirectorySearchResult {
+    limited: bool,
+    results: Vec<User>,
+}
+
+#[derive(Debug, Serialize)]
+struct User {
+    user_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<String>,
+}
+
+/// Answers 200; an empty term finds nobody.
+pub fn search(site: &Site, request: &Request) -> Result<Response, Error> {
+    super::admit(site, request)?;
+    let asked: Option<UserDirectorySearchRequest> = body(request);
+    let found = match asked {
+        Some(asked) => find(site, kinds(site, &asked.by), &searched(site, &asked.search_term))?,
+        None => Vec::new(),
+    };
+    let limited = found.len() > LIMIT;
+    let results = found
+        .into_iter()
+        .take(LIMIT)
+        .map(|user| User { display_name: display_name(&user.first_name, &user.last_name), user_id: user.localpart });
+    Ok(Response::json(200, &UserDirectorySearchResult { limited, results: results.collect() }))
+}
+
+fn kinds(site: &Site, by: &str) -> &'static [TermKind] {
+    match by {
+        "name" => &TermKind::NAMES,
+        "threepid" if site.config.internal.search_by_address => &[TermKind::Address],
+        _ => &[],
+    }
+}
+
+/// A typed Matrix id of this server counts as its localpart; the caller has taken one `@` away.
+fn searched(site: &Site, term: &str) -> String {
+    let term = term.trim();
+    let localpart = term.strip_suffix(site.config.server_name.0.as_str()).and_then(|rest| rest.strip_suffix(':'));
+    fold(localpart.unwrap_or(term).trim_start_matches('@'))
+}
+
+/// Best matches first: by localpart, by name from its start, by a later word, each in the order of the term and the age
+/// of the account. One more than `LIMIT` says that there are more.
+fn find(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>, Error> {
+    let mut found: Vec<Found> = Vec::new();
+    if folded.is_empty() || folded.chars().count() > crate::domain::directory::TERM_MAX_CHARACTERS {
+        return Ok(found);
+    }
+    let mut known = BTreeSet::new();
+    let mut store = site.store(Access::Read)?;
+    for kind in kinds {
+        // So many rows hold `LIMIT + 1` users, if there are so many.
+        let rows = store.search_directory(*kind, folded, ((LIMIT + 1) * kind.most_of_an_account()) as i64)?;
+        found.extend(rows.into_iter().filter(|user| known.insert(user.localpart.clone())));
+        if found.len() > LIMIT {
+            break;
+        }
+    }
+    Ok(found)
+}

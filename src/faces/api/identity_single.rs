@@ -1,0 +1,60 @@
+//! `internal/identity_single`: whose mail address is this, for mxisd and ma1sd (contract mxisd 5).
+
+use super::{UserId, body};
+use crate::domain::address::Address;
+use crate::domain::error::Error;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::site::Site;
+use crate::outside::store::Access;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+struct LookupRequest {
+    lookup: Lookup,
+}
+
+#[derive(Debug, Deserialize)]
+struct Lookup {
+    medium: String,
+    address: String,
+}
+
+/// Not found is an object without the member `lookup`; null would be an error for the caller.
+#[derive(Debug, Serialize)]
+struct LookupSingleResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup: Option<Mapping<'a>>,
+}
+
+/// Medium and address exactly as they were asked.
+#[derive(Debug, Serialize)]
+pub(super) struct Mapping<'a> {
+    pub(super) medium: &'a str,
+    pub(super) address: &'a str,
+    pub(super) id: UserId<'a>,
+}
+
+/// Answers 200, found or not.
+pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
+    super::admit(site, request)?;
+    let asked: Option<LookupRequest> = body(request);
+    let Some(LookupRequest { lookup }) = asked else { return Ok(Response::json(200, &LookupSingleResponse { lookup: None })) };
+    let localpart = match folded(&lookup.medium, &lookup.address) {
+        Some(folded) => site.store(Access::Read)?.localpart_of_address(&folded)?,
+        None => None,
+    };
+    let mapping = localpart.as_deref().map(|localpart| Mapping {
+        medium: &lookup.medium,
+        address: &lookup.address,
+        id: UserId::localpart(localpart),
+    });
+    Ok(Response::json(200, &LookupSingleResponse { lookup: mapping }))
+}
+
+/// The form in which addresses are compared; `None` for another medium and for what is no mail address.
+pub(super) fn folded(medium: &str, address: &str) -> Option<String> {
+    if medium != "email" {
+        return None;
+    }
+    Address::parse(address).ok().map(|address| address.folded())
+}

@@ -1,0 +1,385 @@
+//! `internal/intercept_change_password`: a Matrix client changes a password, and the proxy sends it here.
+//!
+//! `POST /_matrix/client/(r0|v3|unstable)/account/password`, answered as Synapse answers it (contract synapse 7.1), user-
+//! interactive authentication included. The new password goes into our own table. Accounts that are not ours go on to
+//! Synapse unchanged, or are refused (`password_change.foreign_accounts`).
+//!
+//! The whole world may call this one. A client with an access token changes the password of the token's owner only. One
+//! without, such as a user whose initial password has run out and who cannot log in, must know the old password all the
+//! same, and learns nothing about who has an account: such a request is never passed on.
+
+use super::{MatrixError, is_localpart};
+use crate::domain::address::Address;
+use crate::domain::config::ForeignAccounts;
+use crate::domain::error::Error;
+use crate::domain::password::{self, PasswordFault};
+use crate::domain::token;
+use crate::flow::caller;
+use crate::flow::password_check::{self, Caller, Verdict};
+use crate::outside::cgi::{Method, Request, Response};
+use crate::outside::log;
+use crate::outside::matrix::forward::{self, Forwarded};
+use crate::outside::matrix::sessions::{self, Whoami};
+use crate::outside::matrix::{self, Homeserver, bot};
+use crate::outside::site::Site;
+use crate::outside::store::{Access, Login};
+use serde::{Deserialize, Serialize};
+
+/// How long a session of the authentication lasts, in seconds.
+const SESSION_SECONDS: i64 = 3600;
+const UNKNOWN_TOKEN: &str = "M_UNKNOWN_TOKEN";
+/// The paths that the proxy may send here.
+const PATHS: [&str; 3] =
+    ["/_matrix/client/v3/account/password", "/_matrix/client/r0/account/password", "/_matrix/client/unstable/account/password"];
+
+/// The body of the request; `logout_devices` is true where it is missing.
+#[derive(Deserialize)] // no Debug: passwords
+struct PasswordChange {
+    #[serde(default)]
+    new_password: Option<String>,
+    #[serde(default)]
+    logout_devices: Option<bool>,
+    #[serde(default)]
+    auth: Option<AuthenticationData>,
+}
+
+/// `m.login.password`, with an identifier or, as older clients send it, a `user`.
+#[derive(Deserialize)] // no Debug: a password
+struct AuthenticationData {
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    identifier: Option<UserIdentifier>,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+}
+
+impl AuthenticationData {
+    /// `{}` is no authentication to Synapse.
+    fn is_empty(&self) -> bool {
+        let AuthenticationData { r#type, session, identifier, user, password } = self;
+        r#type.is_none() && session.is_none() && identifier.is_none() && user.is_none() && password.is_none()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct UserIdentifier {
+    r#type: String,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    medium: Option<String>,
+    #[serde(default)]
+    address: Option<String>,
+}
+
+/// 401: what the client has to do, and how far it has come.
+#[derive(Debug, Serialize)]
+struct AuthenticationNeeded {
+    session: String,
+    flows: [Flow; 1],
+    params: Empty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<[&'static str; 0]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errcode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Flow {
+    stages: [&'static str; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+/// The homeserver's no to an access token. Without `soft_logout: true` a client may throw away what it keeps for the session,
+/// the keys of its messages included.
+#[derive(Debug, Serialize)]
+struct TokenError<'a> {
+    errcode: &'a str,
+    error: &'a str,
+    soft_logout: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitExceeded {
+    errcode: &'static str,
+    error: &'static str,
+    retry_after_ms: u64,
+}
+
+/// Why a change ends before it is done: the answer to it.
+enum Stop {
+    Answer(Response),
+    /// Not our account: Synapse's business.
+    Foreign,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(cause: E) -> Stop {
+        Stop::Failed(cause.into())
+    }
+}
+
+/// Changes the password, or says what is missing.
+pub fn change(site: &Site, request: &Request) -> Result<Response, Error> {
+    let response = match request.method() {
+        Method::Options => Response::new(204, "application/json", ""),
+        Method::Post => match attempt(site, request) {
+            Ok(()) => Response::json(200, &Empty {}),
+            Err(Stop::Answer(response)) => response,
+            Err(Stop::Foreign) => foreign(site, request)?,
+            Err(Stop::Failed(error)) => return Err(error),
+        },
+        _ => return Err(Error::method_not_allowed("POST, OPTIONS")),
+    };
+    Ok(with_cors(response))
+}
+
+/// The headers that Synapse sends, so that web clients read the answer (contract synapse 7.1).
+pub fn with_cors(response: Response) -> Response {
+    response
+        .header("Access-Control-Allow-Origin", "*")
+        .header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")
+        .header("Access-Control-Allow-Headers", "X-Requested-With, Content-Type, Authorization, Date")
+        .header("Access-Control-Expose-Headers", "Synapse-Trace-Id, Server")
+        .header("Cache-Control", "no-cache, no-store, must-revalidate")
+}
+
+fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
+    let change = parse(request)?;
+    let caller = owner_of_token(site, request)?;
+    let owner = caller.as_ref().map(|caller| own_account(site, &caller.user_id)).transpose()?;
+    if let Some(new_password) = &change.new_password {
+        check_policy(site, new_password, owner.as_ref())?;
+    }
+    let subject = owner.as_ref().map_or("", |owner| owner.localpart.as_str());
+    let login = authenticate(site, request, change.auth.as_ref(), owner.as_ref(), subject)?;
+    let Some(new_password) = change.new_password.as_deref() else {
+        return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
+    };
+    // Who sent no access token: only now it is known whose password it is to be.
+    if owner.is_none() {
+        check_policy(site, new_password, Some(&login))?;
+    }
+    write(site, &login, new_password)?;
+    if change.logout_devices.unwrap_or(true) {
+        end_other_sessions(site, &login.localpart, caller.and_then(|caller| caller.device_id).as_deref());
+    }
+    Ok(())
+}
+
+fn parse(request: &Request) -> Result<PasswordChange, Stop> {
+    let json: serde_json::Value = serde_json::from_slice(request.body()).map_err(|_| refuse(400, "M_NOT_JSON", "Content not JSON."))?;
+    if !json.is_object() {
+        return Err(refuse(400, "M_BAD_JSON", "Content must be a JSON object."));
+    }
+    serde_json::from_value(json).map_err(|_| refuse(400, "M_BAD_JSON", "A member has the wrong type."))
+}
+
+/// Who the client's access token belongs to; `None` if it sent none.
+fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop> {
+    let Some(access_token) = access_token(request) else { return Ok(None) };
+    if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(token_error(401, UNKNOWN_TOKEN, "Invalid access token passed.", false));
+    }
+    match sessions::whoami(&Homeserver::new(&site.config), &access_token) {
+        Ok(Ok(whoami)) => Ok(Some(whoami)),
+        Ok(Err(refused)) if refused.soft_logout => Err(token_error(refused.status, &refused.errcode, &refused.error, true)),
+        Ok(Err(refused)) => Err(refuse(refused.status, &refused.errcode, &refused.error)),
+        Err(matrix::Error::UnknownToken { error, soft_logout }) => Err(token_error(401, UNKNOWN_TOKEN, &error, soft_logout)),
+        Err(matrix::Error::Limited { retry_after_seconds, .. }) => {
+            let body =
+                LimitExceeded { errcode: "M_LIMIT_EXCEEDED", error: "Too Many Requests", retry_after_ms: retry_after_seconds * 1000 };
+            Err(Stop::Answer(Response::json(429, &body).header("Retry-After", retry_after_seconds.to_string())))
+        }
+        Err(cause) => Err(Stop::Failed(Error::unavailable(format!("whose access token it is cannot be asked: {cause}")))),
+    }
+}
+
+fn token_error(status: u16, errcode: &str, error: &str, soft_logout: bool) -> Stop {
+    Stop::Answer(Response::json(status, &TokenError { errcode, error, soft_logout }))
+}
+
+fn access_token(request: &Request) -> Option<String> {
+    let header = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    header.or_else(|| {
+        let query: Vec<(String, String)> = request.query().unwrap_or_default();
+        query.into_iter().find(|(name, _)| name == "access_token").map(|(_, token)| token)
+    })
+}
+
+/// The account in our table that a Matrix id names; any other is Synapse's business.
+fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
+    let login = match super::own_localpart(site, mxid) {
+        Some(localpart) => site.store(Access::Hasty)?.login(localpart)?,
+        None => None,
+    };
+    login.ok_or(Stop::Foreign)
+}
+
+/// Synapse checks its policy before it asks for the old password; so do we.
+fn check_policy(site: &Site, new_password: &str, owner: Option<&Login>) -> Result<(), Stop> {
+    let least = site.config.form.password_min_length.0;
+    let (localpart, address) = owner.map_or(("", ""), |owner| (&owner.localpart, &owner.email));
+    match password::fault(new_password, least, localpart, address) {
+        None => Ok(()),
+        Some(PasswordFault::TooLong) => Err(refuse(400, "M_BAD_JSON", "The password is too long (512 bytes at the most) or has a NUL.")),
+        Some(PasswordFault::TooShort) => {
+            Err(refuse(400, "M_PASSWORD_TOO_SHORT", &format!("The password must be at least {least} characters long")))
+        }
+        Some(PasswordFault::Weak) => Err(refuse(400, "M_WEAK_PASSWORD", "The password must not be your own username or mail address")),
+    }
+}
+
+/// The account whose old password the client knows.
+fn authenticate(
+    site: &Site,
+    request: &Request,
+    auth: Option<&AuthenticationData>,
+    owner: Option<&Login>,
+    subject: &str,
+) -> Result<Login, Stop> {
+    let Some(auth) = auth.filter(|auth| !auth.is_empty()) else { return Err(needed(site, subject, None, false)?) };
+    let session = auth.session.as_deref();
+    if let Some(session) = session
+        && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
+    {
+        let shown: String = session.chars().take(100).collect();
+        return Err(refuse(400, "M_UNKNOWN", &format!("Unknown session ID: {shown}")));
+    }
+    if auth.r#type.as_deref() != Some("m.login.password") {
+        return Err(needed(site, subject, session, true)?);
+    }
+    let Some(old_password) = auth.password.as_deref() else { return Err(refuse(400, "M_INVALID_PARAM", "Bad parameter: password")) };
+    let localpart = named_localpart(site, auth)?;
+    // A name that cannot be ours is a wrong password like any other; a name of somebody else is not the caller's to use.
+    if let (Some(owner), Some(localpart)) = (owner, &localpart)
+        && owner.localpart != *localpart
+    {
+        return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
+    }
+    let client = Caller::World { address: caller::client(site, request) };
+    match password_check::check(site, localpart.as_deref(), old_password, &client)? {
+        Verdict::Right(login) => Ok(*login),
+        Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),
+        Verdict::Expired(_) | Verdict::Wrong => Err(wrong(site, subject, session)?),
+    }
+}
+
+/// Whose password the client says it knows: a username, a whole id, or a mail address. Case does not matter to Synapse.
+fn named_localpart(site: &Site, auth: &AuthenticationData) -> Result<Option<String>, Stop> {
+    let user = match &auth.identifier {
+        Some(identifier) if identifier.r#type == "m.id.user" => identifier.user.as_deref(),
+        Some(identifier) if identifier.r#type == "m.id.thirdparty" && identifier.medium.as_deref() == Some("email") => {
+            let address = identifier.address.as_deref().and_then(|address| Address::parse(address).ok());
+            return match address {
+                Some(address) => Ok(site.store(Access::Read)?.localpart_of_address(&address.folded())?),
+                None => Ok(None),
+            };
+        }
+        Some(_) => None,
+        None => auth.user.as_deref(),
+    };
+    let Some(user) = user else { return Err(refuse(400, "M_INVALID_PARAM", "Invalid login submission")) };
+    let user = user.to_lowercase();
+    let localpart = match user.strip_prefix('@') {
+        Some(_) => super::own_localpart(site, &user).map(str::to_owned),
+        None => Some(user),
+    };
+    Ok(localpart.filter(|localpart| is_localpart(localpart)))
+}
+
+fn write(site: &Site, login: &Login, new_password: &str) -> Result<(), Stop> {
+    let hash = password::hash(new_password).map_err(|cause| Error::internal(format!("cannot hash a password: {cause}")))?;
+    if !site.store(Access::Write)?.change_password(login.id, &login.password_hash, &hash, site.now())? {
+        return Err(refuse(403, "M_FORBIDDEN", "The password was changed by somebody else meanwhile"));
+    }
+    log::info("password_changed", None, &format!("account {}", login.id));
+    Ok(())
+}
+
+/// The password is changed by now: what fails here is told to the log only.
+fn end_other_sessions(site: &Site, localpart: &str, keep: Option<&str>) {
+    if !site.config.password_change.logout_devices {
+        return;
+    }
+    let ended = bot::access_token(site).and_then(|token| sessions::end_others(&Homeserver::new(&site.config), &token, localpart, keep));
+    if let Err(cause) = ended {
+        log::warn(
+            "sessions_not_ended",
+            None,
+            &format!("{cause}; password_change.logout_devices needs a bot that is a server administrator"),
+        );
+    }
+}
+
+/// Synapse's answer for an account that is not ours, or a no.
+fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
+    if site.config.password_change.foreign_accounts == ForeignAccounts::Refuse {
+        return Ok(Response::json(403, &MatrixError { errcode: "M_FORBIDDEN", error: "Password change disabled" }));
+    }
+    let mark = site.state.secret()?.token("forwarded", "");
+    if request.header(forward::MARK) == Some(&mark) {
+        return Err(Error::internal("homeserver_url leads back to this program; it must be the homeserver's own address"));
+    }
+    let path = request.variable("REQUEST_URI").unwrap_or("");
+    let known = PATHS.contains(&path.split('?').next().unwrap_or("")) && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let client = caller::client(site, request);
+    let forwarded = Forwarded {
+        path: if known { path } else { PATHS[0] },
+        authorization: request.header("authorization"),
+        user_agent: request.header("user-agent"),
+        client_address: client.as_deref(),
+        mark: &mark,
+        body: request.body(),
+    };
+    let answer = forward::post(&Homeserver::new(&site.config), &forwarded).map_err(|cause| Error::unavailable(cause.to_string()))?;
+    let response = Response::new(answer.status, "application/json", answer.body);
+    Ok(match answer.retry_after {
+        Some(seconds) => response.header("Retry-After", seconds),
+        None => response,
+    })
+}
+
+fn needed(site: &Site, subject: &str, session: Option<&str>, completed: bool) -> Result<Stop, Stop> {
+    challenge(site, subject, session, completed, None)
+}
+
+fn wrong(site: &Site, subject: &str, session: Option<&str>) -> Result<Stop, Stop> {
+    challenge(site, subject, session, true, Some(("M_FORBIDDEN", "Invalid username or password")))
+}
+
+fn challenge(
+    site: &Site,
+    subject: &str,
+    session: Option<&str>,
+    completed: bool,
+    error: Option<(&'static str, &'static str)>,
+) -> Result<Stop, Stop> {
+    let session = match session {
+        Some(session) => session.to_owned(),
+        None => token::form_token(&site.state.secret()?, "password", subject, site.now()),
+    };
+    let body = AuthenticationNeeded {
+        session,
+        flows: [Flow { stages: ["m.login.password"] }],
+        params: Empty {},
+        completed: completed.then_some([]),
+        errcode: error.map(|(errcode, _)| errcode),
+        error: error.map(|(_, sentence)| sentence),
+    };
+    Ok(Stop::Answer(Response::json(401, &body)))
+}
+
+fn refuse(status: u16, errcode: &str, error: &str) -> Stop {
+    Stop::Answer(Response::json(status, &MatrixError { errcode, error }))
+}

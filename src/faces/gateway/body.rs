@@ -1,0 +1,76 @@
+//! The body of a request: read once, within its limit.
+
+use crate::domain::error::Error;
+use std::io::Read;
+
+/// How the end of a body is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Plain CGI: by `CONTENT_LENGTH` alone; standard input need not end there, and without the variable there is no body
+    /// (RFC 3875 section 4.2).
+    Counted,
+    /// FastCGI: the stream ends, also where a web server passes a chunked body on without `CONTENT_LENGTH`.
+    Ended,
+}
+
+/// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if it is not as long as
+/// announced. Never reads more than one byte past the limit or the announced length.
+pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str>, limit: u64) -> Result<Vec<u8>, Error> {
+    let announced = length(content_length)?;
+    if announced.is_some_and(|length| length > limit) {
+        return Err(Error::too_large());
+    }
+    let wanted = match framing {
+        Framing::Counted => announced.unwrap_or(0),
+        Framing::Ended => announced.unwrap_or(limit) + 1,
+    };
+    let mut body = Vec::new();
+    stream.take(wanted).read_to_end(&mut body).map_err(|cause| Error::bad_request(format!("the body broke off: {cause}")))?;
+    match announced {
+        Some(length) if body.len() as u64 != length => Err(Error::bad_request("the body is not as long as CONTENT_LENGTH says")),
+        None if body.len() as u64 > limit => Err(Error::too_large()),
+        _ => Ok(body),
+    }
+}
+
+/// The number in `CONTENT_LENGTH`. Digits only: `u64::from_str` would take a sign. A number too large for 64 bits is a large number.
+pub fn length(content_length: Option<&str>) -> Result<Option<u64>, Error> {
+    match content_length {
+        None | Some("") => Ok(None),
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Some(digits.parse().unwrap_or(u64::MAX))),
+        Some(_) => Err(Error::bad_request("CONTENT_LENGTH is not a number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(framing: Framing, content_length: Option<&str>, sent: &str) -> Result<usize, u16> {
+        read(&mut sent.as_bytes(), framing, content_length, 10).map(|body| body.len()).map_err(|error| error.status)
+    }
+
+    #[test]
+    fn a_body_is_taken_up_to_the_limit_and_not_a_byte_further() {
+        assert_eq!(outcome(Framing::Counted, Some("10"), "0123456789"), Ok(10));
+        assert_eq!(outcome(Framing::Counted, Some("11"), "0123456789a"), Err(413));
+        assert_eq!(outcome(Framing::Ended, None, "0123456789"), Ok(10));
+        assert_eq!(outcome(Framing::Ended, None, "0123456789a"), Err(413));
+        assert_eq!(outcome(Framing::Ended, Some("99999999999999999999999"), ""), Err(413));
+    }
+
+    #[test]
+    fn a_length_that_lies_or_is_no_number_is_400() {
+        for lie in ["3", "5", "-4", "+4", "four", "4 "] {
+            assert_eq!(outcome(Framing::Ended, Some(lie), "four"), Err(400), "{lie}");
+        }
+        assert_eq!(outcome(Framing::Counted, Some("5"), "four"), Err(400));
+    }
+
+    #[test]
+    fn plain_cgi_takes_the_announced_bytes_and_leaves_the_rest() {
+        assert_eq!(outcome(Framing::Counted, Some("3"), "four"), Ok(3));
+        assert_eq!(outcome(Framing::Counted, None, "four"), Ok(0));
+        assert_eq!(outcome(Framing::Counted, Some(""), "four"), Ok(0));
+    }
+}

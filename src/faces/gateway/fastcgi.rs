@@ -1,0 +1,190 @@
+//! FastCGI through the `fastcgi` crate: accepts on fd 0, serves each connection in a thread, ends cleanly.
+//!
+//! The crate's loop is made for a process without limits; this is what is done about it:
+//!
+//! * It accepts for ever. So fd 0 is made non-blocking and polled here; the crate is let loose on what is pending, and
+//!   leaves its loop by a panic when nothing more is (`EAGAIN`), or when no descriptor is left (`EMFILE`), which would
+//!   otherwise be the end of the process. Accepted sockets do not inherit the mode on Linux.
+//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, counted every
+//!   [`BETWEEN_COUNTS`]; but once let loose it goes on for as long as others keep coming. [`DESCRIPTORS`] ends that. Work on
+//!   requests is bounded further, by `limits.concurrent_requests`. A thread that waits costs some 50 kB.
+//! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
+//!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
+//! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else.
+//! * It reads parameters by recursion: 260 to 350 bytes of stack each. [`super::supervisor`] sets the size of stacks, and starts a
+//!   new worker should one overflow nevertheless.
+//! * `Stdout::write` makes a record of each call, so there is one call per answer; it cuts answers over 65,535 bytes right.
+//! * A parameter that is not UTF-8 hides those behind it: [`super::variables`].
+
+use super::body::Framing;
+use super::gate::Gate;
+use super::panics::{self, Panic};
+use super::program::{Incoming, Program};
+use super::sites::Sites;
+use super::variables;
+use crate::outside::log;
+use crate::outside::store;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::process::{Resource, Rlimit};
+use std::io::{self, Write, stdin};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Open connections at which no more are accepted.
+///
+/// More than wait for their turn ([`super::gate::WAITING_ROOM`]), so that those beyond hear at once to come back; and more than
+/// an Apache as it comes has workers (400), which passes slow bodies on as they drip.
+const CONNECTIONS: usize = 640;
+
+/// Connections are counted no more often than this: the system makes a list of all threads for it.
+const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
+
+/// Descriptors of the worker, where it was given more: what the crate accepts beyond [`CONNECTIONS`] in one go, and the
+/// files and databases of the requests at work. Who finds none left is a 503.
+const DESCRIPTORS: u64 = 1536;
+
+/// Between two log lines about requests that were turned away.
+const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
+
+/// Bytes of stack for a connection's thread, against the recursion of the crate; virtual memory until used.
+///
+/// Measured: 40,000 parameters in one request survive. nginx sends at most 65,535 bytes of them, so 8,191 of the smallest;
+/// Rust's default of 2 MiB overflows at 6,000 to 8,000, which a visitor reached through a default nginx that has no
+/// `max_headers` yet. Apache lets 100 headers in. More stack would do no good: the crate's time grows with the square (0.1 s for 8,000
+/// parameters, 4 to 9 s for 40,000, 7 minutes for 200,000), and a new worker is better than that.
+pub const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long a TCP connection may be silent in the middle of a request.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How long running requests may go on after the order to stop.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// How long a connection may be open without a request after the order to stop: one that was accepted a moment ago sends it
+/// now, and one that the web server keeps for later (`fastcgi_keep_conn`) does not.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves until `stop` is set, then lets running requests end.
+pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
+    panics::keep_quiet();
+    if let Err(cause) = prepare() {
+        log::warn("socket_unusable", None, &format!("fd 0 cannot be set up for FastCGI: {cause}"));
+        return ExitCode::FAILURE;
+    }
+    let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
+    let mut reported = None;
+    let mut had_room = None;
+    while !stop.load(Ordering::Relaxed) {
+        if had_room.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_COUNTS) {
+            had_room = (worker.connections() < CONNECTIONS).then(Instant::now);
+        }
+        if had_room.is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        } else if is_pending() {
+            accept(&worker);
+        }
+        report_broken_connections();
+        if reported.is_none_or(|last: Instant| last.elapsed() >= BETWEEN_REPORTS) && worker.report_turned_away() {
+            reported = Some(Instant::now());
+        }
+    }
+    finish(&worker);
+    worker.report_turned_away();
+    ExitCode::SUCCESS
+}
+
+fn prepare() -> io::Result<()> {
+    let given = rustix::process::getrlimit(Resource::Nofile);
+    if given.current.is_none_or(|most| most > DESCRIPTORS) {
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: given.maximum })?;
+    }
+    rustix::io::ioctl_fionbio(stdin(), true)?;
+    sockopt::set_socket_timeout(stdin(), Timeout::Recv, Some(SILENCE))?;
+    sockopt::set_socket_timeout(stdin(), Timeout::Send, Some(SILENCE))?;
+    Ok(())
+}
+
+/// Waits up to half a second for a connection; a signal ends the wait.
+fn is_pending() -> bool {
+    let socket = stdin();
+    let mut listening = [PollFd::new(&socket, PollFlags::IN)];
+    rustix::event::poll(&mut listening, Some(&Timespec { tv_sec: 0, tv_nsec: 500_000_000 })).is_ok_and(|ready| ready > 0)
+}
+
+/// Lets the crate accept what is pending.
+fn accept(worker: &Arc<Worker>) {
+    let worker = worker.clone();
+    let Err(panic) = panics::guard(move || fastcgi::run_raw(move |request| worker.handle(request), 0)) else {
+        return;
+    };
+    if !is_nothing_pending(&panic) {
+        log::warn("accept_failed", None, panic.message());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// The crate's panic carries the text of the system's error and nothing else.
+fn is_nothing_pending(panic: &Panic) -> bool {
+    [Errno::AGAIN, Errno::INTR, Errno::CONNABORTED].iter().any(|errno| panic.message() == io::Error::from(*errno).to_string())
+}
+
+struct Worker {
+    program: Program,
+    sites: Sites,
+    gate: Gate,
+    /// Requests whose answer is not written yet.
+    busy: AtomicUsize,
+}
+
+impl Worker {
+    /// Connections, told by the threads: the crate counts none, and some of them have no request yet.
+    fn connections(&self) -> usize {
+        let others = 1 + store::threads();
+        let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count().saturating_sub(others));
+        threads.unwrap_or_else(|_| self.busy.load(Ordering::SeqCst))
+    }
+
+    /// Whether there was something to report.
+    fn report_turned_away(&self) -> bool {
+        let turned_away = self.gate.take_turned_away();
+        if turned_away > 0 {
+            let what = "requests were answered 503, as others were before them: limits.concurrent_requests";
+            log::warn("turned_away", None, &format!("{turned_away} {what}"));
+        }
+        turned_away > 0
+    }
+
+    fn handle(&self, mut request: fastcgi::Request) {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+        if !request.is_aborted() {
+            let variables = variables::from_fastcgi(request.params());
+            let incoming = Incoming { variables, body: &mut request.stdin(), framing: Framing::Ended };
+            let answer = self.program.answer(incoming, &self.sites, &self.gate);
+            // A visitor who left is no news, and the crate has no other error.
+            let _ = request.stdout().write_all(&answer);
+        }
+        drop(request);
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn finish(worker: &Worker) {
+    let start = Instant::now();
+    while worker.connections() > 0 && start.elapsed() < GRACE {
+        if worker.busy.load(Ordering::SeqCst) == 0 && start.elapsed() > LINGER {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn report_broken_connections() {
+    let broken = panics::take_broken_connections();
+    if broken > 0 {
+        log::warn("connection_broken", None, &format!("{broken} connections broke off in a record, or did not speak FastCGI"));
+    }
+}

@@ -1,0 +1,87 @@
+//! From the variables and the body of one request to the bytes of its answer: the same for plain CGI and FastCGI.
+
+use super::body::{self, Framing};
+use super::gate::Gate;
+use super::panics;
+use super::sites::{self, Sites};
+use super::variables::Checked;
+use crate::domain::error::Error;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::log;
+use crate::outside::site::Site;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request waits for its turn before it is told to come back later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Makes the answer to a request that ended with an error; without a site or a request where it ended that early.
+pub type Fail = fn(Option<&Site>, Option<&Request>, &Error) -> Response;
+
+/// Makes the answer to a request.
+pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
+
+/// How many bytes the body of a request to this program may have.
+pub type BodyLimit = fn(&Site) -> u64;
+
+/// What one program is: its name, its limit and its two functions.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    pub name: &'static str,
+    pub body_limit: BodyLimit,
+    pub fail: Fail,
+    pub respond: Respond,
+}
+
+/// A request that has just come in.
+pub struct Incoming<'a> {
+    pub variables: Checked,
+    pub body: &'a mut dyn Read,
+    pub framing: Framing,
+}
+
+impl Program {
+    /// The whole answer, ready to be written; it never panics.
+    pub fn answer(&self, incoming: Incoming, sites: &Sites, gate: &Gate) -> Vec<u8> {
+        let (variables, verdict) = incoming.variables;
+        let mut request = Request::new(variables, Vec::new());
+        let mut site = None;
+        let outcome = panics::guard(|| {
+            verdict?;
+            let site = &**site.insert(sites.get(&sites::config_path(&request))?);
+            let limits = &site.config.limits;
+            let length = request.variable("CONTENT_LENGTH");
+            request.set_body(body::read(incoming.body, incoming.framing, length, (self.body_limit)(site))?);
+            let _place = gate.enter(limits.concurrent_requests.0, PATIENCE).ok_or_else(busy)?;
+            (self.respond)(site, &request)
+        });
+        let outcome = outcome.unwrap_or_else(|panic| match panic.is_of_fastcgi() {
+            true => Err(Error::bad_request("the connection broke off within the body, or sent what is no record of FastCGI")),
+            false => Err(Error::internal(format!("the program panicked at {}", panic.place))),
+        });
+        let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
+        // A browser that is led to an answer which is no page has nothing to do with it.
+        let response = response
+            .default_header("X-Content-Type-Options", "nosniff")
+            .default_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+            .default_header("X-Frame-Options", "DENY");
+        response.to_bytes(request.is_head())
+    }
+
+    /// The error's answer, with the headers that its status demands; bare where even that panics.
+    fn failure(&self, site: Option<Arc<Site>>, request: &Request, error: &Error) -> Response {
+        let made = panics::guard(|| {
+            if !error.cause.is_empty() {
+                log::warn("request_failed", None, &error.cause);
+            }
+            (self.fail)(site.as_deref(), Some(request), error).for_error(error)
+        });
+        made.unwrap_or_else(|_| Response::bare(&Error::internal("")))
+    }
+}
+
+/// The gate counts them, and the worker logs the count: a flood must not fill the log as well.
+fn busy() -> Error {
+    Error::unavailable("")
+}

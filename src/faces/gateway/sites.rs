@@ -1,0 +1,112 @@
+//! The sites that this process serves, each opened once and again when its configuration file changes.
+
+use crate::domain::config::CONFIG_VARIABLE;
+use crate::domain::error::Error;
+use crate::outside::cgi::Request;
+use crate::outside::log;
+use crate::outside::site::{self, Site};
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// More paths than this, and the process starts over remembering: a path that contains the `Host` header must not fill memory.
+const MAX_REMEMBERED: usize = 256;
+
+/// A file this young may change again without a new time stamp (they tick every few milliseconds): it is read every time.
+const YOUNG_SECONDS: i64 = 2;
+
+/// The configuration of this request: `MATRIX_REGISTER_BOT_CONFIG` as the web server sends it, else from the environment, else
+/// beside the program. A visitor cannot set it: his headers arrive as `HTTP_...`.
+pub fn config_path(request: &Request) -> PathBuf {
+    let sent = request.variable(CONFIG_VARIABLE).map(PathBuf::from);
+    sent.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from)).unwrap_or_else(site::default_config_path)
+}
+
+/// Open sites by the path of their configuration.
+pub struct Sites {
+    program: &'static str,
+    remembered: Mutex<HashMap<PathBuf, Entry>>,
+}
+
+#[derive(Default)]
+struct Entry {
+    open: Option<(Stamp, Arc<Site>)>,
+    /// What was logged last about this file, so that a broken configuration is one line and not one per request.
+    complaint: String,
+}
+
+impl Sites {
+    pub fn new(program: &'static str) -> Sites {
+        Sites { program, remembered: Mutex::default() }
+    }
+
+    /// The site of this configuration file, as the file is now. What is wrong with it is logged here, once, so the error
+    /// has no cause.
+    pub fn get(&self, path: &Path) -> Result<Arc<Site>, Error> {
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= MAX_REMEMBERED && !remembered.contains_key(path) {
+            remembered.clear();
+        }
+        let entry = remembered.entry(path.to_owned()).or_default();
+        // Before it is read: a change in between shows at the next request.
+        let stamp = Stamp::of(path);
+        if let Some((seen, site)) = &entry.open
+            && Some(seen) == stamp.as_ref()
+        {
+            return Ok(site.clone());
+        }
+        entry.open(self.program, path, stamp)
+    }
+}
+
+impl Entry {
+    fn open(&mut self, program: &'static str, path: &Path, stamp: Option<Stamp>) -> Result<Arc<Site>, Error> {
+        self.open = None;
+        match Site::open(path) {
+            Ok(site) => {
+                let site = Arc::new(site);
+                log::start(program, site.config.log);
+                self.complaint.clear();
+                self.open = stamp.filter(Stamp::is_settled).map(|stamp| (stamp, site.clone()));
+                Ok(site)
+            }
+            Err(error) => {
+                if self.complaint != error.cause {
+                    log::warn("configuration_refused", None, &error.cause);
+                    self.complaint = error.cause;
+                }
+                Err(Error { cause: String::new(), ..error })
+            }
+        }
+    }
+}
+
+/// What changes when a file is edited, replaced, or put back with an old time.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs() as i64);
+        now.abs_diff(self.changed.0) > YOUNG_SECONDS as u64
+    }
+}

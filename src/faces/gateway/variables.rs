@@ -1,0 +1,129 @@
+//! Which CGI variables a request must have, and how large they may be together.
+//!
+//! **What is missing is denied.** The `fastcgi` crate drops, silently, a parameter that is not UTF-8 *and all that follow
+//! it*. A visitor can cause that at will: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=`
+//! its `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if all
+//! of [`PRESENT`] arrived. In nginx's `fastcgi_params` (Debian's and upstream's) `SERVER_NAME` stands behind everything that a
+//! visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then `REQUEST_METHOD`,
+//! `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. What can still be cut off by a visitor:
+//!
+//! * his own headers, and headers that a proxy in front added behind his, such as `X-Forwarded-For`: a missing header must
+//!   never be a permission, and only `REMOTE_ADDR` may be one (the web server's `realip` module sets it);
+//! * `PATH_INFO`, and in nginx whatever `fastcgi_param` stands below `PATH_INFO` or the `include`:
+//!   `MATRIX_REGISTER_BOT_CONFIG` belongs above the `include`.
+//!
+//! Plain CGI loses nothing: a variable from a visitor that is not UTF-8 is seen as such, and refused.
+
+use crate::domain::error::Error;
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+/// Bytes of all names and values together. nginx refuses to send more than 65,535 bytes of FastCGI parameters by itself (500).
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Variables that RFC 3875 section 4.1 demands of every server and that nginx and Apache send last.
+const PRESENT: [&str; 6] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_PROTOCOL", "SERVER_NAME", "QUERY_STRING", "SCRIPT_NAME"];
+
+/// What a visitor can influence, by the beginning of its name; the rest of an environment is the sysadmin's.
+const FROM_VISITORS: [&str; 8] = ["HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME"];
+
+/// The variables of a request, and what is wrong with them, if anything is.
+pub type Checked = (HashMap<String, String>, Result<(), Error>);
+
+/// Takes the parameters of a FastCGI request.
+pub fn from_fastcgi(params: impl Iterator<Item = (String, String)>) -> Checked {
+    let variables: HashMap<String, String> = params.collect();
+    let verdict = require(&variables, &PRESENT).and_then(|()| within_limit(&variables));
+    (variables, verdict)
+}
+
+/// Takes the environment of a plain CGI program.
+pub fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Checked {
+    let mut variables = HashMap::new();
+    let mut not_utf8 = None;
+    for (name, value) in environment {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => _ = variables.insert(name, value),
+            (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) => not_utf8 = Some(name),
+            _ => {}
+        }
+    }
+    let verdict = match not_utf8 {
+        Some(name) => Err(Error::bad_request(format!("the variable {name} is not UTF-8"))),
+        None => require(&variables, &PRESENT[..1]).and_then(|()| no_proxy(&variables)).and_then(|()| within_limit(&variables)),
+    };
+    (variables, verdict)
+}
+
+fn require(variables: &HashMap<String, String>, names: &[&str]) -> Result<(), Error> {
+    match names.iter().find(|name| !variables.contains_key(**name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::bad_request(format!(
+            "the variable {name} is missing: the web server does not send it (nginx: include fastcgi_params), or the \
+             request held bytes that are not UTF-8, or the program was not started by a web server"
+        ))),
+    }
+}
+
+/// A header `Proxy: ...` becomes the environment variable that HTTP clients take for the operator's proxy ("httpoxy",
+/// CVE-2016-5385): our requests to the homeserver, tokens included, would go where a visitor says.
+fn no_proxy(variables: &HashMap<String, String>) -> Result<(), Error> {
+    match variables.contains_key("HTTP_PROXY") {
+        true => Err(Error::bad_request("HTTP_PROXY is set: by a visitor's header, or by mistake in the web server's environment")),
+        false => Ok(()),
+    }
+}
+
+/// 431 (RFC 6585). A plain environment has the sysadmin's variables as well; they are small.
+fn within_limit(variables: &HashMap<String, String>) -> Result<(), Error> {
+    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
+    match bytes > MAX_BYTES {
+        true => Err(Error { status: 431, ..Error::too_large() }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    fn status((_, verdict): Checked) -> Option<u16> {
+        verdict.err().map(|error| error.status)
+    }
+
+    fn environment(more: &[(&str, &[u8])]) -> Checked {
+        let all = [("REQUEST_METHOD", &b"GET"[..])].into_iter().chain(more.iter().copied());
+        from_environment(all.map(|(name, value)| (name.into(), OsString::from_vec(value.to_vec()))))
+    }
+
+    #[test]
+    fn a_fastcgi_request_that_lost_any_of_its_ends_is_refused() {
+        let all = |without: &str| {
+            PRESENT.iter().filter(|name| **name != without).map(|name| (name.to_string(), String::new())).collect::<Vec<_>>()
+        };
+        assert_eq!(status(from_fastcgi(all("").into_iter())), None);
+        for name in PRESENT {
+            assert_eq!(status(from_fastcgi(all(name).into_iter())), Some(400), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_visitor_sends_must_be_utf8_and_what_the_sysadmin_has_need_not() {
+        assert_eq!(status(environment(&[("PATH", b"/\xff"), ("SCRIPT_FILENAME", b"/\xff")])), None);
+        for name in ["QUERY_STRING", "HTTP_COOKIE", "REMOTE_ADDR", "REMOTE_USER", "CONTENT_TYPE", "PATH_INFO"] {
+            assert_eq!(status(environment(&[(name, b"\xff")])), Some(400), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_header_is_refused_where_it_would_redirect_our_own_requests() {
+        assert_eq!(status(environment(&[("HTTP_PROXY", b"http://evil.example/")])), Some(400));
+    }
+
+    #[test]
+    fn sixty_five_kibibytes_of_headers_are_431() {
+        assert_eq!(status(environment(&[("HTTP_X", &[b'x'; MAX_BYTES - 100])])), None);
+        assert_eq!(status(environment(&[("HTTP_X", &[b'x'; MAX_BYTES])])), Some(431));
+    }
+}

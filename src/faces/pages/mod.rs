@@ -1,0 +1,79 @@
+//! What visitors see. A page, its program, its templates and its test share one name.
+
+pub mod register;
+pub mod verify;
+pub mod verify_admin;
+
+use crate::domain::config::Language;
+use crate::domain::error::Error;
+use crate::domain::token::FormTokenFault;
+use crate::faces::gateway;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::page;
+use crate::outside::site::Site;
+use crate::outside::text;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// How long the form token of the two buttons is good, in seconds.
+const BUTTON_SECONDS: i64 = 24 * 3600;
+
+/// Serves one of the pages; an error becomes a page of its own.
+pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
+    gateway::serve(program, |site| site.config.limits.body_bytes.0, fail, respond)
+}
+
+fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {
+    let language = match (site, request) {
+        (Some(site), Some(request)) => language(site, request),
+        (None, Some(request)) => text::choose_language(None, request.header("accept-language"), Language::default()),
+        _ => Language::default(),
+    };
+    page::error(site.map(|site| &site.config), language, error)
+}
+
+/// The language for a visitor: `?lang=`, then what the browser asks for, then the operator's choice.
+pub fn language(site: &Site, request: &Request) -> Language {
+    let asked = query_value(request, "lang");
+    text::choose_language(asked.as_deref(), request.header("accept-language"), site.config.default_language)
+}
+
+/// One value of the query string; unlike [`Request::query`] never an error.
+fn query_value(request: &Request, name: &str) -> Option<String> {
+    let query: Vec<(String, String)> = request.query().unwrap_or_default();
+    query.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// A page's own content, and the links to the same page in the other languages; `token` is the link's, which has to stay. Not for
+/// the answer to a form: a link to it would be a GET, and lose what was typed.
+fn context(language: Language, token: Option<&str>, own: Value) -> Value {
+    let mut whole = json!({ "language_links": page::language_links(language, token) });
+    merge(&mut whole, own);
+    whole
+}
+
+fn merge(whole: &mut Value, more: Value) {
+    if let (Some(whole), Value::Object(more)) = (whole.as_object_mut(), more) {
+        whole.extend(more);
+    }
+}
+
+/// A dead end: which one it is (the texts `message.KIND.*`), and what to do.
+fn dead_end(site: &Site, language: Language, token: Option<&str>, status: u16, kind: &str, more: Value) -> Result<Response, Error> {
+    let mut own = json!({ "kind": kind });
+    merge(&mut own, more);
+    site.page(language, status, "message", &context(language, token, own))
+}
+
+/// The dead end of a button whose form token is not taken.
+fn form_fault(fault: FormTokenFault) -> &'static str {
+    match fault {
+        FormTokenFault::Expired => "form_expired",
+        FormTokenFault::Forged => "form_forged",
+    }
+}
+
+/// A link token has 32 hexadecimal digits; others are neither looked up nor shown back to the visitor.
+fn known_form(token: &str) -> Option<&str> {
+    (token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(token)
+}

@@ -1,0 +1,395 @@
+//! The form: a stranger asks for an account.
+//!
+//! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
+//! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
+
+use super::{context, dead_end, language, verify};
+use crate::domain::address::{Address, AddressFault};
+use crate::domain::config::{Config, Language, OperationMode};
+use crate::domain::error::Error;
+use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
+use crate::domain::password::{self, PasswordFault};
+use crate::domain::registration::State;
+use crate::domain::token::{self, FormTokenFault, Secret};
+use crate::flow::limits::{self, Subjects};
+use crate::flow::steps;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::log;
+use crate::outside::matrix::Homeserver;
+use crate::outside::matrix::availability::{Availability, availability};
+use crate::outside::site::Site;
+use crate::outside::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use subtle::ConstantTimeEq;
+
+/// How long a form may lie open in the browser, in seconds.
+const FORM_SECONDS: i64 = 24 * HOUR;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// What the form sends; a field that is missing is an empty one.
+#[derive(Default, Deserialize)] // no Debug: it has a password
+#[serde(default)]
+struct Typed {
+    form_token: String,
+    first_name: String,
+    last_name: String,
+    username: String,
+    email: String,
+    note: String,
+    password: String,
+    password_again: String,
+    terms: String,
+    /// Not shown to people; programs that fill in every field fill it in, too.
+    website: String,
+    /// `check` asks only whether the username is free.
+    action: String,
+}
+
+/// What the form shows again; passwords are typed anew.
+#[derive(Debug, Default, Serialize)]
+struct Shown<'a> {
+    first_name: &'a str,
+    last_name: &'a str,
+    username: &'a str,
+    email: &'a str,
+    note: &'a str,
+    terms: bool,
+}
+
+/// The status of the closed form. Not 503: a load balancer would take every machine out, and with them the pages by which the
+/// room decides, and the form opens again.
+const CLOSED: u16 = 429;
+
+/// What was typed, parsed.
+struct Applicant {
+    first_name: PersonName,
+    last_name: PersonName,
+    username: Localpart,
+    address: Address,
+    note: String,
+}
+
+/// Field name to the key of the sentence beside it.
+type Faults = BTreeMap<&'static str, &'static str>;
+
+/// GET: the empty form.
+pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
+    let language = language(site, request);
+    match limits::closed(site) {
+        Some(closed) => {
+            let page = dead_end(site, language, None, CLOSED, "closed", json!({}))?;
+            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+        }
+        None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
+    }
+}
+
+/// POST: files the request, or shows the form again.
+pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
+    let mut typed: Typed = request.form()?;
+    let language = language(site, request);
+    let secret = site.state.secret()?;
+    let made_at = match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
+        Ok(made_at) => made_at,
+        Err(fault) => {
+            typed.form_token.clear();
+            return again(site, language, &typed, &Faults::from([("form", form_token_fault(fault))]));
+        }
+    };
+    // A page elsewhere could have its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
+    if request.header("sec-fetch-site") == Some("cross-site") {
+        typed.form_token.clear();
+        return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")]));
+    }
+    if typed.action == "check" {
+        return check_username(site, language, &typed);
+    }
+    if let Some(fault) = looks_made_by_a_program(site, &typed, made_at) {
+        return again(site, language, &typed, &Faults::from([("form", fault)]));
+    }
+    let applicant = match parse(&site.config, &typed) {
+        Ok(applicant) => applicant,
+        Err(faults) => return again(site, language, &typed, &faults),
+    };
+    let subjects = Subjects::of(site, request, &secret, &applicant.address.folded());
+    file(site, language, &secret, &mut typed, &applicant, &limits::of_filing(&site.config.limits, &subjects))
+}
+
+/// A person needs a few seconds, and does not see the field that is to stay empty. Whoever is wrongly taken for a program
+/// sends the form once more.
+fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<&'static str> {
+    let seconds = site.now().saturating_sub(made_at);
+    if !typed.website.is_empty() {
+        return Some("form.error.form_hidden_field");
+    }
+    (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some("form.error.form_too_fast")
+}
+
+fn form_token_fault(fault: FormTokenFault) -> &'static str {
+    match fault {
+        FormTokenFault::Expired => "form.error.form_expired",
+        FormTokenFault::Forged => "form.error.form_forged",
+    }
+}
+
+/// The secondary button: is this username free?
+fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Response, Error> {
+    let fault = match choose_username(&site.config, typed) {
+        Err(fault) => Some(fault),
+        Ok(username) => is_taken(site, &username)?.then_some("form.error.username_unavailable"),
+    };
+    match fault {
+        Some(fault) => again(site, language, typed, &Faults::from([("username", fault)])),
+        None => form(site, language, 200, typed, &Faults::new(), json!({ "username": "register.username_free" })),
+    }
+}
+
+fn file(
+    site: &Site,
+    language: Language,
+    secret: &Secret,
+    typed: &mut Typed,
+    applicant: &Applicant,
+    limits: &FilingLimits,
+) -> Result<Response, Error> {
+    let mut store = site.store(Access::Write)?;
+    let new = new_registration(site, language, secret, typed, applicant)?;
+    // The homeserver is asked first: a name in our own table may be a form that came before.
+    let filed = match homeserver_has(site, &applicant.username) {
+        true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
+        false => store.file(&new, limits)?,
+    };
+    match filed {
+        Filed::Accepted(id) => {
+            log::info("request_filed", Some(id), "");
+            steps::carry_on_or_leave(site, &mut store, id);
+            thanks(site, language, applicant, site.now())
+        }
+        Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => match before.state {
+            State::EmailSend => thanks(site, language, applicant, site.now()),
+            State::EmailVerify => thanks(site, language, applicant, before.state_since),
+            _ => {
+                let (status, kind) = verify::dead_end_of(&before);
+                site.page(language, status, "message", &json!({ "kind": kind, "back": verify::leads_back(kind) }))
+            }
+        },
+        Filed::CameBefore(before) if before.state == State::Expired => {
+            typed.form_token.clear();
+            again(site, language, typed, &Faults::from([("form", "form.error.form_expired")]))
+        }
+        Filed::CameBefore(_) => {
+            typed.form_token.clear();
+            again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")]))
+        }
+        Filed::AddressBusy => refused(site, language, typed, ("email", "form.error.email_busy"), "unconfirmed_per_address", DAY),
+        Filed::AddressUsedUp(seconds) => {
+            refused(site, language, typed, ("email", "form.error.email_used_up"), "requests_per_address_per_day", seconds)
+        }
+        Filed::NetworkUsedUp(seconds) => {
+            refused(site, language, typed, ("form", "form.error.network_used_up"), "requests_per_network_per_day", seconds)
+        }
+        Filed::Closed(closed) => {
+            let page = form(site, language, CLOSED, typed, &Faults::from([("form", "form.error.closed")]), json!({}))?;
+            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+        }
+        Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
+    }
+}
+
+fn new_registration(
+    site: &Site,
+    language: Language,
+    secret: &Secret,
+    typed: &Typed,
+    applicant: &Applicant,
+) -> Result<NewRegistration, Error> {
+    let seed = token::new_seed();
+    let (verify_token_hash, admin_token_hash) = secret.link_token_hashes(&seed);
+    let password = match (site.config.get_password_on_registration, site.config.operation_mode) {
+        (false, _) => None,
+        (true, OperationMode::Local) => Some(password::hash(&typed.password)),
+        (true, OperationMode::Synapse) => Some(password::seal(secret, &seed, &typed.password)),
+    };
+    Ok(NewRegistration {
+        submission: token::hash(&typed.form_token),
+        verify_token_hash,
+        admin_token_hash,
+        username: applicant.username.as_str().to_owned(),
+        first_name: applicant.first_name.as_str().to_owned(),
+        last_name: applicant.last_name.as_str().to_owned(),
+        email: applicant.address.as_typed().to_owned(),
+        email_folded: applicant.address.folded(),
+        note: applicant.note.clone(),
+        language,
+        password: password.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))?,
+        requested_at: site.now(),
+        seed,
+    })
+}
+
+/// Whether a form that came before asked for the same: then a second click is answered as the first.
+fn same_request(secret: &Secret, before: &Registration, typed: &Typed, applicant: &Applicant) -> bool {
+    let same_password = match before.password.as_deref() {
+        None => true,
+        Some(hash) if password::is_hash(hash) => password::verify(&typed.password, hash),
+        Some(sealed) => password::open(secret, &before.seed, sealed)
+            .is_some_and(|before| bool::from(before.as_bytes().ct_eq(typed.password.as_bytes()))),
+    };
+    same_password
+        && before.username == applicant.username.as_str()
+        && before.email_folded == applicant.address.folded()
+        && before.first_name == applicant.first_name.as_str()
+        && before.last_name == applicant.last_name.as_str()
+        && before.note == applicant.note
+}
+
+/// Whether a username is another's: by our own tables, or by what the homeserver tells any stranger.
+fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
+    Ok(site.store(Access::Write)?.username_is_taken(username.as_str())? || homeserver_has(site, username))
+}
+
+/// Where the homeserver does not answer, nobody is turned away: the account step finds out.
+fn homeserver_has(site: &Site, username: &Localpart) -> bool {
+    availability(&Homeserver::new(&site.config), username.as_str()) == Ok(Availability::Taken)
+}
+
+fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
+    let mut faults = Faults::new();
+    let first_name = PersonName::parse(&typed.first_name).map_err(|fault| faults.insert("first_name", first_name_fault(fault)));
+    let last_name = PersonName::parse_optional(&typed.last_name).map_err(|fault| faults.insert("last_name", last_name_fault(fault)));
+    let username = choose_username(config, typed).map_err(|fault| faults.insert("username", fault));
+    let address = Address::parse(&typed.email).map_err(|fault| faults.insert("email", address_fault(fault)));
+    let note = names::note(&typed.note).ok_or_else(|| faults.insert("note", "form.error.note_too_long"));
+    let own = [username.as_ref().map_or("", Localpart::as_str), address.as_ref().map_or("", Address::as_typed)];
+    check_passwords(config, typed, own, &mut faults);
+    if config.form.terms_url.is_some() && typed.terms != "1" {
+        faults.insert("terms", "form.error.terms_missing");
+    }
+    match (first_name, last_name, username, address, note) {
+        (Ok(first_name), Ok(last_name), Ok(username), Ok(address), Ok(note)) if faults.is_empty() => {
+            Ok(Applicant { first_name, last_name, username, address, note })
+        }
+        _ => Err(faults),
+    }
+}
+
+/// `own`: username and mail address, which are no password; empty where something else is wrong with them.
+fn check_passwords(config: &Config, typed: &Typed, [username, address]: [&str; 2], faults: &mut Faults) {
+    if !config.get_password_on_registration {
+        return;
+    }
+    match password::fault(&typed.password, config.form.password_min_length.0, username, address) {
+        Some(PasswordFault::TooShort) => faults.insert("password", "form.error.password_too_short"),
+        Some(PasswordFault::TooLong) => faults.insert("password", "form.error.password_too_long"),
+        Some(PasswordFault::Weak) => faults.insert("password", "form.error.password_weak"),
+        None if typed.password != typed.password_again => faults.insert("password_again", "form.error.password_differs"),
+        None => None,
+    };
+}
+
+fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, &'static str> {
+    Localpart::choose(&typed.username, &config.form, &config.room.bot_localpart, &config.server_name).map_err(|fault| match fault {
+        LocalpartFault::Missing => "form.error.username_missing",
+        LocalpartFault::TooShort => "form.error.username_too_short",
+        LocalpartFault::TooLong => "form.error.username_too_long",
+        LocalpartFault::Characters => "form.error.username_characters",
+        LocalpartFault::StartsWithUnderscore => "form.error.username_underscore",
+        LocalpartFault::OnlyDigits => "form.error.username_digits",
+        LocalpartFault::Pattern => "form.error.username_pattern",
+        // The same words for a reserved name and a taken one: nobody learns which names are kept back.
+        LocalpartFault::Reserved => "form.error.username_unavailable",
+    })
+}
+
+fn first_name_fault(fault: PersonNameFault) -> &'static str {
+    match fault {
+        PersonNameFault::Missing => "form.error.first_name_missing",
+        PersonNameFault::TooLong => "form.error.first_name_too_long",
+        PersonNameFault::Characters => "form.error.first_name_characters",
+    }
+}
+
+fn last_name_fault(fault: PersonNameFault) -> &'static str {
+    match fault {
+        PersonNameFault::TooLong => "form.error.last_name_too_long",
+        PersonNameFault::Missing | PersonNameFault::Characters => "form.error.last_name_characters",
+    }
+}
+
+fn address_fault(fault: AddressFault) -> &'static str {
+    match fault {
+        AddressFault::Missing => "form.error.email_missing",
+        AddressFault::NotAnAddress | AddressFault::TooLong => "form.error.email_invalid",
+        AddressFault::NonAsciiLocalPart => "form.error.email_non_ascii",
+    }
+}
+
+/// The form once more, with 429: `key` of the limits in config.toml stands against it for so many seconds.
+fn refused(
+    site: &Site,
+    language: Language,
+    typed: &Typed,
+    (field, sentence): (&'static str, &'static str),
+    key: &str,
+    seconds: i64,
+) -> Result<Response, Error> {
+    log::warn("request_refused", None, &format!("limits.{key} in config.toml"));
+    let response = form(site, language, 429, typed, &Faults::from([(field, sentence)]), json!({}))?;
+    Ok(response.header("Retry-After", seconds.to_string()))
+}
+
+/// Seconds after which it is worth looking whether requests are taken again.
+fn opens_in(closed: Closed) -> i64 {
+    match closed {
+        Closed::TooManyOpen => HOUR,
+        Closed::TooManyToday(seconds) => seconds,
+    }
+}
+
+/// The form once more, with what was typed.
+fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Result<Response, Error> {
+    form(site, language, 422, typed, faults, json!({}))
+}
+
+fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
+    let config = &site.config;
+    let is_answer = !faults.is_empty() || notices != json!({});
+    // A token that was not used is used again, so that who corrects one letter need not wait.
+    let form_token = match typed.form_token.is_empty() {
+        true => token::form_token(&site.state.secret()?, "register", "", site.now()),
+        false => typed.form_token.clone(),
+    };
+    let own = json!({
+        "values": Shown {
+            first_name: &typed.first_name,
+            last_name: &typed.last_name,
+            username: &typed.username,
+            email: &typed.email,
+            note: &typed.note,
+            terms: typed.terms == "1",
+        },
+        "errors": faults,
+        "notices": notices,
+        "wants_password": config.get_password_on_registration,
+        "terms_url": config.form.terms_url.as_ref().map(|url| &url.0),
+        "username_min_length": config.form.username_min_length.0,
+        "username_max_length": config.form.username_max_length.0,
+        "password_min_length": config.form.password_min_length.0,
+        "form_token": form_token,
+    });
+    let whole = if is_answer { own } else { context(language, None, own) };
+    site.page(language, status, "register", &whole)
+}
+
+/// For a request that waits for its confirmation since `waits_since`.
+fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i64) -> Result<Response, Error> {
+    let own = json!({
+        "email": applicant.address.as_typed(),
+        "mxid": applicant.username.mxid(&site.config.server_name),
+        "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * 3600,
+    });
+    site.page(language, 200, "registered", &own)
+}

@@ -1,0 +1,118 @@
+//! The page behind the link in the mail: the applicant confirms the address.
+//!
+//! GET shows the request and a button and changes nothing, as mail scanners follow every link. POST confirms.
+
+use super::{BUTTON_SECONDS, context, dead_end, known_form, language};
+use crate::domain::config::Language;
+use crate::domain::error::Error;
+use crate::domain::names;
+use crate::domain::registration::{Event, State};
+use crate::domain::token;
+use crate::flow::steps;
+use crate::outside::cgi::{Request, Response};
+use crate::outside::log;
+use crate::outside::site::Site;
+use crate::outside::store::{Access, Registration};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The query of the link.
+#[derive(Debug, Deserialize)]
+struct Link {
+    #[serde(default)]
+    t: String,
+}
+
+/// The form with the one button.
+#[derive(Debug, Deserialize)]
+struct Confirmation {
+    #[serde(default)]
+    t: String,
+    #[serde(default)]
+    form_token: String,
+}
+
+/// GET: the facts and a button.
+pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
+    let link: Link = request.query()?;
+    let registration = find(site, &link.t, Access::Read)?;
+    let language = language_of(site, request, registration.as_ref());
+    match registration {
+        Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => button(site, language, &link.t, &registration),
+        other => answer_dead_end(site, language, &link.t, other.as_ref()),
+    }
+}
+
+/// POST: confirms, and tells the room.
+pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
+    let form: Confirmation = request.form()?;
+    let registration = find(site, &form.t, Access::Write)?;
+    let language = language_of(site, request, registration.as_ref());
+    let Some(registration) = registration else { return answer_dead_end(site, language, &form.t, None) };
+    if registration.state.after(Event::AddressConfirmed).is_none() {
+        return answer_dead_end(site, language, &form.t, Some(&registration));
+    }
+    let secret = site.state.secret()?;
+    if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
+        return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
+    }
+    let mut store = site.store(Access::Write)?;
+    if !store.confirm(registration.id, site.now())? {
+        return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
+    }
+    log::info("address_confirmed", Some(registration.id), "");
+    steps::carry_on_or_leave(site, &mut store, registration.id);
+    site.page(language, 200, "verified", &context(language, Some(&form.t), facts(site, &registration)))
+}
+
+fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
+    match known_form(link_token) {
+        Some(link_token) => Ok(site.store(access)?.registration_by_verify_token(&token::hash(link_token))?),
+        None => Ok(None),
+    }
+}
+
+/// The language of the request, unless the visitor asks for another one by the link on the page.
+fn language_of(site: &Site, request: &Request, registration: Option<&Registration>) -> Language {
+    match registration {
+        Some(registration) if super::query_value(request, "lang").is_none() => registration.language,
+        _ => language(site, request),
+    }
+}
+
+fn facts(site: &Site, registration: &Registration) -> Value {
+    json!({ "mxid": names::mxid(&registration.username, &site.config.server_name), "email": registration.email })
+}
+
+fn button(site: &Site, language: Language, link_token: &str, registration: &Registration) -> Result<Response, Error> {
+    let mut own = facts(site, registration);
+    own["token"] = json!(link_token);
+    own["form_token"] = json!(token::form_token(&site.state.secret()?, "verify", link_token, site.now()));
+    own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * 3600);
+    site.page(language, 200, "verify", &context(language, Some(link_token), own))
+}
+
+fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
+    let (status, kind) = match registration {
+        None if link_token.is_empty() => (404, "link_missing"),
+        None => (404, "link_unknown"),
+        Some(registration) => dead_end_of(registration),
+    };
+    dead_end(site, language, known_form(link_token), status, kind, json!({ "back": leads_back(kind) }))
+}
+
+/// What an applicant is told of a request that does not wait for its confirmation: the status, and which of `message.KIND.*`.
+pub fn dead_end_of(registration: &Registration) -> (u16, &'static str) {
+    match registration.state {
+        State::Expired => (410, "link_expired"),
+        State::Register | State::MailCredentials | State::Done => (200, "already_approved"),
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, "refused"),
+        State::DeclineSend | State::Declined => (200, "declined"),
+        _ => (200, "already_confirmed"),
+    }
+}
+
+/// Whether the message shows the way back to the form.
+pub fn leads_back(kind: &str) -> bool {
+    matches!(kind, "link_unknown" | "link_missing" | "link_expired" | "refused")
+}

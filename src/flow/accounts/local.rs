@@ -1,0 +1,68 @@
+//! Accounts in our own table, which Synapse asks for passwords.
+
+use super::{Outcome, open, synapse};
+use crate::domain::password;
+use crate::domain::token::Secret;
+use crate::flow::failure::Failure;
+use crate::outside::matrix::availability::{Availability, availability};
+use crate::outside::matrix::{self, Homeserver};
+use crate::outside::site::Site;
+use crate::outside::store::{NewLogin, Registration, Store};
+
+/// Prepares the row of the account. A name that is in our table already is nobody else's to have; and Synapse must not
+/// have it either, or the applicant would be let into somebody's account there.
+///
+/// Where a shared secret is configured, the account is made in Synapse first: that
+/// reserves the name there, and published password modules fail at the first login of an account that is not there yet
+/// (contract synapse 2.1).
+pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
+    if store.login_exists(&registration.username)? {
+        return Ok(Outcome::Refused("in use in our own table".into()));
+    }
+    if site.config.registration_shared_secret()?.is_none() {
+        return without_secret(site, registration, secret);
+    }
+    let unused = password::for_homeserver(secret, &registration.seed);
+    match synapse::make(site, store, registration, &unused)? {
+        Outcome::Refused(reason) => Ok(Outcome::Refused(reason)),
+        Outcome::MadeByPhp => Ok(Outcome::MadeByPhp),
+        _ => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
+    }
+}
+
+/// Without the shared secret only what Synapse tells strangers is left to go by.
+fn without_secret(site: &Site, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
+    match availability(&Homeserver::new(&site.config), &registration.username).map_err(not_told)? {
+        Availability::Free => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
+        Availability::Taken => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+    }
+}
+
+fn not_told(cause: matrix::Error) -> Failure {
+    let failure = Failure::from(cause);
+    let sentence = format!(
+        "whether the homeserver has this name already cannot be told: {}; \
+         with registration_shared_secret in config.toml the account would be made there first",
+        failure.sentence
+    );
+    Failure { sentence, ..failure }
+}
+
+fn row(site: &Site, registration: &Registration, secret: &Secret) -> Result<NewLogin, Failure> {
+    let now = site.now();
+    let (password_hash, initial_password_until) = match registration.password.as_deref() {
+        Some(hash) if password::is_hash(hash) => (hash.to_owned(), None),
+        Some(sealed) => (password::hash(&open(secret, registration, sealed)?)?, None),
+        None => (password::hash(&password::initial(secret, &registration.seed))?, site.initial_password_until()),
+    };
+    Ok(NewLogin {
+        localpart: registration.username.clone(),
+        first_name: registration.first_name.clone(),
+        last_name: registration.last_name.clone(),
+        password_hash,
+        email: registration.email.clone(),
+        email_folded: registration.email_folded.clone(),
+        created_at: now,
+        initial_password_until,
+    })
+}

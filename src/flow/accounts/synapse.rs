@@ -1,0 +1,76 @@
+//! Accounts in Synapse, by shared-secret registration.
+
+use super::{Outcome, php};
+use crate::domain::config::OperationMode;
+use crate::domain::names;
+use crate::flow::failure::Failure;
+use crate::outside::matrix::register::{self, NewAccount, Registered};
+use crate::outside::matrix::{self, Homeserver, login};
+use crate::outside::site::Site;
+use crate::outside::store::{Registration, Store};
+
+/// In local mode: how long an operator has to look at a name that may be ours or not, in seconds.
+const UNCLEAR_SECONDS: i64 = 86_400;
+
+/// Asks the homeserver for the account.
+///
+/// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later, and
+/// where the first request was delivered twice, the account may be ours, so it is asked for proof. A display name proves
+/// nothing: anybody can choose it.
+pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
+    let Some(shared_secret) = site.config.registration_shared_secret()? else {
+        return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));
+    };
+    let homeserver = Homeserver::new(&site.config);
+    let nonce = register::nonce(&homeserver)?;
+    let first_try = registration.account_tried_at.is_none();
+    store.note_account_try(registration.id, site.now())?;
+    let display_name = names::display_name(&registration.first_name, &registration.last_name);
+    let display_name = Some(display_name.as_str()).filter(|name| !name.is_empty());
+    let account = NewAccount { localpart: &registration.username, password, display_name };
+    match register::register_with(&homeserver, &shared_secret, &account, nonce) {
+        Ok(Registered::Made) => Ok(Outcome::Made),
+        Ok(Registered::NameInUse { asked_again: false }) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
+        Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
+        Err(cause) => {
+            if first_try && did_nothing(&cause) {
+                store.forget_account_try(registration.id)?;
+            }
+            Err(cause.into())
+        }
+    }
+}
+
+/// Whether the homeserver surely made no account. A lost or strange answer leaves that open.
+fn did_nothing(cause: &matrix::Error) -> bool {
+    !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
+}
+
+/// Whether an account that exists was made by a former try: its password is the proof that the try was ours.
+///
+/// In local mode Synapse may have its own password table switched off, and then nothing can be proved: the operator is
+/// told for a day, and after that the applicant is asked to choose another name.
+fn whose_account(
+    site: &Site,
+    store: &mut Store,
+    homeserver: &Homeserver,
+    registration: &Registration,
+    password: &str,
+) -> Result<Outcome, Failure> {
+    if login::proves(homeserver, &registration.username, password)? {
+        return Ok(Outcome::Made);
+    }
+    if php::may_have_made(store, registration)? {
+        return Ok(Outcome::MadeByPhp);
+    }
+    let unclear = site.config.operation_mode == OperationMode::Local && site.now() - registration.state_since < UNCLEAR_SECONDS;
+    match unclear {
+        false => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        true => Err(Failure::later(format!(
+            "{} exists on the homeserver, and whether we made it cannot be told while password_config.localdb_enabled is false in homeserver.yaml; \
+             switch it on for a moment, else the applicant is asked for another name",
+            homeserver.mxid(&registration.username)
+        ))),
+    }
+}

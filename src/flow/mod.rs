@@ -1,0 +1,8 @@
+//! What happens to a request, step by step, and within which limits.
+
+pub mod accounts;
+pub mod caller;
+pub mod failure;
+pub mod limits;
+pub mod password_check;
+pub mod steps;

@@ -1,0 +1,122 @@
+//! One request, as CGI (RFC 3875) describes it.
+
+use crate::domain::error::Error;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+
+/// The method of a request. HEAD counts as GET: the gateway leaves the body of the answer out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Options,
+    /// Any other; programs answer 405.
+    Other,
+}
+
+/// One request: the CGI variables and the body. Both are within the limits of the gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    variables: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub fn new(variables: HashMap<String, String>, body: Vec<u8>) -> Request {
+        Request { variables, body }
+    }
+
+    pub fn method(&self) -> Method {
+        match self.variable("REQUEST_METHOD").unwrap_or("") {
+            "GET" | "HEAD" => Method::Get,
+            "POST" => Method::Post,
+            "OPTIONS" => Method::Options,
+            _ => Method::Other,
+        }
+    }
+
+    /// Whether the answer goes out without its body.
+    pub fn is_head(&self) -> bool {
+        self.variable("REQUEST_METHOD") == Some("HEAD")
+    }
+
+    /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`. `None` must be treated as "denied" by whoever decides on it: a
+    /// visitor can make variables disappear (see the module `variables`).
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The path behind the program's own, e.g. `/r0/account`; empty where there is none.
+    pub fn path_info(&self) -> &str {
+        self.variable("PATH_INFO").unwrap_or("")
+    }
+
+    /// An HTTP header by its own name, e.g. `accept-language`. A missing header must never be a permission.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"))).filter(|value| !value.is_empty())
+    }
+
+    pub(crate) fn set_body(&mut self, body: Vec<u8>) {
+        self.body = body;
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The query string as a serde struct; unknown parameters are ignored.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        decode(self.variable("QUERY_STRING").unwrap_or("").as_bytes())
+    }
+
+    /// The body of a form as a serde struct; unknown fields are ignored. 415 for another content type.
+    pub fn form<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        let content_type = self.variable("CONTENT_TYPE").unwrap_or("");
+        let essence = content_type.split(';').next().unwrap_or("").trim();
+        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Error::unsupported_media_type());
+        }
+        decode(&self.body)
+    }
+}
+
+/// `serde_urlencoded` replaces broken UTF-8 silently; here it is an error, so that nobody gets a mangled name.
+fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
+    if percent_encoding::percent_decode(encoded).decode_utf8().is_err() {
+        return Err(Error::bad_encoding());
+    }
+    serde_urlencoded::from_bytes(encoded).map_err(|cause| Error::bad_request(format!("the form cannot be read: {cause}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Name {
+        name: String,
+    }
+
+    fn post(content_type: &str, body: &str) -> Request {
+        let variables = [("REQUEST_METHOD", "POST"), ("CONTENT_TYPE", content_type)];
+        Request::new(variables.map(|(k, v)| (k.into(), v.into())).into(), body.into())
+    }
+
+    #[test]
+    fn a_form_is_read_with_its_umlauts_and_unknown_fields_are_ignored() {
+        let request = post("application/x-www-form-urlencoded; charset=utf-8", "name=J%C3%BCrgen+M&other=1");
+        assert_eq!(request.form::<Name>().unwrap().name, "Jürgen M");
+    }
+
+    #[test]
+    fn broken_utf8_is_refused_and_not_mangled() {
+        assert_eq!(post("application/x-www-form-urlencoded", "name=J%FCrgen").form::<Name>().unwrap_err().text, "bad_encoding");
+    }
+
+    #[test]
+    fn another_content_type_is_415_and_a_field_sent_twice_is_400() {
+        assert_eq!(post("text/plain", "name=x").form::<Name>().unwrap_err().status, 415);
+        assert_eq!(post("application/x-www-form-urlencoded", "name=x&name=y").form::<Name>().unwrap_err().status, 400);
+    }
+}

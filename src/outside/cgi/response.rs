@@ -1,0 +1,137 @@
+//! One answer, complete in memory before the first byte leaves.
+
+use crate::domain::error::Error;
+
+/// Status, headers and body. `Content-Length` and `Status` are added on the way out.
+#[derive(Debug, Clone)]
+pub struct Response {
+    pub status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, headers: vec![("Content-Type", content_type.into())], body: body.into() }
+    }
+
+    pub fn html(status: u16, body: String) -> Response {
+        Response::new(status, "text/html; charset=utf-8", body)
+    }
+
+    pub fn text(status: u16, body: &str) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    /// A JSON object; the contracts never want anything else.
+    pub fn json(status: u16, body: &impl serde::Serialize) -> Response {
+        let body = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
+        Response::new(status, "application/json", body)
+    }
+
+    /// The least that can be said about an error, where no site and no template is at hand: its status in plain text.
+    pub fn bare(error: &Error) -> Response {
+        Response::text(error.status, &format!("{} {}\n", error.status, reason(error.status))).for_error(error)
+    }
+
+    /// Adds the headers that an error demands, unless they are there.
+    pub(crate) fn for_error(self, error: &Error) -> Response {
+        let allow = error.allow.map(|methods| ("Allow", methods.to_owned()));
+        let retry_after = error.retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
+        allow.into_iter().chain(retry_after).fold(self, |response, (name, value)| response.default_header(name, value))
+    }
+
+    /// Adds a header unless one of this name is there.
+    pub(crate) fn default_header(self, name: &'static str, value: impl Into<String>) -> Response {
+        match self.headers.iter().any(|(present, _)| present.eq_ignore_ascii_case(name)) {
+            true => self,
+            false => self.header(name, value),
+        }
+    }
+
+    /// Adds a header. A value with a line break would be a second header: it is cut there.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        let mut value: String = value.into();
+        value.truncate(value.find(['\r', '\n']).unwrap_or(value.len()));
+        self.headers.push((name, value));
+        self
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The answer as CGI wants it (RFC 3875 section 6); `head` leaves the body out and keeps its length.
+    pub fn to_bytes(&self, head: bool) -> Vec<u8> {
+        let mut bytes = format!("Status: {} {}\r\n", self.status, reason(self.status)).into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        // RFC 9110 section 8.6: an answer of these kinds has no length.
+        let has_body = self.status != 204 && self.status != 304;
+        if has_body {
+            bytes.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        if has_body && !head {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        302 => "Found",
+        303 => "See Other",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        410 => "Gone",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        _ => "Status",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_keeps_the_length_and_drops_the_body() {
+        let response = Response::html(200, "<p>ä</p>".into());
+        assert!(response.to_bytes(false).ends_with("Content-Length: 9\r\n\r\n<p>ä</p>".as_bytes()));
+        assert!(response.to_bytes(true).ends_with(b"Content-Length: 9\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_bare_answer_has_what_its_status_demands_once() {
+        let bare = Response::bare(&Error::unavailable("database")).for_error(&Error::unavailable(""));
+        let text = String::from_utf8(bare.to_bytes(false)).unwrap();
+        assert_eq!(text.matches("Retry-After: 10\r\n").count(), 1, "{text}");
+        assert!(text.ends_with("\r\n\r\n503 Service Unavailable\n") && !text.contains("database"), "{text}");
+    }
+
+    #[test]
+    fn no_content_has_no_length() {
+        assert!(!String::from_utf8(Response::text(204, "").to_bytes(false)).unwrap().contains("Content-Length"));
+    }
+
+    #[test]
+    fn no_value_can_add_a_header() {
+        let response = Response::text(200, "").header("X-Name", "a\r\nSet-Cookie: b");
+        assert!(!String::from_utf8(response.to_bytes(false)).unwrap().contains("Set-Cookie"));
+    }
+}

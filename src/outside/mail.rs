@@ -1,0 +1,134 @@
+//! Mails to applicants: over SMTP, through a sendmail program, or into a folder.
+//!
+//! A letter and a time give the same bytes always, boundary included, and the Message-ID is the caller's: a letter that
+//! is sent again because an answer was lost can be recognised by mail servers and programs as the one they have.
+//!
+//! How a letter can fail is said in [`Error`]. A refusal counts as final only where the mail server
+//! speaks about the mail box itself (RFC 3463: 5.1.1 and its like, in answer to RCPT TO). Everything else (a wrong
+//! password, relaying denied, a filter, a full disk) is the operator's to repair, and no accepted request may be lost
+//! by it: "later".
+
+mod compose;
+mod folder;
+mod sendmail;
+mod smtp;
+
+pub use crate::domain::address::{Address, AddressFault};
+
+use crate::domain::config::{self, Config, Language, MailTransport};
+use lettre::message::Mailbox;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One mail to one person: plain text, and the same as simple HTML.
+#[derive(Clone, Copy)]
+pub struct Letter<'a> {
+    /// An address that [`Address::parse`] takes.
+    pub to_address: &'a str,
+    /// Shown beside the address; control characters are dropped, at most 100 characters are used. Before the address is
+    /// confirmed it is better left out: else strangers get mails that greet them with any text.
+    pub to_name: Option<&'a str>,
+    /// Without the angle brackets, for example `verify.9f86d081@example.org`; the same for each repetition.
+    pub message_id: &'a str,
+    pub language: Language,
+    /// Control characters are dropped, at most 200 characters are used.
+    pub subject: &'a str,
+    pub text: &'a str,
+    pub html: &'a str,
+}
+
+/// Why a letter did not go out. The sentences are for the log: they name the configuration key, and no address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// It did not go out, and may at another time, perhaps after the operator repaired something.
+    Later(String),
+    /// The same, but nobody knows: it broke off when the mail was on its way, and may have gone out already.
+    PerhapsSent(String),
+    /// There is no such mail box. No repetition helps.
+    Refused(String),
+    /// `[mail]` in config.toml cannot be used.
+    Config(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Error::Later(sentence) | Error::PerhapsSent(sentence) | Error::Refused(sentence) | Error::Config(sentence)) = self;
+        f.write_str(sentence)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<config::Error> for Error {
+    fn from(cause: config::Error) -> Error {
+        Error::Config(cause.to_string())
+    }
+}
+
+/// Sends letters as `[mail]` in config.toml says.
+pub struct Mailer {
+    from: Mailbox,
+    reply_to: Option<Mailbox>,
+    transport: Transport,
+}
+
+enum Transport {
+    Smtp(Box<smtp::Relay>),
+    Sendmail(PathBuf),
+    Folder(PathBuf),
+}
+
+/// Without the credentials.
+impl fmt::Debug for Mailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailer").finish_non_exhaustive()
+    }
+}
+
+impl Mailer {
+    /// Reads the password and the certificate files; connects to nothing.
+    pub fn new(config: &Config) -> Result<Mailer, Error> {
+        let mail = &config.mail;
+        Ok(Mailer {
+            from: compose::mailbox("from", &mail.from)?,
+            reply_to: mail.reply_to.as_ref().map(|text| compose::mailbox("reply_to", text)).transpose()?,
+            transport: match mail.transport {
+                MailTransport::Smtp => Transport::Smtp(Box::new(smtp::Relay::new(config)?)),
+                MailTransport::Sendmail => Transport::Sendmail(mail.sendmail.clone()),
+                MailTransport::File => Transport::Folder(mail.folder.clone()),
+            },
+        })
+    }
+
+    /// The bytes of the mail that [`Mailer::send`] hands over.
+    pub fn compose(&self, letter: &Letter, now: i64) -> Result<Vec<u8>, Error> {
+        Ok(compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?.bytes)
+    }
+
+    /// Hands the letter over; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program
+    /// or the disk has it. It takes at most [`longest_seconds`], unless a mail server dribbles byte by byte.
+    pub fn send(&self, letter: &Letter, now: i64) -> Result<(), Error> {
+        let composed = compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?;
+        match &self.transport {
+            Transport::Smtp(relay) => relay.send(&self.from.email, &composed.recipient, &composed.bytes),
+            Transport::Sendmail(program) => sendmail::send(program, &self.from.email, &composed.recipient, &composed.bytes),
+            Transport::Folder(folder) => folder::send(folder, &composed.message_id, &composed.bytes),
+        }
+    }
+}
+
+/// Seconds after which [`Mailer::send`] has come to an end one way or the other: a lease on a letter lasts longer than that.
+pub fn longest_seconds(config: &Config) -> u64 {
+    match config.mail.transport {
+        MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::LONGEST_IN_TIMEOUTS,
+        MailTransport::Sendmail => sendmail::LONGEST.as_secs(),
+        MailTransport::File => 10,
+    }
+}
+
+/// What a server or program said, for a sentence: one line, without mail addresses, at most 300 characters.
+fn quote(said: &str) -> String {
+    let words = said.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");
+    line.chars().take(300).collect()
+}

@@ -1,0 +1,228 @@
+//! From a letter to the bytes of a mail (RFC 5322, MIME).
+//!
+//! lettre encodes what is not ASCII and refuses line ends in headers; what it lets through (other control characters,
+//! words without end, ready-made encoded words) is cleaned here before.
+
+use super::{Error, Letter};
+use crate::domain::address::Address;
+use crate::domain::config::MailboxText;
+use data_encoding::HEXLOWER;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Characters of a name in a header; a header line must stay below 998 bytes (RFC 5322, 2.1.1).
+const LONGEST_NAME: usize = 100;
+const LONGEST_SUBJECT: usize = 200;
+/// The last second of the year 9999: a Date has four digits for the year.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A mail that is ready to go.
+pub struct Composed {
+    pub recipient: lettre::Address,
+    /// Without the angle brackets.
+    pub message_id: String,
+    /// Lines end with CR LF.
+    pub bytes: Vec<u8>,
+}
+
+/// Headers and both bodies. Refused is a letter that cannot be written in any way: its address is none.
+pub fn compose(from: &Mailbox, reply_to: Option<&Mailbox>, letter: &Letter, now: i64) -> Result<Composed, Error> {
+    let recipient = recipient(letter.to_address)?;
+    let message_id = message_id(letter.message_id);
+    let date = UNIX_EPOCH + Duration::from_secs(u64::try_from(now).unwrap_or(0).min(LAST_SECOND));
+    let mut builder = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(letter.to_name.map(one_line(LONGEST_NAME)).filter(|name| !name.is_empty()), recipient.clone()))
+        .subject(one_line(LONGEST_SUBJECT)(letter.subject))
+        .date(date)
+        .message_id(Some(format!("<{message_id}>")));
+    if let Some(mailbox) = reply_to {
+        builder = builder.reply_to(mailbox.clone());
+    }
+    for (name, value) in [
+        ("Content-Language", letter.language.tag()),
+        // RFC 3834: no vacation notices in return. The second says the same to Exchange, and lets bounces through.
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "OOF, AutoReply"),
+    ] {
+        builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned()));
+    }
+    let message = builder
+        .multipart(bodies(letter, &message_id))
+        .map_err(|cause| Error::Refused(format!("the mail {message_id} cannot be written: {}", super::quote(&cause.to_string()))))?;
+    Ok(Composed { recipient, message_id, bytes: message.formatted() })
+}
+
+/// A mailbox of the configuration: `Name <address>` (the name may be quoted) or an address.
+pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
+    let (name, address) = match text.0.trim().trim_end_matches('>').rsplit_once('<') {
+        Some((name, address)) => (name.trim().trim_matches('"'), address.trim()),
+        None => ("", text.0.trim()),
+    };
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    // a sender at "localhost" is fine: not the rules for applicants
+    let domain = idna::domain_to_ascii(domain).unwrap_or_default();
+    let address = lettre::Address::new(local, &domain).ok().filter(|address| AsRef::<str>::as_ref(address).is_ascii());
+    let address = address.ok_or_else(|| {
+        Error::Config(format!("key \"{key}\" in [mail]: expected a mail address, for example \"Sign-up <register@example.org>\""))
+    })?;
+    Ok(Mailbox::new(Some(one_line(LONGEST_NAME)(name)).filter(|name| !name.is_empty()), address))
+}
+
+fn recipient(text: &str) -> Result<lettre::Address, Error> {
+    let refused = || Error::Refused("the recipient's address is not one that can be written to".into());
+    let address = Address::parse(text).map_err(|_| refused())?;
+    address.for_sending().parse().map_err(|_| refused())
+}
+
+/// Letters, digits and `._@+=-` are taken as they are, anything else becomes a dash.
+fn message_id(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "._@+=-".contains(c) { c } else { '-' }).take(200).collect()
+}
+
+/// Text for a header: blanks for control characters, none doubled, not longer than so many characters. A ready-made
+/// encoded word (RFC 2047, `=?utf-8?...`) would be decoded by mail programs into whatever it hides.
+fn one_line(longest: usize) -> impl Fn(&str) -> String {
+    move |text| {
+        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ").replace("=?", "= ?").chars().take(longest).collect()
+    }
+}
+
+/// lettre makes CR LF of each LF. It would let a CR alone pass, which some mail servers take for the end of a line.
+fn body(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "")
+}
+
+/// The boundary is a hash of what it separates, so it occurs in neither part and is the same at each repetition.
+fn bodies(letter: &Letter, message_id: &str) -> MultiPart {
+    let (text, html) = (body(letter.text), body(letter.html));
+    let hash = Sha256::digest([message_id, &text, &html].join("\0"));
+    MultiPart::alternative()
+        .boundary(HEXLOWER.encode(&hash[..20]))
+        .singlepart(part(ContentType::TEXT_PLAIN, text))
+        .singlepart(part(ContentType::TEXT_HTML, html))
+}
+
+/// ASCII stays readable as it is; of the encodings for the rest, filters for junk mail dislike base64.
+fn part(content_type: ContentType, body: String) -> SinglePart {
+    let builder = SinglePart::builder().header(content_type);
+    if body.is_ascii() { builder.body(body) } else { builder.header(ContentTransferEncoding::QuotedPrintable).body(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::config::Language;
+
+    const LETTER: Letter = Letter {
+        to_address: "max@example.org",
+        to_name: None,
+        message_id: "verify.9f86d081@example.org",
+        language: Language::English,
+        subject: "Confirm your address",
+        text: "Hello Max\n",
+        html: "<p>Hello Max</p>\n",
+    };
+
+    fn mail(letter: &Letter) -> String {
+        let from = mailbox("from", &MailboxText("Sign-up at example.org <register@example.org>".into())).unwrap();
+        let reply_to = mailbox("reply_to", &MailboxText("help@example.org".into())).unwrap();
+        String::from_utf8(compose(&from, Some(&reply_to), letter, 1_795_000_000).unwrap().bytes).unwrap()
+    }
+
+    fn header(letter: &Letter) -> String {
+        mail(letter).split_once("\r\n\r\n").unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn a_mail_is_these_bytes_each_time() {
+        let expected = "From: \"Sign-up at example.org\" <register@example.org>\r\n\
+            To: max@example.org\r\n\
+            Subject: Confirm your address\r\n\
+            Date: Wed, 18 Nov 2026 11:06:40 +0000\r\n\
+            Message-ID: <verify.9f86d081@example.org>\r\n\
+            Reply-To: help@example.org\r\n\
+            Content-Language: en\r\n\
+            Auto-Submitted: auto-generated\r\n\
+            X-Auto-Response-Suppress: OOF, AutoReply\r\n\
+            MIME-Version: 1.0\r\n";
+        let mail = mail(&LETTER);
+        assert!(mail.starts_with(expected), "{mail}");
+        assert_eq!(mail, super::tests::mail(&LETTER));
+        assert!(mail.contains("Content-Type: multipart/alternative;\r\n boundary=\""), "{mail}");
+        assert!(mail.contains("Hello Max\r\n") && mail.contains("<p>Hello Max</p>\r\n"), "{mail}");
+    }
+
+    #[test]
+    fn no_text_of_a_visitor_makes_a_header_of_its_own() {
+        for evil in
+            ["x\r\nBcc: eve@example.net", "x\nBcc: eve@example.net", "x\rBcc: eve@example.net", "x\0Bcc: eve", "x\u{b}Bcc: e\u{1b}[2J"]
+        {
+            let header = header(&Letter { to_name: Some(evil), subject: evil, message_id: evil, ..LETTER });
+            let names: Vec<_> =
+                header.split("\r\n").filter(|line| !line.starts_with(' ')).map(|line| line.split(':').next().unwrap()).collect();
+            assert_eq!(names.len(), 11, "{header}");
+            assert!(!names.contains(&"Bcc"), "{header}");
+            assert!(!header.replace("\r\n", "").chars().any(char::is_control), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_any_script_and_length_fit_into_a_header() {
+        let umlauts = header(&Letter { to_name: Some("Jörg \"Ö\" Müller"), subject: "Bestätigen Sie: 😀", ..LETTER });
+        assert!(umlauts.is_ascii() && umlauts.contains("=?utf-8?b?"), "{umlauts}");
+        for long in ["x".repeat(5000), "ü ".repeat(5000), "\u{202e}😀".repeat(5000)] {
+            let header = header(&Letter { to_name: Some(&long), subject: &long, ..LETTER });
+            assert!(header.is_ascii());
+            assert!(header.lines().all(|line| line.len() < 998), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_ready_made_encoded_word_is_not_decoded_by_mail_programs() {
+        let header = header(&Letter { to_name: Some("=?utf-8?b?RXZl?="), subject: "=?utf-8?b?RXZl?=", ..LETTER });
+        assert!(!header.contains("=?utf-8?b?RXZl?="), "{header}");
+    }
+
+    #[test]
+    fn the_boundary_follows_the_content_and_occurs_in_no_part() {
+        let boundary = |letter: &Letter| mail(letter).split_once("boundary=\"").unwrap().1[..40].to_owned();
+        let first = boundary(&LETTER);
+        assert_ne!(first, boundary(&Letter { text: "other", ..LETTER }));
+        let text = format!("--{first}--\n");
+        assert!(!boundary(&Letter { text: &text, ..LETTER }).contains(&first));
+    }
+
+    #[test]
+    fn line_ends_of_any_kind_become_those_of_mail() {
+        let mail = mail(&Letter { text: "a\n.\nb\r\n.\r\nc\r.\rd\0\n", ..LETTER });
+        let bytes = mail.as_bytes();
+        for (index, byte) in bytes.iter().enumerate() {
+            assert!(*byte != b'\n' || bytes[index - 1] == b'\r', "a bare LF in {mail:?}");
+            assert!(*byte != b'\r' || bytes[index + 1] == b'\n', "a bare CR in {mail:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_domain_of_another_script_is_written_in_ascii() {
+        assert!(header(&Letter { to_address: "max@bücher.example", ..LETTER }).contains("To: max@xn--bcher-kva.example\r\n"));
+    }
+
+    #[test]
+    fn a_letter_to_nobody_is_refused_without_telling_the_address() {
+        let from = mailbox("from", &MailboxText("register@localhost".into())).unwrap();
+        let Err(Error::Refused(sentence)) = compose(&from, None, &Letter { to_address: "max muster@x", ..LETTER }, 0) else {
+            panic!("taken")
+        };
+        assert!(!sentence.contains("muster"), "{sentence}");
+    }
+
+    #[test]
+    fn a_wrong_sender_is_refused_with_its_key() {
+        let Err(Error::Config(sentence)) = mailbox("reply_to", &MailboxText("Help <help@exa mple>".into())) else { panic!("taken") };
+        assert!(sentence.contains("reply_to"), "{sentence}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Logging in with a password (contract synapse 5).
+
+use super::{Call, Empty, Error, Homeserver, Refusal};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The device of [`proves`]; it lives for a moment.
+const PROOF_DEVICE: &str = "REGISTERBOT_PROOF";
+
+/// A session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub access_token: String,
+    pub device_id: String,
+}
+
+/// Without the token.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Login(device {})", self.device_id)
+    }
+}
+
+#[derive(Serialize)]
+struct LoginRequest<'a> {
+    r#type: &'static str,
+    identifier: UserIdentifier<'a>,
+    password: &'a str,
+    device_id: &'a str,
+    initial_device_display_name: &'a str,
+}
+
+#[derive(Serialize)]
+struct UserIdentifier<'a> {
+    r#type: &'static str,
+    user: &'a str,
+}
+
+#[derive(Deserialize)]
+struct LoginAnswer {
+    user_id: String,
+    access_token: String,
+    device_id: String,
+}
+
+/// Logs in. A fixed device id is used again instead of making another device, and keeps transaction ids good.
+///
+/// [`Error::Forbidden`]: wrong password, or no such account. Synapse limits logins to about 5, then one in some
+/// minutes, good ones included ([`Error::Limited`]): keep the token.
+pub fn login(homeserver: &Homeserver, localpart: &str, password: &str, device_id: &str, device_name: &str) -> Result<Login, Error> {
+    attempt(homeserver, localpart, password, device_id, device_name)?.map_err(no_login)
+}
+
+/// Whether the account exists and has this password: logs in and out again. It answers the question whether an account
+/// that "already exists" was made by an earlier try of ours. A deactivated account proves nothing.
+pub fn proves(homeserver: &Homeserver, localpart: &str, password: &str) -> Result<bool, Error> {
+    match attempt(homeserver, localpart, password, PROOF_DEVICE, "proof of a new account")? {
+        Ok(login) => {
+            if let Err(cause) = logout(homeserver, &login.access_token) {
+                crate::outside::log::warn("proof_device_left", None, &format!("the account has a device {PROOF_DEVICE} now: {cause}"));
+            }
+            Ok(true)
+        }
+        Err(refusal) if refusal.is(403, "M_FORBIDDEN") || refusal.is(403, "M_USER_DEACTIVATED") => Ok(false),
+        Err(refusal) => Err(no_login(refusal)),
+    }
+}
+
+/// Ends the session and its device.
+pub fn logout(homeserver: &Homeserver, access_token: &str) -> Result<(), Error> {
+    let answer = homeserver.ask::<Empty>(&Call::post("/_matrix/client/v3/logout", &Empty {})?.token(access_token))?;
+    answer.map(|_| ()).map_err(Refusal::unexpected)
+}
+
+fn attempt(
+    homeserver: &Homeserver,
+    localpart: &str,
+    password: &str,
+    device_id: &str,
+    device_name: &str,
+) -> Result<Result<Login, Refusal>, Error> {
+    let request = LoginRequest {
+        r#type: "m.login.password",
+        identifier: UserIdentifier { r#type: "m.id.user", user: localpart },
+        password,
+        device_id,
+        initial_device_display_name: device_name,
+    };
+    let answer = match homeserver.ask::<LoginAnswer>(&Call::post("/_matrix/client/v3/login", &request)?)? {
+        Ok(answer) => answer,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if answer.user_id != homeserver.mxid(localpart) {
+        return Err(Error::Misconfigured(format!(
+            "the homeserver at homeserver_url calls the account {}, we {}; look at server_name",
+            super::line(&answer.user_id),
+            homeserver.mxid(localpart)
+        )));
+    }
+    Ok(Ok(Login { access_token: answer.access_token, device_id: answer.device_id }))
+}
+
+fn no_login(refusal: Refusal) -> Error {
+    match (refusal.status, refusal.errcode.as_str()) {
+        (404, "M_UNRECOGNIZED") => Error::Misconfigured(
+            refusal.sentence("this homeserver takes no logins by password (an authentication service, MAS?); set access_token in [room]"),
+        ),
+        (400, "M_UNKNOWN") => Error::Misconfigured(
+            refusal.sentence("if logins by password are switched off (password_config in homeserver.yaml), set access_token in [room]"),
+        ),
+        _ => refusal.unexpected(),
+    }
+}

@@ -1,0 +1,343 @@
+//! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
+//!
+//! One file per matter: `register` (shared-secret registration), `login`, `availability` (is a name free), `room`
+//! (messages), `bot` (the bot's own account, and the one call that the programs use for a room message). This file has
+//! what they share: the connection and the errors.
+//!
+//! `internal/login` must not use any of it: Synapse waits for that program and answers nobody meanwhile (contract
+//! synapse 0, rule 1).
+
+pub mod accounts;
+pub mod availability;
+pub mod bot;
+pub mod forward;
+pub mod login;
+pub mod register;
+pub mod room;
+pub mod sessions;
+
+use crate::domain::config::{self, BaseUrl, Config, ServerName};
+use crate::outside::fault;
+use crate::outside::state_file;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::time::Duration;
+use ureq::http::{Method, Request, Response};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+/// For the connection, TLS included.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// For one request as a whole.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes of an answer. The answers that we read have a few hundred.
+const LARGEST_ANSWER: u64 = 1024 * 1024;
+/// Seconds to wait after a 429 that says nothing about it.
+const DEFAULT_RETRY: u64 = 5;
+/// Seconds: nobody waits longer for a rate limit, whatever the answer claims.
+const LONGEST_RETRY: u64 = 3600;
+
+const NOT_THE_HOMESERVER: &str = "is homeserver_url right, and nothing between us and the homeserver?";
+
+/// What stands unencoded in one segment of a path (RFC 3986: unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why the homeserver did not do what was asked. The sentences are for the log; they carry no password and no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// 429: too many requests. The same request is good again after so many seconds (1 to 3600).
+    Limited { retry_after_seconds: u64, sentence: String },
+    /// 401 `M_UNKNOWN_TOKEN`: the access token has ended or never was one. A soft logout leaves the session, and what the
+    /// client keeps for it: a new login goes on with it (https://spec.matrix.org/v1.11/client-server-api/#soft-logout).
+    UnknownToken { error: String, soft_logout: bool },
+    /// 403: the homeserver understood and says no.
+    Forbidden(String),
+    /// No answer: not running, not reachable, too slow, TLS. Whether the request was carried out is not known.
+    Unreachable(String),
+    /// An answer that fits neither the protocol nor this request.
+    Unexpected(String),
+    /// The operator has to change something first; the sentence says what.
+    Misconfigured(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::UnknownToken { .. } => f.write_str("the homeserver does not know the access token (any more)"),
+            Error::Limited { retry_after_seconds, sentence } => {
+                write!(f, "{sentence}; it takes the request again in {retry_after_seconds} s")
+            }
+            Error::Forbidden(sentence) | Error::Unreachable(sentence) | Error::Unexpected(sentence) | Error::Misconfigured(sentence) => {
+                f.write_str(sentence)
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<config::Error> for Error {
+    fn from(cause: config::Error) -> Error {
+        Error::Misconfigured(cause.to_string())
+    }
+}
+
+impl From<state_file::Error> for Error {
+    fn from(cause: state_file::Error) -> Error {
+        Error::Misconfigured(cause.to_string())
+    }
+}
+
+/// The way to one homeserver. Nothing is connected before the first request.
+pub struct Homeserver {
+    base: BaseUrl,
+    server_name: ServerName,
+    agent: Agent,
+}
+
+impl fmt::Debug for Homeserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Homeserver({})", self.base.join("/"))
+    }
+}
+
+impl Homeserver {
+    /// The one of `homeserver_url`. Certificates are checked against the authorities that the system knows.
+    pub fn new(config: &Config) -> Homeserver {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // A visitor's header "Proxy:" is HTTP_PROXY in the environment of a CGI program; ureq would go there.
+            .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+            .timeout_connect(Some(CONNECT_PATIENCE))
+            .timeout_global(Some(PATIENCE))
+            .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Homeserver { base: config.homeserver_url.clone(), server_name: config.server_name.clone(), agent: agent.into() }
+    }
+
+    /// `@localpart:server_name`.
+    pub fn mxid(&self, localpart: &str) -> String {
+        format!("@{localpart}:{}", self.server_name)
+    }
+
+    /// Sends a request. `Ok(Err(..))` is a refusal, which means something to the one who asked; what means the
+    /// same to everybody (429, an unknown token, no answer, nonsense) is `Err`.
+    fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
+        let mut response = self.send(call)?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(|cause| self.no_answer(call, cause))?;
+        if status == 200 {
+            return serde_json::from_slice(&body)
+                .map(Ok)
+                .map_err(|cause| self.nonsense(call, status, &format!("something else than expected ({})", line(&cause.to_string()))));
+        }
+        let error = serde_json::from_slice::<MatrixError>(&body).unwrap_or_default();
+        match (status, error.errcode.as_str()) {
+            (429, _) => Err(Error::Limited {
+                retry_after_seconds: retry_seconds(error.retry_after_ms.and_then(|ms| ms.as_f64()), retry_after),
+                sentence: format!("{}: too many requests", self.asked(call)),
+            }),
+            (401, "M_UNKNOWN_TOKEN") => Err(Error::UnknownToken { error: line(&error.error), soft_logout: error.is_soft_logout() }),
+            _ => Ok(Err(Refusal {
+                asked: self.asked(call),
+                status,
+                errcode: line(&error.errcode),
+                error: line(&error.error),
+                soft_logout: error.is_soft_logout(),
+            })),
+        }
+    }
+
+    fn send(&self, call: &Call) -> Result<Response<Body>, Error> {
+        let mut request =
+            Request::builder().method(call.method.clone()).uri(self.base.join(&call.path)).header("Accept", "application/json");
+        if let Some(token) = call.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let sent = match &call.body {
+            Some(body) => {
+                let request = request.header("Content-Type", "application/json").body(body.as_slice());
+                request.map_err(ureq::Error::Http).and_then(|request| self.run(call, request))
+            }
+            None => request.body(()).map_err(ureq::Error::Http).and_then(|request| self.run(call, request)),
+        };
+        sent.map_err(|cause| self.no_answer(call, cause))
+    }
+
+    fn run(&self, call: &Call, request: Request<impl ureq::AsSendBody>) -> Result<Response<Body>, ureq::Error> {
+        fault::point("homeserver asked");
+        let answer = self.agent.run(self.agent.configure_request(request).timeout_global(Some(call.patience)).build());
+        fault::point("homeserver answered");
+        answer
+    }
+
+    /// `PUT http://127.0.0.1:8008/_matrix/...`
+    fn asked(&self, call: &Call) -> String {
+        format!("{} {}", call.method, self.base.join(&call.path))
+    }
+
+    fn no_answer(&self, call: &Call, cause: ureq::Error) -> Error {
+        let asked = self.asked(call);
+        match cause {
+            ureq::Error::Timeout(_) => Error::Unreachable(format!(
+                "{asked}: no answer within {} s; is the homeserver running, and is homeserver_url right?",
+                call.patience.as_secs()
+            )),
+            ureq::Error::Protocol(cause) => {
+                Error::Unexpected(format!("{asked}: the answer is not HTTP ({cause}); is homeserver_url right?"))
+            }
+            ureq::Error::BodyExceedsLimit(limit) => {
+                Error::Unexpected(format!("{asked}: the answer has more than {limit} bytes; is homeserver_url right?"))
+            }
+            ureq::Error::Http(cause) => {
+                Error::Misconfigured(format!("{asked}: cannot be asked ({cause}); is the access token one line without blanks?"))
+            }
+            cause => Error::Unreachable(format!("{asked}: {cause}; is the homeserver running, and is homeserver_url right?")),
+        }
+    }
+
+    fn nonsense(&self, call: &Call, status: u16, what: &str) -> Error {
+        Error::Unexpected(format!("{}: answered {status} with {what}; {NOT_THE_HOMESERVER}", self.asked(call)))
+    }
+}
+
+/// One request.
+struct Call<'a> {
+    method: Method,
+    path: String,
+    token: Option<&'a str>,
+    body: Option<Vec<u8>>,
+    patience: Duration,
+}
+
+impl<'a> Call<'a> {
+    fn get(path: String) -> Call<'a> {
+        Call { method: Method::GET, path, token: None, body: None, patience: PATIENCE }
+    }
+
+    fn with_body(method: Method, path: String, body: &impl serde::Serialize) -> Result<Call<'a>, Error> {
+        let body = serde_json::to_vec(body).map_err(|cause| Error::Unexpected(format!("{path}: cannot be written as JSON: {cause}")))?;
+        Ok(Call { method, path, token: None, body: Some(body), patience: PATIENCE })
+    }
+
+    fn post(path: &str, body: &impl serde::Serialize) -> Result<Call<'a>, Error> {
+        Call::with_body(Method::POST, path.to_owned(), body)
+    }
+
+    fn token(self, token: &'a str) -> Call<'a> {
+        Call { token: Some(token), ..self }
+    }
+
+    fn patience(self, patience: Duration) -> Call<'a> {
+        Call { patience, ..self }
+    }
+}
+
+/// The body of every error answer (contract synapse 3, 4, 5). Empty stands for a body that is none.
+#[derive(Deserialize, Default)]
+struct MatrixError {
+    errcode: String,
+    #[serde(default)]
+    error: String,
+    /// With 429.
+    #[serde(default)]
+    retry_after_ms: Option<serde_json::Value>,
+    /// With 401.
+    #[serde(default)]
+    soft_logout: Option<serde_json::Value>,
+}
+
+impl MatrixError {
+    fn is_soft_logout(&self) -> bool {
+        self.soft_logout == Some(true.into())
+    }
+}
+
+/// An answer other than 200, with the request that it answers.
+#[derive(Debug)]
+struct Refusal {
+    asked: String,
+    status: u16,
+    /// Empty: it is no Matrix error, so it came from something else than the homeserver (a proxy, mostly).
+    errcode: String,
+    error: String,
+    soft_logout: bool,
+}
+
+impl Refusal {
+    /// `POST http://...: 403 M_FORBIDDEN "..."` and what to do about it.
+    fn sentence(&self, hint: &str) -> String {
+        let separator = if hint.is_empty() { "" } else { "; " };
+        match self.is_matrix_error() {
+            true => format!("{}: {} {} {:?}{separator}{hint}", self.asked, self.status, self.errcode, self.error),
+            false => format!("{}: {} without a Matrix error{separator}{hint}", self.asked, self.status),
+        }
+    }
+
+    /// An answer that nobody waited for.
+    fn unexpected(self) -> Error {
+        match self.status {
+            _ if !self.is_matrix_error() => Error::Unexpected(self.sentence(NOT_THE_HOMESERVER)),
+            403 => Error::Forbidden(self.sentence("")),
+            _ => Error::Unexpected(self.sentence("")),
+        }
+    }
+
+    fn is_matrix_error(&self) -> bool {
+        !self.errcode.is_empty()
+    }
+
+    fn is(&self, status: u16, errcode: &str) -> bool {
+        self.status == status && self.errcode == errcode
+    }
+}
+
+/// An empty JSON object, as a question and as an answer.
+#[derive(serde::Serialize, Deserialize)]
+struct Empty {}
+
+/// One segment of a path, percent-encoded.
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// Foreign text for a sentence: at most 200 characters, no control characters.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+}
+
+/// From `retry_after_ms` and the header Retry-After (seconds; a date there is not read): the longer of both, rounded
+/// up, from 1 second to an hour.
+fn retry_seconds(milliseconds: Option<f64>, header: Option<u64>) -> u64 {
+    // the cast ends at 0 and u64::MAX
+    let from_body = milliseconds.filter(|ms| ms.is_finite()).map(|ms| (ms / 1000.0).ceil() as u64);
+    from_body.max(header).unwrap_or(DEFAULT_RETRY).clamp(1, LONGEST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_of_both_waits_counts_within_an_hour() {
+        assert_eq!(retry_seconds(Some(3633.0), Some(4)), 4);
+        assert_eq!(retry_seconds(Some(3633.0), None), 4);
+        assert_eq!(retry_seconds(None, Some(17)), 17);
+        assert_eq!(retry_seconds(None, None), 5);
+        assert_eq!(retry_seconds(Some(-9.0), None), 1);
+        assert_eq!(retry_seconds(Some(1e300), None), 3600);
+        assert_eq!(retry_seconds(Some(f64::NAN), Some(u64::MAX)), 3600);
+    }
+
+    #[test]
+    fn whatever_a_name_holds_stays_in_its_segment_of_the_path() {
+        assert_eq!(segment("!x:example.org"), "%21x%3Aexample.org");
+        assert_eq!(segment("../a/b?c#d e"), "..%2Fa%2Fb%3Fc%23d%20e");
+    }
+}

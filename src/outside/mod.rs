@@ -1,0 +1,13 @@
+//! The world around the programs, each part behind one door: web server, database, homeserver, mail server, templates, log.
+
+pub mod cgi;
+pub mod fault;
+pub mod log;
+pub mod mail;
+pub mod matrix;
+pub mod page;
+pub mod site;
+pub mod state_file;
+pub mod store;
+pub mod take_over;
+pub mod text;

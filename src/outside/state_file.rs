@@ -1,0 +1,274 @@
+//! `config.json`: the bot's own writable state, in `state_folder`: beside `config.toml` unless configured.
+//!
+//! The PHP program kept all of its configuration there; its `register_password` and `access_token` are read as they
+//! are, and keys that we do not know are kept. Our own key is `secret_key`.
+//!
+//! The file is replaced as a whole (written aside, flushed, renamed) under a lock, so it is never half-written and two
+//! programs that start at once agree on one secret.
+//!
+//! No symbolic link is followed in its folder. Who owns the folder could put one there, and cron run by root would give him
+//! whatever it leads to.
+
+use data_encoding::HEXLOWER;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::domain::token::{Secret, random};
+use crate::outside::fault;
+
+/// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
+const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+
+fn is_link(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
+}
+
+/// The path of `config.json`; every call reads the file afresh, so that all programs see one state.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct State {
+    /// 32 random bytes in hexadecimal: all links, form tokens and initial passwords are derived from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_key: Option<String>,
+    /// The password of the bot's own account; the name is the PHP program's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub register_password: Option<String>,
+    /// The access token that the bot got at its login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
+    /// What other programs keep here.
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The state cannot be read or written; the text names the fix.
+#[derive(Debug)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for crate::domain::error::Error {
+    fn from(cause: Error) -> crate::domain::error::Error {
+        crate::domain::error::Error::internal(cause.to_string())
+    }
+}
+
+impl StateFile {
+    /// `config.json` in this folder.
+    pub fn inside(folder: &Path) -> StateFile {
+        StateFile { path: folder.join("config.json") }
+    }
+
+    /// The secret from which tokens and passwords are derived; made at the first call.
+    pub fn secret(&self) -> Result<Secret, Error> {
+        let state = match self.read()? {
+            state if state.secret_key.is_some() => state,
+            _ => self.update(|_| {})?,
+        };
+        self.secret_of(&state)
+    }
+
+    /// The state as it is now, with secret key and bot password made where they were missing.
+    pub fn complete(&self) -> Result<State, Error> {
+        match self.read()? {
+            state if state.secret_key.is_some() && state.register_password.is_some() => Ok(state),
+            _ => self.update(|_| {}),
+        }
+    }
+
+    /// Changes the state under the lock; the others see the old file or the new one, never a mixture.
+    pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, Error> {
+        let _lock = self.lock()?;
+        let mut state = self.read()?;
+        state.secret_key.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
+        state.register_password.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
+        change(&mut state);
+        self.replace(&state)?;
+        Ok(state)
+    }
+
+    fn read(&self) -> Result<State, Error> {
+        let mut text = String::new();
+        let opened = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&self.path);
+        match opened.and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(State::default()),
+            Err(_) if is_link(&self.path) => {
+                return Err(
+                    self.error("is a symbolic link, which is not followed; put the file itself there, or name its folder in state_folder")
+                );
+            }
+            Err(cause) => return Err(self.error(&format!("cannot be read: {cause}; make it readable for the user that runs the programs"))),
+        };
+        // serde's own sentence would show a value of the wrong type, and the values are secrets.
+        serde_json::from_str(&text).map_err(|cause| {
+            self.error(&format!(
+                "is not the JSON object it should be (line {}, column {}); restore it from a backup (without it no link that was sent works any more)",
+                cause.line(),
+                cause.column()
+            ))
+        })
+    }
+
+    fn secret_of(&self, state: &State) -> Result<Secret, Error> {
+        let key = state.secret_key.as_deref().and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok());
+        key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+            .map(Secret::new)
+            .ok_or_else(|| self.error("has a secret_key that is not 64 hexadecimal digits; restore it from a backup"))
+    }
+
+    fn lock(&self) -> Result<File, Error> {
+        let path = self.path.with_extension("json.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(NO_LINK)
+            .open(&path)
+            .map_err(|cause| self.cannot_write(&cause))?;
+        self.give_to_owner(&file).and_then(|()| file.lock()).map_err(|cause| self.cannot_write(&cause))?;
+        Ok(file)
+    }
+
+    fn replace(&self, state: &State) -> Result<(), Error> {
+        let aside = self.path.with_extension("json.new");
+        let mode = fs::metadata(&self.path).map_or(0o600, |known| known.permissions().mode() & 0o777);
+        if mode & 0o077 != 0 {
+            crate::outside::log::warn(
+                "state_file_open_to_others",
+                None,
+                &format!("{} holds secrets and others may read it (mode {mode:o}); chmod 600 it", self.path.display()),
+            );
+        }
+        let write = || -> std::io::Result<()> {
+            match fs::remove_file(&aside) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+            // The owner and the group may go on, others never. create_new: a symlink put in the way is not followed
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(mode & 0o660).open(&aside)?;
+            self.give_to_owner(&file)?;
+            file.write_all(&serde_json::to_vec_pretty(state)?)?;
+            file.sync_all()?;
+            fault::point("state file written");
+            fs::rename(&aside, &self.path)?;
+            fault::point("state file replaced");
+            File::open(self.folder())?.sync_all()
+        };
+        write().map_err(|cause| self.cannot_write(&cause))
+    }
+
+    /// cron as root must not take the files away from the user of the web server.
+    fn give_to_owner(&self, file: &File) -> std::io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        // Another name of a file elsewhere would do for a link.
+        let given = file.metadata()?;
+        if !given.is_file() || given.nlink() != 1 {
+            return Err(std::io::Error::other("it is not a file of its own"));
+        }
+        let owner = fs::symlink_metadata(&self.path).or_else(|_| fs::metadata(self.folder()))?;
+        std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    fn cannot_write(&self, cause: &std::io::Error) -> Error {
+        let folder = self.folder();
+        self.error(&format!(
+            "cannot be written: {cause}; let the user that runs the programs write to its folder, for example: chown www-data {0} && chmod 750 {0}",
+            folder.display()
+        ))
+    }
+
+    fn error(&self, what: &str) -> Error {
+        Error(format!("the state file {} {what}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("state-file-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_secret_is_made_once_and_only_the_owner_reads_it() {
+        let folder = folder("once");
+        let file = StateFile::inside(&folder);
+        let first = file.secret().unwrap();
+        assert_eq!(first.derive("x", &[]), file.secret().unwrap().derive("x", &[]));
+        assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn programs_that_start_at_once_agree_on_one_secret() {
+        let folder = folder("race");
+        let file = StateFile::inside(&folder);
+        let secrets: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| file.secret().unwrap().derive("x", &[]))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(secrets.iter().all(|secret| secret == &secrets[0]));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_the_php_program_kept_there_stays() {
+        let folder = folder("php");
+        fs::write(folder.join("config.json"), r#"{"homeserver":"example.test","register_password":"e4301b5a56","smtp":false}"#).unwrap();
+        fs::set_permissions(folder.join("config.json"), fs::Permissions::from_mode(0o666)).unwrap();
+        let state = StateFile::inside(&folder).complete().unwrap();
+        assert_eq!(state.register_password.as_deref(), Some("e4301b5a56"));
+        let text = fs::read_to_string(folder.join("config.json")).unwrap();
+        assert!(text.contains("example.test") && text.contains("secret_key"));
+        assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o007, 0, "others read it no more");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_sentence_about_the_state_file_shows_a_secret() {
+        let folder = folder("secrets");
+        for content in
+            ["\"hunter2\"", r#"{"access_token": ["hunter2"], "register_password": 20071}"#, r#"{"register_password": 20071}"#, "hunter2"]
+        {
+            fs::write(folder.join("config.json"), content).unwrap();
+            fs::set_permissions(folder.join("config.json"), fs::Permissions::from_mode(0o600)).unwrap();
+            let sentence = StateFile::inside(&folder).complete().unwrap_err().to_string();
+            assert!(sentence.contains("line 1") && !sentence.contains("hunter2") && !sentence.contains("20071"), "{content}: {sentence}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_the_fix() {
+        let sentence = StateFile::inside(Path::new("/proc")).secret().unwrap_err().to_string();
+        assert!(sentence.contains("/proc") && sentence.contains("chown"), "{sentence}");
+    }
+}

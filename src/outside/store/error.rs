@@ -1,0 +1,66 @@
+//! Why the database did not do what was asked, and what that means for a request.
+
+use std::fmt;
+
+/// Why the database did not do what was asked.
+#[derive(Debug)]
+pub enum Error {
+    /// Busy or away; the request may be repeated.
+    Unavailable(String),
+    /// Others were at the same rows, or the server is not in its cluster; the database undid everything. Repeated here, so
+    /// callers hardly see it.
+    Contended(String),
+    /// The connection broke; whether the statement was done is not known.
+    Lost(String),
+    /// A `UNIQUE` column has this value already.
+    Conflict,
+    /// It is the PHP program's, and not taken over yet.
+    OfPhp,
+    /// It is there but not fit for this program; a person has to look.
+    Unfit(String),
+}
+
+impl Error {
+    /// The same with more words.
+    pub(super) fn map(self, more: impl FnOnce(String) -> String) -> Error {
+        match self {
+            Error::Unavailable(cause) => Error::Unavailable(more(cause)),
+            Error::Contended(cause) => Error::Contended(more(cause)),
+            Error::Lost(cause) => Error::Lost(more(cause)),
+            Error::Unfit(cause) => Error::Unfit(more(cause)),
+            Error::Conflict => Error::Conflict,
+            Error::OfPhp => Error::OfPhp,
+        }
+    }
+}
+
+/// The server may be there, but nothing proves that it is the right one.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn untrusted(cause: &str) -> Error {
+    Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls behind the ? of its URL"))
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Unavailable(cause) | Error::Contended(cause) | Error::Lost(cause) | Error::Unfit(cause) => {
+                write!(f, "{cause}; see the key database in config.toml")
+            }
+            Error::Conflict => f.write_str("the database has such an entry already"),
+            Error::OfPhp => f.write_str("the database is the PHP program's, and not taken over yet; see the key database in config.toml"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for crate::domain::error::Error {
+    fn from(cause: Error) -> crate::domain::error::Error {
+        match cause {
+            Error::Unfit(_) | Error::OfPhp => crate::domain::error::Error::internal(cause.to_string()),
+            Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::Conflict => {
+                crate::domain::error::Error::unavailable(cause.to_string())
+            }
+        }
+    }
+}

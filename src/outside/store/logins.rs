@@ -1,0 +1,173 @@
+//! `logins`: the accounts of local mode, and what finds them.
+
+use super::{End, Error, Row, Store, Value};
+use crate::domain::directory::{self, TermKind};
+
+/// Addresses that one statement looks up.
+const ADDRESSES_A_STATEMENT: usize = 5000;
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewLogin {
+    pub localpart: String,
+    pub first_name: String,
+    pub last_name: String,
+    /// A PHC string.
+    pub password_hash: String,
+    pub email: String,
+    pub email_folded: String,
+    /// Seconds since 1970.
+    pub created_at: i64,
+    /// Until when an initial password is good (seconds since 1970); `None`: for ever.
+    pub initial_password_until: Option<i64>,
+}
+
+/// An account.
+#[derive(Debug, Clone)]
+pub struct Login {
+    pub id: i64,
+    pub active: bool,
+    pub localpart: String,
+    pub first_name: String,
+    pub last_name: String,
+    /// A PHC string, or what PHP's `password_hash` made.
+    pub password_hash: String,
+    pub email: String,
+    /// Until when an initial password is good (seconds since 1970); `None`: it was changed, or for ever.
+    pub initial_password_until: Option<i64>,
+}
+
+impl Login {
+    fn read(mut row: Row) -> Result<Login, Error> {
+        Ok(Login {
+            id: row.integer()?,
+            active: row.integer()? != 0,
+            localpart: row.text()?,
+            first_name: row.text()?,
+            last_name: row.text()?,
+            password_hash: row.text()?,
+            email: row.text()?,
+            initial_password_until: row.optional_integer()?,
+        })
+    }
+}
+
+/// A user that the directory found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub localpart: String,
+    pub first_name: String,
+    pub last_name: String,
+}
+
+impl Store {
+    /// Adds an account and what the directory finds it by; `Conflict` where the localpart is taken. Part of a transaction.
+    pub(super) fn add_login(&mut self, login: &NewLogin) -> Result<(), Error> {
+        let sql = "INSERT INTO logins (localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at, initial_password_until)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let values = [
+            login.localpart.as_str().into(),
+            login.first_name.as_str().into(),
+            login.last_name.as_str().into(),
+            login.password_hash.as_str().into(),
+            login.email.as_str().into(),
+            login.email_folded.as_str().into(),
+            login.created_at.into(),
+            login.created_at.into(),
+            login.initial_password_until.into(),
+        ];
+        self.execute(sql, &values)?;
+        for (kind, term) in directory::terms(&login.localpart, &login.first_name, &login.last_name, &login.email) {
+            let sql = "INSERT INTO directory_terms (kind, term, login_id) SELECT ?, ?, id FROM logins WHERE localpart = ?";
+            self.execute(sql, &[kind.number().into(), term.as_str().into(), login.localpart.as_str().into()])?;
+        }
+        Ok(())
+    }
+
+    /// Adds an account that did not come from a registration; `Conflict` where the localpart is taken.
+    pub fn import_login(&mut self, login: &NewLogin) -> Result<(), Error> {
+        self.transaction(|store| store.add_login(login))
+    }
+
+    /// The same for many, all or none; not repeated where others get in the way.
+    pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
+        let mut logins = logins.into_iter();
+        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(End::Commit))
+    }
+
+    /// Whether an account has this localpart, active or not.
+    pub fn login_exists(&mut self, localpart: &str) -> Result<bool, Error> {
+        Ok(self.first("SELECT 1 FROM logins WHERE localpart = ?", &[localpart.into()], |_| Ok(()))?.is_some())
+    }
+
+    /// An account by its localpart, active or not.
+    pub fn login(&mut self, localpart: &str) -> Result<Option<Login>, Error> {
+        let sql = "SELECT id, active, localpart, first_name, last_name, password_hash, email, initial_password_until FROM logins WHERE localpart = ?";
+        self.first(sql, &[localpart.into()], Login::read)
+    }
+
+    /// The oldest active account with a mail address; `folded` as [`crate::domain::address::Address::folded`] gives it.
+    pub fn localpart_of_address(&mut self, folded: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT localpart FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT 1";
+        self.first(sql, &[folded.into()], |mut row| row.text())
+    }
+
+    /// The same for many at once, in a handful of statements: pairs of folded address and localpart, the oldest account
+    /// of an address first.
+    pub fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
+        let mut found = Vec::new();
+        for some in folded.chunks(ADDRESSES_A_STATEMENT) {
+            let places = vec!["?"; some.len()].join(", ");
+            let sql = format!(
+                "SELECT email_folded, localpart FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY email_folded, id"
+            );
+            let values: Vec<Value> = some.iter().map(|address| Value::from(*address)).collect();
+            for mut row in self.query_once(&sql, &values)? {
+                found.push((row.text()?, row.text()?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Active users with a term of `kind` that begins with `folded`, by term and age; at most `limit` rows, in which a
+    /// user may occur more than once.
+    pub fn search_directory(&mut self, kind: TermKind, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
+        let sql = "SELECT logins.localpart, logins.first_name, logins.last_name FROM directory_terms JOIN logins ON logins.id = directory_terms.login_id
+                   WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?";
+        let beyond = format!("{folded}\u{10ffff}");
+        let values = [kind.number().into(), folded.into(), beyond.as_str().into(), limit.into()];
+        self.query(sql, &values)?
+            .into_iter()
+            .map(|mut row| Ok(Found { localpart: row.text()?, first_name: row.text()?, last_name: row.text()? }))
+            .collect()
+    }
+
+    /// Replaces a hash by a better one of the same password, unless the password was changed meanwhile.
+    pub fn improve_hash(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
+        self.execute("UPDATE logins SET password_hash = ? WHERE id = ? AND password_hash = ?", &[new.into(), id.into(), old.into()])
+            .map(|_| ())
+    }
+
+    /// A new password; the initial one is over. `false`: the password was changed by somebody else meanwhile.
+    pub fn change_password(&mut self, id: i64, old: &str, new: &str, now: i64) -> Result<bool, Error> {
+        let sql = "UPDATE logins SET password_hash = ?, changed_at = ?, initial_password_until = NULL WHERE id = ? AND password_hash = ?";
+        Ok(self.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? == 1)
+    }
+
+    /// The hash of some account whose password PHP hashed, if there are any left.
+    pub fn some_php_hash(&mut self) -> Result<Option<String>, Error> {
+        let sql = "SELECT password_hash FROM logins WHERE password_hash >= '$2' AND password_hash < '$3' LIMIT 1";
+        self.first(sql, &[], |mut row| row.text())
+    }
+
+    /// Until when the initial password of an account is good (seconds since 1970); `None`: it was changed, or for ever.
+    pub fn initial_password_until(&mut self, localpart: &str) -> Result<Option<i64>, Error> {
+        Ok(self.login(localpart)?.and_then(|login| login.initial_password_until))
+    }
+
+    /// Makes an initial password that was not changed yet good until `until`.
+    pub fn extend_initial_password(&mut self, localpart: &str, until: Option<i64>) -> Result<(), Error> {
+        let sql = "UPDATE logins SET initial_password_until = ? WHERE localpart = ? AND initial_password_until IS NOT NULL";
+        self.execute(sql, &[until.into(), localpart.into()]).map(|_| ())
+    }
+}

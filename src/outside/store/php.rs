@@ -1,0 +1,453 @@
+//! The PHP program's database: what stands in it, and how its tables become ours.
+//!
+//! Its tables are renamed, ours are made, its rows are written into them, the version of the schema is set, and then its
+//! tables are emptied and dropped, with the clear-text passwords in them. SQLite and PostgreSQL do all but the last in one
+//! transaction. MariaDB and MySQL commit each change of a table at once; there each step can be repeated, the rows and the
+//! version are written in one transaction, and whoever comes next goes on where a program died.
+//!
+//! [`crate::outside::take_over`] decides what becomes of each row.
+
+#![allow(irrefutable_let_patterns)] // where only one driver is built in
+
+#[cfg(feature = "mysql")]
+use super::mysql::Mysql;
+#[cfg(feature = "postgres")]
+use super::postgres::Postgres;
+#[cfg(feature = "sqlite")]
+use super::sqlite::Sqlite;
+use super::{Driver, Error, Row, Store, Value, schema};
+use crate::domain::config::{DatabaseUrl, Language};
+use crate::domain::directory;
+use crate::domain::registration::State;
+use crate::outside::fault;
+
+/// Where the PHP program's tables are put aside.
+pub(super) const REGISTRATIONS: &str = "php_registrations";
+const LOGINS: &str = "php_logins";
+/// Its tables, each with the name to put it aside and a column that ours do not have.
+const TABLES: [(&str, &str, &str); 2] = [("registrations", REGISTRATIONS, "verify_token"), ("logins", LOGINS, "create_date")];
+
+/// Who reads a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhpReader {
+    Applicant = 0,
+    Room = 1,
+}
+
+impl PhpReader {
+    pub(super) fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// A row of the PHP program's `registrations`. Times are seconds since 1970.
+#[derive(Clone)] // no Debug: a password and tokens
+pub struct PhpRegistration {
+    pub id: i64,
+    /// On SQLite no row has an id of its own; the number of the row stands for it, and PHP's cron never could change such a row.
+    pub has_no_id: bool,
+    pub state: Option<i64>,
+    pub first_name: String,
+    pub last_name: String,
+    pub username: String,
+    /// In clear; empty where none was asked for.
+    pub password: String,
+    pub note: String,
+    pub email: String,
+    pub verify_token: String,
+    pub admin_token: String,
+    pub requested_at: Option<i64>,
+}
+
+/// A row of the PHP program's `logins`. Times are seconds since 1970.
+#[derive(Debug, Clone)]
+pub struct PhpLogin {
+    pub id: i64,
+    pub active: bool,
+    pub first_name: String,
+    pub last_name: String,
+    pub localpart: String,
+    pub password_hash: String,
+    pub email: String,
+    pub created_at: Option<i64>,
+    pub changed_at: Option<i64>,
+}
+
+/// What the PHP program left, the oldest first.
+#[derive(Clone, Default)]
+pub struct PhpRows {
+    pub registrations: Vec<PhpRegistration>,
+    pub logins: Vec<PhpLogin>,
+}
+
+/// A registration as it goes into our table.
+pub struct TakenRegistration {
+    pub id: i64,
+    pub state: State,
+    pub seed: String,
+    /// The hash of something that no form can send.
+    pub submission: String,
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
+    pub username: String,
+    pub claims_username: bool,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub email_folded: String,
+    pub note: String,
+    pub language: Language,
+    /// Hashed or sealed.
+    pub password: Option<String>,
+    pub password_chosen: bool,
+    pub requested_at: i64,
+    /// When it was taken over: waiting begins anew.
+    pub state_since: i64,
+    pub account_tried_at: Option<i64>,
+    /// The hashes of the tokens that the PHP program handed out.
+    pub php_links: Vec<(PhpReader, String)>,
+}
+
+/// An account as it goes into our table.
+pub struct TakenLogin {
+    pub id: i64,
+    pub active: bool,
+    pub localpart: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub password_hash: String,
+    /// Empty for one that no search and no look-up finds.
+    pub email: String,
+    pub email_folded: String,
+    pub created_at: i64,
+    pub changed_at: i64,
+    pub initial_password_until: Option<i64>,
+    pub in_directory: bool,
+}
+
+/// A connection to a database that is, or was, the PHP program's.
+pub struct PhpDatabase(Kind);
+
+enum Kind {
+    #[cfg(feature = "sqlite")]
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<Postgres>),
+    #[cfg(feature = "mysql")]
+    Mysql(Box<Mysql>),
+}
+
+impl PhpDatabase {
+    pub fn open(url: &DatabaseUrl) -> Result<PhpDatabase, Error> {
+        match url {
+            #[cfg(feature = "sqlite")]
+            DatabaseUrl::Sqlite(path) => Ok(PhpDatabase(Kind::Sqlite(Sqlite::of_php(path)?))),
+            #[cfg(feature = "postgres")]
+            DatabaseUrl::Postgres(server) => Ok(PhpDatabase(Kind::Postgres(Box::new(Postgres::of_php(server)?)))),
+            #[cfg(feature = "mysql")]
+            DatabaseUrl::Mysql(server) => Ok(PhpDatabase(Kind::Mysql(Box::new(Mysql::of_php(server)?)))),
+            #[allow(unreachable_patterns)] // where all drivers are built in
+            _ => Err(Error::Unfit("these programs were built without the driver for this database".into())),
+        }
+    }
+
+    fn driver(&mut self) -> &mut dyn Driver {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(sqlite) => sqlite,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => postgres.as_mut(),
+            #[cfg(feature = "mysql")]
+            Kind::Mysql(mysql) => mysql.as_mut(),
+        }
+    }
+
+    /// Keeps others from taking it over, until [`PhpDatabase::finish`] or [`PhpDatabase::give_up`]. `false`: it is not to be taken over (any more).
+    pub fn lock(&mut self) -> Result<bool, Error> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(sqlite) => sqlite.begin()?,
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => {
+                postgres.begin()?;
+                postgres.lock_schema()?;
+            }
+            #[cfg(feature = "mysql")]
+            Kind::Mysql(mysql) => mysql.lock_schema()?,
+        }
+        self.is_to_be_taken_over()
+    }
+
+    /// Whether this is the PHP program's database, or one that somebody died taking over.
+    pub fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
+        let driver = self.driver();
+        if driver.has("schema_version", "version")? {
+            let version = driver.query_once("SELECT version FROM schema_version", &[])?.into_iter().next();
+            if version.map_or(Ok(0), |mut row| row.integer())? > 0 {
+                return Ok(false);
+            }
+        }
+        let (table, aside, column) = TABLES[0];
+        Ok(driver.has(table, column)? || driver.has(aside, column)?)
+    }
+
+    /// All bytes of the file, for a backup; `None` where a server has the data.
+    pub fn bytes(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(sqlite) => sqlite.bytes().map(Some),
+            #[allow(unreachable_patterns)] // where SQLite is the only driver
+            _ => Ok(None),
+        }
+    }
+
+    /// The rows, wherever they are now.
+    pub fn rows(&mut self) -> Result<PhpRows, Error> {
+        let mut tables = Vec::new();
+        for (table, aside, column) in TABLES {
+            let driver = self.driver();
+            tables.push(if driver.has(aside, column)? {
+                Some(aside)
+            } else if driver.has(table, column)? {
+                Some(table)
+            } else {
+                None
+            });
+        }
+        // Early versions asked for no password, and kept none.
+        let password = match tables[0] {
+            Some(table) if !self.driver().has(table, "password")? => "''",
+            _ => "password",
+        };
+        let columns = format!("state, first_name, last_name, username, {password}, note, email, verify_token, admin_token");
+        Ok(PhpRows {
+            registrations: self.read(tables[0], &columns, &["request_date"])?,
+            logins: self.read(
+                tables[1],
+                "active, first_name, last_name, localpart, password_hash, email",
+                &["create_date", "last_modified"],
+            )?,
+        })
+    }
+
+    fn read<T: TryFrom<Row, Error = Error>>(&mut self, table: Option<&str>, columns: &str, times: &[&str]) -> Result<Vec<T>, Error> {
+        let Some(table) = table else { return Ok(Vec::new()) };
+        // PHP wrote the time of its session into columns without a time zone.
+        let (id, seconds): (&str, fn(&str) -> String) = match &self.0 {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(_) => ("rowid, 1", |column| format!("CAST(strftime('%s', {column}) AS INTEGER)")),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(_) => {
+                ("id, 0", |column| format!("CAST(EXTRACT(EPOCH FROM CAST({column} AS TIMESTAMP WITH TIME ZONE)) AS BIGINT)"))
+            }
+            #[cfg(feature = "mysql")]
+            Kind::Mysql(_) => ("id, 0", |column| format!("CAST(UNIX_TIMESTAMP({column}) AS SIGNED)")),
+        };
+        let times: Vec<String> = times.iter().map(|column| seconds(column)).collect();
+        let sql = format!("SELECT {id}, {columns}, {} FROM {table} ORDER BY 1", times.join(", "));
+        self.driver().query_once(&sql, &[])?.into_iter().map(T::try_from).collect()
+    }
+
+    /// Puts the tables of the PHP program aside and makes ours. Safe to repeat.
+    pub fn make_room(&mut self) -> Result<(), Error> {
+        for (table, aside, column) in TABLES {
+            if self.driver().has(table, column)? && !self.driver().has(aside, column)? {
+                self.driver().run(&format!("ALTER TABLE {table} RENAME TO {aside}"))?;
+                fault::point("take-over put aside");
+            }
+        }
+        match &mut self.0 {
+            #[cfg(feature = "sqlite")]
+            Kind::Sqlite(sqlite) => {
+                sqlite.run(schema::START)?;
+                schema::STEPS.iter().try_for_each(|step| sqlite.run(step.sqlite))?;
+            }
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(postgres) => {
+                postgres.run(schema::START)?;
+                schema::STEPS.iter().try_for_each(|step| postgres.run(step.postgres))?;
+            }
+            #[cfg(feature = "mysql")]
+            Kind::Mysql(mysql) => {
+                mysql.start_schema()?;
+                fault::point("take-over schema started");
+                schema::STEPS.iter().try_for_each(|step| mysql.take_step(step))?;
+                mysql.begin()?;
+            }
+        }
+        fault::point("take-over tables made");
+        Ok(())
+    }
+
+    pub fn write_registration(&mut self, taken: &TakenRegistration) -> Result<(), Error> {
+        let sql = "INSERT INTO registrations (id, state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
+                   last_name, email, email_folded, note, language, password, password_chosen, requested_at, state_since, due_at, account_tried_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let values = [
+            taken.id.into(),
+            taken.state.number().into(),
+            taken.seed.as_str().into(),
+            taken.submission.as_str().into(),
+            taken.verify_token_hash.as_str().into(),
+            taken.admin_token_hash.as_str().into(),
+            taken.username.as_str().into(),
+            taken.claims_username.then_some(taken.username.as_str()).into(),
+            taken.first_name.as_str().into(),
+            taken.last_name.as_str().into(),
+            taken.email.as_str().into(),
+            taken.email_folded.as_str().into(),
+            taken.note.as_str().into(),
+            taken.language.tag().into(),
+            taken.password.as_deref().into(),
+            i64::from(taken.password_chosen).into(),
+            taken.requested_at.into(),
+            taken.state_since.into(),
+            taken.state_since.into(),
+            taken.account_tried_at.into(),
+        ];
+        self.driver().execute(sql, &values)?;
+        for (reader, hash) in &taken.php_links {
+            let sql = "INSERT INTO php_links (token_hash, reader, registration_id) VALUES (?, ?, ?)";
+            self.driver().execute(sql, &[hash.as_str().into(), reader.number().into(), taken.id.into()])?;
+        }
+        Ok(())
+    }
+
+    pub fn write_login(&mut self, taken: &TakenLogin) -> Result<(), Error> {
+        let sql = "INSERT INTO logins (id, active, localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at, initial_password_until)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let values: [Value; 11] = [
+            taken.id.into(),
+            i64::from(taken.active).into(),
+            taken.localpart.as_str().into(),
+            taken.first_name.as_str().into(),
+            taken.last_name.as_str().into(),
+            taken.password_hash.as_str().into(),
+            taken.email.as_str().into(),
+            taken.email_folded.as_str().into(),
+            taken.created_at.into(),
+            taken.changed_at.into(),
+            taken.initial_password_until.into(),
+        ];
+        self.driver().execute(sql, &values)?;
+        if taken.in_directory {
+            for (kind, term) in directory::terms(&taken.localpart, &taken.first_name, &taken.last_name, &taken.email) {
+                let sql = "INSERT INTO directory_terms (kind, term, login_id) VALUES (?, ?, ?)";
+                self.driver().execute(sql, &[kind.number().into(), term.as_str().into(), taken.id.into()])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on the database is ours.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        #[cfg(feature = "postgres")]
+        if let Kind::Postgres(postgres) = &mut self.0 {
+            for table in ["registrations", "logins"] {
+                let count = format!("SELECT setval(pg_get_serial_sequence('{table}', 'id'), COALESCE(MAX(id), 0) + 1, false) FROM {table}");
+                postgres.query_once(&count, &[])?;
+            }
+        }
+        self.driver().execute("UPDATE schema_version SET version = ?", &[schema::KNOWN.into()])?;
+        fault::point("take-over copied");
+        self.driver().commit()?;
+        fault::point("take-over committed");
+        #[cfg(feature = "mysql")]
+        if let Kind::Mysql(mysql) = &mut self.0 {
+            mysql.unlock_schema()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves all as it was, where the database can.
+    pub fn give_up(&mut self) {
+        self.driver().rollback();
+        #[cfg(feature = "mysql")]
+        if let Kind::Mysql(mysql) = &mut self.0 {
+            // It ends with the connection at the latest.
+            let _ = mysql.unlock_schema();
+        }
+    }
+
+    /// Takes the PHP program's tables, and the traces of what stood in them, from the disk. Safe to repeat.
+    pub fn wipe(&mut self) -> Result<(), Error> {
+        let mut left = Vec::new();
+        for (_, aside, column) in TABLES {
+            if self.driver().has(aside, column)? {
+                left.push(aside);
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        // Something of the operator's, such as a view, may keep a table from being dropped, but not from being emptied.
+        for aside in &left {
+            self.driver().run(&format!("DELETE FROM {aside}"))?;
+        }
+        #[cfg(feature = "sqlite")]
+        if let Kind::Sqlite(sqlite) = &mut self.0 {
+            // The tables stay until the file is written anew, so that it is known to be owed.
+            fault::point("take-over emptied");
+            sqlite.run("VACUUM")?;
+            fault::point("take-over vacuumed");
+        }
+        for aside in left {
+            self.driver().run(&format!("DROP TABLE {aside}"))?;
+            fault::point("take-over dropped");
+        }
+        self.driver().tidy()
+    }
+}
+
+impl Store {
+    /// For cron: what a program that died taking over the PHP program's database left.
+    pub fn has_php_tables(&mut self) -> Result<bool, Error> {
+        for (_, aside, column) in TABLES {
+            let found = self.driver.has(aside, column);
+            if self.noting(found)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl TryFrom<Row> for PhpRegistration {
+    type Error = Error;
+    fn try_from(mut row: Row) -> Result<PhpRegistration, Error> {
+        Ok(PhpRegistration {
+            id: row.integer()?,
+            has_no_id: row.integer()? == 1,
+            state: row.optional_integer()?,
+            first_name: row.optional_text()?.unwrap_or_default(),
+            last_name: row.optional_text()?.unwrap_or_default(),
+            username: row.optional_text()?.unwrap_or_default(),
+            password: row.optional_text()?.unwrap_or_default(),
+            note: row.optional_text()?.unwrap_or_default(),
+            email: row.optional_text()?.unwrap_or_default(),
+            verify_token: row.optional_text()?.unwrap_or_default(),
+            admin_token: row.optional_text()?.unwrap_or_default(),
+            requested_at: row.optional_integer()?,
+        })
+    }
+}
+
+impl TryFrom<Row> for PhpLogin {
+    type Error = Error;
+    fn try_from(mut row: Row) -> Result<PhpLogin, Error> {
+        let id = row.integer()?;
+        row.next();
+        Ok(PhpLogin {
+            id,
+            // PHP let nobody else in.
+            active: row.optional_integer()? == Some(1),
+            first_name: row.optional_text()?.unwrap_or_default(),
+            last_name: row.optional_text()?.unwrap_or_default(),
+            localpart: row.optional_text()?.unwrap_or_default(),
+            password_hash: row.optional_text()?.unwrap_or_default(),
+            email: row.optional_text()?.unwrap_or_default(),
+            created_at: row.optional_integer()?,
+            changed_at: row.optional_integer()?,
+        })
+    }
+}

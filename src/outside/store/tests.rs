@@ -1,0 +1,442 @@
+//! The promises of the store, each on every kind of database.
+
+#[path = "../../../tests/world/database.rs"]
+#[allow(dead_code)]
+mod database;
+#[path = "../../../tests/world/folder.rs"]
+#[allow(dead_code)]
+mod folder;
+mod limits;
+
+use super::*;
+use crate::domain::config::Language;
+use crate::domain::registration::{Event, State};
+use database::{Database, Engine, on_every_database};
+use std::path::PathBuf;
+
+/// A database of its own for one test, removed at the end.
+struct Scratch(Database);
+
+impl Scratch {
+    fn on(engine: Engine) -> Scratch {
+        Scratch(Database::new(engine))
+    }
+
+    fn url(&self) -> DatabaseUrl {
+        self.0.url().parse().unwrap()
+    }
+
+    fn open(&self, access: Access) -> Store {
+        Store::open(&self.url(), access).unwrap()
+    }
+
+    /// On a server, from its side.
+    fn end_connections(&self) {
+        match self.0.engine() {
+            Engine::Sqlite => {}
+            Engine::Postgres => self.0.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            ),
+            Engine::Mariadb => {
+                for id in self.0.rows("SELECT id FROM information_schema.processlist WHERE db = database() AND id <> connection_id()") {
+                    self.0.sql(&format!("KILL {}", id[0]));
+                }
+            }
+        }
+    }
+
+    /// SQLite's file.
+    fn path(&self) -> PathBuf {
+        self.0.name().into()
+    }
+}
+
+fn request(username: &str, submission: &str) -> NewRegistration {
+    let seed = crate::domain::token::new_seed();
+    NewRegistration {
+        submission: submission.into(),
+        verify_token_hash: format!("verify {seed}"),
+        admin_token_hash: format!("admin {seed}"),
+        seed,
+        username: username.into(),
+        first_name: "Max".into(),
+        last_name: "Muster".into(),
+        email: "Max@example.org".into(),
+        email_folded: "max@example.org".into(),
+        note: "hello".into(),
+        language: Language::German,
+        password: Some("sealed".into()),
+        requested_at: 1000,
+    }
+}
+
+/// Nothing stands against a request but three others with its address.
+const THREE: FilingLimits = FilingLimits { unconfirmed_per_address: 3, network: None, address: None, open: 0, per_day: 0 };
+
+fn accepted(store: &mut Store, username: &str) -> i64 {
+    match store.file(&request(username, &crate::domain::token::new_seed()), &THREE).unwrap() {
+        Filed::Accepted(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn a_form_sent_twice_is_one_request(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let first = request("max", "form");
+    let Filed::Accepted(id) = store.file(&first, &THREE).unwrap() else { panic!() };
+    let Filed::CameBefore(before) = store.file(&NewRegistration { seed: "other".into(), ..first }, &THREE).unwrap() else { panic!() };
+    assert_eq!((before.id, before.language, before.state), (id, Language::German, State::EmailSend));
+}
+
+fn a_form_sent_many_times_at_once_is_one_request(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut store = scratch.open(Access::Write);
+                for number in 0..40 {
+                    let form = request(&format!("max{number}"), &format!("form {number}"));
+                    let filed = store.file(&form, &FilingLimits { unconfirmed_per_address: 100, ..THREE }).unwrap();
+                    assert!(matches!(filed, Filed::Accepted(_) | Filed::CameBefore(_)), "{number}: {filed:?}");
+                }
+            });
+        }
+    });
+}
+
+fn a_username_goes_to_the_first_even_if_many_ask_at_once(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write);
+    let accepted: usize = std::thread::scope(|scope| {
+        let ask = |number: usize| {
+            let mut store = scratch.open(Access::Write);
+            matches!(store.file(&request("max", &format!("form {number}")), &THREE).unwrap(), Filed::Accepted(_))
+        };
+        let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
+        threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+    });
+    assert_eq!(accepted, 1);
+}
+
+fn a_declined_name_can_be_claimed_again(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
+    assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
+    assert!(store.decide(id, Event::Declined, Some("no"), 1002).unwrap());
+    let declined = store.registration(id).unwrap().unwrap();
+    assert_eq!((declined.reason.as_deref(), declined.decided_at, declined.password), (Some("no"), Some(1002), None));
+    accepted(&mut store, "max");
+}
+
+fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
+    assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1010).unwrap());
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, false, 2000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, false, 2000).unwrap(), 1);
+    let expired = store.registration(id).unwrap().unwrap();
+    assert_eq!((expired.state, expired.email.as_str(), expired.first_name.as_str()), (State::Expired, "", ""));
+    accepted(&mut store, "max");
+    assert_eq!(store.forget(State::Expired, 2001).unwrap(), 1);
+    assert!(store.registration(id).unwrap().is_none());
+}
+
+fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 0);
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
+    store.postpone(id, "me", 1060, true, "550 no such user").unwrap();
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
+}
+
+fn a_lease_is_held_by_one_and_ends_by_itself(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
+    assert!(!store.lease(id, State::EmailSend, "you", 1099, 1200).unwrap());
+    assert!(store.due(State::EmailSend, 1099, 10).unwrap().is_empty());
+    assert!(store.lease(id, State::EmailSend, "you", 1100, 1200).unwrap());
+    assert!(!store.settle(id, State::EmailSend, "me", State::EmailVerify, 1101).unwrap(), "the first lost it");
+    assert!(store.settle(id, State::EmailSend, "you", State::EmailVerify, 1101).unwrap());
+}
+
+fn what_failed_is_not_tried_again_before_its_time(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
+    store.postpone(id, "me", 1060, false, "mail server away").unwrap();
+    assert!(store.due(State::EmailSend, 1059, 10).unwrap().is_empty());
+    assert_eq!(store.due(State::EmailSend, 1060, 10).unwrap(), [id]);
+    assert_eq!(store.registration(id).unwrap().unwrap().attempts, 1);
+}
+
+fn account_and_state_change_together_or_not_at_all(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
+    store.decide(id, Event::Approved, None, 2).unwrap();
+    let login = NewLogin {
+        localpart: "max".into(),
+        first_name: "Max".into(),
+        last_name: "Muster".into(),
+        password_hash: "$argon2id$".into(),
+        email: "max@example.org".into(),
+        email_folded: "max@example.org".into(),
+        created_at: 3,
+        initial_password_until: Some(4),
+    };
+    assert!(!store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap(), "without the lease");
+    assert!(!store.login_exists("max").unwrap());
+    assert!(store.lease(id, State::Register, "me", 3, 100).unwrap());
+    assert!(store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap());
+    assert!(store.login_exists("max").unwrap());
+    let made = store.registration(id).unwrap().unwrap();
+    assert_eq!((made.state, made.password), (State::MailCredentials, None));
+}
+
+fn a_reader_cannot_change_anything(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let id = accepted(&mut scratch.open(Access::Write), "max");
+    let mut reader = scratch.open(Access::Read);
+    assert!(reader.advance(id, State::EmailSend, State::AdminSend, 1).is_err());
+    assert_eq!(reader.registration(id).unwrap().unwrap().state, State::EmailSend);
+}
+
+fn a_newer_database_is_refused_with_a_sentence(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    scratch.open(Access::Write).execute("UPDATE schema_version SET version = 99", &[]).unwrap();
+    let sentence = Store::open(&scratch.url(), Access::Write).err().unwrap().to_string();
+    assert!(sentence.contains("99") && sentence.contains("newer version"), "{sentence}");
+}
+
+/// Where a `CREATE TABLE` cannot be undone, a program may have died on the way, or another node of a cluster is at it.
+#[test]
+fn tables_that_were_made_in_part_are_completed() {
+    let scratch = Scratch::on(Engine::Mariadb);
+    accepted(&mut scratch.open(Access::Write), "max");
+    scratch.0.sql("UPDATE schema_version SET version = 0; DROP TABLE locks");
+    let mut store = scratch.open(Access::Write);
+    assert!(store.take_lock("cron", "a", 100, 200).unwrap());
+    assert!(store.username_is_taken("max").unwrap());
+}
+
+#[test]
+fn the_database_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::on(Engine::Sqlite);
+    let _store = scratch.open(Access::Write);
+    let mode = std::fs::metadata(scratch.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+fn a_lock_is_one_holders_until_it_ends(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    assert!(store.take_lock("cron", "a", 100, 200).unwrap());
+    assert!(!store.take_lock("cron", "b", 150, 300).unwrap());
+    assert!(store.take_lock("cron", "b", 200, 300).unwrap(), "the holder died");
+    store.release_lock("cron", "a").unwrap();
+    assert!(!store.take_lock("cron", "c", 250, 400).unwrap());
+    store.release_lock("cron", "b").unwrap();
+    assert!(store.take_lock("cron", "c", 250, 400).unwrap());
+}
+
+fn sixteen_programs_that_find_no_database_all_get_one(engine: Engine) {
+    for _ in 0..10 {
+        let scratch = Scratch::on(engine);
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| scratch.open(Access::Write));
+            }
+        });
+    }
+}
+
+#[test]
+fn looking_makes_no_database() {
+    let scratch = Scratch::on(Engine::Sqlite);
+    let path = scratch.path();
+    assert!(matches!(Store::open(&DatabaseUrl::Sqlite(path.clone()), Access::Read), Err(Error::Unavailable(_))));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_restored_database_is_noticed_by_who_had_the_old_one_open() {
+    let scratch = Scratch::on(Engine::Sqlite);
+    let store = scratch.open(Access::Write);
+    assert!(store.is_reusable());
+    let path = scratch.path();
+    std::fs::copy(&path, path.with_extension("backup")).unwrap();
+    std::fs::rename(path.with_extension("backup"), &path).unwrap();
+    assert!(!store.is_reusable());
+}
+
+fn only_a_taken_name_is_a_conflict(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let missing = store.execute("INSERT INTO locks (name, holder, held_until) VALUES ('x', NULL, 1)", &[]);
+    assert!(matches!(missing, Err(Error::Unfit(_))), "{missing:?}");
+}
+
+#[test]
+fn what_is_wiped_is_not_in_the_file_any_more() {
+    let scratch = Scratch::on(Engine::Sqlite);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
+    store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
+    store.decide(id, Event::Declined, None, 2).unwrap();
+    store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
+    store.forget(State::Declined, 100).unwrap();
+    store.tidy().unwrap();
+    for file in std::fs::read_dir(scratch.path().parent().unwrap()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for trace in ["clear-text-to-be-wiped", "a note to be forgotten"] {
+            assert!(!bytes.windows(trace.len()).any(|window| window == trace.as_bytes()), "{trace}");
+        }
+    }
+}
+
+fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    let in_ten_years = 1000 + 10 * 365 * 86_400;
+    assert!(store.lease(id, State::EmailSend, "dead", in_ten_years, in_ten_years + 600).unwrap());
+    store.execute("UPDATE registrations SET due_at = ?", &[in_ten_years.into()]).unwrap();
+    assert!(store.take_lock("cron", "dead", in_ten_years, in_ten_years + 300).unwrap());
+    assert_eq!(store.due(State::EmailSend, 1000, 10).unwrap(), [id]);
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
+    assert!(store.take_lock("cron", "me", 1000, 1300).unwrap());
+    store.settle(id, State::EmailSend, "me", State::AdminVerify, 1000).unwrap();
+    assert!(store.lease(id, State::AdminVerify, "dead", in_ten_years, in_ten_years + 600).unwrap());
+    assert_eq!(store.undecided(5000, 6000).unwrap(), [id], "the room is reminded, too");
+}
+
+fn what_came_to_rest_under_a_wrong_clock_ends_all_the_same(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let (ahead, behind) = (accepted(&mut store, "max"), accepted(&mut store, "eve"));
+    let in_ten_years = 1000 + 10 * 365 * 86_400;
+    store.advance(ahead, State::EmailSend, State::EmailVerify, in_ten_years).unwrap();
+    store.advance(behind, State::EmailSend, State::EmailVerify, 900).unwrap();
+    store.forget_times_of_a_wrong_clock(1000).unwrap();
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 950, false, 1000).unwrap(), 1, "others keep their time");
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1001, false, 1001).unwrap(), 1);
+}
+
+fn a_clock_that_lags_behind_ends_nothing(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    let today = 20_000 * 86_400;
+    store.execute("UPDATE registrations SET requested_at = ?", &[today.into()]).unwrap();
+    store.advance(id, State::EmailSend, State::EmailVerify, today).unwrap();
+    store.forget_times_of_a_wrong_clock(5 * 86_400).unwrap();
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, today - 86_400, false, today + 86_400).unwrap(), 0);
+}
+
+fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for (username, end) in [("max", State::MailCredentials), ("eve", State::Done), ("ada", State::DeclineSend)] {
+        let id = accepted(&mut store, username);
+        store.advance(id, State::EmailSend, State::Register, 1).unwrap();
+        assert!(store.registration(id).unwrap().unwrap().password.is_some());
+        store.advance(id, State::Register, end, 2).unwrap();
+        assert!(store.registration(id).unwrap().unwrap().password.is_none(), "{end:?}");
+    }
+}
+
+/// A mail can take longer than a connection lives; what was done is noted all the same, or it would be done again.
+fn a_connection_that_died_during_a_long_step_is_made_anew(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
+    scratch.end_connections();
+    store.distrust_connection();
+    assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1100).unwrap());
+}
+
+fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    for (undeliverable, now) in [(true, 1000), (false, 2000)] {
+        assert!(store.lease(id, State::EmailSend, "me", now, now + 100).unwrap());
+        store.postpone(id, "me", now + 60, undeliverable, "no").unwrap();
+    }
+    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
+}
+
+fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
+    assert_eq!(store.undecided(5000, 6000).unwrap(), [id]);
+    assert!(store.lease(id, State::AdminVerify, "me", 6000, 6100).unwrap());
+    store.postpone(id, "me", 7000, false, "room away").unwrap();
+    assert!(store.undecided(5000, 6999).unwrap().is_empty());
+    assert_eq!(store.undecided(5000, 7000).unwrap(), [id]);
+}
+
+fn guesses_are_counted_and_forgotten(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Hasty);
+    for now in [1000, 1001, 1002] {
+        store.note_wrong_guess("a", "n", 100, now).unwrap();
+    }
+    assert_eq!((store.wrong_guesses("a", "n", 100).unwrap(), store.wrong_guesses("a", "m", 100).unwrap()), (3, 0));
+    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 0, "they began too long ago");
+    store.note_wrong_guess("a", "n", 1001, 2000).unwrap();
+    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 1, "counted anew");
+    assert_eq!(store.forget_old_guesses(2001, 3000).unwrap(), 1);
+}
+
+fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let ids: Vec<i64> = ["ada", "bob", "eve"].map(|name| accepted(&mut store, name)).into();
+    assert!(matches!(store.file(&request("max", "fourth"), &THREE).unwrap(), Filed::AddressBusy));
+    assert!(store.advance(ids[0], State::EmailSend, State::AdminSend, 1).unwrap());
+    assert!(matches!(store.file(&request("max", "fourth"), &THREE).unwrap(), Filed::Accepted(_)), "one was confirmed");
+}
+
+on_every_database! {
+    a_form_sent_twice_is_one_request,
+    a_form_sent_many_times_at_once_is_one_request,
+    a_username_goes_to_the_first_even_if_many_ask_at_once,
+    a_declined_name_can_be_claimed_again,
+    an_expired_request_frees_its_name_and_forgets_the_person,
+    an_unsent_mail_does_not_expire_unless_it_was_refused_for_good,
+    a_lease_is_held_by_one_and_ends_by_itself,
+    what_failed_is_not_tried_again_before_its_time,
+    account_and_state_change_together_or_not_at_all,
+    a_reader_cannot_change_anything,
+    a_newer_database_is_refused_with_a_sentence,
+    a_lock_is_one_holders_until_it_ends,
+    sixteen_programs_that_find_no_database_all_get_one,
+    only_a_taken_name_is_a_conflict,
+    a_clock_that_was_wrong_once_delays_nothing_for_long,
+    what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
+    a_clock_that_lags_behind_ends_nothing,
+    a_password_is_kept_no_longer_than_until_the_account_is_there,
+    a_connection_that_died_during_a_long_step_is_made_anew,
+    a_mail_box_that_is_gone_stays_gone_whatever_fails_later,
+    a_reminder_that_failed_waits_for_its_time,
+    guesses_are_counted_and_forgotten,
+    nobody_gets_more_than_three_mails_that_he_did_not_ask_for,
+}

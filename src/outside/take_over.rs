@@ -1,0 +1,164 @@
+//! Taking over the database of the PHP program, in place: the first program that finds one does it, and goes on with its request.
+//!
+//! 1. The database is locked against others who want the same ([`PhpDatabase::lock`]).
+//! 2. For SQLite a backup is written. It is sealed with the secret key, as it holds passwords in clear ([`backup`]).
+//! 3. Its tables are put aside and ours are made.
+//! 4. [`plan`] decides what becomes of each row; passwords are sealed or hashed on the way into our tables.
+//! 5. Its tables are wiped from the disk.
+//!
+//! A program that dies before the end of 4 leaves the database to be taken over; one that dies in 5 leaves that to cron.
+
+pub mod backup;
+pub mod plan;
+
+pub use plan::{Plan, PlannedLogin, PlannedRegistration, Rules, plan};
+
+use crate::domain::config::{Config, DatabaseUrl, OperationMode};
+use crate::domain::error::Error;
+use crate::domain::password;
+use crate::domain::token::Secret;
+use crate::outside::fault;
+use crate::outside::log;
+use crate::outside::state_file::StateFile;
+use crate::outside::store::Store;
+use crate::outside::store::php::PhpDatabase;
+use std::fmt;
+
+/// What a take-over goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    pub config: &'a Config,
+    pub state: &'a StateFile,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// What was, or would be, taken over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Requests that go on or are kept.
+    pub registrations: usize,
+    /// Accounts.
+    pub logins: usize,
+    /// Passwords in clear that were sealed, hashed or wiped.
+    pub clear_passwords: usize,
+    /// What a person should look at, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { registrations, logins, clear_passwords, remarks } = self;
+        write!(f, "{registrations} requests, {logins} accounts, {clear_passwords} passwords in clear, {} remarks", remarks.len())
+    }
+}
+
+/// Takes the database over, unless somebody else just did (`None`).
+pub fn run(setting: &Setting, url: &DatabaseUrl) -> Result<Option<Report>, Error> {
+    let secret = setting.state.secret()?;
+    let mut php = PhpDatabase::open(url)?;
+    let done = inside(setting, &secret, url, &mut php);
+    match &done {
+        Ok(Some(report)) => {
+            // A person wants to know, even where cron is silent.
+            log::warn("php_database_taken_over", None, &report.to_string());
+            for remark in &report.remarks {
+                log::warn("take_over_remark", None, remark);
+            }
+            if let Err(cause) = php.wipe() {
+                log::warn("php_tables_left", None, &format!("{cause}; cron tries again"));
+            }
+        }
+        _ => php.give_up(),
+    }
+    done
+}
+
+fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDatabase) -> Result<Option<Report>, Error> {
+    if !php.lock()? {
+        return Ok(None);
+    }
+    fault::point("take-over locked");
+    if let (DatabaseUrl::Sqlite(path), Some(bytes)) = (url, php.bytes()?) {
+        backup::write(secret, path, &bytes).map_err(|cause| {
+            Error::unavailable(format!("the PHP program's database is not taken over, as no backup of it can be written: {cause}; see the key database in config.toml"))
+        })?;
+        fault::point("take-over backup written");
+    }
+    // What cannot be read is found before anything is changed.
+    php.rows()?;
+    php.make_room()?;
+    let mut plan = plan(&php.rows()?, &rules(setting, secret));
+    for planned in &mut plan.registrations {
+        planned.keep_password(setting, secret)?;
+        php.write_registration(&planned.row)?;
+    }
+    for planned in &mut plan.logins {
+        planned.renew_password(setting, secret)?;
+        php.write_login(&planned.row)?;
+    }
+    php.finish()?;
+    Ok(Some(plan.report()))
+}
+
+fn rules<'a>(setting: &'a Setting, secret: &'a Secret) -> Rules<'a> {
+    Rules {
+        secret,
+        mode: setting.config.operation_mode,
+        language: setting.config.default_language,
+        bot_localpart: &setting.config.room.bot_localpart,
+        now: setting.now,
+    }
+}
+
+impl PlannedRegistration {
+    /// Seals or hashes a password that was typed in the PHP program's form, as our own form does.
+    fn keep_password(&mut self, setting: &Setting, secret: &Secret) -> Result<(), Error> {
+        let Some(typed) = self.typed_password.take() else { return Ok(()) };
+        let kept = match setting.config.operation_mode {
+            OperationMode::Local => password::hash(&typed),
+            OperationMode::Synapse => password::seal(secret, &self.row.seed, &typed),
+        };
+        self.row.password = Some(kept.map_err(|cause| Error::internal(format!("cannot keep a password of the PHP program's: {cause}")))?);
+        Ok(())
+    }
+}
+
+impl PlannedLogin {
+    /// Gives an account whose password nobody was told the initial one of its registration, which is mailed.
+    fn renew_password(&mut self, setting: &Setting, secret: &Secret) -> Result<(), Error> {
+        let Some(seed) = &self.initial_password_of else { return Ok(()) };
+        let hash = password::hash(&password::initial(secret, seed));
+        self.row.password_hash = hash.map_err(|cause| Error::internal(format!("cannot make an initial password: {cause}")))?;
+        self.row.initial_password_until = setting.config.initial_password_until(setting.now);
+        Ok(())
+    }
+}
+
+/// Whatever of the PHP program's is left on the disk, by somebody who died on the way.
+pub fn wipe_rest(config: &Config, store: &mut Store) -> Result<(), Error> {
+    if store.has_php_tables()? {
+        PhpDatabase::open(&config.database()?)?.wipe()?;
+        log::info("php_tables_wiped", None, "");
+    }
+    Ok(())
+}
+
+/// What taking over would do, in words; changes nothing.
+pub fn describe(setting: &Setting) -> Result<String, Error> {
+    let Some(report) = preview(setting)? else {
+        return Ok("This is not a database of the PHP program's; there is nothing to take over.\n".into());
+    };
+    let mut text = format!("Would be taken over: {report}.\n");
+    report.remarks.iter().for_each(|remark| text += &format!("* {remark}\n"));
+    Ok(text + "Nothing was changed.\n")
+}
+
+/// The same; `None`: the database is not the PHP program's (any more).
+fn preview(setting: &Setting) -> Result<Option<Report>, Error> {
+    let mut php = PhpDatabase::open(&setting.config.database()?)?;
+    match php.is_to_be_taken_over()? {
+        true => Ok(Some(plan(&php.rows()?, &rules(setting, &Secret::new([0; 32]))).report())),
+        false => Ok(None),
+    }
+}

@@ -1,0 +1,87 @@
+//! The backup of the PHP program's SQLite database: as it was, for the way back, and sealed, as it holds passwords in clear.
+
+use crate::domain::error::Error;
+use crate::domain::token::{Secret, random};
+use crate::outside::state_file::StateFile;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What stands behind the name of the database.
+const SUFFIX: &str = ".php-backup";
+/// How such a file begins.
+const MAGIC: &[u8; 24] = b"matrix-register-bot bak1";
+
+/// Where the backup of a database lies.
+pub fn path_of(database: &Path) -> PathBuf {
+    let mut path = OsString::from(database);
+    path.push(SUFFIX);
+    path.into()
+}
+
+/// Writes the backup beside the database, for the owner of the database only; one of an earlier try is replaced as a whole.
+pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = path_of(database);
+    let aside = path.with_extension("php-backup.new");
+    match fs::remove_file(&aside) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside)?;
+    if rustix::process::geteuid().is_root() {
+        let owner = fs::metadata(database)?;
+        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.write_all(&sealed(secret, bytes)?)?;
+    file.sync_all()?;
+    fs::rename(&aside, &path)?;
+    File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn sealed(secret: &Secret, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let nonce: [u8; 24] = random();
+    let sealed = cipher(secret).encrypt(&XNonce::from(nonce), Payload { msg: bytes, aad: MAGIC });
+    let sealed = sealed.map_err(|_| io::Error::other("the backup cannot be sealed"))?;
+    Ok([MAGIC.as_slice(), &nonce, &sealed].concat())
+}
+
+/// The database that a backup file holds; `None` if it is none, or was sealed with another secret key.
+pub fn open(secret: &Secret, backup: &[u8]) -> Option<Vec<u8>> {
+    let (nonce, sealed) = backup.strip_prefix(MAGIC.as_slice())?.split_at_checked(24)?;
+    let nonce: [u8; 24] = nonce.try_into().ok()?;
+    cipher(secret).decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: MAGIC }).ok()
+}
+
+/// Writes the database in `file` to standard output. The text to say afterwards: none.
+pub fn print(state: &StateFile, file: &Path) -> Result<String, Error> {
+    let failed = |what: &str, cause: &dyn std::fmt::Display| Error::internal(format!("{what} {}: {cause}", file.display()));
+    let backup = fs::read(file).map_err(|cause| failed("cannot read", &cause))?;
+    let database = open(&state.secret()?, &backup)
+        .ok_or_else(|| failed("cannot open", &"it is no backup, or config.json has another secret_key than when it was written"))?;
+    io::stdout().write_all(&database).map_err(|cause| failed("cannot write the database of", &cause))?;
+    Ok(String::new())
+}
+
+fn cipher(secret: &Secret) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(secret.derive("backup of the PHP program's database", &[])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_opens_with_its_own_key_only_and_is_never_changed_unnoticed() {
+        let (secret, other) = (Secret::new([1; 32]), Secret::new([2; 32]));
+        let mut backup = sealed(&secret, b"SQLite format 3 and a password in clear").unwrap();
+        assert!(!backup.windows(8).any(|window| window == b"password"));
+        assert_eq!(open(&secret, &backup).unwrap(), b"SQLite format 3 and a password in clear");
+        assert_eq!((open(&other, &backup), open(&secret, b"short")), (None, None));
+        *backup.last_mut().unwrap() ^= 1;
+        assert_eq!(open(&secret, &backup), None);
+    }
+}

@@ -1,0 +1,320 @@
+//! What becomes of each row of the PHP program's. Pure, no I/O but random seeds.
+//!
+//! Every request goes on in the state where it was, with a seed of our own; the links that were handed out keep working
+//! beside ours. The exceptions are rows that the PHP program left stuck:
+//!
+//! | it left | because | now |
+//! |---|---|---|
+//! | an approved request whose account is in its own table | on SQLite its cron made the account and could not change the state | `Done`, and a remark |
+//! | an approved request on SQLite, accounts in Synapse | the same, perhaps | the account is asked for; if it is there already: `Done`, and a warning |
+//! | an account whose credentials could not be mailed | it never tried again | the credentials are mailed, with a new initial password where nobody knows the old one |
+//! | the same, and the account has another mail address | the operator corrected it, or it is another person's | `Done`, and a remark |
+//! | two requests with one username | it did not ask the database | both go on, the further one claims the name; who comes second is told that it is taken |
+//! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
+
+use super::Report;
+use crate::domain::address::Address;
+use crate::domain::config::{Language, OperationMode};
+use crate::domain::password;
+use crate::domain::registration::State;
+use crate::domain::token::{self, Secret};
+use crate::outside::store::php::{PhpLogin, PhpReader, PhpRegistration, PhpRows, TakenLogin, TakenRegistration};
+use std::collections::{BTreeMap, HashSet};
+
+/// Characters of a username or localpart that our tables keep.
+const LONGEST_NAME: usize = 255;
+/// Characters of a folded address that our tables keep.
+const LONGEST_ADDRESS: usize = 320;
+/// Characters of a password hash that our tables keep.
+const LONGEST_HASH: usize = 255;
+
+/// What decisions depend on.
+pub struct Rules<'a> {
+    pub secret: &'a Secret,
+    pub mode: OperationMode,
+    /// The PHP program's rows have no language of their own.
+    pub language: Language,
+    pub bot_localpart: &'a str,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// What goes into our tables.
+#[derive(Default)]
+pub struct Plan {
+    pub registrations: Vec<PlannedRegistration>,
+    pub logins: Vec<PlannedLogin>,
+    clear_passwords: usize,
+    remarks: Vec<String>,
+}
+
+pub struct PlannedRegistration {
+    pub row: TakenRegistration,
+    /// In clear: to be sealed or hashed on the way.
+    pub typed_password: Option<String>,
+}
+
+pub struct PlannedLogin {
+    pub row: TakenLogin,
+    /// The seed of the registration whose initial password the account gets.
+    pub initial_password_of: Option<String>,
+}
+
+/// Decides.
+pub fn plan(rows: &PhpRows, rules: &Rules) -> Plan {
+    let mut plan = Plan { clear_passwords: rows.registrations.iter().filter(|row| !row.password.is_empty()).count(), ..Plan::default() };
+    plan.take_logins(rows, rules);
+    plan.take_registrations(rows, rules);
+    plan.remark_shared_addresses();
+    plan
+}
+
+impl Plan {
+    pub fn report(&self) -> Report {
+        Report {
+            registrations: self.registrations.len(),
+            logins: self.logins.len(),
+            clear_passwords: self.clear_passwords,
+            remarks: self.remarks.clone(),
+        }
+    }
+
+    fn take_logins(&mut self, rows: &PhpRows, rules: &Rules) {
+        let mut holders: BTreeMap<&str, &PhpLogin> = BTreeMap::new();
+        for row in &rows.logins {
+            let holder = holders.entry(&row.localpart).or_insert(row);
+            if row.active && !holder.active {
+                *holder = row;
+            }
+        }
+        for row in &rows.logins {
+            let length = row.localpart.chars().count();
+            if length == 0 || length > LONGEST_NAME {
+                self.remarks.push(format!("account {} has a localpart of {length} characters and is left out", row.id));
+                continue;
+            }
+            let holder = holders[row.localpart.as_str()];
+            let keeps_name = std::ptr::eq(holder, row);
+            if !keeps_name {
+                self.remarks.push(format!(
+                    "account {} has the localpart {:?}, as account {} has, and is switched off; nobody could log in with it before",
+                    row.id, row.localpart, holder.id
+                ));
+            }
+            if password::is_too_costly(&row.password_hash) {
+                self.remarks.push(format!(
+                    "account {} has a password hash that takes too long to check: nobody can log in with it; hand over a new password",
+                    row.id
+                ));
+            }
+            let localpart = if keeps_name { row.localpart.clone() } else { set_aside(row, &holders) };
+            self.logins.push(login(row, localpart, rules, keeps_name));
+        }
+    }
+
+    fn take_registrations(&mut self, rows: &PhpRows, rules: &Rules) {
+        let mut tokens = HashSet::new();
+        for row in &rows.registrations {
+            match self.state_of(row, rules) {
+                Ok(state) => {
+                    let mut planned = registration(row, state, rules);
+                    planned.row.php_links.retain(|link| tokens.insert(link.1.clone()));
+                    self.settle_credentials(row, &mut planned, rules);
+                    self.registrations.push(planned);
+                }
+                Err(why) => self.remarks.push(format!("registration {} is left out: {why}", row.id)),
+            }
+        }
+        self.share_out_usernames();
+    }
+
+    /// The state in which a row goes on, or why it cannot.
+    fn state_of(&mut self, row: &PhpRegistration, rules: &Rules) -> Result<State, String> {
+        let number = row.state.unwrap_or(0);
+        let state = State::from_number(number).ok_or_else(|| format!("it has the unknown state {number}"))?;
+        let length = row.username.chars().count();
+        if length == 0 || length > LONGEST_NAME {
+            return Err(format!("its username has {length} characters"));
+        }
+        if row.email.trim().is_empty() && !state.is_final() {
+            return Err("it has no mail address".into());
+        }
+        if state == State::Register && rules.mode == OperationMode::Local && self.account_of(row).is_some() {
+            self.remarks.push(format!(
+                "registration {} of {:?} was approved, and its account exists: PHP's cron made it and could not write that down. It counts as done; if no mail reached the person, decide how to hand over a new password",
+                row.id, row.username
+            ));
+            return Ok(State::Done);
+        }
+        if state == State::MailCredentials && rules.mode == OperationMode::Local && self.account_of(row).is_none() && self.has_login(row) {
+            self.remarks.push(format!(
+                "registration {} of {:?}: the mail with the password never left, and the account of this name has another mail address: it was corrected, or it is another person's. It counts as done; see whose it is before you hand over a password",
+                row.id, row.username
+            ));
+            return Ok(State::Done);
+        }
+        Ok(state)
+    }
+
+    fn has_login(&self, row: &PhpRegistration) -> bool {
+        self.logins.iter().any(|login| login.row.localpart == row.username)
+    }
+
+    /// The account in the PHP program's table that a registration became: both name and address are its own.
+    fn account_of(&mut self, row: &PhpRegistration) -> Option<&mut PlannedLogin> {
+        let address = folded(row.email.trim());
+        self.logins.iter_mut().find(|login| login.row.localpart == row.username && login.row.email_folded == address && !address.is_empty())
+    }
+
+    /// The PHP program made the account, and its mail failed.
+    fn settle_credentials(&mut self, row: &PhpRegistration, planned: &mut PlannedRegistration, rules: &Rules) {
+        if planned.row.state != State::MailCredentials {
+            return;
+        }
+        let seed = planned.row.seed.clone();
+        if rules.mode == OperationMode::Local
+            && let Some(login) = self.account_of(row)
+        {
+            planned.row.password_chosen = false;
+            login.initial_password_of = Some(seed);
+            self.remarks.push(format!(
+                "registration {} of {:?}: the mail with the password never left; a new initial password is mailed",
+                row.id, row.username
+            ));
+        } else if !planned.row.password_chosen {
+            self.remarks.push(format!(
+                "registration {} of {:?}: the account is in Synapse, and the mail with its password never left, so nobody knows it. The bot sets a new one and mails it once its account is a server administrator",
+                row.id, row.username
+            ));
+        }
+    }
+
+    /// The database keeps each username for one; of several, the one that came furthest, then the oldest.
+    fn share_out_usernames(&mut self) {
+        let mut order: Vec<usize> = (0..self.registrations.len()).collect();
+        order.sort_by_key(|index| (std::cmp::Reverse(self.registrations[*index].row.state.number()), self.registrations[*index].row.id));
+        let mut holders: BTreeMap<String, i64> = BTreeMap::new();
+        for index in order {
+            let row = &mut self.registrations[index].row;
+            if !row.claims_username {
+                continue;
+            }
+            if let Some(holder) = holders.get(&row.username) {
+                row.claims_username = false;
+                self.remarks.push(format!(
+                    "registration {} asks for the username {:?}, which registration {holder} has as well; if both are approved, the second is told that it is taken",
+                    row.id, row.username
+                ));
+            } else {
+                holders.insert(row.username.clone(), row.id);
+            }
+        }
+    }
+
+    fn remark_shared_addresses(&mut self) {
+        let mut by_address: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for login in self.logins.iter().filter(|login| login.row.active && !login.row.email_folded.is_empty()) {
+            by_address.entry(&login.row.email_folded).or_default().push(&login.row.localpart);
+        }
+        let shared = by_address.values().filter(|names| names.len() > 1);
+        let remarks: Vec<String> =
+            shared.map(|names| format!("the accounts {} have one mail address; look-ups find {}", names.join(", "), names[0])).collect();
+        self.remarks.extend(remarks);
+    }
+}
+
+fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> PlannedLogin {
+    // The bot's own account was an ordinary one, and found by everybody.
+    let is_bot = row.localpart == rules.bot_localpart;
+    let email = if is_bot { "" } else { row.email.trim() };
+    let password_hash = if row.password_hash.chars().count() > LONGEST_HASH { "*" } else { &row.password_hash };
+    let created_at = row.created_at.unwrap_or(rules.now);
+    PlannedLogin {
+        row: TakenLogin {
+            id: row.id,
+            active: row.active && keeps_name,
+            localpart,
+            first_name: unfiltered(&row.first_name),
+            last_name: unfiltered(&row.last_name),
+            password_hash: password_hash.to_owned(),
+            email: email.to_owned(),
+            email_folded: folded(email),
+            created_at,
+            changed_at: row.changed_at.unwrap_or(created_at),
+            initial_password_until: None,
+            in_directory: keeps_name && !is_bot,
+        },
+        initial_password_of: None,
+    }
+}
+
+/// The name of an account whose localpart another one keeps. No Matrix id has a blank, so nobody can ask for it; nor is it another
+/// account's, as whatever the PHP program let through may be one.
+fn set_aside(row: &PhpLogin, holders: &BTreeMap<&str, &PhpLogin>) -> String {
+    let mut name = format!("duplicate {} of {}", row.id, row.localpart);
+    while holders.contains_key(shortened(&name, LONGEST_NAME).as_str()) {
+        name.insert_str(0, "duplicate ");
+    }
+    shortened(&name, LONGEST_NAME)
+}
+
+fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRegistration {
+    let seed = token::new_seed();
+    let (verify_token_hash, admin_token_hash) = rules.secret.link_token_hashes(&seed);
+    let links = [(PhpReader::Applicant, &row.verify_token), (PhpReader::Room, &row.admin_token)];
+    let typed = typed_password(row, state);
+    let email = row.email.trim();
+    PlannedRegistration {
+        row: TakenRegistration {
+            id: row.id,
+            state,
+            submission: token::hash(&format!("taken over {seed}")),
+            verify_token_hash,
+            admin_token_hash,
+            seed,
+            username: row.username.clone(),
+            claims_username: state.claims_username(),
+            first_name: unfiltered(&row.first_name),
+            last_name: unfiltered(&row.last_name),
+            email: email.to_owned(),
+            email_folded: folded(email),
+            note: unfiltered(&row.note),
+            language: rules.language,
+            password: None,
+            password_chosen: typed.is_some(),
+            requested_at: row.requested_at.unwrap_or(rules.now),
+            state_since: rules.now,
+            account_tried_at: (state == State::Register && row.has_no_id).then_some(rules.now),
+            php_links: links.into_iter().filter(|(_, token)| !token.is_empty()).map(|(who, link)| (who, token::hash(link))).collect(),
+        },
+        // Once the account is there, nobody needs it any more.
+        typed_password: typed.filter(|_| is_before_account(state)),
+    }
+}
+
+fn is_before_account(state: State) -> bool {
+    matches!(state, State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify | State::Register)
+}
+
+/// The password that the applicant typed, if it can still be the one of the account.
+///
+/// An account that is there has what PHP's filter left of it: where the filter did something, the applicant does not know
+/// that password, which counts as none.
+fn typed_password(row: &PhpRegistration, state: State) -> Option<String> {
+    let typed = unfiltered(&row.password);
+    let is_usable = !typed.is_empty() && typed.len() <= password::MAX_BYTES && !typed.contains('\0');
+    (is_usable && (is_before_account(state) || typed == row.password)).then_some(typed)
+}
+
+/// Undoes what PHP's `FILTER_SANITIZE_STRING` made of quotation marks. Tags, which it cut out, are lost.
+fn unfiltered(text: &str) -> String {
+    text.replace("&#39;", "'").replace("&#34;", "\"")
+}
+
+fn folded(email: &str) -> String {
+    shortened(&Address::parse(email).map_or_else(|_| email.to_lowercase(), |address| address.folded()), LONGEST_ADDRESS)
+}
+
+fn shortened(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}

@@ -1,0 +1,344 @@
+//! What the project says, in each of its languages: `templates/locales/*.toml`.
+//!
+//! A text is named `section.key` and may hold `{placeholders}`. The operator's `locales/xx.toml` below
+//! `pages.templates` replaces texts one by one. Nothing here escapes anything: `page` does, where the text lands.
+
+use crate::domain::config::{Config, Language};
+use crate::domain::error::Error;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::ErrorKind;
+
+/// All texts of one language.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    texts: HashMap<String, Cow<'static, str>>,
+}
+
+impl Texts {
+    /// The texts of `language`, with the operator's own in place of the built-in ones.
+    pub fn load(config: Option<&Config>, language: Language) -> Result<Texts, Error> {
+        let mut texts = built_in(language);
+        if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
+            let path = folder.join("locales").join(format!("{}.toml", language.tag()));
+            match std::fs::read_to_string(&path) {
+                Ok(own) => collect(&mut texts, "", parse(&own, &path.display().to_string())?),
+                Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+                Err(cause) => return Err(Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display()))),
+            }
+        }
+        Ok(Texts { texts })
+    }
+
+    /// The text `section.key` with its placeholders filled in. An unknown key is given back as it is: visible on the
+    /// page, and harmless.
+    pub fn say(&self, key: &str, values: &[(&str, &str)]) -> String {
+        fill(self.get(key).unwrap_or(key), values)
+    }
+
+    /// The text as it stands in the file.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.texts.get(key).map(Cow::as_ref)
+    }
+
+    /// `30 November 2026, 14:05 UTC` for seconds since 1970.
+    pub fn date(&self, seconds: i64) -> String {
+        let Ok(time) = jiff::Timestamp::from_second(seconds) else {
+            return String::new();
+        };
+        let time = jiff::tz::Offset::UTC.to_datetime(time);
+        let month = self.say(&format!("date.month_{}", time.month()), &[]);
+        let clock = format!("{:02}:{:02}", time.hour(), time.minute());
+        self.say(
+            "date.format",
+            &[("day", &time.day().to_string()), ("month", &month), ("year", &time.year().to_string()), ("time", &clock)],
+        )
+    }
+
+    /// `48 hours`. Nominative and accusative in German: write "gilt {hours}", not "innerhalb von {hours}".
+    pub fn hours(&self, count: u64) -> String {
+        self.count("date.hours", count)
+    }
+
+    /// `7 days`; for German the same holds as for [`Texts::hours`].
+    pub fn days(&self, count: u64) -> String {
+        self.count("date.days", count)
+    }
+
+    fn count(&self, key: &str, count: u64) -> String {
+        let form = if count == 1 { "one" } else { "other" };
+        self.say(&format!("{key}_{form}"), &[("count", &count.to_string())])
+    }
+}
+
+/// Replaces `{name}` by its value, in one pass: a value that looks like a placeholder stays what it is.
+pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(text.len() + 32);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let value = after.split_once('}').and_then(|(name, tail)| Some((values.iter().find(|(known, _)| *known == name)?.1, tail)));
+        match value {
+            Some((value, tail)) => {
+                filled.push_str(value);
+                rest = tail;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// Text on one line: no break, no control character, nothing that turns the direction of what stands beside it.
+pub fn one_line(text: &str) -> String {
+    let visible: String = text
+        .chars()
+        .filter(|c| !turns_direction(*c))
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .collect();
+    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a visitor's text, whichever way they were broken.
+pub fn lines(text: &str) -> Vec<String> {
+    let text = text.trim().replace("\r\n", "\n");
+    let clean = |line: &str| line.chars().filter(|c| !turns_direction(*c) && (!c.is_control() || *c == '\t')).collect();
+    text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']).map(clean).collect()
+}
+
+/// `> ` before each line, so that none of them can pass for one of ours.
+pub fn quoted(text: &str) -> String {
+    lines(text).iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Unicode's embeddings, overrides and isolates. Scripts that run from right to left do without them.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Templates may leave out parts; what remains has at most one empty line in a row.
+pub fn without_gaps(text: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim_end) {
+        if !(line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
+            lines.push(line);
+        }
+    }
+    format!("{}\n", lines.join("\n").trim_end())
+}
+
+/// The language of a page: `?lang=`, else the best of `Accept-Language`, else the operator's default.
+pub fn choose_language(query_lang: Option<&str>, accept_language: Option<&str>, default: Language) -> Language {
+    query_lang.and_then(Language::from_tag).or_else(|| accepted(accept_language?, default)).unwrap_or(default)
+}
+
+/// The language with the highest quality (RFC 9110 section 12.5.4); of equals the one that is named first.
+fn accepted(header: &str, default: Language) -> Option<Language> {
+    let ranges: Vec<(&str, u16)> = header.split(',').filter_map(range).collect();
+    let quality_of = |language: Language| {
+        let named = |(_, (tag, _)): &(usize, &(&str, u16))| *tag != "*" && Language::from_tag(tag) == Some(language);
+        let best = ranges.iter().enumerate().filter(named).min_by_key(|(place, (_, quality))| (u16::MAX - quality, *place));
+        let any = || ranges.iter().enumerate().find(|(_, (tag, _))| *tag == "*");
+        best.or_else(any).map_or((0, 0), |(place, (_, quality))| (*quality, place))
+    };
+    let order = |language: &Language| {
+        let (quality, place) = quality_of(*language);
+        (u16::MAX - quality, place, *language != default)
+    };
+    Language::ALL.into_iter().filter(|language| quality_of(*language).0 > 0).min_by_key(order)
+}
+
+/// `de-AT;q=0.8` as tag and thousandths; `None` for what RFC 9110 does not allow.
+fn range(text: &str) -> Option<(&str, u16)> {
+    let (tag, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let quality = match parameters.trim().split_once('=') {
+        None if parameters.trim().is_empty() => 1000,
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("q") => thousandths(value.trim())?,
+        _ => return None,
+    };
+    Some((tag.trim(), quality))
+}
+
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = fraction.len() <= 3 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let thousandths = format!("{fraction:0<3}").parse::<u16>().ok().filter(|_| digits)?;
+    match whole {
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+fn built_in(language: Language) -> HashMap<String, Cow<'static, str>> {
+    sections_and_lines(built_in_file(language))
+}
+
+fn built_in_file(language: Language) -> &'static str {
+    match language {
+        Language::English => include_str!("../../templates/locales/en.toml"),
+        Language::German => include_str!("../../templates/locales/de.toml"),
+    }
+}
+
+/// Our own files keep to sections, and one plain string on a line: a fraction of what TOML may be, and of the time that
+/// it takes. Under CGI every page pays it. The tests hold the files to that.
+fn sections_and_lines(file: &'static str) -> HashMap<String, Cow<'static, str>> {
+    let mut texts = HashMap::with_capacity(256);
+    let mut section = "";
+    for line in file.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, text)) = line.strip_suffix('"').and_then(|line| line.split_once(" = \"")) {
+            texts.insert(format!("{section}.{key}"), Cow::Borrowed(text));
+        }
+    }
+    texts
+}
+
+fn parse(text: &str, origin: &str) -> Result<toml::Table, Error> {
+    toml::from_str(text).map_err(|cause| Error::internal(format!("{origin}: {}", cause.to_string().trim_end())))
+}
+
+/// Nested sections become `section.section.key`.
+fn collect(texts: &mut HashMap<String, Cow<'static, str>>, section: &str, table: toml::Table) {
+    for (key, value) in table {
+        let name = if section.is_empty() { key } else { format!("{section}.{key}") };
+        match value {
+            toml::Value::Table(inner) => collect(texts, &name, inner),
+            toml::Value::String(text) => drop(texts.insert(name, text.into())),
+            other => drop(texts.insert(name, other.to_string().into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn texts(language: Language) -> Texts {
+        Texts::load(None, language).unwrap()
+    }
+
+    fn placeholders(text: &str) -> BTreeSet<&str> {
+        text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn both_languages_say_the_same_things_about_the_same_values() {
+        let of = |language| -> BTreeMap<String, Vec<String>> {
+            let named = |(key, text): (&String, &Cow<str>)| (key.clone(), placeholders(text).into_iter().map(str::to_owned).collect());
+            texts(language).texts.iter().map(named).collect()
+        };
+        let (english, german) = (of(Language::English), of(Language::German));
+        for (key, values) in &english {
+            assert_eq!(german.get(key), Some(values), "{key} in de.toml");
+        }
+        for key in german.keys() {
+            assert!(english.contains_key(key), "{key} in en.toml");
+        }
+    }
+
+    #[test]
+    fn the_files_are_the_toml_that_they_look_like() {
+        for language in Language::ALL {
+            let mut as_toml = HashMap::new();
+            collect(&mut as_toml, "", parse(built_in_file(language), "").unwrap());
+            assert_eq!(built_in(language), as_toml);
+        }
+    }
+
+    #[test]
+    fn a_visitors_text_cannot_break_out_of_its_line_or_quotation() {
+        assert_eq!(one_line(" a\r\nb\u{2028}c\u{85}d\te\u{202e}f "), "a b c d ef");
+        assert_eq!(quoted("a\r\n\r\nb\u{2029}c\rd\n"), "> a\n>\n> b\n> c\n> d");
+        assert_eq!(quoted("\u{1b}[31m"), "> [31m");
+        assert_eq!(without_gaps("\n\na\n\n\n\nb \n\n"), "a\n\nb\n");
+    }
+
+    #[test]
+    fn no_text_is_empty() {
+        for language in Language::ALL {
+            for (key, text) in texts(language).texts {
+                assert!(!text.trim().is_empty(), "{key} {language:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_error_has_a_sentence() {
+        let all = [
+            Error::bad_request(""),
+            Error::bad_encoding(),
+            Error::method_not_allowed("GET"),
+            Error::too_large(),
+            Error::unsupported_media_type(),
+            Error::internal(""),
+            Error::unavailable(""),
+        ];
+        for error in all {
+            let key = format!("error.{}", error.text);
+            assert!(texts(Language::German).get(&key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_not_filled_in_twice() {
+        assert_eq!(fill("{a} and {b}, {c}", &[("a", "{b}"), ("b", "2")]), "{b} and 2, {c}");
+        assert_eq!(fill("{", &[("a", "1")]), "{");
+        assert_eq!(fill("{{a}", &[("a", "1")]), "{1");
+    }
+
+    #[test]
+    fn an_unknown_key_is_said_as_it_is() {
+        assert_eq!(texts(Language::English).say("no.such_text", &[]), "no.such_text");
+    }
+
+    #[test]
+    fn a_date_reads_as_people_write_it() {
+        assert_eq!(texts(Language::English).date(1_796_047_500), "30 November 2026, 14:05 UTC");
+        assert_eq!(texts(Language::German).date(1_796_047_500), "30. November 2026, 14:05 Uhr UTC");
+        assert_eq!(texts(Language::German).date(0), "1. Januar 1970, 00:00 Uhr UTC");
+        assert_eq!(texts(Language::English).date(i64::MAX), "");
+    }
+
+    #[test]
+    fn one_hour_is_not_one_hours() {
+        assert_eq!(texts(Language::English).hours(48), "48 hours");
+        assert_eq!(texts(Language::English).hours(1), "1 hour");
+        assert_eq!(texts(Language::German).days(1), "1 Tag");
+        assert_eq!(texts(Language::German).days(7), "7 Tage");
+        assert_eq!(texts(Language::German).hours(0), "0 Stunden");
+    }
+
+    #[test]
+    fn the_language_is_the_one_asked_for() {
+        use Language::{English, German};
+        let cases = [
+            (Some("de"), Some("en"), English, German),
+            (Some("fr"), Some("de"), English, German),
+            (None, None, German, German),
+            (None, Some("de-AT,de;q=0.9,en;q=0.8"), English, German),
+            (None, Some("en;q=0.8, de"), English, German),
+            (None, Some("fr, en;q=0.5, de;q=0.4"), German, English),
+            (None, Some("fr"), German, German),
+            (None, Some("*"), German, German),
+            (None, Some("de;q=0, *"), German, English),
+            (None, Some("de;q=0, en;q=0"), German, German),
+            (None, Some("en;q=0.001,de;q=0.002"), English, German),
+            (None, Some("de,en"), English, German),
+            (None, Some("de;q=high, en;q=0.1"), German, English),
+            (None, Some("de;q=2, en;q=0.1"), German, English),
+            (None, Some("de;q=0.1, *;q=0.9"), German, English),
+            (None, Some(",;,=;q"), German, German),
+        ];
+        for (query, header, default, chosen) in cases {
+            assert_eq!(choose_language(query, header, default), chosen, "{query:?} {header:?} {default:?}");
+        }
+    }
+}
