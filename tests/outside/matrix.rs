@@ -61,7 +61,7 @@ impl Synapse {
 
     /// A new account; returns nothing but that it is there.
     fn account(&self, localpart: &str, password: &str) {
-        let account = NewAccount { localpart, password, display_name: None };
+        let account = NewAccount { localpart, password, display_name: None, is_bot: false };
         assert_eq!(register(&self.homeserver(), self.get("MX_SHARED_SECRET"), &account), Ok(Registered::Made));
     }
 
@@ -94,7 +94,7 @@ fn http(status: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
 }
 
-const ACCOUNT: NewAccount = NewAccount { localpart: "max", password: "pw", display_name: None };
+const ACCOUNT: NewAccount = NewAccount { localpart: "max", password: "pw", display_name: None, is_bot: false };
 
 // ---- accounts ----
 
@@ -103,7 +103,7 @@ fn an_account_is_made_with_its_display_name_and_can_log_in() {
     let synapse = Synapse::around();
     let homeserver = synapse.homeserver();
     let long = "Ü😀".repeat(200);
-    let account = NewAccount { localpart: "reg.made", password: "pä\"ss\u{1F600}", display_name: Some(&long) };
+    let account = NewAccount { localpart: "reg.made", password: "pä\"ss\u{1F600}", display_name: Some(&long), is_bot: false };
     assert_eq!(register(&homeserver, synapse.get("MX_SHARED_SECRET"), &account), Ok(Registered::Made));
     let session = login(&homeserver, "reg.made", account.password, "PHONE", "a phone").unwrap();
     assert_eq!(session.device_id, "PHONE");
@@ -454,6 +454,122 @@ fn a_bot_that_may_not_speak_says_so() {
     assert!(sentence.contains("power level"), "{sentence}");
 }
 
+/// Alice upgrades her room as her client does; the room that replaces it.
+fn upgrade(synapse: &Synapse, room: &str, version: &str) -> String {
+    let path = format!("/_matrix/client/v3/rooms/{}/upgrade", room.replace('!', "%21"));
+    let answer = synapse.good("POST", &path, synapse.get("MX_ALICE_TOKEN"), Some(json!({ "new_version": version })));
+    answer["replacement_room"].as_str().unwrap().to_owned()
+}
+
+/// Alice does something with the bot in her room: `invite`, `kick`, `ban`.
+fn member(synapse: &Synapse, room: &str, verb: &str, bot: &str) {
+    let path = format!("/_matrix/client/v3/rooms/{}/{verb}", room.replace('!', "%21"));
+    let body = match verb {
+        "invite" => json!({ "user_id": format!("@{bot}:example.test") }),
+        _ => json!({ "user_id": format!("@{bot}:example.test"), "reason": "too loud" }),
+    };
+    synapse.good("POST", &path, synapse.get("MX_ALICE_TOKEN"), Some(body));
+}
+
+/// Of somebody with the power to speak in an upgraded room, too.
+#[test]
+fn a_request_is_posted_where_people_read_it_after_the_room_was_upgraded() {
+    let synapse = Synapse::around();
+    for (bot, power) in [("bot.up.mighty", 100), ("bot.up.plain", 0)] {
+        let folder = Folder::new();
+        let users = json!({ "@alice:example.test": 100, format!("@{bot}:example.test"): power });
+        let options = json!({ "preset": "private_chat", "room_version": "10", "power_level_content_override": { "users": users } });
+        let old = synapse.room(options);
+        let site = synapse.site(&folder, bot, &old, true);
+        assert!(bot::say(&site, &MESSAGE, "reg-1").is_err(), "the account is there now");
+        member(&synapse, &old, "invite", bot);
+        bot::say(&site, &MESSAGE, "reg-1").unwrap();
+
+        let new = upgrade(&synapse, &old, "11");
+        let outcome = bot::say(&site, &MESSAGE, "reg-2");
+        let Err(Error::Forbidden(sentence)) = outcome else { panic!("{outcome:?}") };
+        for part in [old.as_str(), "upgraded", &format!("set id = {new:?} in [room]"), &format!("invite @{bot}:example.test to {new}")] {
+            assert!(sentence.contains(part), "{part} is not in: {sentence}");
+        }
+        assert_eq!(synapse.count(&old, MESSAGE.text), 1, "nobody reads the old room");
+
+        member(&synapse, &new, "invite", bot);
+        bot::say(&site, &MESSAGE, "reg-2").unwrap();
+        bot::say(&site, &MESSAGE, "reg-2").unwrap();
+        assert_eq!((synapse.count(&old, MESSAGE.text), synapse.count(&new, MESSAGE.text)), (1, 1));
+
+        let newest = upgrade(&synapse, &new, "11");
+        member(&synapse, &newest, "invite", bot);
+        bot::say(&site, &MESSAGE, "reg-3").unwrap();
+        assert_eq!((synapse.count(&new, MESSAGE.text), synapse.count(&newest, MESSAGE.text)), (1, 1));
+    }
+}
+
+#[test]
+fn rooms_that_replace_each_other_in_a_circle_are_named() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let rooms = [(); 2].map(|()| synapse.room(json!({ "preset": "public_chat" })));
+    for (room, replacement) in [(&rooms[0], &rooms[1]), (&rooms[1], &rooms[0])] {
+        let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.tombstone/", room.replace('!', "%21"));
+        let tombstone = json!({ "body": "moved", "replacement_room": replacement });
+        synapse.good("PUT", &path, synapse.get("MX_ALICE_TOKEN"), Some(tombstone));
+    }
+    let outcome = bot::say(&synapse.site(&folder, "bot.circle", &rooms[0], true), &MESSAGE, "reg-1");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains(&rooms[0]) && sentence.contains("circle") && sentence.contains("[room]"), "{sentence}");
+}
+
+#[test]
+fn a_tombstone_that_names_no_room_stops_nothing() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "public_chat" }));
+    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.tombstone/", room.replace('!', "%21"));
+    for (number, replacement) in
+        [json!(null), json!(""), json!("somewhere"), json!("#alias:example.test"), json!({})].into_iter().enumerate()
+    {
+        synapse.good("PUT", &path, synapse.get("MX_ALICE_TOKEN"), Some(json!({ "replacement_room": replacement })));
+        bot::say(&synapse.site(&folder, "bot.stone", &room, true), &MESSAGE, &format!("reg-{number}")).unwrap();
+    }
+    assert_eq!(synapse.count(&room, MESSAGE.text), 5);
+}
+
+#[test]
+fn a_bot_that_was_thrown_out_says_by_whom_or_that_it_is_banned() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "private_chat", "invite": [] }));
+    let site = synapse.site(&folder, "bot.out", &room, true);
+    let said = |number: &str| match bot::say(&site, &MESSAGE, number) {
+        Ok(()) => String::new(),
+        Err(Error::Forbidden(sentence)) => sentence,
+        Err(other) => panic!("{other:?}"),
+    };
+    assert!(!said("reg-1").contains("removed"), "it was never in");
+    member(&synapse, &room, "invite", "bot.out");
+    assert_eq!(said("reg-1"), "");
+    member(&synapse, &room, "kick", "bot.out");
+    let sentence = said("reg-2");
+    assert!(sentence.contains("@alice:example.test removed it, reason \"too loud\"") && sentence.contains("invite @bot.out"), "{sentence}");
+    member(&synapse, &room, "ban", "bot.out");
+    let sentence = said("reg-2");
+    assert!(sentence.contains("banned") && sentence.contains("lift the ban"), "{sentence}");
+}
+
+/// The operator's own token may be of another account than `bot_localpart`.
+#[test]
+fn the_account_to_invite_is_the_one_of_the_token() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    let room = synapse.room(json!({ "preset": "private_chat" }));
+    let tables = format!("[room]\nid = \"{room}\"\naccess_token = \"{}\"\n", synapse.get("MX_BOB_TOKEN"));
+    let site = Site::new(config(&folder.0, synapse.get("MX_BASE_URL"), "", &tables), || 0);
+    let outcome = bot::say(&site, &MESSAGE, "reg-1");
+    let Err(Error::Forbidden(sentence)) = outcome else { panic!("{outcome:?}") };
+    assert!(sentence.contains("invite @bob:example.test"), "{sentence}");
+}
+
 #[test]
 fn an_account_with_another_password_is_explained() {
     let synapse = Synapse::around();
@@ -514,28 +630,29 @@ fn a_message_far_too_large_for_an_event_still_says_something() {
 
 // ---- the limits of an untouched Synapse ----
 
-/// A second Synapse, with the rate limits that it has by default.
-struct LimitedSynapse {
+/// A second Synapse, with a configuration of its own.
+struct OwnSynapse {
     synapse: Synapse,
     folder: Folder,
 }
 
-impl LimitedSynapse {
-    fn start() -> LimitedSynapse {
+impl OwnSynapse {
+    fn start(options: &[&str]) -> OwnSynapse {
         let folder = Folder::new();
-        let answer = start_synapse(&["start", "--real-ratelimits", "--ttl", "120", "--dir", folder.0.to_str().unwrap()]);
+        let answer = start_synapse(&[&["start", "--ttl", "120", "--dir", folder.0.to_str().unwrap()], options].concat());
         let answer: Value = serde_json::from_str(&answer).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let variables = [
             ("MX_BASE_URL", text(&answer["base_url"])),
+            ("MX_SHARED_SECRET", text(&answer["registration_shared_secret"])),
             ("MX_ROOM", text(&answer["room_id"])),
             ("MX_BOT_TOKEN", text(&answer["users"]["register_bot"]["access_token"])),
         ];
-        LimitedSynapse { synapse: Synapse(variables.map(|(name, value)| (name.to_owned(), value)).into()), folder }
+        OwnSynapse { synapse: Synapse(variables.map(|(name, value)| (name.to_owned(), value)).into()), folder }
     }
 }
 
-impl Drop for LimitedSynapse {
+impl Drop for OwnSynapse {
     fn drop(&mut self) {
         start_synapse(&["stop", "--dir", self.folder.0.to_str().unwrap()]);
     }
@@ -549,7 +666,7 @@ fn start_synapse(arguments: &[&str]) -> String {
 
 #[test]
 fn synapses_own_limits_say_when_to_come_back() {
-    let limited = LimitedSynapse::start();
+    let limited = OwnSynapse::start(&["--real-ratelimits"]);
     let synapse = &limited.synapse;
     let homeserver = synapse.homeserver();
     let send = |number| {
@@ -565,4 +682,58 @@ fn synapses_own_limits_say_when_to_come_back() {
 
     let refused = (0..10).map(log_in).find_map(Result::err);
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 60..=400, .. })), "{refused:?}");
+}
+
+// ---- a homeserver with terms of use ----
+
+#[test]
+fn a_homeserver_that_wants_its_terms_accepted_is_named_and_asks_the_bots_own_account_for_nothing() {
+    let templates = Folder::new();
+    std::fs::create_dir(templates.join("en")).unwrap();
+    for page in ["1.0.html", "success.html"] {
+        std::fs::write(templates.join("en").join(page), "<p>Be kind.</p>").unwrap();
+    }
+    let terms = json!({ "template_dir": templates.0, "version": "1.0", "block_events_error": "Agree at %(consent_uri)s" });
+    let own = OwnSynapse::start(&["--bare", "--set", &format!("user_consent={terms}")]);
+    let (synapse, folder) = (&own.synapse, Folder::new());
+    let homeserver = synapse.homeserver();
+    let keeper = NewAccount { localpart: "keeper", password: "pw", display_name: None, is_bot: true };
+    assert_eq!(register(&homeserver, synapse.get("MX_SHARED_SECRET"), &keeper), Ok(Registered::Made));
+    let keeper = login(&homeserver, "keeper", "pw", "X", "").unwrap().access_token;
+    let room = synapse.good("POST", "/_matrix/client/v3/createRoom", &keeper, Some(json!({ "preset": "public_chat" })));
+    let room = room["room_id"].as_str().unwrap();
+
+    bot::say(&synapse.site(&folder, "bot.kind", room, true), &MESSAGE, "reg-1").unwrap();
+
+    synapse.account("bot.person", "pw");
+    let person = login(&homeserver, "bot.person", "pw", "X", "").unwrap().access_token;
+    let tables = format!("[room]\nid = \"{room}\"\naccess_token = \"{person}\"\n");
+    let site = Site::new(config(&folder.0, synapse.get("MX_BASE_URL"), "", &tables), || 0);
+    let outcome = bot::say(&site, &MESSAGE, "reg-2");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    let page = format!("open {}/_matrix/consent?u=bot.person&h=", synapse.get("MX_BASE_URL"));
+    assert!(sentence.contains(&page) && sentence.contains("user_type"), "{sentence}");
+}
+
+/// Such as one that knows no kinds of accounts: the hash that it computes is another one.
+#[test]
+fn a_homeserver_without_accounts_for_bots_gives_the_bot_an_ordinary_one() {
+    let refused = || http("403 Forbidden", r#"{"errcode":"M_FORBIDDEN","error":"Wrong username or password"}"#);
+    let nonce = || http("200 OK", r#"{"nonce":"n"}"#);
+    let (url, asked) = scripted(vec![
+        refused(),
+        nonce(),
+        http("403 Forbidden", r#"{"errcode":"M_UNKNOWN","error":"HMAC incorrect"}"#),
+        nonce(),
+        http("200 OK", r#"{"user_id":"@bot.plain:example.test"}"#),
+        http("200 OK", r#"{"user_id":"@bot.plain:example.test","access_token":"t","device_id":"REGISTERBOT"}"#),
+        http("404 Not Found", r#"{"errcode":"M_NOT_FOUND","error":"Event not found."}"#),
+        http("200 OK", r#"{"event_id":"$x"}"#),
+    ]);
+    let folder = Folder::new();
+    let tables = "[room]\nid = \"!x:example.test\"\nbot_localpart = \"bot.plain\"\n";
+    let site = Site::new(config(&folder.0, &url, "registration_shared_secret = \"s\"", tables), || 0);
+    bot::say(&site, &MESSAGE, "reg-1").unwrap();
+    let asked = asked.lock().unwrap();
+    assert!(asked[2].contains("\"user_type\":\"bot\"") && !asked[4].contains("user_type"), "{asked:?}");
 }

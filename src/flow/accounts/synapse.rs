@@ -27,7 +27,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     store.note_account_try(registration.id, site.now())?;
     let display_name = names::display_name(&registration.first_name, &registration.last_name);
     let display_name = Some(display_name.as_str()).filter(|name| !name.is_empty());
-    let account = NewAccount { localpart: &registration.username, password, display_name };
+    let account = NewAccount { localpart: &registration.username, password, display_name, is_bot: false };
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
         Ok(Registered::NameInUse { asked_again: false }) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),

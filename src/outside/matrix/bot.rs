@@ -9,12 +9,15 @@
 //! A token of `config.json` that has ended is replaced in the same way, once. The device id is always the same, so a
 //! message that was sent before with the same transaction id is not sent twice (contract synapse 4, 5).
 //!
+//! Where it speaks: in the room of `[room]`. Where that was upgraded (`m.room.tombstone`), in the room that replaced it, as
+//! soon as the bot is let in there; until then nothing is said, as nobody reads the old one.
+//!
 //! Programs that find no token at the same time log in one after the other, under the lock of the state file; the
 //! second finds the token of the first. Logins are few: Synapse takes about 5 in a row.
 
 use super::register::{self, NewAccount, Registered};
-use super::room::{self, RoomMessage};
-use super::{Error, Homeserver, PATIENCE, login};
+use super::room::{self, Removal, RoomMessage};
+use super::{Error, Homeserver, PATIENCE, login, sessions};
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
 
@@ -23,10 +26,13 @@ pub const DEVICE_ID: &str = "REGISTERBOT";
 /// How an account that the bot made for itself is called.
 pub const DISPLAY_NAME: &str = "Registration bot";
 
-/// Seconds after which [`say`] has come to an end, if every single request of a first message (alias, message, login,
-/// account, join, ...) is answered just in time; usually it takes a fraction of one. Waiting for another program's
-/// login comes on top.
-pub const LONGEST_SECONDS: u64 = 12 * PATIENCE.as_secs();
+/// How often the room of `[room]` may have been upgraded before somebody has to change the configuration.
+const MOST_UPGRADES: u64 = 5;
+
+/// Seconds after which [`say`] has come to an end, if every single request of a first message (alias, tombstone, login,
+/// account, join, message, ...) is answered just in time; usually it takes a fraction of one. Waiting for another
+/// program's login comes on top.
+pub const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_secs();
 
 /// Says something in the room of `[room]`; the same `txn_id` again says it once.
 ///
@@ -113,8 +119,13 @@ impl Bot<'_> {
                 "{bot} cannot log in ({refused}); make that account with the register_password of config.json, or set access_token in [room], or registration_shared_secret to let the bot make it"
             )));
         };
-        let account = NewAccount { localpart: self.localpart(), password, display_name: Some(DISPLAY_NAME) };
-        match register::register(&self.homeserver, &shared_secret, &account)? {
+        // A bot need not accept the terms of a homeserver. One other than Synapse may know no kinds of accounts.
+        let account = NewAccount { localpart: self.localpart(), password, display_name: Some(DISPLAY_NAME), is_bot: true };
+        let registered = match register::register(&self.homeserver, &shared_secret, &account) {
+            Err(Error::Misconfigured(_)) => register::register(&self.homeserver, &shared_secret, &NewAccount { is_bot: false, ..account }),
+            outcome => outcome,
+        };
+        match registered? {
             Registered::Made => {
                 crate::outside::log::info("bot_account_made", None, &bot);
                 Ok(())
@@ -128,13 +139,13 @@ impl Bot<'_> {
         }
     }
 
-    /// Sends; if that is refused, joins and sends again.
+    /// Sends to the room of `[room]`, or to the one that replaced it.
     fn speak(&self, token: &str, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
-        let room_id = self.room_id()?;
+        let room_id = self.living_room(token)?;
         let send = || room::send_message(&self.homeserver, token, &room_id, txn_id, message).map(|_| ());
         match send() {
             Err(Error::Forbidden(_)) => {
-                self.join(token)?;
+                self.join(token, &room_id)?;
                 send().map_err(|cause| match cause {
                     Error::Forbidden(sentence) => {
                         Error::Forbidden(format!("{sentence}; let the bot's account send messages in the room (its power level there)"))
@@ -146,19 +157,75 @@ impl Bot<'_> {
         }
     }
 
+    /// The room at the end of all upgrades. A message to an upgraded room would be accepted where the bot has the power for it,
+    /// and nobody would read it.
+    fn living_room(&self, token: &str) -> Result<String, Error> {
+        let configured = self.room_id()?;
+        let Some(mut room_id) = self.replacement(token, &configured, &self.site.config.room.id.0)? else { return Ok(configured) };
+        for _ in 1..MOST_UPGRADES {
+            let Some(next) = self.successor(token, &configured, &room_id)? else {
+                crate::outside::log::warn(
+                    "room_replaced",
+                    None,
+                    &format!("{configured} was upgraded, requests go to the room that replaced it: set id = \"{room_id}\" in [room]"),
+                );
+                return Ok(room_id);
+            };
+            room_id = next;
+        }
+        Err(Error::Misconfigured(format!(
+            "{configured} was replaced by another room, and that one again, more than {MOST_UPGRADES} times or in a circle; set id in [room] to the room where requests are to be decided"
+        )))
+    }
+
+    /// Looks for the tombstone in a room that stands at the end of other tombstones.
+    fn successor(&self, token: &str, configured: &str, room_id: &str) -> Result<Option<String>, Error> {
+        self.replacement(token, room_id, room_id).map_err(|cause| match cause {
+            Error::Forbidden(sentence) => Error::Forbidden(format!(
+                "{configured} was upgraded and replaced by {room_id}: set id = {room_id:?} in [room], and let the bot in there ({sentence})"
+            )),
+            other => other,
+        })
+    }
+
+    /// The room that replaced this one; the bot joins where only members may see that. `name`: the room's id or alias.
+    fn replacement(&self, token: &str, room_id: &str, name: &str) -> Result<Option<String>, Error> {
+        match room::replacement(&self.homeserver, token, room_id) {
+            Err(Error::Forbidden(_)) => {
+                self.join(token, name)?;
+                room::replacement(&self.homeserver, token, room_id)
+            }
+            outcome => outcome,
+        }
+    }
+
     fn room_id(&self) -> Result<String, Error> {
         let room = &self.site.config.room.id;
         if room.is_alias() { room::resolve_alias(&self.homeserver, &room.0) } else { Ok(room.0.clone()) }
     }
 
-    fn join(&self, token: &str) -> Result<(), Error> {
-        let room = &self.site.config.room.id.0;
+    /// Joins, or says why not and who can help.
+    fn join(&self, token: &str, room: &str) -> Result<(), Error> {
         room::join(&self.homeserver, token, room).map_err(|cause| match cause {
             Error::Forbidden(sentence) => {
-                Error::Forbidden(format!("the bot is not in the room: invite {} to {room} ({sentence})", self.mxid()))
+                let bot = self.owner(token);
+                let removed = match room::removal(&self.homeserver, token, room, &bot) {
+                    Ok(Some(Removal { by, reason: None })) => format!("{by} removed it, without giving a reason; "),
+                    Ok(Some(Removal { by, reason: Some(reason) })) => format!("{by} removed it, reason {reason:?}; "),
+                    _ => String::new(),
+                };
+                Error::Forbidden(format!("the bot is not in the room: {removed}invite {bot} to {room} ({sentence})"))
             }
             other => other,
         })
+    }
+
+    /// Whose token it is; the operator's may be of another account than `bot_localpart`.
+    fn owner(&self, token: &str) -> String {
+        match sessions::whoami(&self.homeserver, token) {
+            Ok(Ok(whoami)) => super::line(&whoami.user_id),
+            _ => self.mxid(),
+        }
     }
 
     fn localpart(&self) -> &str {

@@ -39,6 +39,9 @@ const DEFAULT_RETRY: u64 = 5;
 /// Seconds: nobody waits longer for a rate limit, whatever the answer claims.
 const LONGEST_RETRY: u64 = 3600;
 
+/// Characters of an address that a sentence repeats.
+const LONGEST_URI: usize = 500;
+
 const NOT_THE_HOMESERVER: &str = "is homeserver_url right, and nothing between us and the homeserver?";
 
 /// What stands unencoded in one segment of a path (RFC 3986: unreserved).
@@ -143,6 +146,7 @@ impl Homeserver {
                 retry_after_seconds: retry_seconds(error.retry_after_ms.and_then(|ms| ms.as_f64()), retry_after),
                 sentence: format!("{}: too many requests", self.asked(call)),
             }),
+            (403, "M_CONSENT_NOT_GIVEN") => Err(Error::Misconfigured(self.consent_wanted(call, &error))),
             (401, "M_UNKNOWN_TOKEN") => Err(Error::UnknownToken { error: line(&error.error), soft_logout: error.is_soft_logout() }),
             _ => Ok(Err(Refusal {
                 asked: self.asked(call),
@@ -175,6 +179,17 @@ impl Homeserver {
         let answer = self.agent.run(self.agent.configure_request(request).timeout_global(Some(call.patience)).build());
         fault::point("homeserver answered");
         answer
+    }
+
+    /// The account that asks has not accepted the homeserver's terms of use. Synapse does not ask accounts of the kind "bot".
+    fn consent_wanted(&self, call: &Call, error: &MatrixError) -> String {
+        let uri = error.consent_uri.as_ref().and_then(|uri| uri.as_str()).unwrap_or("the page with its terms");
+        let uri: String = uri.chars().filter(|c| !c.is_control()).take(LONGEST_URI).collect();
+        format!(
+            "{}: 403 M_CONSENT_NOT_GIVEN: the homeserver wants this account to accept its terms of use; open {uri} and agree, or make it a bot's account, which need not: \
+             as a server administrator PUT {{\"user_type\":\"bot\"}} to /_synapse/admin/v2/users/ACCOUNT",
+            self.asked(call)
+        )
     }
 
     /// `PUT http://127.0.0.1:8008/_matrix/...`
@@ -251,6 +266,9 @@ struct MatrixError {
     /// With 401.
     #[serde(default)]
     soft_logout: Option<serde_json::Value>,
+    /// With `M_CONSENT_NOT_GIVEN`.
+    #[serde(default)]
+    consent_uri: Option<serde_json::Value>,
 }
 
 impl MatrixError {

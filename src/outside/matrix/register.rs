@@ -6,6 +6,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 
+/// The `user_type` of a program's account.
+const BOT: &str = "bot";
 const PATH: &str = "/_synapse/admin/v1/register";
 /// Characters that Synapse takes for a display name (contract synapse 0, rule 2).
 const LONGEST_DISPLAY_NAME: usize = 256;
@@ -18,6 +20,8 @@ pub struct NewAccount<'a> {
     pub password: &'a str,
     /// `None` or blank: the localpart. Of a longer one the first 256 characters are used.
     pub display_name: Option<&'a str>,
+    /// A program's account: Synapse does not ask it to accept terms of use (`user_type` "bot").
+    pub is_bot: bool,
 }
 
 /// What became of it.
@@ -50,6 +54,8 @@ struct RegisterRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     displayname: Option<String>,
     admin: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_type: Option<&'static str>,
     /// Else the answer brings a device with a token that nobody uses.
     inhibit_login: bool,
     mac: String,
@@ -102,6 +108,7 @@ fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, n
             .filter(|name| !name.trim().is_empty())
             .map(|name| name.chars().take(LONGEST_DISPLAY_NAME).collect()),
         admin: false,
+        user_type: account.is_bot.then_some(BOT),
         inhibit_login: true,
         mac: mac(shared_secret, &nonce, account),
     };
@@ -109,12 +116,14 @@ fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, n
     Ok(answer.map(|_| Registered::Made))
 }
 
-/// HMAC-SHA1 of nonce, name, password and the absence of rights, with NUL between them, in lower-case hexadecimal. The
-/// display name is not part of it.
+/// HMAC-SHA1 of nonce, name, password, the absence of rights and, where there is one, the `user_type`, with NUL between
+/// them, in lower-case hexadecimal. The display name is not part of it.
 fn mac(shared_secret: &str, nonce: &str, account: &NewAccount) -> String {
     #[allow(clippy::expect_used)] // HMAC takes keys of any length
     let mut mac = Hmac::<Sha1>::new_from_slice(shared_secret.as_bytes()).expect("a key of any length");
-    mac.update([nonce, account.localpart, account.password, "notadmin"].join("\0").as_bytes());
+    let mut parts = vec![nonce, account.localpart, account.password, "notadmin"];
+    parts.extend(account.is_bot.then_some(BOT));
+    mac.update(parts.join("\0").as_bytes());
     HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
@@ -150,7 +159,9 @@ mod tests {
     #[test]
     fn the_mac_is_the_one_that_synapse_computes() {
         // reference: python3 -c 'import hmac; print(hmac.new(b"s3cret", b"n\0max\0p\xc3\xa4ss\0notadmin", "sha1").hexdigest())'
-        let account = NewAccount { localpart: "max", password: "päss", display_name: Some("not in it") };
+        let account = NewAccount { localpart: "max", password: "päss", display_name: Some("not in it"), is_bot: false };
         assert_eq!(mac("s3cret", "n", &account), "e7367309668c783183dd500ba8fd7e7690657ee6");
+        // and with b"\0bot" at the end
+        assert_eq!(mac("s3cret", "n", &NewAccount { is_bot: true, ..account }), "a4b26bfcb1c0a0cd36e6e5ef070442426d38173b");
     }
 }

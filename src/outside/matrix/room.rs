@@ -1,6 +1,6 @@
 //! Messages into a room (contract synapse 4).
 
-use super::{Call, Empty, Error, Homeserver, Refusal, segment};
+use super::{Call, Empty, Error, Homeserver, Refusal, line, segment};
 use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 
@@ -42,6 +42,34 @@ struct SendAnswer {
 #[derive(Deserialize)]
 struct RoomIdAnswer {
     room_id: String,
+}
+
+/// The content of `m.room.tombstone`. Whoever may change the room's settings writes it, so anything can be in there.
+#[derive(Deserialize)]
+struct TombstoneContent {
+    #[serde(default)]
+    replacement_room: serde_json::Value,
+}
+
+/// A whole `m.room.member` event, as Synapse gives it with `format=event`.
+#[derive(Deserialize)]
+struct MemberEvent {
+    sender: String,
+    content: MemberContent,
+}
+
+#[derive(Deserialize)]
+struct MemberContent {
+    membership: String,
+    #[serde(default)]
+    reason: serde_json::Value,
+}
+
+/// Who put somebody out of a room, and the reason that they gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    pub by: String,
+    pub reason: Option<String>,
 }
 
 /// Sends a message. The same `txn_id` from the same device gives the same event, within 24 hours.
@@ -98,6 +126,10 @@ pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(
     let call = Call::post(&format!("/_matrix/client/v3/join/{}", segment(room)), &Empty {})?;
     match homeserver.ask::<RoomIdAnswer>(&call.token(access_token))? {
         Ok(_) => Ok(()),
+        // "Cannot join user who was banned", observed with Synapse 1.163
+        Err(refusal) if refusal.is(403, "M_BAD_STATE") => {
+            Err(Error::Forbidden(refusal.sentence("the account is banned from the room: lift the ban, then invite the account")))
+        }
         // Synapse answers 404 or 400 where it knows no server that could let us in
         Err(refusal) if matches!(refusal.status, 400 | 403 | 404) && refusal.is_matrix_error() => {
             Err(Error::Forbidden(refusal.sentence("")))
@@ -106,9 +138,46 @@ pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(
     }
 }
 
+/// The room that replaced this one (`m.room.tombstone`), where it was upgraded. [`Error::Forbidden`]: only members may look.
+///
+/// Only those may write a tombstone to whom the room gives the power for it; the homeserver sees to that.
+pub fn replacement(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Result<Option<String>, Error> {
+    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.tombstone/", segment(room_id));
+    match homeserver.ask::<TombstoneContent>(&Call::get(path).token(access_token))? {
+        Ok(content) => Ok(content.replacement_room.as_str().filter(|id| is_room_id(id)).map(str::to_owned)),
+        // 404 M_NOT_FOUND: a living room. Whatever else comes, the message itself will tell.
+        Err(refusal) if refusal.is_matrix_error() && refusal.status == 403 => Err(refusal.unexpected()),
+        Err(refusal) if refusal.status < 500 => Ok(None),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
+}
+
+/// In room version 12 an id has no server name. At most 255 bytes (https://spec.matrix.org/v1.16/appendices/#room-ids).
+fn is_room_id(text: &str) -> bool {
+    text.len() <= 255 && text.strip_prefix('!').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// Who removed `user_id` from the room, as far as the homeserver tells: Synapse shows it to those who were removed, but
+/// not to those who are banned. `None`: nobody did, or nobody says.
+pub fn removal(homeserver: &Homeserver, access_token: &str, room_id: &str, user_id: &str) -> Result<Option<Removal>, Error> {
+    let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.member/{}?format=event", segment(room_id), segment(user_id));
+    let Ok(event) = homeserver.ask::<MemberEvent>(&Call::get(path).token(access_token))? else { return Ok(None) };
+    let MemberEvent { sender, content: MemberContent { membership, reason } } = event;
+    let removed = matches!(membership.as_str(), "leave" | "ban") && sender != user_id;
+    Ok(removed.then(|| Removal { by: line(&sender), reason: reason.as_str().filter(|reason| !reason.is_empty()).map(line) }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_room_is_followed() {
+        assert!(is_room_id("!zLWIhPqd6J6gB_0qybDIoS5qMmBKy2WQhjnpvr9J36s") && is_room_id("!x:example.org"));
+        for other in ["", "!", "x:example.org", "#x:example.org", "!x y", "!x\n", &format!("!{}", "x".repeat(255))] {
+            assert!(!is_room_id(other), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_message_too_large_for_an_event_is_cut_and_says_so() {

@@ -134,7 +134,7 @@ fn next(script: &Script) -> Option<Vec<u8>> {
 
 fn ask(homeserver: &Homeserver, call: u8) -> Result<(), Error> {
     let message = RoomMessage { text: "Max", html: "<b>Max</b>" };
-    let account = NewAccount { localpart: "max", password: PASSWORD, display_name: Some("Max") };
+    let account = NewAccount { localpart: "max", password: PASSWORD, display_name: Some("Max"), is_bot: false };
     let forwarded = forward::Forwarded {
         path: "/_matrix/client/v3/account/password?access_token=x",
         authorization: Some("Bearer x"),
