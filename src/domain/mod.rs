@@ -7,4 +7,5 @@ pub mod error;
 pub mod names;
 pub mod password;
 pub mod registration;
+pub mod seconds;
 pub mod token;

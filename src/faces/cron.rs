@@ -5,6 +5,7 @@
 
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
+use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
 use crate::flow::limits;
 use crate::flow::password_check;
@@ -20,8 +21,6 @@ use std::fmt;
 const LOCK_MARGIN_SECONDS: i64 = 120;
 /// Registrations that are looked up at a time.
 const BATCH: i64 = 50;
-const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
 
 /// What a run did, and what is left.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

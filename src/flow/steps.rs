@@ -10,6 +10,7 @@ use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::password;
 use crate::domain::registration::{Action, Event, State};
+use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
 use crate::domain::token::Secret;
 use crate::flow::accounts::{self, Outcome};
@@ -31,8 +32,7 @@ const LEASE_MARGIN_SECONDS: u64 = 60;
 /// The wait after the first failure, in seconds; it doubles each time.
 const FIRST_WAIT_SECONDS: i64 = 60;
 /// The longest wait between two tries, in seconds.
-const LONGEST_WAIT_SECONDS: i64 = 3600;
-const DAY: i64 = 86_400;
+const LONGEST_WAIT_SECONDS: i64 = HOUR;
 
 /// How far [`carry_on`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
     let context = json!({
         "link": verify_link(site, &site.state.secret()?, registration),
         "hours": hours,
-        "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * 3600),
+        "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * HOUR),
     });
     send(site, store, registration, "verify", &context)
 }
@@ -182,7 +182,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
 /// Until when the mail says that the link works. Time counts from when the mail is sent; so that a repeated mail says the
 /// same, delays are counted in steps of six hours, and never promise more than is kept.
 fn promised_expiry(requested_at: i64, now: i64, seconds: i64) -> i64 {
-    const STEP: i64 = 6 * 3600;
+    const STEP: i64 = 6 * HOUR;
     requested_at + seconds + (now - requested_at).max(0) / STEP * STEP
 }
 

@@ -8,7 +8,7 @@
 //! nothing), `tls=verify` or `tls=off`, and `ca_file=PATH`. Special characters in a user, password or name are written as in any URL,
 //! `%40` for `@`.
 
-use super::is_loopback;
+use super::values::is_loopback;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::path::{Path, PathBuf};

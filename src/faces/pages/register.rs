@@ -10,6 +10,7 @@ use crate::domain::error::Error;
 use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
 use crate::domain::password::{self, PasswordFault};
 use crate::domain::registration::State;
+use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token::{self, FormTokenFault, Secret};
 use crate::flow::limits::{self, Subjects};
 use crate::flow::steps;
@@ -26,8 +27,6 @@ use subtle::ConstantTimeEq;
 
 /// How long a form may lie open in the browser, in seconds.
 const FORM_SECONDS: i64 = 24 * HOUR;
-const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
 
 /// What the form sends; a field that is missing is an empty one.
 #[derive(Default, Deserialize)] // no Debug: it has a password
@@ -389,7 +388,7 @@ fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i
     let own = json!({
         "email": applicant.address.as_typed(),
         "mxid": applicant.username.mxid(&site.config.server_name),
-        "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * 3600,
+        "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * HOUR,
     });
     site.page(language, 200, "registered", &own)
 }

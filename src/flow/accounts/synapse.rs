@@ -3,6 +3,7 @@
 use super::{Outcome, php};
 use crate::domain::config::OperationMode;
 use crate::domain::names;
+use crate::domain::seconds::DAY;
 use crate::flow::failure::Failure;
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::{self, Homeserver, login};
@@ -10,7 +11,7 @@ use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
 
 /// In local mode: how long an operator has to look at a name that may be ours or not, in seconds.
-const UNCLEAR_SECONDS: i64 = 86_400;
+const UNCLEAR_SECONDS: i64 = DAY;
 
 /// Asks the homeserver for the account.
 ///

@@ -4,8 +4,7 @@
 //! will be whole again, so using one is a single statement, exact however many programs and machines are at it.
 
 use super::{End, Error, LONGEST_WAIT, Store};
-
-const DAY: i64 = 86_400;
+use crate::domain::seconds::DAY;
 
 /// So many a day for one subject.
 #[derive(Debug, Clone, Copy)]

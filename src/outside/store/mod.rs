@@ -43,6 +43,7 @@ pub(crate) use row::{Row, Value};
 use error::untrusted;
 
 use crate::domain::config::DatabaseUrl;
+use crate::domain::seconds::DAY;
 use crate::domain::token;
 use crate::outside::fault;
 use crate::outside::log;
@@ -109,7 +110,7 @@ enum End<T> {
 
 /// Seconds by which a time in the database can lie in the future at the most. One beyond that was written under a wrong
 /// clock, and means nothing.
-const LONGEST_WAIT: i64 = 2 * 86_400;
+const LONGEST_WAIT: i64 = 2 * DAY;
 
 /// An open database with a schema that this program knows.
 pub struct Store {

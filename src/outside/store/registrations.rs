@@ -8,6 +8,7 @@ use super::{Allowance, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::domain::config::Language;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
+use crate::domain::seconds::DAY;
 use crate::outside::fault;
 
 /// A request as it comes from the form; everything in it was parsed.
@@ -57,8 +58,6 @@ pub struct Registration {
     pub account_tried_at: Option<i64>,
     pub attempts: i64,
 }
-
-const DAY: i64 = 86_400;
 
 /// Nobody holds the row, or somebody whose clock was wrong: `now`, `now + LONGEST_WAIT`.
 const FREE: &str = "(lease IS NULL OR lease_until <= ? OR lease_until > ?)";

@@ -1,0 +1,229 @@
+//! `config.toml`: what the operator decides.
+//!
+//! Every value is parsed into a type of its own, so that a wrong one is refused at the door with its line, what was
+//! expected and an example; nothing behind this file checks the configuration again. `config.sample.toml` explains
+//! every key and is loaded by the tests.
+//!
+//! Paths in the file are relative to the folder of the file; what the programs write lies in `state_folder`, which is that
+//! folder unless the operator names another.
+
+mod database_url;
+mod reading;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use database_url::{DatabaseUrl, ServerUrl};
+pub use sections::*;
+pub use values::*;
+
+use crate::domain::seconds::DAY;
+use reading::{at, refusal, secret};
+use serde::Deserialize;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use values::is_loopback;
+
+/// Names the configuration file, as an environment variable and as a FastCGI parameter.
+pub const CONFIG_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIG";
+
+/// An environment variable with the password of the database, for who keeps no secrets in files.
+const DATABASE_PASSWORD_VARIABLE: &str = "MATRIX_REGISTER_BOT_DATABASE_PASSWORD";
+
+/// The operator's decisions, complete and checked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name behind the colon of every Matrix id on this homeserver.
+    pub server_name: ServerName,
+    /// Where this program reaches the homeserver, `/_synapse/admin` included; usually loopback.
+    pub homeserver_url: BaseUrl,
+    /// Where visitors reach the pages; links in mails and in the room start with it.
+    pub public_url: BaseUrl,
+    pub operation_mode: OperationMode,
+    #[serde(default)]
+    registration_shared_secret: Option<String>,
+    #[serde(default)]
+    registration_shared_secret_file: Option<PathBuf>,
+    /// Where the programs write: `config.json`, the database and the mails of `transport = "file"`, unless those have a
+    /// whole path.
+    #[serde(default)]
+    pub state_folder: PathBuf,
+    /// Without the password, where that stands elsewhere: use [`Config::database`].
+    #[serde(default = "default_database")]
+    database: DatabaseUrl,
+    #[serde(default)]
+    database_password: Option<String>,
+    #[serde(default)]
+    database_password_file: Option<PathBuf>,
+    /// Ask for a password in the form instead of making an initial one.
+    #[serde(default)]
+    pub get_password_on_registration: bool,
+    /// Language of the room messages, and of pages for visitors whose browser asks for neither English nor German.
+    #[serde(default)]
+    pub default_language: Language,
+    #[serde(default)]
+    pub log: LogTarget,
+    pub room: Room,
+    pub mail: Mail,
+    #[serde(default)]
+    pub form: Form,
+    #[serde(default)]
+    pub pages: Pages,
+    #[serde(default)]
+    pub times: Times,
+    #[serde(default)]
+    pub limits: Limits,
+    #[serde(default)]
+    pub internal: Internal,
+    #[serde(default)]
+    pub password_change: PasswordChange,
+}
+
+fn default_database() -> DatabaseUrl {
+    DatabaseUrl::Sqlite(PathBuf::from("data/register.sqlite"))
+}
+
+/// Why the configuration cannot be used: one paragraph for the sysadmin, with file, key and line.
+#[derive(Debug, Clone)]
+pub struct Error(String);
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for crate::domain::error::Error {
+    fn from(cause: Error) -> crate::domain::error::Error {
+        crate::domain::error::Error::internal(cause.to_string())
+    }
+}
+
+impl Config {
+    /// Until when an initial password that is made at `now` is good (both seconds since 1970); `None`: for ever.
+    pub fn initial_password_until(&self, now: i64) -> Option<i64> {
+        let days = self.times.initial_password_days.0 as i64;
+        (days > 0).then_some(now + days * DAY)
+    }
+
+    /// Reads and checks the file; the error names file, key, line, what was expected and an example.
+    pub fn load(path: &Path) -> Result<Config, Error> {
+        let text = std::fs::read_to_string(path).map_err(|cause| {
+            Error(format!(
+                "cannot read the configuration {}: {cause}; copy config.sample.toml there, or name another file in {CONFIG_VARIABLE}",
+                path.display()
+            ))
+        })?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Config::parse(&text, folder).map_err(|Error(cause)| Error(format!("{}: {cause}", path.display())))
+    }
+
+    /// The same for a text that was read already; relative paths start in `folder`.
+    pub fn parse(text: &str, folder: PathBuf) -> Result<Config, Error> {
+        let mut config: Config = toml::from_str(text).map_err(|cause| Error(refusal(text, &cause)))?;
+        config.resolve_paths(folder);
+        config.check(text)?;
+        Ok(config)
+    }
+
+    fn resolve_paths(&mut self, folder: PathBuf) {
+        self.state_folder = folder.join(&self.state_folder);
+        self.database.resolve(&self.state_folder, &folder);
+        self.mail.folder = self.state_folder.join(&self.mail.folder);
+        for path in [
+            &mut self.registration_shared_secret_file,
+            &mut self.database_password_file,
+            &mut self.room.access_token_file,
+            &mut self.mail.smtp.password_file,
+            &mut self.mail.smtp.ca_file,
+            &mut self.pages.templates,
+            &mut self.internal.shared_secret_file,
+        ] {
+            *path = path.take().map(|path| folder.join(path));
+        }
+    }
+
+    /// What no single value can tell: keys that need or exclude each other.
+    fn check(&self, text: &str) -> Result<(), Error> {
+        let refuse = |key: &str, sentence: &str| Err(Error(format!("{}: {sentence}", at(text, key))));
+        for (key, both) in [
+            ("registration_shared_secret", self.registration_shared_secret.is_some() && self.registration_shared_secret_file.is_some()),
+            ("database_password", self.database_password.is_some() && self.database_password_file.is_some()),
+            ("access_token", self.room.access_token.is_some() && self.room.access_token_file.is_some()),
+            ("shared_secret", self.internal.shared_secret.is_some() && self.internal.shared_secret_file.is_some()),
+            ("password", self.mail.smtp.password.is_some() && self.mail.smtp.password_file.is_some()),
+        ] {
+            if both {
+                return refuse(key, &format!("both {key} and {key}_file are set; keep one of them"));
+            }
+        }
+        if self.operation_mode == OperationMode::Synapse
+            && self.registration_shared_secret.is_none()
+            && self.registration_shared_secret_file.is_none()
+        {
+            return refuse(
+                "operation_mode",
+                "\"synapse\" needs the homeserver's secret to make accounts; set registration_shared_secret_file = \"/etc/matrix-synapse/registration_shared_secret\", or registration_shared_secret, to the value in homeserver.yaml",
+            );
+        }
+        let elsewhere = self.database_password.is_some() || self.database_password_file.is_some();
+        if elsewhere && self.database.server().is_none_or(|server| server.password.is_some()) {
+            return refuse(
+                "database",
+                "the password of the database stands elsewhere as well; keep it in one place (SQLite has none), for example database = \"postgres://register_bot@localhost/register\" and database_password_file",
+            );
+        }
+        if self.form.username_min_length.0 > self.form.username_max_length.0 {
+            return refuse("username_min_length", "is greater than username_max_length; expected for example 3 and 64");
+        }
+        let smtp = &self.mail.smtp;
+        if self.mail.transport == MailTransport::Smtp && smtp.security == SmtpSecurity::None && !is_loopback(&smtp.host) {
+            return refuse(
+                "host",
+                &format!(
+                    "mail to {} would travel in clear text; set security = \"starttls\" or \"tls\" in [mail.smtp] (\"none\" is for localhost)",
+                    smtp.host
+                ),
+            );
+        }
+        if smtp.user.is_some() != (smtp.password.is_some() || smtp.password_file.is_some()) {
+            return refuse("user", "[mail.smtp] needs user and password (or password_file) together, or neither");
+        }
+        Ok(())
+    }
+
+    /// The homeserver's `registration_shared_secret`, if one is configured; a trailing newline of the file is ignored,
+    /// as Synapse does (contract synapse 3).
+    pub fn registration_shared_secret(&self) -> Result<Option<String>, Error> {
+        secret("registration_shared_secret", &self.registration_shared_secret, &self.registration_shared_secret_file)
+    }
+
+    /// Where the data lies, with the password: from the URL, from `database_password` or its file, or else from the environment.
+    pub fn database(&self) -> Result<DatabaseUrl, Error> {
+        let password = secret("database_password", &self.database_password, &self.database_password_file)?;
+        let written = password.is_some() || self.database.server().is_none_or(|server| server.password.is_some());
+        let password = if written { password } else { std::env::var(DATABASE_PASSWORD_VARIABLE).ok() };
+        Ok(self.database.clone().with_password(password))
+    }
+
+    /// The operator's own access token for the room.
+    pub fn access_token(&self) -> Result<Option<String>, Error> {
+        secret("access_token", &self.room.access_token, &self.room.access_token_file)
+    }
+
+    /// What callers of `internal/*` must send, if the operator wants it.
+    pub fn internal_secret(&self) -> Result<Option<String>, Error> {
+        secret("shared_secret", &self.internal.shared_secret, &self.internal.shared_secret_file)
+    }
+
+    /// User and password for SMTP.
+    pub fn smtp_credentials(&self) -> Result<Option<(String, String)>, Error> {
+        let smtp = &self.mail.smtp;
+        let password = secret("password", &smtp.password, &smtp.password_file)?;
+        Ok(smtp.user.clone().zip(password))
+    }
+}

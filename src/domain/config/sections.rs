@@ -1,0 +1,323 @@
+//! The tables of the file, and what their keys are where the file says nothing.
+
+use super::values::*;
+use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+/// Where an approved account comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationMode {
+    /// In Synapse, by shared-secret registration.
+    Synapse,
+    /// In our own `logins` table, which Synapse asks through a password module.
+    Local,
+}
+
+/// The languages that `templates/locales` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+pub enum Language {
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    #[serde(rename = "de")]
+    German,
+}
+
+impl Language {
+    /// All languages, in the order in which the pages offer them.
+    pub const ALL: [Language; 2] = [Language::English, Language::German];
+
+    /// The language tag, as in `?lang=` and in HTML's `lang`.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::German => "de",
+        }
+    }
+
+    /// The language of a tag such as `de`, `de-AT` or `DE_de`; `None` for one that we do not speak.
+    pub fn from_tag(tag: &str) -> Option<Language> {
+        let primary = tag.split(['-', '_']).next().unwrap_or(tag);
+        Language::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(primary))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogTarget {
+    #[default]
+    Stderr,
+    Syslog,
+}
+
+/// The room where requests are decided, and the account that speaks there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    /// A room id (`!...`, with or without a server part) or an alias (`#name:server`).
+    pub id: RoomName,
+    #[serde(default = "default_bot_localpart")]
+    pub bot_localpart: String,
+    #[serde(default)]
+    pub(super) access_token: Option<String>,
+    #[serde(default)]
+    pub(super) access_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    /// `Name <address>` or a bare address.
+    pub from: MailboxText,
+    #[serde(default)]
+    pub reply_to: Option<MailboxText>,
+    pub transport: MailTransport,
+    #[serde(default)]
+    pub smtp: Smtp,
+    /// The program that takes a finished mail on standard input.
+    #[serde(default = "default_sendmail")]
+    pub sendmail: PathBuf,
+    /// With `transport = "file"`: where each mail becomes one `.eml` file.
+    #[serde(default = "default_mail_folder")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTransport {
+    Smtp,
+    Sendmail,
+    File,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smtp {
+    pub host: String,
+    /// Default: 25 for `none`, 587 for `starttls`, 465 for `tls`.
+    pub port: Option<u16>,
+    pub security: SmtpSecurity,
+    pub user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+    /// A PEM file with the certificate authority that signed the server's certificate, if the system does not know it.
+    pub ca_file: Option<PathBuf>,
+    /// Seconds for the connection and for each answer.
+    pub timeout_seconds: Bounded<1, 120>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpSecurity {
+    /// Clear text; accepted for loopback only.
+    None,
+    Starttls,
+    Tls,
+}
+
+/// What applicants may choose and must accept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Form {
+    pub username_min_length: Bounded<1, 255>,
+    pub username_max_length: Bounded<1, 255>,
+    /// A regular expression that the whole username must match, besides the Matrix rules.
+    pub username_pattern: Option<Pattern>,
+    /// Names that nobody gets, besides the built-in list (`admin`, `root`, ... and the bot's own).
+    pub reserved_usernames: Vec<String>,
+    pub password_min_length: Bounded<1, 512>,
+    /// A page with the terms; where set, the form asks to accept them.
+    pub terms_url: Option<LinkUrl>,
+}
+
+/// How the pages look.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pages {
+    /// Shown as heading; default: a sentence with the server name.
+    pub title: Option<String>,
+    /// A path on the same host, e.g. `/logo.svg`: pages load nothing from elsewhere.
+    pub logo: Option<SameHostPath>,
+    /// A page that explains how to get started; linked from the credentials mail.
+    pub howto_url: Option<LinkUrl>,
+    /// A folder whose files replace built-in templates and texts of the same name.
+    pub templates: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Times {
+    /// Hours in which the mail address must be confirmed.
+    pub confirm_within_hours: Bounded<1, 8760>,
+    /// Days for which an initial password is good (local mode enforces it); 0: for ever.
+    pub initial_password_days: Bounded<0, 3650>,
+    /// Days after which finished, declined and expired requests are forgotten.
+    pub forget_after_days: Bounded<1, 3650>,
+    /// Hours after which the room is reminded, once, of an undecided request; 0: never.
+    pub remind_after_hours: Bounded<0, 8760>,
+    /// Seconds after which a cron run starts nothing new.
+    pub cron_budget_seconds: Bounded<10, 3600>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes that the body of a form may have.
+    pub body_bytes: Bounded<1024, 16777216>,
+    /// Requests that one FastCGI process works on at a time; further ones wait, then get 503.
+    pub concurrent_requests: Bounded<1, 1024>,
+    /// Requests with one mail address that may wait for confirmation: nobody gets more mails that he did not ask for.
+    pub unconfirmed_per_address: Bounded<1, 1000>,
+    /// Requests that one network may make in 24 hours; here and below 0 means: no limit.
+    pub requests_per_network_per_day: Bounded<0, 86400>,
+    /// Requests with one mail address in 24 hours.
+    pub requests_per_address_per_day: Bounded<0, 86400>,
+    /// Requests in 24 hours; then the form is closed.
+    pub requests_per_day: Bounded<0, 1000000>,
+    /// Requests that wait for confirmation or decision; then the form is closed.
+    pub open_requests: Bounded<0, 1000000>,
+    /// Mails that one address gets in 24 hours; further ones wait.
+    pub mails_per_address_per_day: Bounded<0, 86400>,
+    /// Mails with which addresses are confirmed, in 24 hours; further ones wait.
+    pub confirm_mails_per_day: Bounded<0, 86400>,
+    /// Seconds that a person needs for the form at the least; what comes faster is asked to send it once more.
+    pub form_minimum_seconds: Bounded<0, 600>,
+}
+
+/// Who may call the programs below `internal/`, and what they tell.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Internal {
+    /// Compared with what the web server passes in `REMOTE_ADDR`.
+    pub allowed_addresses: Vec<CallerRange>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<CallerRange>,
+    /// Where set, callers must send it in the header `X-Register-Bot-Secret`.
+    pub(super) shared_secret: Option<String>,
+    pub(super) shared_secret_file: Option<PathBuf>,
+    /// Whether users are found by a part of their mail address, too.
+    pub search_by_address: bool,
+    /// Bytes that a request may have: an address book comes in one.
+    pub body_bytes: Bounded<1024, 67108864>,
+}
+
+/// What `internal/intercept_change_password` does.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordChange {
+    pub foreign_accounts: ForeignAccounts,
+    /// Whether an initial password whose time is over can still be changed by who knows it.
+    pub expired_initial_password: bool,
+    /// Whether a client's wish to end the other sessions is carried out; the bot must be a server administrator.
+    pub logout_devices: bool,
+}
+
+/// What becomes of password changes for accounts that are not in our table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForeignAccounts {
+    /// They go on to the homeserver.
+    Pass,
+    Refuse,
+}
+
+impl Default for PasswordChange {
+    fn default() -> Self {
+        PasswordChange { foreign_accounts: ForeignAccounts::Pass, expired_initial_password: true, logout_devices: false }
+    }
+}
+
+impl Default for Internal {
+    fn default() -> Self {
+        Internal {
+            allowed_addresses: vec![
+                CallerRange::Network(IpAddr::from(Ipv4Addr::LOCALHOST).into()),
+                CallerRange::Network(IpAddr::from(Ipv6Addr::LOCALHOST).into()),
+                CallerRange::UnixSocket,
+            ],
+            trusted_proxies: Vec::new(),
+            shared_secret: None,
+            shared_secret_file: None,
+            search_by_address: true,
+            body_bytes: Bounded(8 * 1024 * 1024),
+        }
+    }
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Smtp {
+            host: "localhost".into(),
+            port: None,
+            security: SmtpSecurity::None,
+            user: None,
+            password: None,
+            password_file: None,
+            ca_file: None,
+            timeout_seconds: Bounded(10),
+        }
+    }
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Form {
+            username_min_length: Bounded(3),
+            username_max_length: Bounded(64),
+            username_pattern: None,
+            reserved_usernames: Vec::new(),
+            password_min_length: Bounded(10),
+            terms_url: None,
+        }
+    }
+}
+
+#[allow(clippy::derivable_impls)] // the others cannot be derived; one look for all
+impl Default for Pages {
+    fn default() -> Self {
+        Pages { title: None, logo: None, howto_url: None, templates: None }
+    }
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            confirm_within_hours: Bounded(48),
+            initial_password_days: Bounded(7),
+            forget_after_days: Bounded(30),
+            remind_after_hours: Bounded(24),
+            cron_budget_seconds: Bounded(240),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: Bounded(65536),
+            concurrent_requests: Bounded(8),
+            unconfirmed_per_address: Bounded(3),
+            requests_per_network_per_day: Bounded(20),
+            requests_per_address_per_day: Bounded(5),
+            requests_per_day: Bounded(200),
+            open_requests: Bounded(500),
+            mails_per_address_per_day: Bounded(12),
+            confirm_mails_per_day: Bounded(500),
+            form_minimum_seconds: Bounded(3),
+        }
+    }
+}
+
+fn default_bot_localpart() -> String {
+    "register_bot".into()
+}
+
+fn default_sendmail() -> PathBuf {
+    "/usr/sbin/sendmail".into()
+}
+
+fn default_mail_folder() -> PathBuf {
+    "mails".into()
+}

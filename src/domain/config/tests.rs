@@ -1,0 +1,91 @@
+//! The sample is a configuration, and what is wrong is refused with its line.
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../../config.sample.toml");
+
+#[test]
+fn the_sample_is_a_working_configuration() {
+    let config = Config::parse(SAMPLE, PathBuf::from("/srv/bot")).unwrap();
+    assert_eq!(config.database().unwrap(), DatabaseUrl::Sqlite("/srv/bot/data/register.sqlite".into()));
+    assert_eq!(config.public_url.join("/verify"), "https://register.example.org/verify");
+}
+
+#[test]
+fn what_the_programs_write_lies_in_the_state_folder_and_what_they_read_beside_the_file() {
+    let text = format!(
+        "state_folder = \"/var/lib/bot\"\n{}",
+        SAMPLE.replace("# access_token_file = \"/etc/matrix-register-bot/", "access_token_file = \"")
+    );
+    let config = Config::parse(&text, PathBuf::from("/etc/bot")).unwrap();
+    assert_eq!(config.state_folder, Path::new("/var/lib/bot"));
+    assert_eq!(config.database, DatabaseUrl::Sqlite("/var/lib/bot/data/register.sqlite".into()));
+    assert_eq!(config.mail.folder, Path::new("/var/lib/bot/mails"));
+    assert_eq!(config.room.access_token_file.as_deref(), Some(Path::new("/etc/bot/access_token")));
+    let text = SAMPLE.replace("# database = \"sqlite:", "database = \"sqlite:/srv/");
+    let config = Config::parse(&format!("state_folder = \"state\"\n{text}"), PathBuf::from("/etc/bot")).unwrap();
+    assert_eq!(config.state_folder, Path::new("/etc/bot/state"));
+    assert_eq!(config.database, DatabaseUrl::Sqlite("/srv/data/register.sqlite".into()));
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_line_and_an_example() {
+    let text = SAMPLE.replace("public_url = \"https://", "public_url = \"ftp://");
+    let sentence = Config::parse(&text, PathBuf::new()).unwrap_err().to_string();
+    assert!(sentence.contains("public_url") && sentence.contains("https://register.example.org/"), "{sentence}");
+    assert!(sentence.contains("line "), "{sentence}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name() {
+    let sentence = Config::parse(&format!("servername = \"x\"\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
+    assert!(sentence.contains("servername") && sentence.contains("line 1"), "{sentence}");
+}
+
+#[test]
+fn no_sentence_about_the_configuration_shows_a_secret() {
+    for (mistake, told) in [
+        ("database = \"postgres://bot:hunter2@db.example.org\"", "key \"database\""),
+        ("database_password = [\"hunter2\"]", "key \"database_password\""),
+        ("database_passwd = \"hunter2\"", "database_passwd"),
+        ("database_password = \"hunter2", "key \"database_password\""),
+        ("database_password = hunter2", "line 1"),
+        ("database_password \"hunter2\"", "line 1"),
+        ("database_password: hunter2", "line 1"),
+        ("aHunter2hunter2=", "line 1"),
+        ("get_password_on_registration = \"hunter2\"", "line 1, key \"get_password_on_registration\""),
+        ("database = \"postgres://bot@localhost/bot?hunter2\"", "%3F"),
+    ] {
+        let sentence = Config::parse(&format!("{mistake}\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
+        assert!(sentence.contains(told) && sentence.contains("line "), "{mistake}: {sentence}");
+        assert!(!sentence.to_lowercase().contains("hunter2"), "{mistake}: {sentence}");
+    }
+    let number = Config::parse(&format!("database_password = 20071\n{SAMPLE}"), PathBuf::new()).unwrap_err().to_string();
+    assert!(number.contains("expected a string") && !number.contains("20071"), "{number}");
+}
+
+#[test]
+fn who_may_call_is_an_address_or_a_network_and_anything_else_is_refused() {
+    let range = |text: &str| text.parse::<CallerRange>();
+    assert!(range("172.16.0.0/12").unwrap().contains("::ffff:172.20.1.1"));
+    assert!(!range("172.16.0.0/12").unwrap().contains("172.32.0.1"));
+    assert!(range("2001:db8::/32").unwrap().contains("2001:db8:7::1"));
+    assert!(range("::ffff:192.0.2.1").unwrap().contains("192.0.2.1"));
+    for never_matches in ["[::1]", "127.0.0.1:80", "proxy.example.org", "10.0.0.0/33", "::ffff:10.0.0.0/104", ""] {
+        assert!(range(never_matches).unwrap_err().contains("for example"), "{never_matches}");
+    }
+}
+
+#[test]
+fn mail_is_never_sent_in_clear_text_to_another_machine() {
+    let text = SAMPLE.replace("host = \"localhost\"", "host = \"mail.example.org\"");
+    let sentence = Config::parse(&text, PathBuf::new()).unwrap_err().to_string();
+    assert!(sentence.contains("starttls"), "{sentence}");
+}
+
+#[test]
+fn synapse_mode_wants_the_shared_secret() {
+    let text = SAMPLE.lines().filter(|line| !line.starts_with("registration_shared_secret")).collect::<Vec<_>>().join("\n");
+    let sentence = Config::parse(&text, PathBuf::new()).unwrap_err().to_string();
+    assert!(sentence.contains("operation_mode") && sentence.contains("line "), "{sentence}");
+}

@@ -1,0 +1,209 @@
+//! Values that are checked while the file is parsed, each a type of its own.
+
+use super::DatabaseUrl;
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// A whole number within bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounded<const MIN: u64, const MAX: u64>(pub u64);
+
+impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        u64::try_from(number)
+            .ok()
+            .filter(|number| (MIN..=MAX).contains(number))
+            .map(Bounded)
+            .ok_or_else(|| D::Error::custom(format!("expected a whole number from {MIN} to {MAX}, got {number}")))
+    }
+}
+
+/// Strings that are checked while the file is parsed, so that the parser's message carries the line.
+macro_rules! parsed_from_text {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            }
+        }
+    )*};
+}
+parsed_from_text!(ServerName, BaseUrl, LinkUrl, SameHostPath, RoomName, MailboxText, DatabaseUrl, Pattern, CallerRange);
+
+/// A homeserver's name: `example.org`, `matrix.example.org:8448`, `[::1]:8008`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName(pub String);
+
+impl FromStr for ServerName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        if text.is_empty() || text.len() > 230 || !text.chars().all(allowed) || text.starts_with(['.', '-', ':']) {
+            return Err(format!("expected a homeserver name without https://, for example \"example.org\", got {text:?}"));
+        }
+        Ok(ServerName(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An `http://` or `https://` URL to which paths are appended; kept without the final slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl(String);
+
+impl BaseUrl {
+    /// The URL of `path`, which starts with a slash.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        web_url(text).filter(|url| !url.contains(['?', '#'])).map(|url| BaseUrl(url.trim_end_matches('/').to_owned())).ok_or_else(|| {
+            format!("expected a URL that starts with http:// or https:// and has no query, for example \"https://register.example.org/\", got {text:?}")
+        })
+    }
+}
+
+/// A URL that pages and mails link to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkUrl(pub String);
+
+impl FromStr for LinkUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        web_url(text).map(|url| LinkUrl(url.to_owned())).ok_or_else(|| {
+            format!("expected a URL that starts with http:// or https://, for example \"https://example.org/terms\", got {text:?}")
+        })
+    }
+}
+
+fn web_url(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let plain = rest.chars().all(|c| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or("");
+    (plain && !host.is_empty() && !host.contains('@')).then_some(text)
+}
+
+/// An absolute path on the host of the pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SameHostPath(pub String);
+
+impl FromStr for SameHostPath {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.chars().all(|c| c.is_ascii_graphic() && !"\"<>\\".contains(c));
+        if !text.starts_with('/') || text.starts_with("//") || !plain {
+            return Err(format!(
+                "expected a path on the same host, for example \"/logo.svg\" (pages load nothing from elsewhere), got {text:?}"
+            ));
+        }
+        Ok(SameHostPath(text.to_owned()))
+    }
+}
+
+/// A room id or alias. Rooms of version 12 have ids without a server part (contract synapse 0, rule 9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomName(pub String);
+
+impl RoomName {
+    pub fn is_alias(&self) -> bool {
+        self.0.starts_with('#')
+    }
+}
+
+impl FromStr for RoomName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = text.len() > 1 && text.len() <= 255 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        let known = text.starts_with('!') || (text.starts_with('#') && text.contains(':'));
+        if !plain || !known {
+            return Err(format!(
+                "expected a room id or alias, for example \"!AbCdEf:example.org\" or \"#registrations:example.org\", got {text:?}"
+            ));
+        }
+        Ok(RoomName(text.to_owned()))
+    }
+}
+
+/// A mailbox as it stands in a mail header: `Name <address>` or an address. `mail` parses it further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxText(pub String);
+
+impl FromStr for MailboxText {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end().trim_end_matches('>'));
+        let plausible = address.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        if !plausible || text.chars().any(char::is_control) {
+            return Err(format!("expected a mail address, for example \"Sign-up <register@example.org>\", got {text:?}"));
+        }
+        Ok(MailboxText(text.to_owned()))
+    }
+}
+
+/// From where somebody calls: an address, a network such as `10.0.0.0/8`, or a unix socket, which nginx calls `unix:`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerRange {
+    Network(IpNet),
+    UnixSocket,
+}
+
+impl CallerRange {
+    /// Compares addresses, not spellings: `::ffff:127.0.0.1` is `127.0.0.1`.
+    pub fn contains(self, address: &str) -> bool {
+        match self {
+            CallerRange::Network(network) => address.parse::<IpAddr>().is_ok_and(|address| network.contains(&address.to_canonical())),
+            CallerRange::UnixSocket => address == "unix:",
+        }
+    }
+}
+
+impl FromStr for CallerRange {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unix:" {
+            return Ok(CallerRange::UnixSocket);
+        }
+        let address = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        let network = address.or_else(|_| text.parse::<IpNet>()).ok().filter(|network| network.addr() == network.addr().to_canonical());
+        network.map(CallerRange::Network).ok_or_else(|| {
+            format!("expected an address, a network or \"unix:\", for example \"127.0.0.1\" or \"172.16.0.0/12\" (no name, no port), got {text:?}")
+        })
+    }
+}
+
+/// A regular expression that must match a whole text.
+#[derive(Debug, Clone)]
+pub struct Pattern(regex_lite::Regex);
+
+impl Pattern {
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        regex_lite::Regex::new(&format!("^(?:{text})$"))
+            .map(Pattern)
+            .map_err(|cause| format!("expected a regular expression, for example \"[a-z][a-z0-9.]*\": {cause}"))
+    }
+}
+
+/// Whether a host name or address in the configuration is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

@@ -1,0 +1,58 @@
+//! The sources of the templates: the operator's files, else those in the program.
+
+use crate::domain::config::Config;
+use crate::domain::error::Error;
+use std::borrow::Cow;
+use std::io::ErrorKind;
+
+/// The operator's file, else the built-in one.
+pub(super) fn source(config: Option<&Config>, name: &str) -> Result<Cow<'static, str>, Error> {
+    if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
+        let path = folder.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return Ok(Cow::Owned(text)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            Err(cause) => return Err(Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display()))),
+        }
+    }
+    let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);
+    built_in.map(|(_, text)| Cow::Borrowed(*text)).ok_or_else(|| Error::internal(format!("templates: there is no {name}")))
+}
+
+macro_rules! built_in {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../../../templates/", $name)))),*] };
+}
+
+/// All templates, as they are in the repository.
+pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
+    "page/layout.html",
+    "page/steps.html",
+    "page/style.css",
+    "page/register.html",
+    "page/registered.html",
+    "page/verify.html",
+    "page/verified.html",
+    "page/decide.html",
+    "page/decided.html",
+    "page/message.html",
+    "page/error.html",
+    "mail/layout.html",
+    "mail/hello.txt",
+    "mail/hello.html",
+    "mail/verify.subject",
+    "mail/verify.txt",
+    "mail/verify.html",
+    "mail/credentials.subject",
+    "mail/credentials.txt",
+    "mail/credentials.html",
+    "mail/declined.subject",
+    "mail/declined.txt",
+    "mail/declined.html",
+    "mail/refused.subject",
+    "mail/refused.txt",
+    "mail/refused.html",
+    "room/request.txt",
+    "room/request.html",
+    "room/reminder.txt",
+    "room/reminder.html",
+];

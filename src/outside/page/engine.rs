@@ -1,0 +1,156 @@
+//! tera, with the functions, filters and values that all templates have.
+
+use super::built_in::source;
+use crate::domain::config::{Config, Language};
+use crate::domain::error::Error;
+use crate::domain::names::{NAME_MAX_CHARACTERS, NOTE_MAX_CHARACTERS};
+use crate::outside::text::{self, Texts, lines, one_line, quoted};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use tera::{Context, Function, Kwargs, State, StringInput, Tera, TeraResult, Value};
+
+pub(super) fn context_of(context: &impl Serialize) -> Result<Context, Error> {
+    Context::from_serialize(context).map_err(|cause| Error::internal(format!("the values for a template: {cause}")))
+}
+
+/// The templates of one rendering, with the functions and values that all of them have.
+pub(super) struct Engine {
+    tera: Tera,
+}
+
+impl Engine {
+    pub(super) fn new(config: Option<&Config>, language: Language, names: &[&str]) -> Result<Engine, Error> {
+        let texts = Arc::new(Texts::load(config, language)?);
+        let mut tera = Tera::new();
+        *tera.global_context() = site_values(config, language, &texts);
+        register(&mut tera, &texts, config);
+        let templates = with_parents(config, names)?;
+        tera.add_raw_templates(templates.iter().map(|(name, source)| (name.as_str(), source.as_ref())))
+            .map_err(|cause| broken(config, &cause.to_string()))?;
+        Ok(Engine { tera })
+    }
+
+    /// A value for all templates.
+    pub(super) fn insert(&mut self, name: &'static str, value: &str) {
+        self.tera.global_context().insert(name, value);
+    }
+
+    pub(super) fn render(&self, name: &str, context: &Context) -> Result<String, Error> {
+        self.tera.render(name, context).map_err(|cause| Error::internal(format!("templates: {name}: {}", chain(&cause))))
+    }
+}
+
+/// The named templates and those that they extend or include.
+fn with_parents<'a>(config: Option<&Config>, names: &[&str]) -> Result<BTreeMap<String, Cow<'a, str>>, Error> {
+    let mut templates: BTreeMap<String, Cow<'a, str>> = BTreeMap::new();
+    let mut wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    while let Some(name) = wanted.pop() {
+        if let Entry::Vacant(place) = templates.entry(name) {
+            let source = source(config, place.key())?;
+            wanted.extend(parents(&source));
+            place.insert(source);
+        }
+    }
+    Ok(templates)
+}
+
+/// The quoted names behind `{% extends` and `{% include`.
+fn parents(source: &str) -> Vec<String> {
+    let name = |tag: &str| {
+        let tag = tag.trim_start_matches('-').trim_start();
+        let rest = tag.strip_prefix("extends").or_else(|| tag.strip_prefix("include"))?.trim_start();
+        let quote = rest.chars().next().filter(|quote| "\"'`".contains(*quote))?;
+        rest[1..].split_once(quote).map(|(name, _)| name.to_owned())
+    };
+    source.split("{%").skip(1).filter_map(name).collect()
+}
+
+fn broken(config: Option<&Config>, cause: &str) -> Error {
+    let folder = config.and_then(|config| config.pages.templates.as_deref());
+    let place = folder.map(|folder| format!(" in {} (pages.templates)", folder.display())).unwrap_or_default();
+    Error::internal(format!("a template{place} cannot be used; correct it, or remove it to get the built-in one: {}", cause.trim()))
+}
+
+/// tera puts the reason behind the place, as the source of the error.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|cause| cause.to_string().trim().to_owned()).collect::<Vec<_>>().join(": ")
+}
+
+/// What every template may use without being given it.
+fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Context {
+    let server_name = config.map_or("", |config| config.server_name.0.as_str());
+    let title = match config.map(|config| config.pages.title.clone()) {
+        None => texts.say("page.bare_title", &[]),
+        Some(title) => title.unwrap_or_else(|| texts.say("page.title", &[("server", server_name)])),
+    };
+    let pages = config.map(|config| &config.pages);
+    let mut context = Context::new();
+    context.insert("lang", language.tag());
+    context.insert("server_name", server_name);
+    context.insert("title", &title);
+    context.insert("logo", &pages.and_then(|pages| pages.logo.as_ref()).map(|logo| &logo.0));
+    context.insert("howto_url", &pages.and_then(|pages| pages.howto_url.as_ref()).map(|url| &url.0));
+    context.insert("form_url", &config.map(|config| config.public_url.join("/")));
+    // A page that knows its address gives its own: a link that loses what belongs to the address leads nowhere.
+    context.insert("language_links", &[(); 0]);
+    context.insert("style", "");
+    context.insert("name_length", &NAME_MAX_CHARACTERS);
+    context.insert("note_length", &NOTE_MAX_CHARACTERS);
+    context
+}
+
+fn register(tera: &mut Tera, texts: &Arc<Texts>, config: Option<&Config>) {
+    let server = config.map_or("", |config| config.server_name.0.as_str()).to_owned();
+    tera.register_function("t", Say { texts: texts.clone(), server });
+    tera.register_filter("one_line", |value: StringInput, _: Kwargs, _: &State| one_line(value.as_str()));
+    tera.register_filter("quote", |value: StringInput, _: Kwargs, _: &State| quoted(value.as_str()));
+    tera.register_filter("break_lines", |value: StringInput, _: Kwargs, state: &State| {
+        let lines = lines(value.as_str()).iter().map(|line| state.escape(line)).collect::<TeraResult<Vec<_>>>();
+        lines.map(|lines| Value::safe_string(&lines.join("<br>")))
+    });
+    tera.register_filter("strong", |value: StringInput, _: Kwargs, state: &State| marked("strong", &value, state));
+    tera.register_filter("code", |value: StringInput, _: Kwargs, state: &State| marked("code", &value, state));
+    let own = texts.clone();
+    tera.register_filter("date", move |seconds: i64, _: Kwargs, _: &State| own.date(seconds));
+    let own = texts.clone();
+    tera.register_filter("hours", move |count: u64, _: Kwargs, _: &State| own.hours(count));
+    let own = texts.clone();
+    tera.register_filter("days", move |count: u64, _: Kwargs, _: &State| own.days(count));
+}
+
+/// The function `t`. `{server}` is known to every text.
+struct Say {
+    texts: Arc<Texts>,
+    server: String,
+}
+
+impl Function<TeraResult<Value>> for Say {
+    fn call(&self, kwargs: Kwargs, state: &State) -> TeraResult<Value> {
+        let key = kwargs.must_get::<&str>("key")?;
+        let mut values = vec![("server", state.escape_if_needed(&Value::normal_string(&self.server))?)];
+        for (name, value) in kwargs.iter().filter_map(|(name, value)| Some((name.as_str()?, value))) {
+            // A value that is not there leaves a gap, not an error page.
+            let missing = value.is_none() || value.is_undefined();
+            values.push((name, if missing { String::new() } else { state.escape_if_needed(value)? }));
+        }
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let text = self.texts.get(key).unwrap_or(key);
+        Ok(match state.autoescaping_enabled() {
+            true => Value::safe_string(&text::fill(&state.escape(text)?, &values)),
+            false => Value::normal_string(&text::fill(text, &values)),
+        })
+    }
+}
+
+/// A value between tags where tags mean something, and bare in plain text. A line it is in either case.
+fn marked(tag: &str, value: &StringInput, state: &State) -> TeraResult<Value> {
+    let line = one_line(value.as_str());
+    match state.autoescaping_enabled() {
+        true => Ok(Value::safe_string(&format!("<{tag}>{}</{tag}>", state.escape(&line)?))),
+        false => Ok(Value::normal_string(&line)),
+    }
+}

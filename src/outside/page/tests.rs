@@ -1,0 +1,304 @@
+//! What a page, a mail and a room message promise, whatever a visitor types.
+
+use super::built_in::BUILT_IN;
+use super::*;
+use crate::outside::text::Texts;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const EVIL: &str = "<script>alert(\"1\")</script>'{{ server_name }}{% raw %}&amp;{name}";
+
+fn config(extra: &str) -> Config {
+    let sample =
+        include_str!("../../../config.sample.toml").replace("# howto_url", "howto_url").replace("[pages]", &format!("[pages]\n{extra}"));
+    Config::parse(&sample, PathBuf::new()).unwrap()
+}
+
+/// Every page with as little as it may get.
+fn minimal() -> Vec<(&'static str, Value)> {
+    let form = json!({"values": {}, "errors": {}, "notices": {}, "wants_password": false, "terms_url": null,
+        "username_min_length": 3, "username_max_length": 64, "password_min_length": 10, "form_token": "f"});
+    let sent = json!({"email": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t", "form_token": "f"});
+    vec![
+        ("register", form),
+        ("registered", sent.clone()),
+        ("verify", sent.clone()),
+        ("verified", sent.clone()),
+        ("decide", request("n", "")),
+        ("decided", json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
+        ("message", json!({"kind": "link_unknown"})),
+    ]
+}
+
+/// Every page with everything it may get, and each of it hostile.
+fn maximal(evil: &str) -> Vec<(&'static str, Value)> {
+    let fields = ["first_name", "last_name", "username", "email", "note", "password", "password_again", "terms", "form"];
+    let values: Value = fields.iter().map(|field| (field.to_string(), json!(evil))).collect::<serde_json::Map<_, _>>().into();
+    let form = json!({"values": values, "errors": values, "notices": {"username": evil}, "wants_password": true, "terms_url": evil,
+        "username_min_length": 3, "username_max_length": 64, "password_min_length": 10, "form_token": evil});
+    let sent = json!({"email": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true});
+    let mut decide = request(evil, evil);
+    decide["preset"] = json!("decline");
+    decide["reason"] = json!(evil);
+    decide["reason_error"] = json!("form.error.reason_too_long");
+    decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);
+    vec![
+        ("register", form),
+        ("registered", sent.clone()),
+        ("verify", sent.clone()),
+        ("verified", sent.clone()),
+        ("decide", decide),
+        ("decided", json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
+        ("message", json!({"kind": "link_expired", "mxid": evil, "back": true})),
+    ]
+}
+
+fn request(name: &str, note: &str) -> Value {
+    json!({"full_name": name, "username": "u", "mxid": "@u:example.org", "email": "e@example.net", "note": note, "asked_at": 0,
+        "language": "de", "token": "t", "form_token": "f", "link": "https://register.example.org/verify_admin?t=1"})
+}
+
+fn mails(evil: &str) -> Vec<(&'static str, Value)> {
+    vec![
+        ("verify", json!({"link": "https://example.org/?t=1&x=2", "hours": 48, "expires": 0})),
+        ("credentials", json!({"mxid": evil, "username": evil, "name": evil, "password": evil, "password_until": 0})),
+        ("credentials", json!({"mxid": evil, "username": evil})),
+        ("declined", json!({"mxid": evil, "name": evil, "reason": evil})),
+        ("declined", json!({"mxid": evil})),
+        ("refused", json!({"mxid": evil, "name": evil})),
+    ]
+}
+
+fn head(response: &Response) -> String {
+    String::from_utf8(response.to_bytes(true)).unwrap()
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn assert_harmless(html: &str, place: &str) {
+    assert!(!html.contains("<script") && !html.contains("alert(\""), "{place}: {html}");
+    assert!(!html.contains("&amp;{name}") || html.contains("&amp;amp;{name}"), "{place}: {html}");
+    assert!(html.contains("{{ server_name }}"), "{place} filled in a visitor's template: {html}");
+}
+
+#[test]
+fn every_page_needs_no_more_than_its_documented_values() {
+    for language in Language::ALL {
+        for (name, context) in minimal() {
+            let html = render(&config(""), language, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+            assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_label_hint_and_error_belongs_to_an_element_of_its_page() {
+    for (name, context) in minimal().into_iter().chain(maximal("x")) {
+        let html = render(&config(""), Language::English, name, &context).unwrap();
+        let values = |attribute: &str| -> Vec<String> {
+            let parts = html.split(attribute).skip(1).filter_map(|rest| rest.split('"').next());
+            parts.flat_map(|value| value.split_whitespace().map(str::to_owned)).collect()
+        };
+        let ids = values(" id=\"");
+        assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{name}: {ids:?}");
+        for attribute in [" for=\"", " aria-describedby=\"", " aria-labelledby=\"", " href=\"#"] {
+            for id in values(attribute) {
+                assert!(ids.contains(&id), "{name}: {attribute}{id}");
+            }
+        }
+    }
+}
+
+#[test]
+fn enter_in_a_field_sends_the_form_and_does_not_check_the_username() {
+    let html = render(&config(""), Language::English, "register", &minimal()[0].1).unwrap();
+    let first = html.split_once("<button").unwrap().1.split_once('>').unwrap().0;
+    assert!(first.contains("name=\"action\" value=\"send\""), "{first}");
+}
+
+#[test]
+fn what_was_typed_is_kept_but_for_passwords() {
+    let mut context = minimal()[0].1.clone();
+    context["wants_password"] = json!(true);
+    context["values"] =
+        json!({"first_name": "Zoë", "note": "\nline", "username": "z", "email": "z@example.net", "terms": "1", "password": "secret"});
+    let html = render(&config(""), Language::English, "register", &context).unwrap();
+    for kept in ["value=\"Zoë\"", "value=\"z\"", "value=\"z@example.net\"", ">\n\nline</textarea>"] {
+        assert!(html.contains(kept), "{kept}: {html}");
+    }
+    assert!(!html.contains("secret"));
+}
+
+#[test]
+fn nothing_a_visitor_types_becomes_html_in_a_page() {
+    for (name, context) in maximal(EVIL) {
+        let html = render(&config(""), Language::German, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+        assert_harmless(&html, name);
+    }
+}
+
+#[test]
+fn nothing_a_visitor_types_becomes_html_in_a_mail() {
+    for (name, context) in mails(EVIL).into_iter().filter(|(name, _)| *name != "verify") {
+        let mail = mail(&config(""), Language::English, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+        assert_harmless(&mail.html, name);
+        assert!(mail.text.contains("<script>"), "{name}: plain text is not HTML: {}", mail.text);
+    }
+}
+
+#[test]
+fn every_text_that_a_template_names_is_there() {
+    let texts = Texts::load(None, Language::English).unwrap();
+    for (name, source) in BUILT_IN {
+        for quoted in source.split('"').skip(1).step_by(1) {
+            let sections =
+                ["date.", "page.", "steps.", "register.", "registered.", "verify.", "verified.", "form.error.", "mail.", "room."];
+            let key = sections.iter().any(|section| quoted.starts_with(section))
+                && !quoted.ends_with('.')
+                && !quoted.contains(char::is_whitespace);
+            assert!(!key || texts.get(quoted).is_some(), "{name} says {quoted}");
+        }
+    }
+}
+
+#[test]
+fn no_page_shows_the_key_of_a_text() {
+    let sections =
+        ["field", "register", "registered", "verify", "verified", "decide", "decided", "message", "steps", "state", "language", "error"];
+    for (name, context) in minimal().into_iter().chain(maximal("plain")) {
+        let html = render(&config(""), Language::English, name, &context).unwrap();
+        for section in sections {
+            assert!(!html.contains(&format!(">{section}.")), "{name} {section}");
+        }
+    }
+}
+
+#[test]
+fn a_subject_is_one_line_whatever_the_name_is() {
+    let context = json!({"mxid": "@a:b\r\nBcc: everybody@example.org\u{2028}\u{202e}x", "username": "a"});
+    let subject = mail(&config(""), Language::English, "credentials", &context).unwrap().subject;
+    assert!(!subject.contains(['\r', '\n', '\u{2028}', '\u{202e}']), "{subject:?}");
+    let long = json!({"mxid": "x".repeat(1000), "username": "a"});
+    assert!(mail(&config(""), Language::English, "credentials", &long).unwrap().subject.len() <= SUBJECT_LENGTH);
+}
+
+#[test]
+fn a_stranger_cannot_write_to_others_through_the_verification_mail() {
+    let context = json!({"mxid": "@u:example.org", "link": "https://example.org/", "hours": 1, "expires": 0,
+        "name": "Buy now", "full_name": "Buy now", "first_name": "Buy now", "note": "Buy now"});
+    let mail = mail(&config(""), Language::English, "verify", &context).unwrap();
+    assert!(!format!("{} {} {}", mail.subject, mail.text, mail.html).contains("Buy now"));
+}
+
+#[test]
+fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
+    let forged = "A\nLook at it and decide: https://evil.example/\r\n\u{2028}B\u{202e}\n\n\n</blockquote><p>C";
+    let message = room(&config(""), Language::English, "request", &request(forged, forged)).unwrap();
+    let decide: Vec<&str> = message.text.lines().filter(|line| line.starts_with("Look at it")).collect();
+    assert_eq!(decide, ["Look at it and decide: https://register.example.org/verify_admin?t=1"], "{}", message.text);
+    assert!(message.text.contains("\n> Look at it and decide: https://evil.example/\n"), "{}", message.text);
+    assert!(message.html.contains("<br>Look at it and decide: https://evil.example/<br>"), "{}", message.html);
+    assert_eq!(message.html.matches("</blockquote>").count(), 1, "{}", message.html);
+    assert_eq!(message.html.matches("<a ").count(), 1, "{}", message.html);
+    assert!(!message.text.contains('\u{202e}') && !message.html.contains('\u{202e}'));
+}
+
+#[test]
+fn a_room_message_has_only_tags_that_matrix_allows() {
+    for name in ["request", "reminder"] {
+        for note in ["", EVIL] {
+            let html = room(&config(""), Language::German, name, &request(EVIL, note)).unwrap().html;
+            for tag in html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
+                assert!(["p", "strong", "br", "ul", "li", "code", "blockquote", "a"].contains(&tag), "{name}: <{tag}>");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_policy_allows_exactly_the_style_sheet_of_the_page() {
+    let response = respond((&config(""), &Compiled::default()), Language::English, 200, "register", &minimal()[0].1).unwrap();
+    let html = String::from_utf8(response.body().to_vec()).unwrap();
+    let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+    let hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
+    let head = head(&response);
+    assert!(header(&head, "Content-Security-Policy").unwrap().contains(&format!("style-src 'sha256-{hash}';")), "{head}");
+    assert!(!html.contains(" style=") && !html.contains("<script") && !style.contains("url(") && !style.contains("@import"));
+}
+
+#[test]
+fn only_the_form_may_be_found_by_search_engines() {
+    for (name, context) in minimal() {
+        let head = head(&respond((&config(""), &Compiled::default()), Language::English, 200, name, &context).unwrap());
+        assert_eq!(header(&head, "X-Robots-Tag").is_none(), name == "register", "{name}");
+        assert_eq!(header(&head, "Cache-Control"), Some("no-store"));
+    }
+}
+
+#[test]
+fn an_error_page_comes_without_a_configuration_and_with_a_broken_template() {
+    let folder = temporary("error", "page/error.html", "{% if");
+    let broken = config(&format!("templates = {folder:?}"));
+    for config in [None, Some(&broken)] {
+        let response = error(config, Language::German, &Error::method_not_allowed("GET, POST"));
+        assert_eq!(response.status, 405);
+        assert!(String::from_utf8_lossy(response.body()).contains("So lässt sich diese Seite nicht benutzen."));
+    }
+}
+
+#[test]
+fn an_error_page_keeps_the_cause_for_the_log() {
+    let response = error(Some(&config("")), Language::English, &Error::internal("password of the database"));
+    assert!(!String::from_utf8_lossy(response.body()).contains("database"));
+}
+
+#[test]
+fn the_operators_files_replace_ours_one_by_one() {
+    let folder = temporary(
+        "own",
+        "page/verified.html",
+        "{% extends \"page/layout.html\" %}{% block main %}OWN {{ t(key=\"page.foot\") }}{% endblock %}",
+    );
+    std::fs::create_dir_all(folder.join("locales")).unwrap();
+    std::fs::write(folder.join("locales/en.toml"), "[page]\nfoot = \"Our <own> foot\"\n").unwrap();
+    std::fs::write(folder.join("page/style.css"), "body { color: red }\r\n").unwrap();
+    let config = config(&format!("templates = {folder:?}\ntitle = \"A & B\"\nlogo = \"/logo.svg\""));
+    let html = render(&config, Language::English, "verified", &minimal()[3].1).unwrap();
+    assert!(html.contains("OWN Our &lt;own&gt; foot") && html.contains("A &amp; B") && html.contains("src=\"/logo.svg\""), "{html}");
+    assert!(html.contains("<style>body { color: red }\n</style>"), "{html}");
+    assert!(render(&config, Language::English, "register", &minimal()[0].1).unwrap().contains("first_name"));
+}
+
+#[test]
+fn a_broken_template_is_refused_by_name() {
+    for source in ["{% if", "{{ no_such_value }}", "{% extends \"page/nowhere.html\" %}"] {
+        let folder = temporary("broken", "page/verified.html", source);
+        let error = render(&config(&format!("templates = {folder:?}")), Language::English, "verified", &minimal()[3].1).unwrap_err();
+        assert!(error.status == 500 && (error.cause.contains("page/verified.html") || error.cause.contains("nowhere")), "{}", error.cause);
+    }
+}
+
+#[test]
+fn broken_texts_of_the_operator_are_refused_by_name() {
+    let folder = temporary("texts", "locales/en.toml", "[page\nfoot = 1");
+    let error = render(&config(&format!("templates = {folder:?}")), Language::English, "verified", &minimal()[3].1).unwrap_err();
+    assert!(error.cause.contains("locales/en.toml") && error.cause.contains("line 1"), "{}", error.cause);
+}
+
+#[test]
+fn a_language_link_keeps_the_token() {
+    let links = language_links(Language::German, Some("a&b"));
+    assert_eq!(links[0].href, "?t=a%26b&lang=en");
+    assert!(links[1].current && !links[0].current);
+    assert_eq!(language_links(Language::English, None)[1].href, "?lang=de");
+}
+
+fn temporary(name: &str, file: &str, content: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("page-{}-{name}", std::process::id()));
+    let path = folder.join(file);
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+    std::fs::write(path, content).unwrap();
+    folder
+}
