@@ -48,7 +48,7 @@ def link(text, name):
 
 def register(servers, way, username):
     site = servers.site
-    typed = {"first_name": "Max", "last_name": "Müller", "email": f"{username}@example.org", "username": username, "note": "Hello", "action": "send"}
+    typed = {"first_name": "Max", "last_name": "Müller", "email": f"{username}@example.org", "username": username, "note": "Hello", "send": "1"}
     typed |= {"password": "a long enough password", "password_again": "a long enough password"}
     ask(servers, way, "register", fields=Form(ask(servers, way, "register")).fields | typed)
     query = link(newest_mail(site), "verify")

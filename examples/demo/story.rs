@@ -40,7 +40,7 @@ pub fn go_through(demo: &Demo) {
 fn send_form(browser: &Browser, name: &str, address: &str) {
     let form = ok(browser.get("/")).form();
     let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace").fill("username", name);
-    let form = form.fill("email", address).fill("note", "Hello, I like engines").put("action", "send");
+    let form = form.fill("email", address).fill("note", "Hello, I like engines").press("send", "1");
     thread::sleep(LONGER_THAN_A_PROGRAM);
     ok(browser.submit(&form));
 }

@@ -41,7 +41,7 @@ impl Homestead {
         let browser = Browser::new(&web.url());
         let form = browser.get("/register").form().fill("first_name", "Ada").fill("last_name", "Lovelace-Größe");
         let form = form.fill("username", localpart).fill("email", &address_of(localpart)).fill("note", "Hello");
-        assert_eq!(browser.submit(&form.press("action", "send")).status, 200, "{}", web.log());
+        assert_eq!(browser.submit(&form.press("send", "1")).status, 200, "{}", web.log());
         let mail = self.mails.wait_for(&address_of(localpart), 1).remove(0);
         assert_eq!(browser.submit(&browser.get(&mail.link()).form()).status, 200, "{}", web.log());
         let message = self.message_about(localpart);

@@ -54,7 +54,7 @@ impl Person {
 
     fn fill(&self, form: Form) -> Form {
         let form = form.fill("first_name", "Person").fill("last_name", &self.number.to_string()).fill("username", &self.name);
-        form.fill("email", &self.address).fill("note", "through all of it").press("action", "send")
+        form.fill("email", &self.address).fill("note", "through all of it").press("send", "1")
     }
 }
 

@@ -61,7 +61,7 @@ impl Flooded {
             ("first_name", "Ada"),
             ("username", name),
             ("email", &format!("{name}@applicants.example.org")),
-            ("action", "send"),
+            ("send", "1"),
         ];
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         Asked::post(self.site.port, "/register", FORM, &body)

@@ -61,7 +61,7 @@ impl Person {
 
     fn fill(&self, form: Form) -> Form {
         let form = form.fill("first_name", "Person").fill("last_name", &self.number.to_string()).fill("username", &self.name);
-        form.fill("email", &self.address()).fill("note", "from several machines").press("action", "send")
+        form.fill("email", &self.address()).fill("note", "from several machines").press("send", "1")
     }
 }
 

@@ -18,7 +18,7 @@ impl<'a> Applicant<'a> {
     pub fn asks(browser: &'a Browser, synapse: &'a Synapse, room: &'a str, mails: &'a MailCatcher) -> Applicant<'a> {
         let localpart = fresh("grace");
         let form = browser.get("/register").form().fill("first_name", "Grace").fill("last_name", "Hopper");
-        let form = form.fill("username", &localpart).fill("email", &address_of(&localpart)).press("action", "send");
+        let form = form.fill("username", &localpart).fill("email", &address_of(&localpart)).press("send", "1");
         // As the package comes, who is faster than a person is asked to send the form once more.
         thread::sleep(Duration::from_secs(4));
         let page = browser.submit(&form);

@@ -13,7 +13,7 @@ fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine:
     let shown = page.form();
     assert_eq!((shown.value("username"), shown.value("email"), shown.value("last_name")), ("ab", "nonsense", "Lovelace-Größe"));
     let name = fresh("ada");
-    let mended = shown.fill("first_name", "Ada").fill("email", &address_of(&name)).fill("username", &name).press("action", "send");
+    let mended = shown.fill("first_name", "Ada").fill("email", &address_of(&name)).fill("username", &name).press("send", "1");
     assert_eq!(story.browser.submit(&mended).status, 200);
     assert_eq!(story.state(&name), 1);
 }
@@ -58,7 +58,7 @@ fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
     assert!(story.site.run_cron().status.success());
     let again = story.browser.submit(&form);
     assert!(again.status == 422 && again.text().contains("please send it again"), "{}", again.text());
-    assert_eq!(story.browser.submit(&again.form().press("action", "send")).status, 200);
+    assert_eq!(story.browser.submit(&again.form().press("send", "1")).status, 200);
     assert_eq!(story.state(&eve), 1, "a request of its own");
 }
 
@@ -84,10 +84,10 @@ fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engin
     assert_eq!(free.form().value("email"), address_of(&ada), "what was typed is kept");
     story.ask(&ada);
     for name in [ada.as_str(), "alice", "admin", "register_bot", "ALICE"] {
-        for action in ["check", "send"] {
-            let page = story.browser.submit(&story.filled_form(name).fill("email", "x@applicants.example.org").press("action", action));
-            assert_eq!(page.status, 422, "{name} {action}");
-            assert!(page.text().contains("not available"), "{name} {action}: {}", page.text());
+        for (button, value) in [("action", "check"), ("send", "1")] {
+            let page = story.browser.submit(&story.filled_form(name).fill("email", "x@applicants.example.org").press(button, value));
+            assert_eq!(page.status, 422, "{name} {button}");
+            assert!(page.text().contains("not available"), "{name} {button}: {}", page.text());
         }
     }
 }
@@ -143,7 +143,7 @@ fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
     let page = story.browser.submit(&story.filled_form(&ada));
     assert_eq!(page.status, 422);
     assert!(page.text().contains("accept the terms"), "{}", page.text());
-    assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("action", "send")).status, 200);
+    assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("send", "1")).status, 200);
 }
 
 on_every_database! {

@@ -16,5 +16,6 @@ mod limits;
 mod local_mode;
 mod outages;
 mod synapse_mode;
+mod text_browsers;
 
 use the_story::{Story, address_of, decision_form, fresh, now, password_in};

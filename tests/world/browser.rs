@@ -190,9 +190,11 @@ impl Form {
     }
 
     /// Chooses the button to press; fails where there is no such button.
-    pub fn press(self, name: &str, value: &str) -> Form {
+    pub fn press(mut self, name: &str, value: &str) -> Form {
         let button = (name.to_owned(), value.to_owned());
         assert!(self.buttons.contains(&button), "the form has no button {name}={value}: {:?}", self.buttons);
+        let buttons = &self.buttons;
+        self.fields.retain(|field| !buttons.contains(field));
         self.put(name, value)
     }
 

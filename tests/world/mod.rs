@@ -30,6 +30,7 @@ pub mod process;
 mod site;
 mod standby;
 mod synapse;
+mod text_browser;
 mod web;
 
 pub use browser::{Browser, Form, Page};
@@ -44,6 +45,7 @@ pub use mail::{Mail, MailCatcher};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use standby::Pair;
 pub use synapse::{Account, Message, OwnSynapse, Synapse};
+pub use text_browser::{Kind, TextBrowser};
 pub use web::{Host, WebServer, nginx_frame};
 
 /// The programs as Cargo built them for this integration test.

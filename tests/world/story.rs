@@ -57,7 +57,7 @@ impl Story {
     /// What `localpart` writes into the form.
     pub fn fill(&self, form: Form, localpart: &str) -> Form {
         let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace-Größe").fill("username", localpart);
-        form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("action", "send")
+        form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("send", "1")
     }
 
     /// Sends the form; the page must say thank you.

@@ -43,8 +43,10 @@ struct Typed {
     terms: String,
     /// Not shown to people; programs that fill in every field fill it in, too.
     website: String,
-    /// `check` asks only whether the username is free.
+    /// `check`: asks only whether the username is free.
     action: String,
+    /// The main button. Where a browser sends both buttons, this one counts: else its users could never send the form.
+    send: String,
 }
 
 /// What the form shows again; passwords are typed anew.
@@ -103,7 +105,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         typed.form_token.clear();
         return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")]));
     }
-    if typed.action == "check" {
+    if typed.action == "check" && typed.send.is_empty() {
         return check_username(site, language, &typed);
     }
     if let Some(fault) = looks_made_by_a_program(site, &typed, made_at) {

@@ -115,7 +115,7 @@ fn every_label_hint_and_error_belongs_to_an_element_of_its_page() {
 fn enter_in_a_field_sends_the_form_and_does_not_check_the_username() {
     let html = render(&config(""), Language::English, "register", &minimal()[0].1).unwrap();
     let first = html.split_once("<button").unwrap().1.split_once('>').unwrap().0;
-    assert!(first.contains("name=\"action\" value=\"send\""), "{first}");
+    assert!(first.contains("name=\"send\" value=\"1\""), "{first}");
 }
 
 #[test]

@@ -1,0 +1,69 @@
+//! The whole way with browsers that know neither scripts nor style sheets, and each send buttons in their own way.
+
+use crate::world::{Host, Kind, TextBrowser};
+use crate::{Story, address_of, fresh};
+
+/// From the form to the decision.
+fn signs_up_and_is_decided(kind: Kind, decision: &str) {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    sign_up(&story, kind, &ada);
+    confirm(&story, kind, &ada);
+    decide(&story, kind, &ada, decision);
+}
+
+fn sign_up(story: &Story, kind: Kind, name: &str) {
+    let form = story.web.url() + "/register";
+    let page = story.browser.get(&form);
+    let browser = TextBrowser::open(kind, &form, "Ask for an account");
+    // The way that a request takes when somebody asks first whether the name is free.
+    browser.send(&page, &[("#username", name)], "[name=action]");
+    browser.wait_for("This username is free");
+    assert_eq!(story.number("SELECT count(*) FROM registrations"), 0, "nothing was sent yet");
+    drop(browser);
+    let browser = TextBrowser::open(kind, &form, "Ask for an account");
+    let address = address_of(name);
+    browser.send(&page, &[("#first_name", "Adalovelace"), ("#email", &address), ("#username", name)], "[name=send]");
+    browser.wait_for("Thank you. Now look into your mail");
+}
+
+fn confirm(story: &Story, kind: Kind, name: &str) {
+    let link = story.verify_mail(name).link();
+    let page = story.browser.get(&link);
+    let browser = TextBrowser::open(kind, &link, "Confirm your email address");
+    browser.send(&page, &[], "form button");
+    browser.wait_for("Your address is confirmed");
+}
+
+fn decide(story: &Story, kind: Kind, name: &str, decision: &str) {
+    let link = story.room_message(name).link();
+    let page = story.browser.get(&link);
+    let browser = TextBrowser::open(kind, &link, "A request for an account");
+    match decision {
+        "approve" => browser.send(&page, &[], "button:not(.danger)"),
+        _ => browser.send(&page, &[], "button.danger"),
+    }
+    let (shown, state) = if decision == "approve" { ("Approved", 100) } else { ("Declined", 13) };
+    browser.wait_for(shown);
+    assert_eq!(story.state(name), state);
+}
+
+#[test]
+fn with_lynx_people_sign_up_confirm_and_decline() {
+    signs_up_and_is_decided(Kind::Lynx, "decline");
+}
+
+#[test]
+fn with_w3m_people_sign_up_confirm_and_approve() {
+    signs_up_and_is_decided(Kind::W3m, "approve");
+}
+
+#[test]
+fn with_links2_people_sign_up_confirm_and_decline() {
+    signs_up_and_is_decided(Kind::Links2, "decline");
+}
+
+#[test]
+fn with_elinks_people_sign_up_confirm_and_approve() {
+    signs_up_and_is_decided(Kind::Elinks, "approve");
+}
