@@ -343,17 +343,100 @@ fn an_edited_configuration_takes_effect_and_a_broken_one_is_logged_once() {
     assert!(server.get("").contains("site=mended.example "));
 }
 
+/// The answer to a request that names this configuration.
+fn ask_for(server: &Server, configuration: &str) -> String {
+    let mut params = vec![("MATRIX_REGISTER_BOT_CONFIG", configuration.as_bytes())];
+    params.extend(crate::client::params("GET", ""));
+    server.connect().ask(&params, b"")
+}
+
+/// A server whose environment lists these, relative to its folder.
+fn server_that_lists(names: &[&str]) -> Server {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("sites")).unwrap();
+    let listed: Vec<String> = names.iter().map(|name| folder.path(name).to_str().unwrap().to_owned()).collect();
+    Server::start_with(folder, &[("MATRIX_REGISTER_BOT_CONFIGS", &listed.join(":"))])
+}
+
 #[test]
-fn one_process_serves_several_sites() {
+fn a_request_does_not_choose_its_configuration() {
     let server = server();
     server.folder.write_config("b.toml", "b.example", "");
     let path = server.folder.path("b.toml");
-    for _ in 0..2 {
-        let mut params = vec![("MATRIX_REGISTER_BOT_CONFIG", path.to_str().unwrap().as_bytes())];
-        params.extend(crate::client::params("GET", ""));
-        assert!(server.connect().ask(&params, b"").contains("site=b.example "));
-        assert!(server.get("").contains("site=example.org "));
+    for _ in 0..3 {
+        let answer = ask_for(&server, path.to_str().unwrap());
+        assert!(answer.contains("site=example.org "), "{answer}");
     }
+    assert_eq!(server.log().matches("configuration_ignored").count(), 1, "{}", server.log());
+    for number in 0..40 {
+        assert!(ask_for(&server, &format!("/nowhere/{number}.toml")).contains("site=example.org "));
+    }
+    assert!(server.log().matches("configuration_ignored").count() <= 16, "the log cannot be filled: {}", server.log());
+    // The process's own may be named.
+    assert!(ask_for(&server, server.folder.path("config.toml").to_str().unwrap()).contains("site=example.org "));
+}
+
+#[test]
+fn one_process_serves_the_sites_that_its_environment_lists() {
+    let server = server_that_lists(&["sites", "b.toml"]);
+    server.folder.write_config("b.toml", "b.example", "");
+    server.folder.write_config("sites/c.toml", "c.example", "");
+    for _ in 0..2 {
+        for (name, site) in [("b.toml", "b.example"), ("sites/c.toml", "c.example"), ("sites/../sites/c.toml", "c.example")] {
+            let answer = ask_for(&server, server.folder.path(name).to_str().unwrap());
+            assert!(answer.contains(&format!("site={site} ")), "{name}: {answer}\n{}", server.log());
+        }
+        assert!(server.get("").contains("site=example.org "));
+        assert!(ask_for(&server, "").contains("site=example.org "), "an empty parameter names nothing");
+    }
+}
+
+#[test]
+fn nothing_beside_a_listed_folder_can_be_named() {
+    let server = server_that_lists(&["sites"]);
+    let folder = &server.folder;
+    folder.write_config("sites/good.toml", "good.example", "");
+    for name in ["evil.toml", "sites/evil.txt", "sites/open.toml"] {
+        folder.write_config(name, "evil.example", "");
+    }
+    std::fs::create_dir(folder.path("sites-of-others")).unwrap();
+    folder.write_config("sites-of-others/evil.toml", "evil.example", "");
+    std::os::unix::fs::symlink(folder.path("evil.toml"), folder.path("sites/link.toml")).unwrap();
+    std::os::unix::fs::symlink(folder.path("sites-of-others"), folder.path("sites/folder")).unwrap();
+    set_mode(&folder.path("sites/open.toml"), 0o666);
+    let mut names = vec![
+        "evil.toml",
+        "sites/evil.txt",
+        "sites/open.toml",
+        "sites/link.toml",
+        "sites/folder/evil.toml",
+        "sites/../evil.toml",
+        "sites-of-others/evil.toml",
+        "sites/missing.toml",
+        "sites",
+    ];
+    if rustix::process::geteuid().is_root() {
+        folder.write_config("sites/foreign.toml", "evil.example", "");
+        std::os::unix::fs::chown(folder.path("sites/foreign.toml"), Some(65_534), None).unwrap();
+        names.push("sites/foreign.toml");
+    }
+    for name in names {
+        let answer = ask_for(&server, folder.path(name).to_str().unwrap());
+        assert!(answer.starts_with("Status: 500 "), "{name}: {answer}");
+    }
+    for name in ["sites/good.toml", "good.toml", "/etc/passwd", "/proc/self/environ", "/dev/stdin"] {
+        assert!(ask_for(&server, name).starts_with("Status: 500 "), "{name}");
+    }
+    assert!(ask_for(&server, folder.path("sites/good.toml").to_str().unwrap()).contains("site=good.example "), "{}", server.log());
+    // Whoever may write to the folder may put a file there.
+    set_mode(&folder.path("sites"), 0o777);
+    assert!(ask_for(&server, folder.path("sites/good.toml").to_str().unwrap()).starts_with("Status: 500 "));
+    assert!(server.log().contains("configuration_not_allowed") && !server.log().contains("evil.example"), "{}", server.log());
+}
+
+fn set_mode(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! * A parameter that is not UTF-8 hides those behind it: [`super::variables`].
 
 use super::body::Framing;
+use super::configurations::Configurations;
 use super::gate::Gate;
 use super::panics::{self, Panic};
 use super::program::{Incoming, Program};
@@ -75,7 +76,8 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
         log::warn("socket_unusable", None, &format!("fd 0 cannot be set up for FastCGI: {cause}"));
         return ExitCode::FAILURE;
     }
-    let worker = Arc::new(Worker { program, sites: Sites::new(program.name), gate: Gate::default(), busy: AtomicUsize::new(0) });
+    let sites = Sites::new(program.name, Configurations::of(std::env::vars_os()));
+    let worker = Arc::new(Worker { program, sites, gate: Gate::default(), busy: AtomicUsize::new(0) });
     let mut reported = None;
     let mut had_room = None;
     while !stop.load(Ordering::Relaxed) {

@@ -7,7 +7,7 @@
 //!   looks after it (`supervisor`); the worker serves until SIGTERM or SIGINT (`fastcgi`).
 //!
 //! Either way a request goes through `program`: its variables are complete and within their limit (`variables`), its
-//! site is open (`sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 (`panics`).
+//! site is open (`configurations`, `sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 (`panics`).
 //!
 //! | limit | where | answer |
 //! |---|---|---|
@@ -19,6 +19,7 @@
 //! | end of running requests after SIGTERM | 30 s | |
 
 mod body;
+mod configurations;
 mod fastcgi;
 mod gate;
 mod panics;

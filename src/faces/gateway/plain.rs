@@ -1,6 +1,7 @@
 //! Plain CGI (RFC 3875): the request is in the environment and on standard input, the answer goes to standard output.
 
 use super::body::{self, Framing};
+use super::configurations::Configurations;
 use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
@@ -30,8 +31,10 @@ pub fn run(program: Program) -> ExitCode {
 
 /// From the environment and the body to the bytes of the answer.
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
-    let incoming = Incoming { variables: variables::from_environment(environment), body, framing: Framing::Counted };
-    program.answer(incoming, &Sites::new(program.name), &Gate::default())
+    let environment: Vec<(OsString, OsString)> = environment.collect();
+    let sites = Sites::new(program.name, Configurations::of(environment.iter().cloned()));
+    let incoming = Incoming { variables: variables::from_environment(environment.into_iter()), body, framing: Framing::Counted };
+    program.answer(incoming, &sites, &Gate::default())
 }
 
 /// Standard input, which need not end by itself, as far as there is a body in it.

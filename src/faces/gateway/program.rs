@@ -3,7 +3,7 @@
 use super::body::{self, Framing};
 use super::gate::Gate;
 use super::panics;
-use super::sites::{self, Sites};
+use super::sites::Sites;
 use super::variables::Checked;
 use crate::domain::error::Error;
 use crate::outside::cgi::{Request, Response};
@@ -49,7 +49,7 @@ impl Program {
         let mut site = None;
         let outcome = panics::guard(|| {
             verdict?;
-            let site = &**site.insert(sites.get(&sites::config_path(&request))?);
+            let site = &**site.insert(sites.of(&request)?);
             let limits = &site.config.limits;
             let length = request.variable("CONTENT_LENGTH");
             request.set_body(body::read(incoming.body, incoming.framing, length, (self.body_limit)(site))?);

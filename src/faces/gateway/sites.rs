@@ -1,10 +1,10 @@
 //! The sites that this process serves, each opened once and again when its configuration file changes.
 
-use crate::domain::config::CONFIG_VARIABLE;
+use super::configurations::Configurations;
 use crate::domain::error::Error;
 use crate::outside::cgi::Request;
 use crate::outside::log;
-use crate::outside::site::{self, Site};
+use crate::outside::site::Site;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,16 +17,10 @@ const MAX_REMEMBERED: usize = 256;
 /// A file this young may change again without a new time stamp (they tick every few milliseconds): it is read every time.
 const YOUNG_SECONDS: i64 = 2;
 
-/// The configuration of this request: `MATRIX_REGISTER_BOT_CONFIG` as the web server sends it, else from the environment, else
-/// beside the program. A visitor cannot set it: his headers arrive as `HTTP_...`.
-pub fn config_path(request: &Request) -> PathBuf {
-    let sent = request.variable(CONFIG_VARIABLE).map(PathBuf::from);
-    sent.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from)).unwrap_or_else(site::default_config_path)
-}
-
 /// Open sites by the path of their configuration.
 pub struct Sites {
     program: &'static str,
+    configurations: Configurations,
     remembered: Mutex<HashMap<PathBuf, Entry>>,
 }
 
@@ -38,13 +32,18 @@ struct Entry {
 }
 
 impl Sites {
-    pub fn new(program: &'static str) -> Sites {
-        Sites { program, remembered: Mutex::default() }
+    pub fn new(program: &'static str, configurations: Configurations) -> Sites {
+        Sites { program, configurations, remembered: Mutex::default() }
     }
 
-    /// The site of this configuration file, as the file is now. What is wrong with it is logged here, once, so the error
-    /// has no cause.
-    pub fn get(&self, path: &Path) -> Result<Arc<Site>, Error> {
+    /// The site that serves this request, as its configuration file is now. What is wrong is logged here, once, so the error has
+    /// no cause.
+    pub fn of(&self, request: &Request) -> Result<Arc<Site>, Error> {
+        let path = self.configurations.of_request(request).ok_or_else(|| Error::internal(""))?;
+        self.open(&path)
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<Site>, Error> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= MAX_REMEMBERED && !remembered.contains_key(path) {
             remembered.clear();
