@@ -58,7 +58,7 @@ install:
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
 	umask 022; for document in *.md docs/*.md docs/hosts/*.md; do \
 		$(with_near_links) $$document > $(DESTDIR)$(DOCUMENTS)/$$document || exit; done
-	install -m 644 config.sample.toml $(DESTDIR)$(DOCUMENTS)
+	install -m 644 config.sample.toml LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCUMENTS)
 	install -m 644 docs/*.svg $(DESTDIR)$(DOCUMENTS)/docs
 	install -m 644 docs/screenshots/*.png $(DESTDIR)$(DOCUMENTS)/docs/screenshots
 	for file in cron/crontab.sample synapse/*.* synapse/matrix_register_bot_synapse/*.py* $$(find templates -type f); do \
@@ -104,6 +104,7 @@ demo-check: all
 test:
 	$(WORLD)/install test
 	cargo fmt --check
+	tests/imports/check
 	cargo clippy --all-targets -- -D warnings
 	$(WORLD)/start-databases run -- $(WORLD)/start-synapse run -- cargo test
 	synapse/tests/run

@@ -17,6 +17,7 @@ pub mod room;
 pub mod sessions;
 
 use crate::domain::config::{self, BaseUrl, Config, ServerName};
+use crate::domain::names;
 use crate::outside::fault;
 use crate::outside::state_file;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -125,7 +126,7 @@ impl Homeserver {
 
     /// `@localpart:server_name`.
     pub fn mxid(&self, localpart: &str) -> String {
-        format!("@{localpart}:{}", self.server_name)
+        names::mxid(localpart, &self.server_name)
     }
 
     /// Sends a request. `Ok(Err(..))` is a refusal, which means something to the one who asked; what means the

@@ -21,11 +21,10 @@ use crate::domain::directory;
 use crate::domain::registration::State;
 use crate::outside::fault;
 
-/// Where the PHP program's tables are put aside.
-pub(super) const REGISTRATIONS: &str = "php_registrations";
+/// Where the PHP program's other table is put aside.
 const LOGINS: &str = "php_logins";
 /// Its tables, each with the name to put it aside and a column that ours do not have.
-const TABLES: [(&str, &str, &str); 2] = [("registrations", REGISTRATIONS, "verify_token"), ("logins", LOGINS, "create_date")];
+const TABLES: [(&str, &str, &str); 2] = [("registrations", schema::PHP_REGISTRATIONS, "verify_token"), ("logins", LOGINS, "create_date")];
 
 /// Who reads a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

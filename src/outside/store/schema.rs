@@ -1,6 +1,6 @@
 //! The steps of the schema, the same for all databases, and what is said about a database that they do not fit.
 
-use super::{Driver, Error, php};
+use super::{Driver, Error};
 
 /// One step: its statements in the language of each database. `0001_initial` is step 1.
 pub(super) struct Step {
@@ -36,6 +36,9 @@ pub(super) const START: &str = "CREATE TABLE schema_version (version BIGINT NOT 
 /// The version that this program works with.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
 
+/// The PHP program's table of registrations, once a take-over has put it aside.
+pub(super) const PHP_REGISTRATIONS: &str = "php_registrations";
+
 /// The steps that a database of `version` still needs; an error where a newer program was at it.
 pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
     usize::try_from(version).ok().and_then(|done| STEPS.get(done..)).ok_or_else(|| {
@@ -47,7 +50,7 @@ pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
 
 /// Whether the tables of an empty schema may be made: not beside those of another program.
 pub(super) fn check_for_others(driver: &mut dyn Driver) -> Result<(), Error> {
-    if driver.has("registrations", "verify_token")? || driver.has(php::REGISTRATIONS, "verify_token")? {
+    if driver.has("registrations", "verify_token")? || driver.has(PHP_REGISTRATIONS, "verify_token")? {
         return Err(Error::OfPhp);
     }
     if driver.has("registrations", "id")? || driver.has("logins", "id")? {
