@@ -8,10 +8,12 @@ use crate::domain::address::Address;
 use crate::domain::config::MailboxText;
 use data_encoding::HEXLOWER;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, UNIX_EPOCH};
 
+/// Bytes of a line in a mail, without the line end (RFC 5322, 2.1.1).
+const LONGEST_LINE: usize = 998;
 /// Characters of a name in a header; a header line must stay below 998 bytes (RFC 5322, 2.1.1).
 const LONGEST_NAME: usize = 100;
 const LONGEST_SUBJECT: usize = 200;
@@ -58,8 +60,8 @@ pub fn compose(from: &Mailbox, reply_to: Option<&Mailbox>, letter: &Letter, now:
 /// A mailbox of the configuration: `Name <address>` (the name may be quoted) or an address.
 pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
     let (name, address) = match text.0.trim().trim_end_matches('>').rsplit_once('<') {
-        Some((name, address)) => (name.trim().trim_matches('"'), address.trim()),
-        None => ("", text.0.trim()),
+        Some((name, address)) => (unquoted(name.trim()), address.trim()),
+        None => (String::new(), text.0.trim()),
     };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
     // a sender at "localhost" is fine: not the rules for applicants
@@ -68,7 +70,26 @@ pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
     let address = address.ok_or_else(|| {
         Error::Config(format!("key \"{key}\" in [mail]: expected a mail address, for example \"Sign-up <register@example.org>\""))
     })?;
-    Ok(Mailbox::new(Some(one_line(LONGEST_NAME)(name)).filter(|name| !name.is_empty()), address))
+    Ok(Mailbox::new(Some(one_line(LONGEST_NAME)(&name)).filter(|name| !name.is_empty()), address))
+}
+
+/// What a name says that is one quoted string (RFC 5322, 3.2.4). Any other name stays as it is, with the quotes in it.
+fn unquoted(name: &str) -> String {
+    let inside = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.and_then(without_escapes).unwrap_or_else(|| name.to_owned())
+}
+
+/// `None` where a quote ends the string too early, or a backslash escapes the closing one.
+fn without_escapes(inside: &str) -> Option<String> {
+    let (mut plain, mut characters) = (String::new(), inside.chars());
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '"' => return None,
+            '\\' => characters.next()?,
+            other => other,
+        });
+    }
+    Some(plain)
 }
 
 fn recipient(text: &str) -> Result<lettre::Address, Error> {
@@ -106,16 +127,24 @@ fn bodies(letter: &Letter, message_id: &str) -> MultiPart {
         .singlepart(part(ContentType::TEXT_HTML, html))
 }
 
-/// ASCII stays readable as it is; of the encodings for the rest, filters for junk mail dislike base64.
-fn part(content_type: ContentType, body: String) -> SinglePart {
+/// ASCII stays as it is: whoever reads the source of a mail, or a program that does, finds each link whole on its line. Of the
+/// encodings for the rest, filters for junk mail dislike base64.
+fn part(content_type: ContentType, text: String) -> SinglePart {
     let builder = SinglePart::builder().header(content_type);
-    if body.is_ascii() { builder.body(body) } else { builder.header(ContentTransferEncoding::QuotedPrintable).body(body) }
+    match text.is_ascii() && text.lines().all(|line| line.len() <= LONGEST_LINE) {
+        true => {
+            let lines = text.replace('\n', "\r\n").into_bytes();
+            builder.body(Body::dangerous_pre_encoded(lines, ContentTransferEncoding::SevenBit))
+        }
+        false => builder.header(ContentTransferEncoding::QuotedPrintable).body(text),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::config::Language;
+    use mailparse::MailHeaderMap;
 
     const LETTER: Letter = Letter {
         to_address: "max@example.org",
@@ -179,6 +208,55 @@ mod tests {
             assert!(header.is_ascii());
             assert!(header.lines().all(|line| line.len() < 998), "{header}");
         }
+    }
+
+    /// The name beside the address, as a mail program reads it.
+    fn shown(from: &str) -> Option<String> {
+        let from = mailbox("from", &MailboxText(from.into())).unwrap();
+        let bytes = compose(&from, Some(&from), &LETTER, 0).unwrap().bytes;
+        let (headers, _) = mailparse::parse_headers(&bytes).unwrap();
+        let [from, reply_to] =
+            ["From", "Reply-To"].map(|name| mailparse::addrparse_header(headers.get_first_header(name).unwrap()).unwrap());
+        assert_eq!(from, reply_to);
+        let single = from.extract_single_info().expect("one mailbox");
+        assert_eq!(single.addr, "a@example.org");
+        single.display_name
+    }
+
+    #[test]
+    fn the_name_of_a_sender_is_shown_as_the_operator_wrote_it() {
+        for name in [
+            "Sign-up",
+            "X \"Büro\"",
+            "X \"office\"",
+            "\"A\" and \"B\"",
+            "Müller, Max",
+            "Smith, John",
+            "Sign-up (example.org)",
+            "back\\slash",
+            "Anmeldung: <b>, \\ \"x\" (y)",
+            "Anmeldung; für @alle [hier]",
+            "o'neil & co.",
+        ] {
+            assert_eq!(shown(&format!("{name} <a@example.org>")).as_deref(), Some(name));
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            assert_eq!(shown(&format!("\"{quoted}\" <a@example.org>")).as_deref(), Some(name), "quoted");
+        }
+        assert_eq!(shown("\"\" <a@example.org>"), None);
+        assert_eq!(shown("a@example.org"), None);
+    }
+
+    #[test]
+    fn a_link_stands_whole_on_its_line_of_an_ascii_mail() {
+        let link = format!("https://register.example.org/signup/verify?t={}", "0123456789abcdef".repeat(4));
+        let html = format!("<p><a href=\"{link}\">{link}</a></p>\n");
+        let ascii = mail(&Letter { text: &format!("Please confirm:\n\n{link}\n"), html: &html, ..LETTER });
+        assert!(ascii.contains(&format!("\r\n{link}\r\n")), "{ascii}");
+        assert_eq!(ascii.matches("Content-Transfer-Encoding: 7bit\r\n").count(), 2, "{ascii}");
+        let mixed = mail(&Letter { text: "Grüße\n", ..LETTER });
+        assert!(mixed.contains("quoted-printable") && mixed.contains("7bit") && mixed.is_ascii(), "{mixed}");
+        let long = mail(&Letter { text: &"x".repeat(LONGEST_LINE + 1), ..LETTER });
+        assert!(long.contains("quoted-printable") && long.lines().all(|line| line.len() <= LONGEST_LINE), "{long}");
     }
 
     #[test]
