@@ -106,7 +106,7 @@ impl Mailer {
     }
 
     /// Hands the letter over; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program
-    /// or the disk has it. It takes at most [`longest_seconds`], unless a mail server dribbles byte by byte.
+    /// or the disk has it. It takes at most [`longest_seconds`].
     pub fn send(&self, letter: &Letter, now: i64) -> Result<(), Error> {
         let composed = compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?;
         match &self.transport {

@@ -11,3 +11,4 @@ pub mod state_file;
 pub mod store;
 pub mod take_over;
 pub mod text;
+mod tls;

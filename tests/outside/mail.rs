@@ -80,6 +80,103 @@ fn with_tls_and_a_private_authority_a_mail_arrives() {
 }
 
 #[test]
+fn a_mail_arrives_at_a_server_whose_answers_are_bare_codes() {
+    let folder = Folder::new();
+    let certificates = Certificates::make(&folder);
+    let authority = format!("ca_file = \"{}\"\n", certificates.authority.display());
+    let account = "user = \"bot\"\npassword = \"right\"\n";
+    let plain = |options: &[&str], smtp: &str| {
+        let catcher = MailCatcher::start(&folder, &[&["--bare"], options].concat());
+        let before = catcher.caught().len();
+        mailer(&folder, catcher.port, smtp).send(&LETTER, NOW).unwrap_or_else(|cause| panic!("{options:?}: {cause}"));
+        assert_eq!(catcher.caught().len(), before + 1, "{options:?}");
+    };
+    plain(&[], "");
+    plain(&["--auth", "bot:right"], account);
+    plain(&["--auth", "bot:right", "--login-only"], account);
+    let starttls = with_certificate(&certificates, &["--starttls", "--auth", "bot:right", "--login-only"]);
+    plain(&starttls, &format!("security = \"starttls\"\n{authority}{account}"));
+    plain(&with_certificate(&certificates, &["--tls"]), &format!("security = \"tls\"\n{authority}"));
+}
+
+/// A server that gives these answers, one to each line and one to the mail.
+fn answering(answers: [&'static str; 6]) -> u16 {
+    impostor(move |mut stream| {
+        let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+        for (step, answer) in answers.iter().enumerate() {
+            // Greeting, EHLO, MAIL, RCPT, DATA, the mail; a step that is refused is followed by a QUIT.
+            let heard = match step {
+                0 => true,
+                5 => lines.by_ref().map_while(Result::ok).any(|line| line == "." || line == "QUIT"),
+                _ => lines.next().is_some(),
+            };
+            if !heard || stream.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+        let _ = lines.next();
+    })
+}
+
+#[test]
+fn an_answer_counts_by_its_code_with_or_without_a_text() {
+    let folder = Folder::new();
+    let send = |answers| mailer(&folder, answering(answers), "").send(&LETTER, NOW);
+    for ok in ["250\r\n", "250 \r\n", "250-\r\n250\r\n", "250-\r\n250-a\r\n250 b\r\n", "250\n", "250 \u{fc}\r\n"] {
+        let answers = ["220\r\n", ok, ok, ok, "354\r\n", ok];
+        assert_eq!(send(answers), Ok(()), "{ok:?}");
+    }
+    let good = ["220\r\n", "250\r\n", "250\r\n", "250\r\n", "354\r\n", "250\r\n"];
+    for step in 0..6 {
+        for (bare, code) in [("451\r\n", "451"), ("550\r\n", "550"), ("554-\r\n554\r\n", "554")] {
+            let mut answers = good;
+            answers[step] = bare;
+            match send(answers) {
+                Err(Error::Later(sentence)) => assert!(sentence.contains(code), "{step}: {sentence}"),
+                other => panic!("{step} {bare:?}: {other:?}"),
+            }
+        }
+    }
+    for (step, odd) in [(3, "354\r\n"), (4, "250\r\n"), (5, "354\r\n"), (5, "250-a\r\n251 b\r\n")] {
+        let mut answers = good;
+        answers[step] = odd;
+        assert!(later(send(answers)).contains("cannot talk to"), "{step} {odd:?}");
+    }
+}
+
+#[test]
+fn a_server_that_dribbles_is_left_after_the_time_out() {
+    let folder = Folder::new();
+    let slow = impostor(|mut stream| {
+        thread::spawn(move || {
+            // A byte now and then, and never a line's end.
+            while stream.write_all(b"2").is_ok() {
+                thread::sleep(Duration::from_millis(300));
+            }
+        });
+    });
+    let start = Instant::now();
+    let sentence = later(mailer(&folder, slow, "").send(&LETTER, NOW));
+    assert!(sentence.contains("did not answer within 2 s"), "{sentence}");
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
+fn words_that_a_stranger_puts_before_the_encryption_are_not_taken_for_the_servers() {
+    let folder = Folder::new();
+    let port = impostor(|mut stream| {
+        let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+        for answer in ["220 here\r\n", "250-here\r\n250 STARTTLS\r\n", "220 go on\r\n250 AUTH PLAIN\r\n"] {
+            if stream.write_all(answer.as_bytes()).is_err() || lines.next().is_none() {
+                return;
+            }
+        }
+    });
+    let sentence = later(mailer(&folder, port, "security = \"starttls\"\n").send(&LETTER, NOW));
+    assert!(sentence.contains("STARTTLS"), "{sentence}");
+}
+
+#[test]
 fn a_certificate_of_an_unknown_authority_is_not_trusted() {
     let folder = Folder::new();
     let certificates = Certificates::make(&folder);

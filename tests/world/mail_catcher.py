@@ -2,7 +2,7 @@
 """Catch mails for tests and demonstrations: a real SMTP server (aiosmtpd) that keeps what it gets as files.
 
   python3 mail_catcher.py --folder DIR [--port 0] [--starttls | --tls] [--certificate PEM --key PEM]
-                          [--auth USER:PASSWORD] [--reject-recipient ADDRESS]... [--rejection "550 5.1.1 No such user"]
+                          [--auth USER:PASSWORD] [--login-only] [--bare] [--reject-recipient ADDRESS]... [--rejection "550 5.1.1 No such user"]
 
 Listens on 127.0.0.1 and prints one JSON line, {"port": 40123, "pid": 4711}, when it does. Each accepted mail becomes
 DIR/NNNN-<recipient>.eml, one file a recipient, complete from the moment the name is there; the envelope stands on top as
@@ -88,8 +88,19 @@ def authenticator(expected):
     return check
 
 
+class BareSMTP(SMTP):
+    """Answers with codes and nothing behind them, but for what it offers."""
+
+    async def push(self, status):
+        text = status if isinstance(status, str) else status.decode()
+        offers = text.startswith("250-") and re.match(r"(STARTTLS|AUTH)\b", text[4:])
+        await super().push(text if offers else text[:4].rstrip())
+
+
 def server_options(o):
     options = {"hostname": "mail-catcher.test", "enable_SMTPUTF8": False}
+    if o.login_only:
+        options.update(auth_exclude_mechanism=["PLAIN"])
     if o.auth:
         options.update(authenticator=authenticator(o.auth), auth_required=True, auth_require_tls=o.starttls)
     if o.starttls:
@@ -120,7 +131,7 @@ async def serve(o, parent):
     keeper = Keeper(o.folder, {address.lower() for address in o.reject_recipient}, o.rejection)
     options = server_options(o)
     server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(keeper, **options), "127.0.0.1", o.port, ssl=certificate(o) if o.tls else None)
+        lambda: (BareSMTP if o.bare else SMTP)(keeper, **options), "127.0.0.1", o.port, ssl=certificate(o) if o.tls else None)
     print(json.dumps({"port": server.sockets[0].getsockname()[1], "pid": os.getpid()}), flush=True)
     await until_the_end(parent)
     server.close()
@@ -138,6 +149,8 @@ def main():
     parser.add_argument("--certificate", help="PEM file, the server's first")
     parser.add_argument("--key", help="PEM file")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="mails only after this login")
+    parser.add_argument("--login-only", action="store_true", help="AUTH LOGIN, and not PLAIN")
+    parser.add_argument("--bare", action="store_true", help="answers are codes without a text")
     parser.add_argument("--reject-recipient", action="append", default=[], metavar="ADDRESS")
     parser.add_argument("--rejection", default="550 5.1.1 No such user here", help="what a rejected recipient is told")
     asyncio.run(serve(parser.parse_args(), parent))

@@ -1,25 +1,22 @@
 //! `transport = "smtp"`: the conversation with a mail server, one connection a mail.
 //!
-//! The steps are taken one by one instead of through lettre's `SmtpTransport`, because what a refusal means depends on
-//! the step: only the answer to RCPT TO can say that a mail box does not exist.
+//! The steps are our own, because what a refusal means depends on the step: only the answer to RCPT TO can say that a mail box does not
+//! exist. How lines and replies travel is in [`wire`].
+
+mod wire;
 
 use super::{Error, quote};
 use crate::domain::config::{Config, SmtpSecurity};
-use crate::outside::fault;
+use crate::outside::{fault, tls};
+use data_encoding::BASE64;
 use lettre::Address;
-use lettre::transport::smtp;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, CertificateStore, SmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::ClientId;
-use std::error::Error as _;
-use std::io::ErrorKind;
+use rustls::ClientConfig;
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::{Duration, Instant};
+use wire::{Trouble, Wire};
 
-/// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT,
-/// DATA, the content, QUIT, and one more for an answer that lettre waits for after a failed EHLO.
+/// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT, DATA, the content and
+/// the answer to it, QUIT.
 pub const LONGEST_IN_TIMEOUTS: u64 = 15;
 
 /// After so many time-outs in all a conversation is given up, as long as the mail itself was not sent: a visitor waits for
@@ -31,10 +28,12 @@ pub struct Relay {
     host: String,
     port: u16,
     security: SmtpSecurity,
-    credentials: Option<Credentials>,
-    authority: Option<Certificate>,
+    /// User and password.
+    credentials: Option<(String, String)>,
+    /// With security "none" there is none.
+    tls: Option<ClientConfig>,
     timeout: Duration,
-    hello: ClientId,
+    hello: String,
 }
 
 /// Where in the conversation it went wrong.
@@ -61,8 +60,11 @@ impl Relay {
             host: smtp.host.clone(),
             port: smtp.port.unwrap_or(default_port),
             security: smtp.security,
-            credentials: config.smtp_credentials()?.map(|(user, password)| Credentials::new(user, password)),
-            authority: smtp.ca_file.as_deref().map(read_authority).transpose()?,
+            credentials: config.smtp_credentials()?,
+            tls: match smtp.security {
+                SmtpSecurity::None => None,
+                SmtpSecurity::Starttls | SmtpSecurity::Tls => Some(tls::client(smtp.ca_file.as_deref()).map_err(of_ca_file)?),
+            },
             timeout: Duration::from_secs(smtp.timeout_seconds.0),
             hello: hello(&config.public_url.join("")),
         })
@@ -71,15 +73,11 @@ impl Relay {
     /// Hands one mail over.
     pub fn send(&self, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
         let begun = Instant::now();
-        let mut connection = self.connect()?;
-        let outcome = self.converse(&mut connection, begun, from, to, bytes);
-        let answers = match &outcome {
-            Ok(()) => true,
-            Err((_, cause)) => cause.as_ref().is_some_and(|cause| cause.status().is_some()),
-        };
-        if answers {
+        let mut wire = self.connect().map_err(|(step, cause)| self.fault(step, &cause))?;
+        let outcome = self.converse(&mut wire, begun, from, to, bytes);
+        if matches!(&outcome, Ok(()) | Err((_, Some(Trouble::Refused(_))))) {
             // a goodbye to a server that answers; what it says to it changes nothing
-            let _ = connection.quit();
+            let _ = wire.command_either("QUIT");
         }
         outcome.map_err(|(step, cause)| match cause {
             Some(cause) => self.fault(step, &cause),
@@ -87,56 +85,49 @@ impl Relay {
         })
     }
 
-    fn connect(&self) -> Result<SmtpConnection, Error> {
-        let tls = match self.security {
-            SmtpSecurity::None => None,
-            SmtpSecurity::Starttls | SmtpSecurity::Tls => Some(self.tls()?),
-        };
-        let wrapper = tls.as_ref().filter(|_| self.security == SmtpSecurity::Tls);
-        let address = (self.host.as_str(), self.port);
-        let mut connection = SmtpConnection::connect(address, Some(self.timeout), &self.hello, wrapper, None)
-            .map_err(|cause| self.fault(Step::Connect, &cause))?;
-        if let (SmtpSecurity::Starttls, Some(tls)) = (self.security, &tls) {
-            connection.starttls(tls, &self.hello).map_err(|cause| self.fault(Step::Starttls, &cause))?;
+    /// Up to the point from which mails are taken, encrypted as configured.
+    fn connect(&self) -> Result<Wire, (Step, Trouble)> {
+        let at = |step| move |cause| (step, cause);
+        let mut wire = Wire::connect(&self.host, self.port, self.timeout).map_err(at(Step::Connect))?;
+        if let (SmtpSecurity::Tls, Some(tls)) = (self.security, &self.tls) {
+            wire = wire.encrypted(&self.host, tls.clone()).map_err(at(Step::Connect))?;
         }
-        Ok(connection)
+        wire.welcome().and_then(|()| wire.greet(&self.hello)).map_err(at(Step::Connect))?;
+        match (self.security, &self.tls) {
+            (SmtpSecurity::Starttls, Some(tls)) => self.start_tls(wire, tls).map_err(at(Step::Starttls)),
+            _ => Ok(wire),
+        }
     }
 
-    /// A configured authority counts instead of those that the system knows.
-    fn tls(&self) -> Result<TlsParameters, Error> {
-        let mut builder = TlsParameters::builder(self.host.clone());
-        if let Some(authority) = &self.authority {
-            builder = builder.certificate_store(CertificateStore::None).add_root_certificate(authority.clone());
+    fn start_tls(&self, mut wire: Wire, tls: &ClientConfig) -> Result<Wire, Trouble> {
+        if !wire.offers("STARTTLS") {
+            return Err(Trouble::Unfit("the server does not offer STARTTLS".into()));
         }
-        builder.build().map_err(|cause| Error::Config(format!("TLS cannot be set up: {cause}; look at ca_file in [mail.smtp]")))
+        wire.command("STARTTLS", 2)?;
+        let mut wire = wire.encrypted(&self.host, tls.clone())?;
+        wire.greet(&self.hello)?;
+        Ok(wire)
     }
 
     /// The step that failed, with what the server said; nothing where it was too slow.
-    fn converse(
-        &self,
-        connection: &mut SmtpConnection,
-        begun: Instant,
-        from: &Address,
-        to: &Address,
-        bytes: &[u8],
-    ) -> Result<(), (Step, Option<smtp::Error>)> {
+    fn converse(&self, wire: &mut Wire, begun: Instant, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), (Step, Option<Trouble>)> {
         let at = |step| move |cause| (step, Some(cause));
         let in_time = |step| match begun.elapsed() < self.timeout * PATIENCE_IN_TIMEOUTS {
             true => Ok(()),
             false => Err((step, None)),
         };
-        if let Some(credentials) = &self.credentials {
+        if let Some((user, password)) = &self.credentials {
             in_time(Step::Auth)?;
-            connection.auth(&[Mechanism::Plain, Mechanism::Login], credentials).map_err(at(Step::Auth))?;
+            log_in(wire, user, password).map_err(at(Step::Auth))?;
         }
         in_time(Step::Sender)?;
-        connection.command(Mail::new(Some(from.clone()), Vec::new())).map_err(at(Step::Sender))?;
+        wire.command(&format!("MAIL FROM:<{from}>"), 2).map_err(at(Step::Sender))?;
         in_time(Step::Recipient)?;
-        connection.command(Rcpt::new(to.clone(), Vec::new())).map_err(at(Step::Recipient))?;
+        wire.command(&format!("RCPT TO:<{to}>"), 2).map_err(at(Step::Recipient))?;
         in_time(Step::Content)?;
-        connection.command(Data).map_err(at(Step::Content))?;
+        wire.command("DATA", 3).map_err(at(Step::Content))?;
         fault::point("mail begun");
-        connection.message(bytes).map_err(at(Step::Content))?;
+        wire.content(bytes).map_err(at(Step::Content))?;
         fault::point("mail taken");
         Ok(())
     }
@@ -152,28 +143,30 @@ impl Relay {
     }
 
     /// The sentence for the sysadmin, and whether to try again.
-    fn fault(&self, step: Step, cause: &smtp::Error) -> Error {
+    fn fault(&self, step: Step, cause: &Trouble) -> Error {
         let server = format!("the mail server {}:{}", self.host, self.port);
-        let said = cause.source().map(ToString::to_string).unwrap_or_default();
-        if step == Step::Recipient && cause.is_permanent() && is_about_the_mailbox(&said) {
-            return Error::Refused(format!("{server} has no such mail box: {} {}", code(cause), quote(&said)));
+        if let Some(refusal) = cause.refusal() {
+            let (code, said) = (refusal.code, refusal.text());
+            return match step == Step::Recipient && code / 100 == 5 && is_about_the_mailbox(&said) {
+                true => Error::Refused(format!("{server} has no such mail box: {code} {}", quote(&said))),
+                false => Error::Later(format!("{server} refuses {}: {code} {}; {}", step.what(), quote(&said), step.hint())),
+            };
         }
-        let perhaps_sent = step == Step::Content && cause.status().is_none();
-        let kind = if perhaps_sent { Error::PerhapsSent } else { Error::Later };
-        kind(match cause.status() {
-            Some(_) => format!("{server} refuses {}: {} {}; {}", step.what(), code(cause), quote(&said), step.hint()),
-            None if is_timeout(cause) => {
+        let kind = if step == Step::Content { Error::PerhapsSent } else { Error::Later };
+        let said = cause.to_string();
+        kind(match said {
+            _ if cause.is_timeout() => {
                 format!(
                     "{server} did not answer within {} s ({}); look at host, port, security and timeout_seconds in [mail.smtp]",
                     self.timeout.as_secs(),
                     step.what()
                 )
             }
-            None if said.contains("certificate") => format!(
+            said if said.contains("certificate") => format!(
                 "the certificate of {server} is not to be trusted: {}; set ca_file in [mail.smtp] to the authority that signed it, and host to the name it was made for",
                 quote(&said)
             ),
-            None => format!("cannot talk to {server} ({}): {}; {}", step.what(), quote(&cause.to_string()), step.hint()),
+            said => format!("cannot talk to {server} ({}): {}; {}", step.what(), quote(&said), step.hint()),
         })
     }
 }
@@ -210,36 +203,38 @@ fn is_about_the_mailbox(said: &str) -> bool {
     matches!(code, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
 }
 
-fn code(cause: &smtp::Error) -> String {
-    cause.status().map(|code| code.to_string()).unwrap_or_default()
+fn of_ca_file(cause: String) -> Error {
+    Error::Config(format!("ca_file in [mail.smtp]: {cause}"))
 }
 
-/// Linux reports a read that took too long as "would block", which `smtp::Error::is_timeout` does not know.
-fn is_timeout(cause: &smtp::Error) -> bool {
-    let io = cause.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    io.is_some_and(|io| matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
-}
-
-fn read_authority(path: &Path) -> Result<Certificate, Error> {
-    let unusable = |cause: &str| Error::Config(format!("ca_file in [mail.smtp]: {} {cause}", path.display()));
-    let pem = std::fs::read(path).map_err(|cause| unusable(&format!("cannot be read: {cause}")))?;
-    // an empty list of authorities would only show as "unknown issuer" later
-    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
-        return Err(unusable("has no certificate; expected a PEM file with -----BEGIN CERTIFICATE-----"));
+/// By PLAIN (RFC 4616) or LOGIN, whichever the server offers. What LOGIN asks for comes in this order, and the words of its questions
+/// are not looked at.
+fn log_in(wire: &mut Wire, user: &str, password: &str) -> Result<(), Trouble> {
+    if wire.offers_login_by("PLAIN") {
+        let proof = BASE64.encode(format!("\0{user}\0{password}").as_bytes());
+        let answer = wire.command_either(&format!("AUTH PLAIN {proof}"))?;
+        return match answer.code {
+            // It wants to ask first.
+            334 => wire.command(&proof, 2).map(drop),
+            _ => answer.wanting(2).map(drop),
+        };
     }
-    Certificate::from_pem(&pem).map_err(|cause| unusable(&format!("is not a PEM certificate: {cause}")))
+    if wire.offers_login_by("LOGIN") {
+        wire.command("AUTH LOGIN", 3)?;
+        wire.command(&BASE64.encode(user.as_bytes()), 3)?;
+        return wire.command(&BASE64.encode(password.as_bytes()), 2).map(drop);
+    }
+    Err(Trouble::Unfit("the server offers neither AUTH PLAIN nor AUTH LOGIN".into()))
 }
 
 /// With which name we greet (RFC 5321, 4.1.1.1): that of the pages, which leads to this machine; else an address.
-fn hello(public_url: &str) -> ClientId {
+fn hello(public_url: &str) -> String {
     let host = public_url.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or("");
     match host.parse::<Ipv4Addr>() {
-        Ok(address) => ClientId::Ipv4(address),
-        Err(_) if host.contains('.') && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)) => {
-            ClientId::Domain(host.to_owned())
-        }
-        Err(_) => ClientId::Ipv4(Ipv4Addr::LOCALHOST),
+        Ok(address) => format!("[{address}]"),
+        Err(_) if host.contains('.') && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)) => host.to_owned(),
+        Err(_) => format!("[{}]", Ipv4Addr::LOCALHOST),
     }
 }
 
@@ -260,9 +255,9 @@ mod tests {
 
     #[test]
     fn we_greet_with_the_name_of_the_pages() {
-        assert_eq!(hello("https://register.example.org:8443/x"), ClientId::Domain("register.example.org".into()));
-        assert_eq!(hello("http://192.0.2.7"), ClientId::Ipv4(Ipv4Addr::new(192, 0, 2, 7)));
-        assert_eq!(hello("http://[::1]:80"), ClientId::Ipv4(Ipv4Addr::LOCALHOST));
-        assert_eq!(hello("http://localhost"), ClientId::Ipv4(Ipv4Addr::LOCALHOST));
+        assert_eq!(hello("https://register.example.org:8443/x"), "register.example.org");
+        assert_eq!(hello("http://192.0.2.7"), "[192.0.2.7]");
+        assert_eq!(hello("http://[::1]:80"), "[127.0.0.1]");
+        assert_eq!(hello("http://localhost"), "[127.0.0.1]");
     }
 }

@@ -9,12 +9,11 @@
 use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
 use crate::domain::config::ServerUrl;
+use crate::outside::tls;
 use postgres::config::{Config, SslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, NoTls};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore};
 use std::error::Error as StdError;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -207,7 +206,11 @@ impl Driver for Postgres {
 
 fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
     let config = configuration(server);
-    let tls = if server.tls { Some(MakeRustlsConnect::new(tls_configuration(server)?)) } else { None };
+    let tls = if server.tls {
+        Some(MakeRustlsConnect::new(tls::client(server.ca_file.as_deref()).map_err(|cause| untrusted(&cause))?))
+    } else {
+        None
+    };
     let hosts = server.hosts.len().max(1) as u32;
     let (work, orders) = mpsc::channel::<Work>();
     let (answer, answered) = mpsc::sync_channel(1);
@@ -265,28 +268,6 @@ fn configuration(server: &ServerUrl) -> Config {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     config
-}
-
-fn tls_configuration(server: &ServerUrl) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    match &server.ca_file {
-        Some(path) => {
-            let unreadable =
-                |cause: &dyn StdError| Error::Unfit(format!("ca_file: cannot read certificates from {}: {cause}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|cause| unreadable(&cause))? {
-                roots.add(certificate.map_err(|cause| unreadable(&cause))?).map_err(|cause| unreadable(&cause))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(Error::Unfit(
-            "no certificate authority is known to check the database server with; name its file with ca_file=/path".into(),
-        ));
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 /// What a connection is told once: how long to wait, and for a reader, that it is one.
