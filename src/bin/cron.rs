@@ -13,6 +13,7 @@
 use matrix_register_bot::domain::config;
 use matrix_register_bot::faces::cron;
 use matrix_register_bot::outside::log;
+use matrix_register_bot::outside::ownership;
 use matrix_register_bot::outside::site;
 use matrix_register_bot::outside::take_over;
 use std::io::Write;
@@ -38,7 +39,16 @@ fn main() -> ExitCode {
             log::warnings_only();
             finish(cron::run(&site), false)
         }
-        ["-v"] => finish(cron::run(&site), true),
+        ["-v"] => {
+            if let Some(owner) = ownership::owner_beside_root(&site.config.state_folder) {
+                log::info(
+                    "run_as_root",
+                    None,
+                    &format!("what is made is given to {owner}; better run cron as {owner}: sudo -u {owner} ..."),
+                );
+            }
+            finish(cron::run(&site), true)
+        }
         ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
         ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
         _ => complain("expected no argument, -v, --dry-run or --open-backup FILE", EX_USAGE),

@@ -5,6 +5,7 @@ pub mod fault;
 pub mod log;
 pub mod mail;
 pub mod matrix;
+pub mod ownership;
 pub mod page;
 pub mod site;
 pub mod state_file;

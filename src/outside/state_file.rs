@@ -19,7 +19,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::token::{Secret, random};
-use crate::outside::fault;
+use crate::outside::{fault, ownership};
 
 /// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
 const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -114,7 +114,11 @@ impl StateFile {
                     self.error("is a symbolic link, which is not followed; put the file itself there, or name its folder in state_folder")
                 );
             }
-            Err(cause) => return Err(self.error(&format!("cannot be read: {cause}; make it readable for the user that runs the programs"))),
+            Err(cause) => {
+                let remedy =
+                    ownership::hindrance(&self.path).unwrap_or_else(|| "make it readable for the user that runs the programs".into());
+                return Err(self.error(&format!("cannot be read: {cause}; {remedy}")));
+            }
         };
         // serde's own sentence would show a value of the wrong type, and the values are secrets.
         serde_json::from_str(&text).map_err(|cause| {
@@ -190,15 +194,15 @@ impl StateFile {
     }
 
     fn folder(&self) -> &Path {
-        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+        ownership::above(&self.path)
     }
 
     fn cannot_write(&self, cause: &std::io::Error) -> Error {
-        let folder = self.folder();
-        self.error(&format!(
-            "cannot be written: {cause}; let the user that runs the programs write to its folder, for example: chown www-data {0} && chmod 750 {0}",
-            folder.display()
-        ))
+        let folder = self.folder().display();
+        let remedy = ownership::hindrance(&self.path).unwrap_or_else(|| {
+            format!("let the user that runs the programs write to its folder, for example: chown www-data {folder} && chmod 750 {folder}")
+        });
+        self.error(&format!("cannot be written: {cause}; {remedy}"))
     }
 
     fn error(&self, what: &str) -> Error {

@@ -15,6 +15,7 @@ mod hosts;
 mod limits;
 mod local_mode;
 mod outages;
+mod ownership;
 mod synapse_mode;
 mod text_browsers;
 

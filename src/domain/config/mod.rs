@@ -22,6 +22,7 @@ use crate::domain::seconds::DAY;
 use reading::{at, refusal, secret};
 use serde::Deserialize;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use values::is_loopback;
 
@@ -113,10 +114,13 @@ impl Config {
     /// Reads and checks the file; the error names file, key, line, what was expected and an example.
     pub fn load(path: &Path) -> Result<Config, Error> {
         let text = std::fs::read_to_string(path).map_err(|cause| {
-            Error(format!(
-                "cannot read the configuration {}: {cause}; copy config.sample.toml there, or name another file in {CONFIG_VARIABLE}",
-                path.display()
-            ))
+            let remedy = match cause.kind() {
+                ErrorKind::PermissionDenied => {
+                    format!("let the user that runs the programs read it, for example: chgrp www-data {0} && chmod 640 {0}", path.display())
+                }
+                _ => format!("copy config.sample.toml there, or name another file in {CONFIG_VARIABLE}"),
+            };
+            Error(format!("cannot read the configuration {}: {cause}; {remedy}", path.display()))
         })?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         Config::parse(&text, folder).map_err(|Error(cause)| Error(format!("{}: {cause}", path.display())))

@@ -1,9 +1,10 @@
 //! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, to try things out without a mail server.
 
 use super::Error;
-use std::fs::{self, DirBuilder, OpenOptions};
+use crate::outside::ownership;
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Written aside and renamed, so nobody reads half a mail; the same mail again replaces itself. Only the owner reads
@@ -13,21 +14,20 @@ pub fn send(folder: &Path, message_id: &str, bytes: &[u8]) -> Result<(), Error> 
     let name = message_id.trim_start_matches('.');
     let aside = folder.join(format!(".{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
     let write = || -> std::io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        ownership::make_folder(folder, 0o700)?;
         match fs::remove_file(&aside) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
             _ => {}
         }
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside)?;
+        ownership::hand_over(&file, folder)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, folder.join(format!("{name}.eml")))
     };
     write().map_err(|cause| {
         let _ = fs::remove_file(&aside);
-        Error::Later(format!(
-            "cannot write a mail into {}: {cause}; look at folder in [mail]: the user that runs the programs must be able to write there",
-            folder.display()
-        ))
+        let whose = ownership::hindrance(&aside).unwrap_or_else(|| "the user that runs the programs must be able to write there".into());
+        Error::Later(format!("cannot write a mail into {}: {cause}; look at folder in [mail]: {whose}", folder.display()))
     })
 }

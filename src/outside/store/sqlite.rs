@@ -4,11 +4,12 @@
 //! a power cut. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
 
 use super::{Access, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
+use crate::outside::ownership;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,13 +30,22 @@ impl Sqlite {
         }
         let connection =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|cause| {
-                Error::Unavailable(format!(
-                    "cannot open the SQLite database {}: {cause} (it is made by the first request for an account, or by cron)",
-                    path.display()
-                ))
+                not_ours(path).unwrap_or_else(|| {
+                    Error::Unavailable(format!(
+                        "cannot open the SQLite database {}: {cause} (it is made by the first request for an account, or by cron)",
+                        path.display()
+                    ))
+                })
             })?;
+        if access != Access::Read && connection.is_readonly(rusqlite::MAIN_DB)? {
+            return Err(not_ours(path)
+                .unwrap_or_else(|| Error::Unfit(format!("the SQLite database {} can only be read; {}", path.display(), remedy(path)))));
+        }
         let mut sqlite = Sqlite { connection, path: path.to_owned(), file: identity(path) };
-        sqlite.prepare(access).map_err(|cause| name_the_file(path, cause))?;
+        sqlite.prepare(access).map_err(|cause| match (cause, not_ours(path)) {
+            (Error::Unavailable(_), Some(not_ours)) => not_ours,
+            (cause, _) => name_the_file(path, cause),
+        })?;
         Ok(sqlite)
     }
 
@@ -247,22 +257,31 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// Makes the file (and its folder) for its owner only: it holds names and mail addresses.
 fn create(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
-    }
+    let folder = ownership::above(path);
+    ownership::make_folder(folder, 0o750)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(cause) if cause.kind() != std::io::ErrorKind::AlreadyExists => Err(cause),
-        _ => Ok(()),
+        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => ownership::hand_over(&made?, folder),
     }
 }
 
 fn cannot_create(path: &Path, cause: &std::io::Error) -> String {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    format!(
-        "cannot make the SQLite database {}: {cause}; its folder must be writable for the user that runs the programs, for example: install -d -o www-data -m 750 {}",
-        path.display(),
-        folder.display()
-    )
+    format!("cannot make the SQLite database {}: {cause}; {}", path.display(), remedy(path))
+}
+
+/// What the operator can do about a file that cannot be made or opened.
+fn remedy(path: &Path) -> String {
+    ownership::hindrance(path).unwrap_or_else(|| {
+        format!(
+            "the user that runs the programs must be able to write to its folder, for example: install -d -o www-data -m 750 {}",
+            ownership::above(path).display()
+        )
+    })
+}
+
+/// A file of somebody else's is no fault of the database's, and waiting mends nothing.
+fn not_ours(path: &Path) -> Option<Error> {
+    ownership::hindrance(path).map(|whose| Error::Unfit(format!("cannot use the SQLite database {}: {whose}", path.display())))
 }
 
 fn name_the_file(path: &Path, cause: Error) -> Error {

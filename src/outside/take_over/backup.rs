@@ -2,6 +2,7 @@
 
 use crate::domain::error::Error;
 use crate::domain::token::{Secret, random};
+use crate::outside::ownership;
 use crate::outside::state_file::StateFile;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
@@ -39,7 +40,7 @@ pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(&sealed(secret, bytes)?)?;
     file.sync_all()?;
     fs::rename(&aside, &path)?;
-    File::open(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()
+    File::open(ownership::above(&path))?.sync_all()
 }
 
 fn sealed(secret: &Secret, bytes: &[u8]) -> io::Result<Vec<u8>> {

@@ -1,0 +1,148 @@
+//! Whose files are these? What root makes is handed over, and a sentence about what cannot be written names its owner.
+//!
+//! The programs run as the user of the web server. Somebody who runs cron as root must not leave files behind that the
+//! web server's programs cannot use.
+
+use rustix::fs::{Access, OFlags};
+use rustix::process::geteuid;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Folders of the system, which nobody should give away for one file.
+const SHARED: [&str; 10] = ["/", "/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var/lib", "/var/tmp"];
+
+/// Makes a folder, and those above it that are missing. Where root makes them, each gets the owner of the one above.
+pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let above = above(folder);
+    make_folder(above, mode)?;
+    match DirBuilder::new().mode(mode).create(folder) {
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists && folder.is_dir() => return Ok(()),
+        made => made?,
+    }
+    let made = OpenOptions::new().read(true).custom_flags((OFlags::DIRECTORY | OFlags::NOFOLLOW).bits() as i32).open(folder)?;
+    hand_over(&made, above)
+}
+
+/// Gives what was just made in `folder` to the owner of the folder. Nothing to do for anybody but root.
+pub fn hand_over(made: &File, folder: &Path) -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(folder)?;
+    fchown(made, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// The folder of a file; `.` for a bare name.
+pub fn above(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Why this process cannot use a file that is there, or is to be made, or what lies beside it (journals, a lock): whose it is, and what
+/// mends that. `None`: it is not a matter of ownership.
+pub fn hindrance(file: &Path) -> Option<String> {
+    let me = geteuid().as_raw();
+    let in_the_way = in_the_way(file, me)?;
+    let (user, owner) = (name(me), name(in_the_way.owner));
+    let command = match &in_the_way.places[..] {
+        [folder, ..] if SHARED.iter().any(|shared| folder == Path::new(shared)) => {
+            format!("give {} a folder of its own that {user} can write to", file.display())
+        }
+        [folder] if folder.is_dir() => format!("chown -R {} {}", as_owner(&user), folder.display()),
+        places => {
+            let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+            format!("chown {} {}", as_owner(&user), places.join(" "))
+        }
+    };
+    let other_way =
+        if owner == "root" { String::new() } else { format!("run the programs, cron too, as {owner} (sudo -u {owner} ...), or ") };
+    Some(format!("{} belongs to {owner}, and this program runs as {user}: {other_way}{command}", in_the_way.places.first()?.display()))
+}
+
+/// What belongs to somebody else and keeps us out.
+struct InTheWay {
+    owner: u32,
+    /// The folder first.
+    places: Vec<PathBuf>,
+}
+
+fn in_the_way(file: &Path, me: u32) -> Option<InTheWay> {
+    let folder = file.ancestors().skip(1).map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let mut folder = folder;
+    let folder = folder.find(|folder| folder.is_dir())?;
+    let beside = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let files = ["", "-wal", "-shm", ".lock"].map(|suffix| (beside(suffix), Access::READ_OK | Access::WRITE_OK));
+    let wanted = std::iter::once((folder.to_owned(), Access::WRITE_OK | Access::EXEC_OK)).chain(files);
+    let mut foreign = wanted.filter_map(|(place, access)| {
+        let owner = fs::metadata(&place).ok()?.uid();
+        (owner != me && rustix::fs::access(&place, access).is_err()).then_some((owner, place))
+    });
+    let (owner, first) = foreign.next()?;
+    Some(InTheWay { owner, places: std::iter::once(first).chain(foreign.map(|(_, place)| place)).collect() })
+}
+
+/// A user as `chown` takes it.
+fn as_owner(user: &str) -> &str {
+    user.trim_start_matches('#')
+}
+
+/// Who owns the folder, if root runs this program there and is not the owner.
+pub fn owner_beside_root(folder: &Path) -> Option<String> {
+    let owner = fs::metadata(folder).ok()?.uid();
+    (geteuid().is_root() && owner != 0).then(|| name(owner))
+}
+
+/// The name of a user on this machine; as `sudo -u` takes it (`#1000`) where it has none in `/etc/passwd`.
+fn name(uid: u32) -> String {
+    let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = known.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| format!("#{uid}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("ownership-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn folders_that_root_makes_belong_to_the_owner_of_the_one_above() {
+        let folder = folder("made");
+        let owner = if geteuid().is_root() { 4321 } else { geteuid().as_raw() };
+        if geteuid().is_root() {
+            chown(&folder, Some(4321), Some(4321)).unwrap();
+        }
+        make_folder(&folder.join("a/b"), 0o750).unwrap();
+        make_folder(&folder.join("a/b"), 0o700).unwrap();
+        for made in ["a", "a/b"] {
+            let made = fs::metadata(folder.join(made)).unwrap();
+            assert_eq!((made.uid(), made.permissions().mode() & 0o777), (owner, 0o750));
+        }
+        assert!(make_folder(&folder.join("a/b/\0"), 0o750).is_err());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn users_are_called_by_their_names() {
+        assert_eq!(name(0), "root");
+        assert_eq!(name(4_000_321), "#4000321");
+    }
+}

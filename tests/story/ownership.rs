@@ -1,0 +1,101 @@
+//! Whose files are these? Somebody runs cron as root, and the programs of the web server are another user's.
+//!
+//! Only root can try this; elsewhere these tests say so.
+
+use crate::world::Host;
+use crate::{Story, fresh};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The user that runs the programs behind this web server.
+const USER: &str = "www-data";
+
+/// A site behind a web server that does not run as root; `None` where root is not there to try it.
+fn site_of_another_user() -> Option<Story> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT TESTED: needs root");
+        return None;
+    }
+    Some(Story::start_with("synapse", Host::ApacheCgi, |site| site.unset("database")))
+}
+
+/// The number that the query finds in the site's own file.
+fn number(story: &Story, select: &str) -> i64 {
+    rusqlite::Connection::open(story.site.database_path()).unwrap().query_row(select, [], |row| row.get(0)).unwrap()
+}
+
+fn user_id() -> u32 {
+    let output = Command::new("id").args(["-u", USER]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+/// Everything below the folder, but the programs and what was there before.
+fn made(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .filter(|path| ["public", "internal", "cron", "config.toml"].iter().all(|known| !path.ends_with(known)))
+        .flat_map(|path| if path.is_dir() { [made(&path), vec![path]].concat() } else { vec![path] })
+        .collect()
+}
+
+#[test]
+fn what_cron_makes_as_root_belongs_to_the_user_of_the_folder() {
+    let Some(mut story) = site_of_another_user() else { return };
+    std::fs::remove_dir_all(story.site.path().join("data")).unwrap();
+    let first = Command::new(story.site.program("cron")).arg("-v").output().unwrap();
+    assert!(first.status.success(), "{first:?}");
+    let said = String::from_utf8_lossy(&first.stderr).into_owned() + &String::from_utf8_lossy(&first.stdout);
+    assert!(said.contains(&format!("sudo -u {USER}")), "{said}");
+
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask(&ada);
+    story.site.set("mail.transport", "file");
+    story.site.set("mail.folder", "mails/of/today");
+    number(&story, "UPDATE registrations SET state = 0, due_at = 0 RETURNING id");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(number(&story, "SELECT state FROM registrations"), 1);
+    story.ask(&bob);
+
+    let made = made(story.site.path());
+    for name in ["config.json", "config.json.lock", "data/register.sqlite", "mails/of/today"] {
+        assert!(made.iter().any(|path| path.ends_with(name)), "{name} is not in {made:?}");
+    }
+    assert!(made.iter().filter(|path| path.extension().is_some_and(|ending| ending == "eml")).count() == 2, "{made:?}");
+    for path in made {
+        assert_eq!(std::fs::metadata(&path).unwrap().uid(), user_id(), "{}", path.display());
+    }
+}
+
+/// What an older cron left behind, or `cp` as root from a backup.
+#[test]
+fn files_of_root_are_named_with_their_owner_and_a_command_that_helps() {
+    let Some(story) = site_of_another_user() else { return };
+    story.ask(&fresh("ada"));
+    let data = story.site.path().join("data");
+    let database = data.join("register.sqlite");
+    let form = story.filled_form(&fresh("bob"));
+    let modes = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    for (whose, folder_mode, file_mode) in [
+        ("-R root data", 0o750, 0o600),
+        ("-R root data", 0o755, 0o600),
+        ("root data/register.sqlite", 0o750, 0o600),
+        ("-R root data", 0o755, 0o644),
+    ] {
+        let words = whose.split_whitespace();
+        assert!(Command::new("chown").args(words).current_dir(story.site.path()).status().unwrap().success());
+        modes(&data, folder_mode);
+        modes(&database, file_mode);
+        let read_before = story.web.log().len();
+        let page = story.browser.submit(&form);
+        assert_eq!(page.status, 500, "{whose} {file_mode:o}: {}", page.text());
+        let log = story.web.log()[read_before..].to_owned();
+        let sentence = log.lines().find(|line| line.contains("belongs to root")).unwrap_or_else(|| panic!("{whose} {file_mode:o}: {log}"));
+        assert!(sentence.contains(&format!("runs as {USER}: chown")), "{sentence}");
+        let command = &sentence[sentence.rfind("chown ").unwrap()..];
+        // Behind it, the key to look at, and what Apache adds.
+        let command = command.split([';', ',']).next().unwrap();
+        assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+        story.ask(&fresh("ada"));
+    }
+}
