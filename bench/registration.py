@@ -49,10 +49,10 @@ def link(text, name):
 def register(servers, way, username):
     site = servers.site
     typed = {"first_name": "Max", "last_name": "Müller", "email": f"{username}@example.org", "username": username, "note": "Hello", "send": "1"}
-    typed |= {"password": "a long enough password", "password_again": "a long enough password"}
     ask(servers, way, "register", fields=Form(ask(servers, way, "register")).fields | typed)
+    passwords = {"password": "a long enough password", "password_again": "a long enough password"}
     query = link(newest_mail(site), "verify")
-    ask(servers, way, "verify", fields=Form(ask(servers, way, "verify", query)).fields)
+    ask(servers, way, "verify", fields=Form(ask(servers, way, "verify", query)).fields | passwords)
     query = link(site.homeserver.message, "verify_admin")
     ask(servers, way, "verify_admin", fields=Form(ask(servers, way, "verify_admin", query)).fields | {"decision": "approve"})
     if username not in newest_mail(site):

@@ -76,15 +76,15 @@ fn request() -> Value {
 
 fn form(values: Value, errors: Value, notices: Value) -> Value {
     json!({
-        "values": values, "errors": errors, "notices": notices, "wants_password": true, "terms_url": "https://example.org/terms",
-        "username_min_length": 3, "username_max_length": 64, "password_min_length": 10, "form_token": "AAAA",
+        "values": values, "errors": errors, "notices": notices, "terms_url": "https://example.org/terms",
+        "username_min_length": 3, "username_max_length": 64, "form_token": "AAAA",
     })
 }
 
 fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     let typed = json!({"first_name": "Zoë", "last_name": "Ångström", "username": "Zoë A", "email": "zoe@example", "note": "Hi!\nIt's me."});
     let errors = json!({"username": "form.error.username_characters", "email": "form.error.email_invalid",
-        "password": "form.error.password_too_short", "terms": "form.error.terms_missing"});
+        "terms": "form.error.terms_missing"});
     let decide = request();
     let mut decline = decide.clone();
     decline["preset"] = json!("decline");
@@ -95,9 +95,13 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     let mut verify = sent.clone();
     verify["token"] = json!("0123456789abcdef");
     verify["form_token"] = json!("AAAA");
+    let mut verify_password = verify.clone();
+    verify_password["wants_password"] = json!(true);
+    verify_password["password_min_length"] = json!(10);
+    let mut verify_errors = verify_password.clone();
+    verify_errors["errors"] = json!({"password": "form.error.password_too_short"});
     let decided = |outcome| json!({"outcome": outcome, "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
     let mut plain = form(json!({}), json!({}), json!({}));
-    plain["wants_password"] = json!(false);
     plain["terms_url"] = Value::Null;
     let mut pages = vec![
         ("register", "register", plain),
@@ -105,6 +109,8 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
         ("register-free", "register", form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
         ("registered", "registered", sent.clone()),
         ("verify", "verify", verify),
+        ("verify-password", "verify", verify_password),
+        ("verify-password-errors", "verify", verify_errors),
         ("verified", "verified", sent),
         ("decide", "decide", decide),
         ("decide-decline", "decide", decline),

@@ -174,6 +174,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
     let context = json!({
         "link": verify_link(site, &site.state.secret()?, registration),
         "hours": hours,
+        "wants_password": site.config.get_password_on_registration,
         "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * HOUR),
     });
     send(site, store, registration, "verify", &context)

@@ -23,7 +23,6 @@ fn request(number: usize) -> NewRegistration {
         email_folded: format!("{number}@example.org"),
         note: String::new(),
         language: matrix_register_bot::domain::config::Language::English,
-        password: None,
         requested_at: 1000,
     }
 }

@@ -62,19 +62,6 @@ fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
     assert_eq!(story.state(&eve), 1, "a request of its own");
 }
 
-fn ones_own_name_is_no_password_however_it_is_typed(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("get_password_on_registration", true));
-    let name = fresh("maximilian");
-    for (username, email, password) in [
-        (format!("@{}", name.to_uppercase()), address_of(&name), name.clone()),
-        (name.clone(), format!(" {} ", address_of(&name)), address_of(&name)),
-    ] {
-        let form = story.filled_form(&username).fill("email", &email).fill("password", &password).fill("password_again", &password);
-        let page = story.browser.submit(&form);
-        assert!(page.status == 422 && page.text().contains("not a good password"), "{username:?} {email:?}: {}", page.text());
-    }
-}
-
 fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
@@ -150,7 +137,6 @@ on_every_database! {
     wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed,
     a_form_sent_twice_is_one_request_and_both_hear_thank_you,
     the_same_form_again_is_told_how_far_the_request_has_come,
-    ones_own_name_is_no_password_however_it_is_typed,
     a_taken_name_is_told_before_the_request_and_by_the_check_button,
     nonsense_gets_a_sentence_and_never_a_server_error,
     names_cannot_inject_headers_into_a_mail,

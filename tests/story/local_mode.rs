@@ -72,11 +72,10 @@ fn a_chosen_password_is_hashed_at_once(engine: Engine) {
     let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| site.ask_password());
     let ada = fresh("ada");
     let chosen = "correct horse Bätterie";
-    let form = story.filled_form(&ada).fill("password", chosen).fill("password_again", chosen);
-    assert_eq!(story.browser.submit(&form).status, 200);
+    story.ask(&ada);
+    assert_eq!(story.confirm_choosing(&ada, chosen).status, 200);
     let stored = story.text("SELECT password FROM registrations");
     assert!(stored.starts_with("$argon2id$"));
-    story.confirm(&ada);
     story.decide(&ada, "approve", "");
     let hash = story.text("SELECT password_hash FROM logins");
     assert!(password::verify(chosen, &hash));

@@ -16,6 +16,7 @@ mod limits;
 mod local_mode;
 mod outages;
 mod ownership;
+mod passwords;
 mod synapse_mode;
 mod text_browsers;
 

@@ -78,6 +78,12 @@ impl Story {
         self.browser.submit(&page.form())
     }
 
+    /// The same where a password is chosen with it.
+    pub fn confirm_choosing(&self, localpart: &str, password: &str) -> Page {
+        let form = self.browser.get(&self.verify_mail(localpart).link()).form();
+        self.browser.submit(&form.fill("password", password).fill("password_again", password))
+    }
+
     /// The room's message about `localpart`.
     pub fn room_message(&self, localpart: &str) -> Message {
         let mxid = self.synapse.user_id(localpart);

@@ -58,7 +58,7 @@ pub struct Config {
     database_password: Option<String>,
     #[serde(default)]
     database_password_file: Option<PathBuf>,
-    /// Ask for a password in the form instead of making an initial one.
+    /// Whoever confirms the address chooses a password, instead of an initial one that is mailed.
     #[serde(default)]
     pub get_password_on_registration: bool,
     /// Language of the room messages, and of pages for visitors whose browser asks for neither English nor German.

@@ -13,7 +13,11 @@ use crate::outside::page;
 use crate::outside::site::Site;
 use crate::outside::text;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
+
+/// Field name to the key of the sentence beside it.
+type Faults = BTreeMap<&'static str, &'static str>;
 
 /// How long the form token of the two buttons is good, in seconds.
 const BUTTON_SECONDS: i64 = 24 * 3600;

@@ -3,12 +3,11 @@
 //! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
 //! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
 
-use super::{context, dead_end, language, verify};
+use super::{Faults, context, dead_end, language, verify};
 use crate::domain::address::{Address, AddressFault};
-use crate::domain::config::{Config, Language, OperationMode};
+use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
-use crate::domain::password::{self, PasswordFault};
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token::{self, FormTokenFault, Secret};
@@ -22,14 +21,12 @@ use crate::outside::site::Site;
 use crate::outside::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use subtle::ConstantTimeEq;
 
 /// How long a form may lie open in the browser, in seconds.
 const FORM_SECONDS: i64 = 24 * HOUR;
 
 /// What the form sends; a field that is missing is an empty one.
-#[derive(Default, Deserialize)] // no Debug: it has a password
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Typed {
     form_token: String,
@@ -38,8 +35,6 @@ struct Typed {
     username: String,
     email: String,
     note: String,
-    password: String,
-    password_again: String,
     terms: String,
     /// Not shown to people; programs that fill in every field fill it in, too.
     website: String,
@@ -49,7 +44,7 @@ struct Typed {
     send: String,
 }
 
-/// What the form shows again; passwords are typed anew.
+/// What the form shows again.
 #[derive(Debug, Default, Serialize)]
 struct Shown<'a> {
     first_name: &'a str,
@@ -72,9 +67,6 @@ struct Applicant {
     address: Address,
     note: String,
 }
-
-/// Field name to the key of the sentence beside it.
-type Faults = BTreeMap<&'static str, &'static str>;
 
 /// GET: the empty form.
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
@@ -157,7 +149,7 @@ fn file(
     limits: &FilingLimits,
 ) -> Result<Response, Error> {
     let mut store = site.store(Access::Write)?;
-    let new = new_registration(site, language, secret, typed, applicant)?;
+    let new = new_registration(site, language, secret, typed, applicant);
     // The homeserver is asked first: a name in our own table may be a form that came before.
     let filed = match homeserver_has(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
@@ -169,7 +161,7 @@ fn file(
             steps::carry_on_or_leave(site, &mut store, id);
             thanks(site, language, applicant, site.now())
         }
-        Filed::CameBefore(before) if same_request(secret, &before, typed, applicant) => match before.state {
+        Filed::CameBefore(before) if same_request(&before, applicant) => match before.state {
             State::EmailSend => thanks(site, language, applicant, site.now()),
             State::EmailVerify => thanks(site, language, applicant, before.state_since),
             _ => {
@@ -200,21 +192,10 @@ fn file(
     }
 }
 
-fn new_registration(
-    site: &Site,
-    language: Language,
-    secret: &Secret,
-    typed: &Typed,
-    applicant: &Applicant,
-) -> Result<NewRegistration, Error> {
+fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Typed, applicant: &Applicant) -> NewRegistration {
     let seed = token::new_seed();
     let (verify_token_hash, admin_token_hash) = secret.link_token_hashes(&seed);
-    let password = match (site.config.get_password_on_registration, site.config.operation_mode) {
-        (false, _) => None,
-        (true, OperationMode::Local) => Some(password::hash(&typed.password)),
-        (true, OperationMode::Synapse) => Some(password::seal(secret, &seed, &typed.password)),
-    };
-    Ok(NewRegistration {
+    NewRegistration {
         submission: token::hash(&typed.form_token),
         verify_token_hash,
         admin_token_hash,
@@ -225,22 +206,14 @@ fn new_registration(
         email_folded: applicant.address.folded(),
         note: applicant.note.clone(),
         language,
-        password: password.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))?,
         requested_at: site.now(),
         seed,
-    })
+    }
 }
 
 /// Whether a form that came before asked for the same: then a second click is answered as the first.
-fn same_request(secret: &Secret, before: &Registration, typed: &Typed, applicant: &Applicant) -> bool {
-    let same_password = match before.password.as_deref() {
-        None => true,
-        Some(hash) if password::is_hash(hash) => password::verify(&typed.password, hash),
-        Some(sealed) => password::open(secret, &before.seed, sealed)
-            .is_some_and(|before| bool::from(before.as_bytes().ct_eq(typed.password.as_bytes()))),
-    };
-    same_password
-        && before.username == applicant.username.as_str()
+fn same_request(before: &Registration, applicant: &Applicant) -> bool {
+    before.username == applicant.username.as_str()
         && before.email_folded == applicant.address.folded()
         && before.first_name == applicant.first_name.as_str()
         && before.last_name == applicant.last_name.as_str()
@@ -264,8 +237,6 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     let username = choose_username(config, typed).map_err(|fault| faults.insert("username", fault));
     let address = Address::parse(&typed.email).map_err(|fault| faults.insert("email", address_fault(fault)));
     let note = names::note(&typed.note).ok_or_else(|| faults.insert("note", "form.error.note_too_long"));
-    let own = [username.as_ref().map_or("", Localpart::as_str), address.as_ref().map_or("", Address::as_typed)];
-    check_passwords(config, typed, own, &mut faults);
     if config.form.terms_url.is_some() && typed.terms != "1" {
         faults.insert("terms", "form.error.terms_missing");
     }
@@ -275,20 +246,6 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
         }
         _ => Err(faults),
     }
-}
-
-/// `own`: username and mail address, which are no password; empty where something else is wrong with them.
-fn check_passwords(config: &Config, typed: &Typed, [username, address]: [&str; 2], faults: &mut Faults) {
-    if !config.get_password_on_registration {
-        return;
-    }
-    match password::fault(&typed.password, config.form.password_min_length.0, username, address) {
-        Some(PasswordFault::TooShort) => faults.insert("password", "form.error.password_too_short"),
-        Some(PasswordFault::TooLong) => faults.insert("password", "form.error.password_too_long"),
-        Some(PasswordFault::Weak) => faults.insert("password", "form.error.password_weak"),
-        None if typed.password != typed.password_again => faults.insert("password_again", "form.error.password_differs"),
-        None => None,
-    };
 }
 
 fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, &'static str> {
@@ -374,11 +331,9 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         },
         "errors": faults,
         "notices": notices,
-        "wants_password": config.get_password_on_registration,
         "terms_url": config.form.terms_url.as_ref().map(|url| &url.0),
         "username_min_length": config.form.username_min_length.0,
         "username_max_length": config.form.username_max_length.0,
-        "password_min_length": config.form.password_min_length.0,
         "form_token": form_token,
     });
     let whole = if is_answer { own } else { context(language, None, own) };

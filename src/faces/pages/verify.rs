@@ -1,13 +1,17 @@
 //! The page behind the link in the mail: the applicant confirms the address.
 //!
 //! GET shows the request and a button and changes nothing, as mail scanners follow every link. POST confirms.
+//!
+//! With `get_password_on_registration` the password is asked here and not on the form: only who holds the link of the mail may
+//! choose it, or a stranger could have an account made for somebody else's address and know its password.
 
-use super::{BUTTON_SECONDS, context, dead_end, known_form, language};
-use crate::domain::config::Language;
+use super::{BUTTON_SECONDS, Faults, context, dead_end, known_form, language};
+use crate::domain::config::{Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
+use crate::domain::password::{self, PasswordFault};
 use crate::domain::registration::{Event, State};
-use crate::domain::token;
+use crate::domain::token::{self, Secret};
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
@@ -24,12 +28,13 @@ struct Link {
 }
 
 /// The form with the one button.
-#[derive(Debug, Deserialize)]
+#[derive(Default, Deserialize)] // no Debug: it has a password
+#[serde(default)]
 struct Confirmation {
-    #[serde(default)]
     t: String,
-    #[serde(default)]
     form_token: String,
+    password: String,
+    password_again: String,
 }
 
 /// GET: the facts and a button.
@@ -38,7 +43,9 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let registration = find(site, &link.t, Access::Read)?;
     let language = language_of(site, request, registration.as_ref());
     match registration {
-        Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => button(site, language, &link.t, &registration),
+        Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => {
+            button(site, language, 200, &link.t, &registration, &Faults::new())
+        }
         other => answer_dead_end(site, language, &link.t, other.as_ref()),
     }
 }
@@ -56,13 +63,45 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
     }
+    let faults = password_faults(site, &registration, &form);
+    if !faults.is_empty() {
+        return button(site, language, 422, &form.t, &registration, &faults);
+    }
+    let password = kept_password(site, &secret, &registration, &form)?;
     let mut store = site.store(Access::Write)?;
-    if !store.confirm(registration.id, site.now())? {
+    if !store.confirm(registration.id, password.as_deref(), site.now())? {
         return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
     }
     log::info("address_confirmed", Some(registration.id), "");
     steps::carry_on_or_leave(site, &mut store, registration.id);
     site.page(language, 200, "verified", &context(language, Some(&form.t), facts(site, &registration)))
+}
+
+/// What is wrong with the password, where one is asked for. Who sends a page that was opened before is asked, too.
+fn password_faults(site: &Site, registration: &Registration, form: &Confirmation) -> Faults {
+    if !site.config.get_password_on_registration {
+        return Faults::new();
+    }
+    let least = site.config.form.password_min_length.0;
+    let fault = match password::fault(&form.password, least, &registration.username, &registration.email) {
+        _ if form.password.is_empty() => ("password", "form.error.password_missing"),
+        Some(PasswordFault::TooShort) => ("password", "form.error.password_too_short"),
+        Some(PasswordFault::TooLong) => ("password", "form.error.password_too_long"),
+        Some(PasswordFault::Weak) => ("password", "form.error.password_weak"),
+        None if form.password != form.password_again => ("password_again", "form.error.password_differs"),
+        None => return Faults::new(),
+    };
+    Faults::from([fault])
+}
+
+/// The chosen password as the database keeps it until the account is made.
+fn kept_password(site: &Site, secret: &Secret, registration: &Registration, form: &Confirmation) -> Result<Option<String>, Error> {
+    let kept = match (site.config.get_password_on_registration, site.config.operation_mode) {
+        (false, _) => None,
+        (true, OperationMode::Local) => Some(password::hash(&form.password)),
+        (true, OperationMode::Synapse) => Some(password::seal(secret, &registration.seed, &form.password)),
+    };
+    kept.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
@@ -84,12 +123,22 @@ fn facts(site: &Site, registration: &Registration) -> Value {
     json!({ "mxid": names::mxid(&registration.username, &site.config.server_name), "email": registration.email })
 }
 
-fn button(site: &Site, language: Language, link_token: &str, registration: &Registration) -> Result<Response, Error> {
+fn button(
+    site: &Site,
+    language: Language,
+    status: u16,
+    link_token: &str,
+    registration: &Registration,
+    errors: &Faults,
+) -> Result<Response, Error> {
     let mut own = facts(site, registration);
     own["token"] = json!(link_token);
     own["form_token"] = json!(token::form_token(&site.state.secret()?, "verify", link_token, site.now()));
     own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * 3600);
-    site.page(language, 200, "verify", &context(language, Some(link_token), own))
+    own["wants_password"] = json!(site.config.get_password_on_registration);
+    own["password_min_length"] = json!(site.config.form.password_min_length.0);
+    own["errors"] = json!(errors);
+    site.page(language, status, "verify", &context(language, Some(link_token), own))
 }
 
 fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {

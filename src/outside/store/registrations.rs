@@ -26,8 +26,6 @@ pub struct NewRegistration {
     pub email_folded: String,
     pub note: String,
     pub language: Language,
-    /// Hashed (local mode) or sealed (synapse mode), where the form asks for one.
-    pub password: Option<String>,
     /// Seconds since 1970.
     pub requested_at: i64,
 }
@@ -248,7 +246,7 @@ impl Store {
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
         let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
                    last_name, email, email_folded, note, language, password, password_chosen, requested_at, state_since, due_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?)";
         let values = [
             State::EmailSend.number().into(),
             new.seed.as_str().into(),
@@ -263,8 +261,6 @@ impl Store {
             new.email_folded.as_str().into(),
             new.note.as_str().into(),
             new.language.tag().into(),
-            new.password.as_deref().into(),
-            i64::from(new.password.is_some()).into(),
             new.requested_at.into(),
             new.requested_at.into(),
             new.requested_at.into(),
@@ -343,9 +339,18 @@ impl Store {
         self.move_state(id, from, to, now, "1 = 1", &[])
     }
 
-    /// The applicant confirmed the address. `false`: somebody else was faster, or time ran out.
-    pub fn confirm(&mut self, id: i64, now: i64) -> Result<bool, Error> {
-        self.transaction(|store| store.advance_by(id, Event::AddressConfirmed, now))
+    /// The applicant confirmed the address and chose a password, which comes hashed (local mode) or sealed (synapse mode);
+    /// `None`: an initial one is derived. Either takes the place of one that an older version asked for on the form, where
+    /// anybody could have typed it. `false`: somebody else was faster, or time ran out, and nothing was changed.
+    pub fn confirm(&mut self, id: i64, password: Option<&str>, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.advance_by(id, Event::AddressConfirmed, now)? {
+                return Ok(false);
+            }
+            let sql = "UPDATE registrations SET password = ?, password_chosen = ? WHERE id = ?";
+            store.execute(sql, &[password.into(), i64::from(password.is_some()).into(), id.into()])?;
+            Ok(true)
+        })
     }
 
     /// The room's decision (approved or declined), with the reason for a no. `false`: somebody else was faster.

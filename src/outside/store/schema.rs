@@ -27,7 +27,7 @@ macro_rules! steps {
 }
 
 /// The number of steps that were done is kept in `schema_version`.
-pub(super) const STEPS: [Step; 3] = steps!("0001_initial", "0002_php_links", "0003_allowances");
+pub(super) const STEPS: [Step; 4] = steps!("0001_initial", "0002_php_links", "0003_allowances", "0004_typed_passwords");
 
 /// What comes before the first step.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

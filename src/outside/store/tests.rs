@@ -65,7 +65,6 @@ fn request(username: &str, submission: &str) -> NewRegistration {
         email_folded: "max@example.org".into(),
         note: "hello".into(),
         language: Language::German,
-        password: Some("sealed".into()),
         requested_at: 1000,
     }
 }
@@ -352,11 +351,39 @@ fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) 
     let mut store = scratch.open(Access::Write);
     for (username, end) in [("max", State::MailCredentials), ("eve", State::Done), ("ada", State::DeclineSend)] {
         let id = accepted(&mut store, username);
-        store.advance(id, State::EmailSend, State::Register, 1).unwrap();
+        assert!(store.confirm(id, Some("sealed"), 1).unwrap());
+        store.advance(id, State::AdminSend, State::Register, 1).unwrap();
         assert!(store.registration(id).unwrap().unwrap().password.is_some());
         store.advance(id, State::Register, end, 2).unwrap();
         assert!(store.registration(id).unwrap().unwrap().password.is_none(), "{end:?}");
     }
+}
+
+fn only_who_confirms_first_chooses_the_password(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    // As an older version kept what a stranger had typed in the form.
+    for (username, chosen) in [("max", None), ("eve", Some("sealed"))] {
+        let id = accepted(&mut store, username);
+        store.execute("UPDATE registrations SET password = 'typed', password_chosen = 1 WHERE id = ?", &[id.into()]).unwrap();
+        assert!(store.confirm(id, chosen, 2).unwrap());
+        assert!(!store.confirm(id, Some("another"), 3).unwrap());
+        let kept = store.registration(id).unwrap().unwrap();
+        assert_eq!((kept.state, kept.password.as_deref(), kept.password_chosen), (State::AdminSend, chosen, chosen.is_some()));
+    }
+}
+
+fn passwords_from_the_form_of_older_versions_are_forgotten_unless_an_account_may_have_them(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let ids = ["max", "eve", "ada"].map(|username| accepted(&mut store, username));
+    store.execute("UPDATE registrations SET password = 'typed', password_chosen = 1", &[]).unwrap();
+    store.execute("UPDATE registrations SET state = 6 WHERE id = ?", &[ids[1].into()]).unwrap();
+    store.execute("UPDATE registrations SET state = 7, account_tried_at = 5 WHERE id = ?", &[ids[2].into()]).unwrap();
+    let step = include_str!("schema/sqlite/0004_typed_passwords.sql");
+    store.execute(step.trim().trim_end_matches(';'), &[]).unwrap();
+    let kept = ids.map(|id| store.registration(id).unwrap().unwrap());
+    assert_eq!(kept.each_ref().map(|row| (row.password.is_some(), row.password_chosen)), [(false, false), (false, false), (true, true)]);
 }
 
 /// A mail can take longer than a connection lives; what was done is noted all the same, or it would be done again.
@@ -434,6 +461,8 @@ on_every_database! {
     what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
     a_clock_that_lags_behind_ends_nothing,
     a_password_is_kept_no_longer_than_until_the_account_is_there,
+    only_who_confirms_first_chooses_the_password,
+    passwords_from_the_form_of_older_versions_are_forgotten_unless_an_account_may_have_them,
     a_connection_that_died_during_a_long_step_is_made_anew,
     a_mail_box_that_is_gone_stays_gone_whatever_fails_later,
     a_reminder_that_failed_waits_for_its_time,

@@ -9,6 +9,7 @@
 //! | an approved request on SQLite, accounts in Synapse | the same, perhaps | the account is asked for; if it is there already: `Done`, and a warning |
 //! | an account whose credentials could not be mailed | it never tried again | the credentials are mailed, with a new initial password where nobody knows the old one |
 //! | the same, and the account has another mail address | the operator corrected it, or it is another person's | `Done`, and a remark |
+//! | a typed password of a request that nobody approved | it asked on the form, where anybody could name somebody else's address | none: it is asked anew, or an initial one is mailed |
 //! | two requests with one username | it did not ask the database | both go on, the further one claims the name; who comes second is told that it is taken |
 //! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
 
@@ -288,22 +289,26 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
             php_links: links.into_iter().filter(|(_, token)| !token.is_empty()).map(|(who, link)| (who, token::hash(link))).collect(),
         },
         // Once the account is there, nobody needs it any more.
-        typed_password: typed.filter(|_| is_before_account(state)),
+        typed_password: typed.filter(|_| state == State::Register),
     }
 }
 
-fn is_before_account(state: State) -> bool {
-    matches!(state, State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify | State::Register)
-}
-
-/// The password that the applicant typed, if it can still be the one of the account.
+/// The password that was typed in the form, if it can still be the one of the account.
+///
+/// Whoever named an address could type one, not only its owner. So it counts from the decision on, when an account may have it:
+/// before, who confirms the address is asked anew, and who did that already gets an initial one.
 ///
 /// An account that is there has what PHP's filter left of it: where the filter did something, the applicant does not know
 /// that password, which counts as none.
 fn typed_password(row: &PhpRegistration, state: State) -> Option<String> {
     let typed = unfiltered(&row.password);
     let is_usable = !typed.is_empty() && typed.len() <= password::MAX_BYTES && !typed.contains('\0');
-    (is_usable && (is_before_account(state) || typed == row.password)).then_some(typed)
+    let may_be_the_accounts = match state {
+        State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => false,
+        State::Register => true,
+        _ => typed == row.password,
+    };
+    (is_usable && may_be_the_accounts).then_some(typed)
 }
 
 /// Undoes what PHP's `FILTER_SANITIZE_STRING` made of quotation marks. Tags, which it cut out, are lost.
