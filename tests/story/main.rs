@@ -17,6 +17,7 @@ mod local_mode;
 mod outages;
 mod ownership;
 mod passwords;
+mod restored;
 mod synapse_mode;
 mod text_browsers;
 

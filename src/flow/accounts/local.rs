@@ -7,7 +7,7 @@ use crate::flow::failure::Failure;
 use crate::outside::matrix::availability::{Availability, availability};
 use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
-use crate::outside::store::{NewLogin, Registration, Store};
+use crate::outside::store::{Login, NewLogin, Registration, Store};
 
 /// Prepares the row of the account. A name that is in our table already is nobody else's to have; and Synapse must not
 /// have it either, or the applicant would be let into somebody's account there.
@@ -16,8 +16,11 @@ use crate::outside::store::{NewLogin, Registration, Store};
 /// reserves the name there, and published password modules fail at the first login of an account that is not there yet
 /// (contract synapse 2.1).
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
-    if store.login_exists(&registration.username)? {
-        return Ok(Outcome::Refused("in use in our own table".into()));
+    if let Some(login) = store.login(&registration.username)? {
+        return match is_of_this_request(&login, registration, secret) {
+            true => Ok(Outcome::Made),
+            false => Ok(Outcome::Refused("in use in our own table".into())),
+        };
     }
     if site.config.registration_shared_secret()?.is_none() {
         return without_secret(site, registration, secret);
@@ -27,6 +30,17 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
         Outcome::Refused(reason) => Ok(Outcome::Refused(reason)),
         Outcome::MadeByPhp => Ok(Outcome::MadeByPhp),
         _ => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
+    }
+}
+
+/// Whether a row of our own table was made for this request, by the proof that its password is the one of the request.
+fn is_of_this_request(login: &Login, registration: &Registration, secret: &Secret) -> bool {
+    match registration.password.as_deref() {
+        Some(hash) if password::is_hash(hash) => hash == login.password_hash,
+        Some(sealed) => {
+            password::open(secret, &registration.seed, sealed).is_some_and(|typed| password::verify(&typed, &login.password_hash))
+        }
+        None => password::verify(&password::initial(secret, &registration.seed), &login.password_hash),
     }
 }
 

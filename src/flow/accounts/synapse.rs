@@ -5,6 +5,7 @@ use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::seconds::DAY;
 use crate::flow::failure::Failure;
+use crate::outside::log;
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::{self, Homeserver, login};
 use crate::outside::site::Site;
@@ -15,8 +16,8 @@ const UNCLEAR_SECONDS: i64 = DAY;
 
 /// Asks the homeserver for the account.
 ///
-/// A lost answer: the next try hears "in use" (contract synapse 3). At the first try that means somebody else's; later, and
-/// where the first request was delivered twice, the account may be ours, so it is asked for proof. A display name proves
+/// Where the name is in use, the account may be ours all the same: an answer was lost, or the database came back from a backup
+/// that was older than the account. So before it is called somebody else's, it is asked for proof. A display name proves
 /// nothing: anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
@@ -31,7 +32,11 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     let account = NewAccount { localpart: &registration.username, password, display_name, is_bot: false };
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
-        Ok(Registered::NameInUse { asked_again: false }) if first_try => Ok(Outcome::Refused("M_USER_IN_USE".into())),
+        Ok(Registered::NameInUse { asked_again: false }) if first_try => {
+            // Nothing was made by this try. Where the proof has to wait, the next try is the first one again.
+            store.forget_account_try(registration.id)?;
+            before_the_first_try(&homeserver, registration, password)
+        }
         Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
         Err(cause) => {
@@ -46,6 +51,20 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
 /// Whether the homeserver surely made no account. A lost or strange answer leaves that open.
 fn did_nothing(cause: &matrix::Error) -> bool {
     !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
+}
+
+/// Whether an account that was there before this request's first try is the applicant's: made for this very request, before
+/// the database was put back to an older state. With the password that the account would get it is theirs whoever made it.
+fn before_the_first_try(homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
+    if login::proves(homeserver, &registration.username, password)? {
+        log::warn(
+            "account_found",
+            Some(registration.id),
+            "the account exists, with the password of this request: it was made before the database was restored, and counts as made",
+        );
+        return Ok(Outcome::Made);
+    }
+    Ok(Outcome::Refused("M_USER_IN_USE".into()))
 }
 
 /// Whether an account that exists was made by a former try: its password is the proof that the try was ours.
