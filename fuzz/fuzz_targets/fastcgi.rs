@@ -1,14 +1,15 @@
 //! Records of FastCGI, by libFuzzer: a worker of `register` within this process, and a connection for each input.
 //!
 //! The crate gives up on records that it cannot read by a panic, and libFuzzer's hook would end the process. The worker's own
-//! hook (`cgi::panics`) stands before libFuzzer's and lets through what is neither the crate's nor caught by us: those are
+//! hook (`outside::panics`) stands before libFuzzer's and lets through what is neither the crate's nor caught by us: those are
 //! findings, and so are a 500, and a connection that hangs.
 #![no_main]
 
 #[path = "../../tests/properties/promises/mod.rs"]
 mod promises;
 
-use matrix_register_bot::outside::cgi::{self, Response};
+use matrix_register_bot::faces::gateway;
+use matrix_register_bot::outside::cgi::Response;
 use matrix_register_bot::domain::config::CONFIG_VARIABLE;
 use matrix_register_bot::faces::pages::register;
 use promises::{Scratch, World};
@@ -32,7 +33,9 @@ static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     // Both live as long as the process.
     std::mem::forget((world, scratch));
-    std::thread::spawn(|| cgi::serve("register", |_| 64 * 1024, |_, _, error| Response::bare(error), register::show));
+    let serve = || gateway::serve("register", |_| 64 * 1024, |_, _, error| Response::bare(error), register::show);
+    // A panic in a thread without a name counts as a connection that broke.
+    std::thread::Builder::new().name("worker".into()).spawn(serve).expect("a thread can be started");
     socket
 });
 

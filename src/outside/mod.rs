@@ -7,6 +7,7 @@ pub mod mail;
 pub mod matrix;
 pub mod ownership;
 pub mod page;
+pub mod panics;
 pub mod site;
 pub mod state_file;
 pub mod store;

@@ -109,6 +109,27 @@ fn a_certificate_for_another_name_is_refused(engine: Engine) {
     is_refused("another name", &database.url_with_tls());
 }
 
+#[test]
+fn a_mariadb_user_with_ed25519_gets_in() {
+    let database = Database::new(Engine::Mariadb);
+    let (user, name) = (format!("ed_{}", database.name()), database.name());
+    database.sql("INSTALL PLUGIN IF NOT EXISTS ed25519 SONAME 'auth_ed25519'");
+    database.sql(&format!("CREATE USER {user}@'%' IDENTIFIED VIA ed25519 USING PASSWORD('a long secret')"));
+    database.sql(&format!("GRANT ALL ON {name}.* TO {user}@'%'"));
+    for (password, status) in [("a long secret", 404), ("another one", 500)] {
+        let mut url = Url::parse(&database.url()).unwrap();
+        url.set_username(&user).unwrap();
+        url.set_password(Some(password)).unwrap();
+        let site = site().set("database", url.as_str()).create();
+        let cron = site.run_cron();
+        let (answered, log) = look_up(&site);
+        assert_eq!(answered, status, "{log}");
+        let said = log + &String::from_utf8_lossy(&cron.stderr);
+        assert!(!said.contains("panic") && !said.contains("did not answer"), "{said}");
+    }
+    database.sql(&format!("DROP USER {user}@'%'"));
+}
+
 on_every_server! {
     socket_tcp_and_tls_lead_to_the_same_database,
     the_password_may_stand_in_a_file_in_its_own_key_or_in_the_environment,

@@ -10,7 +10,8 @@
 //!   requests is bounded further, by `limits.concurrent_requests`. A thread that waits costs some 50 kB.
 //! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
 //!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
-//! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else.
+//! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else. Within a body
+//!   that is a body that broke off ([`Body`]).
 //! * It reads parameters by recursion: 260 to 350 bytes of stack each. [`super::supervisor`] sets the size of stacks, and starts a
 //!   new worker should one overflow nevertheless.
 //! * `Stdout::write` makes a record of each call, so there is one call per answer; it cuts answers over 65,535 bytes right.
@@ -19,17 +20,17 @@
 use super::body::Framing;
 use super::configurations::Configurations;
 use super::gate::Gate;
-use super::panics::{self, Panic};
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::variables;
 use crate::outside::log;
+use crate::outside::panics::{self, Panic};
 use crate::outside::store;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::process::{Resource, Rlimit};
-use std::io::{self, Write, stdin};
+use std::io::{self, Read, Write, stdin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -72,6 +73,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Serves until `stop` is set, then lets running requests end.
 pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     panics::keep_quiet();
+    panics::expect_broken_connections();
     if let Err(cause) = prepare() {
         log::warn("socket_unusable", None, &format!("fd 0 cannot be set up for FastCGI: {cause}"));
         return ExitCode::FAILURE;
@@ -161,16 +163,40 @@ impl Worker {
     }
 
     fn handle(&self, mut request: fastcgi::Request) {
-        self.busy.fetch_add(1, Ordering::SeqCst);
+        let _busy = Busy::with(&self.busy);
         if !request.is_aborted() {
             let variables = variables::from_fastcgi(request.params());
-            let incoming = Incoming { variables, body: &mut request.stdin(), framing: Framing::Ended };
+            let incoming = Incoming { variables, body: &mut Body(request.stdin()), framing: Framing::Ended };
             let answer = self.program.answer(incoming, &self.sites, &self.gate);
             // A visitor who left is no news, and the crate has no other error.
             let _ = request.stdout().write_all(&answer);
         }
         drop(request);
-        self.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Counts a request until it is over, however it ends.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn with(requests: &'a AtomicUsize) -> Busy<'a> {
+        requests.fetch_add(1, Ordering::SeqCst);
+        Busy(requests)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A body as the crate reads it, with an error for its panics.
+struct Body<R>(R);
+
+impl<R: Read> Read for Body<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        panics::guard(|| self.0.read(into)).unwrap_or_else(|_| Err(io::Error::other("what came is no record of FastCGI, or half of one")))
     }
 }
 

@@ -7,7 +7,7 @@
 //!   looks after it (`supervisor`); the worker serves until SIGTERM or SIGINT (`fastcgi`).
 //!
 //! Either way a request goes through `program`: its variables are complete and within their limit (`variables`), its
-//! site is open (`configurations`, `sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 (`panics`).
+//! site is open (`configurations`, `sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 ([`crate::outside::panics`]).
 //!
 //! | limit | where | answer |
 //! |---|---|---|
@@ -22,7 +22,6 @@ mod body;
 mod configurations;
 mod fastcgi;
 mod gate;
-mod panics;
 mod plain;
 mod program;
 mod sites;

@@ -2,12 +2,12 @@
 
 use super::body::{self, Framing};
 use super::gate::Gate;
-use super::panics;
 use super::sites::Sites;
 use super::variables::Checked;
 use crate::domain::error::Error;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
+use crate::outside::panics;
 use crate::outside::site::Site;
 use std::io::Read;
 use std::sync::Arc;
@@ -56,10 +56,7 @@ impl Program {
             let _place = gate.enter(limits.concurrent_requests.0, PATIENCE).ok_or_else(busy)?;
             (self.respond)(site, &request)
         });
-        let outcome = outcome.unwrap_or_else(|panic| match panic.is_of_fastcgi() {
-            true => Err(Error::bad_request("the connection broke off within the body, or sent what is no record of FastCGI")),
-            false => Err(Error::internal(format!("the program panicked at {}", panic.place))),
-        });
+        let outcome = outcome.unwrap_or_else(|panic| Err(Error::internal(format!("the program panicked at {}", panic.place))));
         let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
         // A browser that is led to an answer which is no page has nothing to do with it.
         let response = response

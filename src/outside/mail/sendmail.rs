@@ -74,10 +74,12 @@ fn with_unix_line_ends(bytes: &[u8]) -> Vec<u8> {
 fn feed(child: &mut Child, bytes: Vec<u8>) -> mpsc::Receiver<io::Result<()>> {
     let (done, written) = mpsc::channel();
     let stdin = child.stdin.take();
-    thread::spawn(move || {
+    let write = move || {
         let outcome = stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&bytes));
         let _ = done.send(outcome);
-    });
+    };
+    // Without a thread nothing is written, and that is what is told.
+    drop(thread::Builder::new().name("sendmail".into()).spawn(write));
     written
 }
 

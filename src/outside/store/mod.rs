@@ -17,6 +17,7 @@
 
 mod allowances;
 mod error;
+mod guarded;
 mod guesses;
 mod locks;
 mod logins;
@@ -293,9 +294,9 @@ impl Store {
 }
 
 fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Error> {
-    match url {
+    let driver: Box<dyn Driver> = guarded::guarded(|| match url {
         #[cfg(feature = "sqlite")]
-        DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path, access)?)),
+        DatabaseUrl::Sqlite(path) => Ok(Box::new(sqlite::Sqlite::open(path, access)?) as Box<dyn Driver>),
         #[cfg(feature = "postgres")]
         DatabaseUrl::Postgres(server) => Ok(Box::new(postgres::Postgres::open(server, access)?)),
         #[cfg(feature = "mysql")]
@@ -304,7 +305,8 @@ fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Err
         _ => Err(Error::Unfit(
             "these programs were built without the driver for this database (Cargo features sqlite, postgres, mysql)".into(),
         )),
-    }
+    })?;
+    Ok(Box::new(guarded::Guarded::new(driver)))
 }
 
 /// Those who got in each other's way come back at different times: after 5 to 10 ms, then up to twice as long each time.

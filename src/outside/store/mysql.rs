@@ -8,6 +8,7 @@
 //! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one. A node that is not
 //!   part of the cluster refuses everything, and the next host is asked. What was committed on one node is seen on all.
 
+use super::guarded::guarded;
 use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, TRIES, Value, WAIT, pause, schema, untrusted};
 use crate::domain::config::ServerUrl;
@@ -286,7 +287,8 @@ fn connect(server: &ServerUrl, host: Option<&(String, u16)>) -> Result<Conn, Err
 /// long. Where there are several hosts, the next one is to have its turn.
 fn connect_in_time(options: OptsBuilder) -> Result<Conn, Error> {
     let (answer, answered) = mpsc::sync_channel(1);
-    let worker = Worker::start(move || drop(answer.send(Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause)))))?;
+    let connect = move || Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause));
+    let worker = Worker::start(move || drop(answer.send(guarded(connect))))?;
     let longest = CONNECT_BOUND + Duration::from_secs(1);
     answered.recv_timeout(longest).unwrap_or_else(|_| {
         worker.leave();

@@ -6,6 +6,7 @@
 //! * The crate waits for ever for a server that is there but does not answer. So each connection has a thread of its own, which is
 //!   waited for until [`BOUND`], and left behind then.
 
+use super::guarded::guarded;
 use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
 use crate::domain::config::ServerUrl;
@@ -118,15 +119,11 @@ impl Postgres {
             return Err(silent());
         }
         let (answer, answered) = mpsc::sync_channel(1);
-        let work: Work = Box::new(move |client| drop(answer.send(work(client))));
+        let work: Work = Box::new(move |client| drop(answer.send(guarded(|| work(client).map_err(|cause| Error::from(&cause))))));
         let gone = || Error::Lost("the connection to the PostgreSQL server is gone".into());
         self.work.send(work).map_err(|_| gone())?;
         match answered.recv_timeout(BOUND) {
-            Ok(outcome) => outcome.map_err(|cause| {
-                let error = Error::from(&cause);
-                self.is_broken |= matches!(error, Error::Lost(_));
-                error
-            }),
+            Ok(outcome) => outcome.inspect_err(|error| self.is_broken |= matches!(error, Error::Lost(_))),
             Err(failed) => {
                 self.is_broken = true;
                 self.is_silent = failed == RecvTimeoutError::Timeout;
@@ -215,16 +212,16 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
     let (work, orders) = mpsc::channel::<Work>();
     let (answer, answered) = mpsc::sync_channel(1);
     let worker = Worker::start(move || {
-        let client = match tls {
+        let connect = || match tls {
             Some(tls) => config.connect(tls),
             None => config.connect(NoTls),
         };
-        match client {
+        match guarded(|| connect().map_err(|cause| Error::from(&cause))) {
             Ok(mut client) => {
                 let _ = answer.send(Ok(()));
                 orders.into_iter().for_each(|work| work(&mut client));
             }
-            Err(cause) => drop(answer.send(Err(Error::from(&cause)))),
+            Err(cause) => drop(answer.send(Err(cause))),
         }
     });
     let worker = worker.map_err(|cause| cause.map(|cause| format!("cannot connect to {server}: {cause}")))?;
