@@ -1,15 +1,68 @@
-//! How the released programs are linked: to fixed addresses, where the platform has both ways.
+//! The names of the texts as constants, so that a slip of the pen in one does not compile; and how the released programs are
+//! linked: to fixed addresses, where the platform has both ways.
 //!
 //! A program that is started for each request pays at each start for being movable: the loader writes 15,000 addresses into a
 //! quarter of a megabyte, which is copied page by page for it. docs/performance.md weighs that against what address
 //! randomisation is worth here; stack, heap and libraries stay at random addresses. Who weighs it otherwise builds with
 //! `REGISTER_BOT_PIE=1 make`.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// The file whose keys are the names of all texts.
+const TEXTS: &str = "templates/locales/en.toml";
+
 fn main() {
+    link_to_fixed_addresses();
+    println!("cargo:rerun-if-changed={TEXTS}");
+    let file = std::fs::read_to_string(TEXTS).unwrap_or_else(|cause| panic!("{TEXTS}: {cause}"));
+    let folder = std::env::var("OUT_DIR").unwrap_or_default();
+    let keys = Path::new(&folder).join("text_keys.rs");
+    std::fs::write(&keys, Section::of(&file).constants("")).unwrap_or_else(|cause| panic!("{}: {cause}", keys.display()));
+}
+
+fn link_to_fixed_addresses() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=REGISTER_BOT_PIE");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     if !is("REGISTER_BOT_PIE", "1") && is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo:rustc-link-arg-bins=-no-pie");
+    }
+}
+
+/// A section of the file, `[form]` or `[form.error]`: its texts, and the sections below it.
+#[derive(Default)]
+struct Section {
+    texts: BTreeMap<String, String>,
+    below: BTreeMap<String, Section>,
+}
+
+impl Section {
+    /// The file has sections and one plain string on a line; the tests of `text` hold it to that.
+    fn of(file: &str) -> Section {
+        let (mut whole, mut name) = (Section::default(), "");
+        for line in file.lines() {
+            if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                name = section;
+            } else if let Some((key, text)) = line.strip_suffix('"').and_then(|line| line.split_once(" = \"")) {
+                let place = name.split('.').fold(&mut whole, |place, part| place.below.entry(part.to_owned()).or_default());
+                place.texts.insert(key.to_owned(), text.to_owned());
+            }
+        }
+        whole
+    }
+
+    /// `pub const USERNAME_MISSING: Key = Key("form.error.username_missing");` in the modules `form::error`.
+    fn constants(&self, path: &str) -> String {
+        let mut code = String::new();
+        for (key, text) in &self.texts {
+            let _ = writeln!(code, "#[doc = {text:?}]\npub const {}: Key = Key({:?});", key.to_uppercase(), format!("{path}{key}"));
+        }
+        for (name, section) in &self.below {
+            let inner = section.constants(&format!("{path}{name}."));
+            let _ = writeln!(code, "pub mod {name} {{\n#[allow(unused_imports)]\nuse super::Key;\n{inner}}}");
+        }
+        code
     }
 }

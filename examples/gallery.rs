@@ -3,7 +3,7 @@
 
 use matrix_register_bot::domain::config::{Config, Language};
 use matrix_register_bot::domain::error::Error;
-use matrix_register_bot::outside::page;
+use matrix_register_bot::outside::page::{self, MailName, PageName, RoomPost};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -22,13 +22,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         write_page(&folder, "error-bare", &page::error(None, language, &Error::bad_request("")))?;
         for (name, context) in mails() {
             let mail = page::mail(&config, language, name, &context)?;
-            std::fs::write(folder.join(format!("mail-{name}.txt")), format!("Subject: {}\n\n{}", mail.subject, mail.text))?;
-            std::fs::write(folder.join(format!("mail-{name}.html")), mail.html)?;
+            std::fs::write(folder.join(format!("mail-{}.txt", name.as_str())), format!("Subject: {}\n\n{}", mail.subject, mail.text))?;
+            std::fs::write(folder.join(format!("mail-{}.html", name.as_str())), mail.html)?;
         }
-        for name in ["request", "reminder"] {
+        for name in [RoomPost::Request, RoomPost::Reminder] {
             let message = page::room(&config, language, name, &request())?;
-            std::fs::write(folder.join(format!("room-{name}.txt")), message.text)?;
-            std::fs::write(folder.join(format!("room-{name}.html")), message.html)?;
+            std::fs::write(folder.join(format!("room-{}.txt", name.as_str())), message.text)?;
+            std::fs::write(folder.join(format!("room-{}.html", name.as_str())), message.html)?;
         }
     }
     Ok(())
@@ -48,8 +48,9 @@ fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::
     decide["email"] = json!(format!("{}@{}.example.net", "m".repeat(64), "w".repeat(60)));
     decide["mxid"] = json!(format!("@{}:{long}", "m".repeat(64)));
     decide["note"] = json!("x".repeat(500));
-    for (name, context) in [("register", form(json!({"username": "m".repeat(64)}), json!({}), json!({}))), ("decide", decide)] {
-        write_page(folder, name, &page::respond((&config, &Default::default()), Language::German, 200, name, &context)?)?;
+    let form = form(json!({"username": "m".repeat(64)}), json!({}), json!({}));
+    for (file, name, context) in [("register", PageName::Register, form), ("decide", PageName::Decide, decide)] {
+        write_page(folder, file, &page::respond((&config, &Default::default()), Language::German, 200, name, &context)?)?;
     }
     Ok(())
 }
@@ -81,7 +82,7 @@ fn form(values: Value, errors: Value, notices: Value) -> Value {
     })
 }
 
-fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
+fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let typed = json!({"first_name": "Zoë", "last_name": "Ångström", "username": "Zoë A", "email": "zoe@example", "note": "Hi!\nIt's me."});
     let errors = json!({"username": "form.error.username_characters", "email": "form.error.email_invalid",
         "terms": "form.error.terms_missing"});
@@ -104,21 +105,21 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     let mut plain = form(json!({}), json!({}), json!({}));
     plain["terms_url"] = Value::Null;
     let mut pages = vec![
-        ("register", "register", plain),
-        ("register-errors", "register", form(typed.clone(), errors, json!({}))),
-        ("register-free", "register", form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
-        ("registered", "registered", sent.clone()),
-        ("verify", "verify", verify),
-        ("verify-password", "verify", verify_password),
-        ("verify-password-errors", "verify", verify_errors),
-        ("verified", "verified", sent),
-        ("decide", "decide", decide),
-        ("decide-decline", "decide", decline),
-        ("decided-approved", "decided", decided("approved")),
-        ("decided-pending", "decided", decided("pending")),
-        ("decided-refused", "decided", decided("refused")),
-        ("message", "message", json!({"kind": "link_expired", "back": true})),
-        ("message-admin", "message", json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
+        ("register", PageName::Register, plain),
+        ("register-errors", PageName::Register, form(typed.clone(), errors, json!({}))),
+        ("register-free", PageName::Register, form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
+        ("registered", PageName::Registered, sent.clone()),
+        ("verify", PageName::Verify, verify),
+        ("verify-password", PageName::Verify, verify_password),
+        ("verify-password-errors", PageName::Verify, verify_errors),
+        ("verified", PageName::Verified, sent),
+        ("decide", PageName::Decide, decide),
+        ("decide-decline", PageName::Decide, decline),
+        ("decided-approved", PageName::Decided, decided("approved")),
+        ("decided-pending", PageName::Decided, decided("pending")),
+        ("decided-refused", PageName::Decided, decided("refused")),
+        ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
+        ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
     ];
     // What was typed would be lost by a link.
     for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !["register-errors", "register-free", "registered"].contains(name)) {
@@ -127,18 +128,21 @@ fn pages(language: Language) -> Vec<(&'static str, &'static str, Value)> {
     pages
 }
 
-fn mails() -> Vec<(&'static str, Value)> {
+fn mails() -> Vec<(MailName, Value)> {
     let mxid = "@zoe.angstrom:example.org";
     vec![
         (
-            "verify",
+            MailName::Verify,
             json!({"mxid": mxid, "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef", "hours": 48, "expires": 1_796_220_300_i64}),
         ),
         (
-            "credentials",
+            MailName::Credentials,
             json!({"mxid": mxid, "username": "zoe.angstrom", "name": "Zoë Ångström", "password": "k7mq-3xva-9tpd", "password_until": 1_796_220_300_i64}),
         ),
-        ("declined", json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."})),
-        ("refused", json!({"mxid": mxid, "name": "Zoë Ångström"})),
+        (
+            MailName::Declined,
+            json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
+        ),
+        (MailName::Refused, json!({"mxid": mxid, "name": "Zoë Ångström"})),
     ]
 }

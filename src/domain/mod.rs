@@ -8,4 +8,5 @@ pub mod names;
 pub mod password;
 pub mod registration;
 pub mod seconds;
+pub mod text_key;
 pub mod token;

@@ -20,7 +20,7 @@ use crate::outside::log;
 use crate::outside::mail::{self, Letter, Mailer};
 use crate::outside::matrix::bot;
 use crate::outside::matrix::room::RoomMessage;
-use crate::outside::page;
+use crate::outside::page::{self, MailName, RoomPost};
 use crate::outside::site::Site;
 use crate::outside::store::{self, Registration, Store};
 use serde_json::{Value, json};
@@ -177,7 +177,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
         "wants_password": site.config.get_password_on_registration,
         "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * HOUR),
     });
-    send(site, store, registration, "verify", &context)
+    send(site, store, registration, MailName::Verify, &context)
 }
 
 /// Until when the mail says that the link works. Time counts from when the mail is sent; so that a repeated mail says the
@@ -189,7 +189,7 @@ fn promised_expiry(requested_at: i64, now: i64, seconds: i64) -> i64 {
 
 fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let others = store.same_address(registration)?;
-    say(site, registration, "request", others.len())
+    say(site, registration, RoomPost::Request, others.len())
 }
 
 /// Reminds the room, once, of a request that nobody decided.
@@ -199,7 +199,7 @@ pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, stor
     if registration.state != State::AdminVerify || !store.lease(id, State::AdminVerify, &holder, now, now + lease_seconds(site))? {
         return Ok(Step::Elsewhere);
     }
-    let said = check_secret(site, &registration).and_then(|()| say(site, &registration, "reminder", 0));
+    let said = check_secret(site, &registration).and_then(|()| say(site, &registration, RoomPost::Reminder, 0));
     store.distrust_connection();
     match said {
         Ok(()) => store.reminded(id, &holder, site.now()).map(|()| Step::Done),
@@ -211,14 +211,14 @@ pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, stor
 }
 
 /// Posts templates/room/NAME to the room: once, however often it is tried.
-fn say(site: &Site, registration: &Registration, name: &str, same_address: usize) -> Result<(), Failure> {
+fn say(site: &Site, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let mut context = facts(site, registration);
     context["same_address"] = json!(same_address);
     context["link"] = json!(decide_link(site, &secret, registration));
     let said = page::room(&site.config, site.config.default_language, name, &context)?;
     let message = RoomMessage { text: &said.text, html: &said.html };
-    Ok(bot::say(site, &message, &secret.token(&format!("txnId of {name}"), &registration.seed))?)
+    Ok(bot::say(site, &message, &secret.token(&format!("txnId of {}", name.as_str()), &registration.seed))?)
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -237,7 +237,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password": (!registration.password_chosen).then_some(initial),
         "password_until": until,
     });
-    send(site, store, registration, "credentials", &context)
+    send(site, store, registration, MailName::Credentials, &context)
 }
 
 /// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over. `None`: it is
@@ -258,15 +258,15 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "reason": registration.reason,
     });
-    send(site, store, registration, if registration.refusal.is_some() { "refused" } else { "declined" }, &context)
+    send(site, store, registration, if registration.refusal.is_some() { MailName::Refused } else { MailName::Declined }, &context)
 }
 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is the same each time.
-fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str, context: &serde_json::Value) -> Result<(), Failure> {
+fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailName, context: &serde_json::Value) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let letter = page::mail(&site.config, registration.language, name, context)?;
     let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");
-    let message_id = format!("{name}.{}@{host}", secret.token(&format!("Message-ID of {name}"), &registration.seed));
+    let message_id = format!("{}.{}@{host}", name.as_str(), secret.token(&format!("Message-ID of {}", name.as_str()), &registration.seed));
     let letter = Letter {
         to_address: &registration.email,
         // Before the address is confirmed a stranger could have any text sent to others as their name.
@@ -278,7 +278,7 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: &str,
         html: &letter.html,
     };
     let mailer = Mailer::new(&site.config)?;
-    let counted = limits::count_mail(site, store, &secret, registration, name == "verify")?;
+    let counted = limits::count_mail(site, store, &secret, registration, name == MailName::Verify)?;
     if let Err(cause) = mailer.send(&letter, site.now()) {
         if !matches!(cause, mail::Error::PerhapsSent(_)) {
             // A mail counted too many is the smaller harm: what the mail server said must be told.

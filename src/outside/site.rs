@@ -6,7 +6,7 @@
 use crate::domain::config::{Config, DatabaseUrl, Language};
 use crate::domain::error::Error;
 use crate::outside::cgi::Response;
-use crate::outside::page::{self, Compiled};
+use crate::outside::page::{self, Compiled, PageName};
 use crate::outside::state_file::StateFile;
 use crate::outside::store::{self, Access, Store};
 use crate::outside::take_over;
@@ -70,7 +70,7 @@ impl Site {
     }
 
     /// The page of `templates/page/NAME.html` as an answer.
-    pub fn page(&self, language: Language, status: u16, name: &str, context: &impl Serialize) -> Result<Response, Error> {
+    pub fn page(&self, language: Language, status: u16, name: PageName, context: &impl Serialize) -> Result<Response, Error> {
         page::respond((&self.config, &self.compiled), language, status, name, context)
     }
 

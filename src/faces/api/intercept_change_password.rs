@@ -13,6 +13,7 @@ use crate::domain::address::Address;
 use crate::domain::config::ForeignAccounts;
 use crate::domain::error::Error;
 use crate::domain::password::{self, PasswordFault};
+use crate::domain::seconds::HOUR;
 use crate::domain::token;
 use crate::flow::caller;
 use crate::flow::password_check::{self, Caller, Verdict};
@@ -26,7 +27,7 @@ use crate::outside::store::{Access, Login};
 use serde::{Deserialize, Serialize};
 
 /// How long a session of the authentication lasts, in seconds.
-const SESSION_SECONDS: i64 = 3600;
+const SESSION_SECONDS: i64 = HOUR;
 const UNKNOWN_TOKEN: &str = "M_UNKNOWN_TOKEN";
 /// The paths that the proxy may send here.
 const PATHS: [&str; 3] =

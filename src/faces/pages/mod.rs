@@ -6,21 +6,40 @@ pub mod verify_admin;
 
 use crate::domain::config::Language;
 use crate::domain::error::Error;
+use crate::domain::seconds::DAY;
+use crate::domain::text_key::Key;
 use crate::domain::token::FormTokenFault;
 use crate::faces::gateway;
 use crate::outside::cgi::{Request, Response};
-use crate::outside::page;
+use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
 use crate::outside::text;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 /// Field name to the key of the sentence beside it.
-type Faults = BTreeMap<&'static str, &'static str>;
+type Faults = BTreeMap<Field, Key>;
+
+/// What a sentence stands beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Field {
+    /// The form as a whole.
+    Form,
+    FirstName,
+    LastName,
+    Username,
+    Email,
+    Note,
+    Password,
+    PasswordAgain,
+    Terms,
+}
 
 /// How long the form token of the two buttons is good, in seconds.
-const BUTTON_SECONDS: i64 = 24 * 3600;
+const BUTTON_SECONDS: i64 = DAY;
 
 /// Serves one of the pages; an error becomes a page of its own.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
@@ -62,18 +81,40 @@ fn merge(whole: &mut Value, more: Value) {
     }
 }
 
+/// A page that leads no further: a section below `[message]` in `templates/locales`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadEnd {
+    Closed,
+    LinkUnknown,
+    LinkMissing,
+    LinkExpired,
+    AlreadyConfirmed,
+    AlreadyApproved,
+    Declined,
+    Refused,
+    RequestUnknown,
+    RequestExpired,
+    DecidedApproved,
+    DecidedDeclined,
+    DecidedRefused,
+    RequestUnconfirmed,
+    FormExpired,
+    FormForged,
+}
+
 /// A dead end: which one it is (the texts `message.KIND.*`), and what to do.
-fn dead_end(site: &Site, language: Language, token: Option<&str>, status: u16, kind: &str, more: Value) -> Result<Response, Error> {
+fn dead_end(site: &Site, language: Language, token: Option<&str>, status: u16, kind: DeadEnd, more: Value) -> Result<Response, Error> {
     let mut own = json!({ "kind": kind });
     merge(&mut own, more);
-    site.page(language, status, "message", &context(language, token, own))
+    site.page(language, status, PageName::Message, &context(language, token, own))
 }
 
 /// The dead end of a button whose form token is not taken.
-fn form_fault(fault: FormTokenFault) -> &'static str {
+fn form_fault(fault: FormTokenFault) -> DeadEnd {
     match fault {
-        FormTokenFault::Expired => "form_expired",
-        FormTokenFault::Forged => "form_forged",
+        FormTokenFault::Expired => DeadEnd::FormExpired,
+        FormTokenFault::Forged => DeadEnd::FormForged,
     }
 }
 

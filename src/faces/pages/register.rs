@@ -3,13 +3,14 @@
 //! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
 //! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
 
-use super::{Faults, context, dead_end, language, verify};
+use super::{DeadEnd, Faults, Field, context, dead_end, language, verify};
 use crate::domain::address::{Address, AddressFault};
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::text_key::{self, Key, form::error as text};
 use crate::domain::token::{self, FormTokenFault, Secret};
 use crate::flow::limits::{self, Subjects};
 use crate::flow::steps;
@@ -17,6 +18,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::matrix::Homeserver;
 use crate::outside::matrix::availability::{Availability, availability};
+use crate::outside::page::PageName;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
 use serde::{Deserialize, Serialize};
@@ -73,7 +75,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     match limits::closed(site) {
         Some(closed) => {
-            let page = dead_end(site, language, None, CLOSED, "closed", json!({}))?;
+            let page = dead_end(site, language, None, CLOSED, DeadEnd::Closed, json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
         None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
@@ -89,19 +91,19 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         Ok(made_at) => made_at,
         Err(fault) => {
             typed.form_token.clear();
-            return again(site, language, &typed, &Faults::from([("form", form_token_fault(fault))]));
+            return again(site, language, &typed, &Faults::from([(Field::Form, form_token_fault(fault))]));
         }
     };
     // A page elsewhere could have its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
     if request.header("sec-fetch-site") == Some("cross-site") {
         typed.form_token.clear();
-        return again(site, language, &typed, &Faults::from([("form", "form.error.form_forged")]));
+        return again(site, language, &typed, &Faults::from([(Field::Form, text::FORM_FORGED)]));
     }
     if typed.action == "check" && typed.send.is_empty() {
         return check_username(site, language, &typed);
     }
     if let Some(fault) = looks_made_by_a_program(site, &typed, made_at) {
-        return again(site, language, &typed, &Faults::from([("form", fault)]));
+        return again(site, language, &typed, &Faults::from([(Field::Form, fault)]));
     }
     let applicant = match parse(&site.config, &typed) {
         Ok(applicant) => applicant,
@@ -113,18 +115,18 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
 
 /// A person needs a few seconds, and does not see the field that is to stay empty. Whoever is wrongly taken for a program
 /// sends the form once more.
-fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<&'static str> {
+fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<Key> {
     let seconds = site.now().saturating_sub(made_at);
     if !typed.website.is_empty() {
-        return Some("form.error.form_hidden_field");
+        return Some(text::FORM_HIDDEN_FIELD);
     }
-    (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some("form.error.form_too_fast")
+    (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some(text::FORM_TOO_FAST)
 }
 
-fn form_token_fault(fault: FormTokenFault) -> &'static str {
+fn form_token_fault(fault: FormTokenFault) -> Key {
     match fault {
-        FormTokenFault::Expired => "form.error.form_expired",
-        FormTokenFault::Forged => "form.error.form_forged",
+        FormTokenFault::Expired => text::FORM_EXPIRED,
+        FormTokenFault::Forged => text::FORM_FORGED,
     }
 }
 
@@ -132,11 +134,11 @@ fn form_token_fault(fault: FormTokenFault) -> &'static str {
 fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Response, Error> {
     let fault = match choose_username(&site.config, typed) {
         Err(fault) => Some(fault),
-        Ok(username) => is_taken(site, &username)?.then_some("form.error.username_unavailable"),
+        Ok(username) => is_taken(site, &username)?.then_some(text::USERNAME_UNAVAILABLE),
     };
     match fault {
-        Some(fault) => again(site, language, typed, &Faults::from([("username", fault)])),
-        None => form(site, language, 200, typed, &Faults::new(), json!({ "username": "register.username_free" })),
+        Some(fault) => again(site, language, typed, &Faults::from([(Field::Username, fault)])),
+        None => form(site, language, 200, typed, &Faults::new(), json!({ "username": text_key::register::USERNAME_FREE })),
     }
 }
 
@@ -166,29 +168,29 @@ fn file(
             State::EmailVerify => thanks(site, language, applicant, before.state_since),
             _ => {
                 let (status, kind) = verify::dead_end_of(&before);
-                site.page(language, status, "message", &json!({ "kind": kind, "back": verify::leads_back(kind) }))
+                site.page(language, status, PageName::Message, &json!({ "kind": kind, "back": verify::leads_back(kind) }))
             }
         },
         Filed::CameBefore(before) if before.state == State::Expired => {
             typed.form_token.clear();
-            again(site, language, typed, &Faults::from([("form", "form.error.form_expired")]))
+            again(site, language, typed, &Faults::from([(Field::Form, text::FORM_EXPIRED)]))
         }
         Filed::CameBefore(_) => {
             typed.form_token.clear();
-            again(site, language, typed, &Faults::from([("form", "form.error.form_already_sent")]))
+            again(site, language, typed, &Faults::from([(Field::Form, text::FORM_ALREADY_SENT)]))
         }
-        Filed::AddressBusy => refused(site, language, typed, ("email", "form.error.email_busy"), "unconfirmed_per_address", DAY),
+        Filed::AddressBusy => refused(site, language, typed, (Field::Email, text::EMAIL_BUSY), "unconfirmed_per_address", DAY),
         Filed::AddressUsedUp(seconds) => {
-            refused(site, language, typed, ("email", "form.error.email_used_up"), "requests_per_address_per_day", seconds)
+            refused(site, language, typed, (Field::Email, text::EMAIL_USED_UP), "requests_per_address_per_day", seconds)
         }
         Filed::NetworkUsedUp(seconds) => {
-            refused(site, language, typed, ("form", "form.error.network_used_up"), "requests_per_network_per_day", seconds)
+            refused(site, language, typed, (Field::Form, text::NETWORK_USED_UP), "requests_per_network_per_day", seconds)
         }
         Filed::Closed(closed) => {
-            let page = form(site, language, CLOSED, typed, &Faults::from([("form", "form.error.closed")]), json!({}))?;
+            let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, text::CLOSED)]), json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
-        Filed::NameTaken => again(site, language, typed, &Faults::from([("username", "form.error.username_unavailable")])),
+        Filed::NameTaken => again(site, language, typed, &Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)])),
     }
 }
 
@@ -232,13 +234,13 @@ fn homeserver_has(site: &Site, username: &Localpart) -> bool {
 
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     let mut faults = Faults::new();
-    let first_name = PersonName::parse(&typed.first_name).map_err(|fault| faults.insert("first_name", first_name_fault(fault)));
-    let last_name = PersonName::parse_optional(&typed.last_name).map_err(|fault| faults.insert("last_name", last_name_fault(fault)));
-    let username = choose_username(config, typed).map_err(|fault| faults.insert("username", fault));
-    let address = Address::parse(&typed.email).map_err(|fault| faults.insert("email", address_fault(fault)));
-    let note = names::note(&typed.note).ok_or_else(|| faults.insert("note", "form.error.note_too_long"));
+    let first_name = PersonName::parse(&typed.first_name).map_err(|fault| faults.insert(Field::FirstName, first_name_fault(fault)));
+    let last_name = PersonName::parse_optional(&typed.last_name).map_err(|fault| faults.insert(Field::LastName, last_name_fault(fault)));
+    let username = choose_username(config, typed).map_err(|fault| faults.insert(Field::Username, fault));
+    let address = Address::parse(&typed.email).map_err(|fault| faults.insert(Field::Email, address_fault(fault)));
+    let note = names::note(&typed.note).ok_or_else(|| faults.insert(Field::Note, text::NOTE_TOO_LONG));
     if config.form.terms_url.is_some() && typed.terms != "1" {
-        faults.insert("terms", "form.error.terms_missing");
+        faults.insert(Field::Terms, text::TERMS_MISSING);
     }
     match (first_name, last_name, username, address, note) {
         (Ok(first_name), Ok(last_name), Ok(username), Ok(address), Ok(note)) if faults.is_empty() => {
@@ -248,40 +250,40 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     }
 }
 
-fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, &'static str> {
+fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, Key> {
     Localpart::choose(&typed.username, &config.form, &config.room.bot_localpart, &config.server_name).map_err(|fault| match fault {
-        LocalpartFault::Missing => "form.error.username_missing",
-        LocalpartFault::TooShort => "form.error.username_too_short",
-        LocalpartFault::TooLong => "form.error.username_too_long",
-        LocalpartFault::Characters => "form.error.username_characters",
-        LocalpartFault::StartsWithUnderscore => "form.error.username_underscore",
-        LocalpartFault::OnlyDigits => "form.error.username_digits",
-        LocalpartFault::Pattern => "form.error.username_pattern",
+        LocalpartFault::Missing => text::USERNAME_MISSING,
+        LocalpartFault::TooShort => text::USERNAME_TOO_SHORT,
+        LocalpartFault::TooLong => text::USERNAME_TOO_LONG,
+        LocalpartFault::Characters => text::USERNAME_CHARACTERS,
+        LocalpartFault::StartsWithUnderscore => text::USERNAME_UNDERSCORE,
+        LocalpartFault::OnlyDigits => text::USERNAME_DIGITS,
+        LocalpartFault::Pattern => text::USERNAME_PATTERN,
         // The same words for a reserved name and a taken one: nobody learns which names are kept back.
-        LocalpartFault::Reserved => "form.error.username_unavailable",
+        LocalpartFault::Reserved => text::USERNAME_UNAVAILABLE,
     })
 }
 
-fn first_name_fault(fault: PersonNameFault) -> &'static str {
+fn first_name_fault(fault: PersonNameFault) -> Key {
     match fault {
-        PersonNameFault::Missing => "form.error.first_name_missing",
-        PersonNameFault::TooLong => "form.error.first_name_too_long",
-        PersonNameFault::Characters => "form.error.first_name_characters",
+        PersonNameFault::Missing => text::FIRST_NAME_MISSING,
+        PersonNameFault::TooLong => text::FIRST_NAME_TOO_LONG,
+        PersonNameFault::Characters => text::FIRST_NAME_CHARACTERS,
     }
 }
 
-fn last_name_fault(fault: PersonNameFault) -> &'static str {
+fn last_name_fault(fault: PersonNameFault) -> Key {
     match fault {
-        PersonNameFault::TooLong => "form.error.last_name_too_long",
-        PersonNameFault::Missing | PersonNameFault::Characters => "form.error.last_name_characters",
+        PersonNameFault::TooLong => text::LAST_NAME_TOO_LONG,
+        PersonNameFault::Missing | PersonNameFault::Characters => text::LAST_NAME_CHARACTERS,
     }
 }
 
-fn address_fault(fault: AddressFault) -> &'static str {
+fn address_fault(fault: AddressFault) -> Key {
     match fault {
-        AddressFault::Missing => "form.error.email_missing",
-        AddressFault::NotAnAddress | AddressFault::TooLong => "form.error.email_invalid",
-        AddressFault::NonAsciiLocalPart => "form.error.email_non_ascii",
+        AddressFault::Missing => text::EMAIL_MISSING,
+        AddressFault::NotAnAddress | AddressFault::TooLong => text::EMAIL_INVALID,
+        AddressFault::NonAsciiLocalPart => text::EMAIL_NON_ASCII,
     }
 }
 
@@ -290,7 +292,7 @@ fn refused(
     site: &Site,
     language: Language,
     typed: &Typed,
-    (field, sentence): (&'static str, &'static str),
+    (field, sentence): (Field, Key),
     key: &str,
     seconds: i64,
 ) -> Result<Response, Error> {
@@ -337,7 +339,7 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "form_token": form_token,
     });
     let whole = if is_answer { own } else { context(language, None, own) };
-    site.page(language, status, "register", &whole)
+    site.page(language, status, PageName::Register, &whole)
 }
 
 /// For a request that waits for its confirmation since `waits_since`.
@@ -347,5 +349,5 @@ fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i
         "mxid": applicant.username.mxid(&site.config.server_name),
         "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * HOUR,
     });
-    site.page(language, 200, "registered", &own)
+    site.page(language, 200, PageName::Registered, &own)
 }

@@ -5,16 +5,19 @@
 //! With `get_password_on_registration` the password is asked here and not on the form: only who holds the link of the mail may
 //! choose it, or a stranger could have an account made for somebody else's address and know its password.
 
-use super::{BUTTON_SECONDS, Faults, context, dead_end, known_form, language};
+use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, context, dead_end, known_form, language};
 use crate::domain::config::{Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password::{self, PasswordFault};
 use crate::domain::registration::{Event, State};
+use crate::domain::seconds::HOUR;
+use crate::domain::text_key::form::error as text;
 use crate::domain::token::{self, Secret};
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
+use crate::outside::page::PageName;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Registration};
 use serde::Deserialize;
@@ -74,7 +77,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     log::info("address_confirmed", Some(registration.id), "");
     steps::carry_on_or_leave(site, &mut store, registration.id);
-    site.page(language, 200, "verified", &context(language, Some(&form.t), facts(site, &registration)))
+    site.page(language, 200, PageName::Verified, &context(language, Some(&form.t), facts(site, &registration)))
 }
 
 /// What is wrong with the password, where one is asked for. Who sends a page that was opened before is asked, too.
@@ -84,11 +87,11 @@ fn password_faults(site: &Site, registration: &Registration, form: &Confirmation
     }
     let least = site.config.form.password_min_length.0;
     let fault = match password::fault(&form.password, least, &registration.username, &registration.email) {
-        _ if form.password.is_empty() => ("password", "form.error.password_missing"),
-        Some(PasswordFault::TooShort) => ("password", "form.error.password_too_short"),
-        Some(PasswordFault::TooLong) => ("password", "form.error.password_too_long"),
-        Some(PasswordFault::Weak) => ("password", "form.error.password_weak"),
-        None if form.password != form.password_again => ("password_again", "form.error.password_differs"),
+        _ if form.password.is_empty() => (Field::Password, text::PASSWORD_MISSING),
+        Some(PasswordFault::TooShort) => (Field::Password, text::PASSWORD_TOO_SHORT),
+        Some(PasswordFault::TooLong) => (Field::Password, text::PASSWORD_TOO_LONG),
+        Some(PasswordFault::Weak) => (Field::Password, text::PASSWORD_WEAK),
+        None if form.password != form.password_again => (Field::PasswordAgain, text::PASSWORD_DIFFERS),
         None => return Faults::new(),
     };
     Faults::from([fault])
@@ -134,34 +137,34 @@ fn button(
     let mut own = facts(site, registration);
     own["token"] = json!(link_token);
     own["form_token"] = json!(token::form_token(&site.state.secret()?, "verify", link_token, site.now()));
-    own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * 3600);
+    own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * HOUR);
     own["wants_password"] = json!(site.config.get_password_on_registration);
     own["password_min_length"] = json!(site.config.form.password_min_length.0);
     own["errors"] = json!(errors);
-    site.page(language, status, "verify", &context(language, Some(link_token), own))
+    site.page(language, status, PageName::Verify, &context(language, Some(link_token), own))
 }
 
 fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
     let (status, kind) = match registration {
-        None if link_token.is_empty() => (404, "link_missing"),
-        None => (404, "link_unknown"),
+        None if link_token.is_empty() => (404, DeadEnd::LinkMissing),
+        None => (404, DeadEnd::LinkUnknown),
         Some(registration) => dead_end_of(registration),
     };
     dead_end(site, language, known_form(link_token), status, kind, json!({ "back": leads_back(kind) }))
 }
 
 /// What an applicant is told of a request that does not wait for its confirmation: the status, and which of `message.KIND.*`.
-pub fn dead_end_of(registration: &Registration) -> (u16, &'static str) {
+pub fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     match registration.state {
-        State::Expired => (410, "link_expired"),
-        State::Register | State::MailCredentials | State::Done => (200, "already_approved"),
-        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, "refused"),
-        State::DeclineSend | State::Declined => (200, "declined"),
-        _ => (200, "already_confirmed"),
+        State::Expired => (410, DeadEnd::LinkExpired),
+        State::Register | State::MailCredentials | State::Done => (200, DeadEnd::AlreadyApproved),
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::Refused),
+        State::DeclineSend | State::Declined => (200, DeadEnd::Declined),
+        _ => (200, DeadEnd::AlreadyConfirmed),
     }
 }
 
 /// Whether the message shows the way back to the form.
-pub fn leads_back(kind: &str) -> bool {
-    matches!(kind, "link_unknown" | "link_missing" | "link_expired" | "refused")
+pub fn leads_back(kind: DeadEnd) -> bool {
+    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
 }

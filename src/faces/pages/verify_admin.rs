@@ -3,18 +3,20 @@
 //! GET shows the request and changes nothing, as chat servers and clients follow links for previews. POST decides; who
 //! comes second is told what the first decided.
 
-use super::{BUTTON_SECONDS, context, dead_end, known_form, language};
+use super::{BUTTON_SECONDS, DeadEnd, context, dead_end, known_form, language};
 use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
+use crate::domain::text_key;
 use crate::domain::token;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
+use crate::outside::page::PageName;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Registration, SameAddress, Store};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The query of the link; the PHP program's links name the choice in `d`.
@@ -74,7 +76,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
         other => return Err(Error::bad_request(format!("the decision {other:?} is neither approve nor decline"))),
     };
     let Some(reason) = names::note(&form.reason) else {
-        let more = json!({ "preset": form.decision, "reason": form.reason, "reason_error": "form.error.reason_too_long" });
+        let more = json!({ "preset": form.decision, "reason": form.reason, "reason_error": text_key::form::error::REASON_TOO_LONG });
         return buttons(site, language, 422, &form.t, &registration, more);
     };
     let reason = (event == Event::Declined && !reason.is_empty()).then_some(reason);
@@ -86,18 +88,30 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     carry_out(site, language, &form.t, &mut store, registration.id, event)
 }
 
+/// What a decision has led to so far.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Approved,
+    Declined,
+    /// The homeserver does not give the name.
+    Refused,
+    /// Approved, and the account is not there yet.
+    Pending,
+}
+
 fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, event: Event) -> Result<Response, Error> {
     let reached = steps::carry_on_or_leave(site, store, id);
     let outcome = match (event, reached) {
-        (Event::Declined, _) => "declined",
-        (_, Some(State::Done)) => "approved",
-        (_, Some(State::DeclineSend | State::Declined)) => "refused",
-        _ => "pending",
+        (Event::Declined, _) => Verdict::Declined,
+        (_, Some(State::Done)) => Verdict::Approved,
+        (_, Some(State::DeclineSend | State::Declined)) => Verdict::Refused,
+        _ => Verdict::Pending,
     };
     let Some(registration) = store.registration(id)? else { return decided(site, language, link_token, None) };
     let mxid = names::mxid(&registration.username, &site.config.server_name);
     let own = json!({ "outcome": outcome, "mxid": mxid, "email": registration.email });
-    site.page(language, 200, "decided", &context(language, Some(link_token), own))
+    site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own))
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
@@ -120,7 +134,7 @@ fn buttons(
     more: Value,
 ) -> Result<Response, Error> {
     let others = site.store(Access::Read)?.same_address(registration)?;
-    let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": state_word(other.state), "asked_at": other.since });
+    let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": standing(other.state), "asked_at": other.since });
     let mut own = steps::facts(site, registration);
     let form = json!({
         "token": link_token,
@@ -131,31 +145,41 @@ fn buttons(
     });
     super::merge(&mut own, form);
     super::merge(&mut own, more);
-    site.page(language, status, "decide", &context(language, Some(link_token), own))
+    site.page(language, status, PageName::Decide, &context(language, Some(link_token), own))
 }
 
-/// The texts `state.*`.
-fn state_word(state: Option<State>) -> &'static str {
+/// Where another request with the same address stands: the texts `state.*`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    Done,
+    Unconfirmed,
+    Waiting,
+    Approved,
+    Declined,
+}
+
+fn standing(state: Option<State>) -> Standing {
     match state {
-        None | Some(State::Done) => "done",
-        Some(State::EmailSend | State::EmailVerify | State::Expired) => "unconfirmed",
-        Some(State::AdminSend | State::AdminVerify) => "waiting",
-        Some(State::Register | State::MailCredentials) => "approved",
-        Some(State::DeclineSend | State::Declined) => "declined",
+        None | Some(State::Done) => Standing::Done,
+        Some(State::EmailSend | State::EmailVerify | State::Expired) => Standing::Unconfirmed,
+        Some(State::AdminSend | State::AdminVerify) => Standing::Waiting,
+        Some(State::Register | State::MailCredentials) => Standing::Approved,
+        Some(State::DeclineSend | State::Declined) => Standing::Declined,
     }
 }
 
 /// The link is no longer, or never was, one to decide with: says what was decided and when.
 fn decided(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
     let Some(registration) = registration else {
-        return dead_end(site, language, None, 404, "request_unknown", json!({}));
+        return dead_end(site, language, None, 404, DeadEnd::RequestUnknown, json!({}));
     };
     let (status, kind) = match registration.state {
-        State::EmailSend | State::EmailVerify => (409, "request_unconfirmed"),
-        State::Expired => (410, "request_expired"),
-        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, "decided_refused"),
-        State::DeclineSend | State::Declined => (200, "decided_declined"),
-        _ => (200, "decided_approved"),
+        State::EmailSend | State::EmailVerify => (409, DeadEnd::RequestUnconfirmed),
+        State::Expired => (410, DeadEnd::RequestExpired),
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::DecidedRefused),
+        State::DeclineSend | State::Declined => (200, DeadEnd::DecidedDeclined),
+        _ => (200, DeadEnd::DecidedApproved),
     };
     let more = json!({
         "mxid": names::mxid(&registration.username, &site.config.server_name),

@@ -1,6 +1,7 @@
 //! One request, as CGI (RFC 3875) describes it.
 
 use crate::domain::error::Error;
+use crate::domain::text_key::{Key, error as text};
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 
@@ -93,12 +94,12 @@ fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
 
 /// A field that comes twice with the same value counts once, as some browsers send what has one name. With two values nobody
 /// knows which was meant: that is an error with a text of its own, the key of which is the answer.
-fn decode_without_repetitions<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, &'static str> {
-    let mut fields: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded).map_err(|_| "bad_request")?;
+fn decode_without_repetitions<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Key> {
+    let mut fields: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded).map_err(|_| text::BAD_REQUEST)?;
     let mut seen = HashSet::new();
     fields.retain(|field| seen.insert(field.clone()));
     let names: HashSet<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-    let why_not = if names.len() < fields.len() { "field_twice" } else { "bad_request" };
+    let why_not = if names.len() < fields.len() { text::FIELD_TWICE } else { text::BAD_REQUEST };
     let encoded = serde_urlencoded::to_string(&fields).map_err(|_| why_not)?;
     serde_urlencoded::from_str(&encoded).map_err(|_| why_not)
 }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn broken_utf8_is_refused_and_not_mangled() {
-        assert_eq!(post("application/x-www-form-urlencoded", "name=J%FCrgen").form::<Name>().unwrap_err().text, "bad_encoding");
+        assert_eq!(post("application/x-www-form-urlencoded", "name=J%FCrgen").form::<Name>().unwrap_err().text, text::BAD_ENCODING);
     }
 
     #[test]
@@ -139,8 +140,8 @@ mod tests {
         let form = |body| post("application/x-www-form-urlencoded", body).form::<Name>();
         assert_eq!(form("name=x&other=1&name=x&other=2").unwrap().name, "x");
         let error = form("name=x&name=y").unwrap_err();
-        assert_eq!((error.status, error.text), (400, "field_twice"));
+        assert_eq!((error.status, error.text), (400, text::FIELD_TWICE));
         assert!(error.cause.contains("`name`"), "{}", error.cause);
-        assert_eq!(form("other=x").unwrap_err().text, "bad_request");
+        assert_eq!(form("other=x").unwrap_err().text, text::BAD_REQUEST);
     }
 }

@@ -4,6 +4,7 @@ use super::built_in::source;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::names::{NAME_MAX_CHARACTERS, NOTE_MAX_CHARACTERS};
+use crate::domain::text_key;
 use crate::outside::text::{self, Texts, lines, one_line, quoted};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -84,8 +85,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Context {
     let server_name = config.map_or("", |config| config.server_name.0.as_str());
     let title = match config.map(|config| config.pages.title.clone()) {
-        None => texts.say("page.bare_title", &[]),
-        Some(title) => title.unwrap_or_else(|| texts.say("page.title", &[("server", server_name)])),
+        None => texts.say(text_key::page::BARE_TITLE, &[]),
+        Some(title) => title.unwrap_or_else(|| texts.say(text_key::page::TITLE, &[("server", server_name)])),
     };
     let pages = config.map(|config| &config.pages);
     let mut context = Context::new();

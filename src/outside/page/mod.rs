@@ -18,6 +18,7 @@ mod tests;
 
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
+use crate::domain::text_key::Key;
 use crate::outside::cgi::Response;
 use crate::outside::text::{one_line, without_gaps};
 use built_in::source;
@@ -49,10 +50,74 @@ pub struct RoomText {
     pub html: String,
 }
 
+/// A page: `templates/page/NAME.html`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PageName {
+    Register,
+    Registered,
+    Verify,
+    Verified,
+    Decide,
+    Decided,
+    Message,
+    Error,
+}
+
+impl PageName {
+    fn template(self) -> &'static str {
+        match self {
+            PageName::Register => "page/register.html",
+            PageName::Registered => "page/registered.html",
+            PageName::Verify => "page/verify.html",
+            PageName::Verified => "page/verified.html",
+            PageName::Decide => "page/decide.html",
+            PageName::Decided => "page/decided.html",
+            PageName::Message => "page/message.html",
+            PageName::Error => "page/error.html",
+        }
+    }
+}
+
+/// A mail: `templates/mail/NAME.subject`, `.txt` and `.html`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailName {
+    Verify,
+    Credentials,
+    Declined,
+    Refused,
+}
+
+impl MailName {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MailName::Verify => "verify",
+            MailName::Credentials => "credentials",
+            MailName::Declined => "declined",
+            MailName::Refused => "refused",
+        }
+    }
+}
+
+/// A message to the room: `templates/room/NAME.txt` and `.html`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomPost {
+    Request,
+    Reminder,
+}
+
+impl RoomPost {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RoomPost::Request => "request",
+            RoomPost::Reminder => "reminder",
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct ErrorValues {
     status: u16,
-    text_key: String,
+    text_key: Key,
 }
 
 /// The way to the same page in another language.
@@ -86,9 +151,8 @@ fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The HTML of `templates/page/NAME.html`.
-pub fn render(config: &Config, language: Language, name: &str, context: &impl Serialize) -> Result<String, Error> {
-    let name = template(name);
-    Page::compile(Some(config), language, &name)?.render(&name, context)
+pub fn render(config: &Config, language: Language, name: PageName, context: &impl Serialize) -> Result<String, Error> {
+    Page::compile(Some(config), language, name)?.render(context)
 }
 
 /// The page as an answer, with everything that keeps a browser from doing more than showing it.
@@ -96,28 +160,28 @@ pub fn respond(
     (config, kept): (&Config, &Compiled),
     language: Language,
     status: u16,
-    name: &str,
+    name: PageName,
     context: &impl Serialize,
 ) -> Result<Response, Error> {
-    let page = kept.page(config, language, &template(name))?;
-    let html = page.render(&template(name), context)?;
+    let page = kept.page(config, language, name)?;
+    let html = page.render(context)?;
     let response = protected(Response::html(status, html), language, &page.style_hash);
     // The form is the front door and may be found; what lies behind it is nobody's search result.
-    Ok(if name == "register" { response } else { response.header("X-Robots-Tag", "noindex") })
+    Ok(if name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") })
 }
 
 /// The page for a request that ended with `error`; the gateway adds the headers of its status. It never fails: a broken template of the operator gives way to the
 /// built-in one, and that one to a bare sentence.
 pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Response {
-    let context = ErrorValues { status: error.status, text_key: format!("error.{}", error.text) };
+    let context = ErrorValues { status: error.status, text_key: error.text };
     let built_in = config.cloned().map(|mut config| {
         config.pages.templates = None;
         config
     });
     let attempts = [config, built_in.as_ref(), None];
     let page = attempts.into_iter().find_map(|config| {
-        let page = Page::compile(config, language, &template("error")).ok()?;
-        Some((page.render(&template("error"), &context).ok()?, page))
+        let page = Page::compile(config, language, PageName::Error).ok()?;
+        Some((page.render(&context).ok()?, page))
     });
     match page {
         Some((html, page)) => protected(Response::html(error.status, html), language, &page.style_hash).header("X-Robots-Tag", "noindex"),
@@ -126,8 +190,8 @@ pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Resp
 }
 
 /// The mail of `templates/mail/NAME.subject`, `.txt` and `.html`.
-pub fn mail(config: &Config, language: Language, name: &str, context: &impl Serialize) -> Result<MailText, Error> {
-    let [subject, text, html] = ["subject", "txt", "html"].map(|kind| format!("mail/{name}.{kind}"));
+pub fn mail(config: &Config, language: Language, name: MailName, context: &impl Serialize) -> Result<MailText, Error> {
+    let [subject, text, html] = ["subject", "txt", "html"].map(|kind| format!("mail/{}.{kind}", name.as_str()));
     let engine = Engine::new(Some(config), language, &[&subject, &text, &html])?;
     let context = context_of(context)?;
     Ok(MailText {
@@ -139,8 +203,8 @@ pub fn mail(config: &Config, language: Language, name: &str, context: &impl Seri
 
 /// The room message of `templates/room/NAME.txt` and `.html`. Send it with an empty `m.mentions`, so that no text of a
 /// visitor rings a bell.
-pub fn room(config: &Config, language: Language, name: &str, context: &impl Serialize) -> Result<RoomText, Error> {
-    let [text, html] = ["txt", "html"].map(|kind| format!("room/{name}.{kind}"));
+pub fn room(config: &Config, language: Language, name: RoomPost, context: &impl Serialize) -> Result<RoomText, Error> {
+    let [text, html] = ["txt", "html"].map(|kind| format!("room/{}.{kind}", name.as_str()));
     let engine = Engine::new(Some(config), language, &[&text, &html])?;
     let context = context_of(context)?;
     let html = engine.render(&html, &context)?;
@@ -151,29 +215,24 @@ pub fn room(config: &Config, language: Language, name: &str, context: &impl Seri
     })
 }
 
-fn template(page: &str) -> String {
-    format!("page/{page}.html")
-}
-
 /// Pages of one configuration that are ready to be filled in.
 #[derive(Default)]
 pub struct Compiled(Mutex<Pages>);
 
-/// By language, and the name of the template.
-type Pages = HashMap<(Language, String), Arc<Page>>;
+type Pages = HashMap<(Language, PageName), Arc<Page>>;
 
 impl Compiled {
-    fn page(&self, config: &Config, language: Language, name: &str) -> Result<Arc<Page>, Error> {
+    fn page(&self, config: &Config, language: Language, name: PageName) -> Result<Arc<Page>, Error> {
         // The operator's files may change at any time; the built-in ones stay as they are.
         if config.pages.templates.is_some() {
             return Page::compile(Some(config), language, name).map(Arc::new);
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(&(language, name.to_owned())) {
+        match kept.get(&(language, name)) {
             Some(page) => Ok(page.clone()),
             None => {
                 let page = Arc::new(Page::compile(Some(config), language, name)?);
-                kept.insert((language, name.to_owned()), page.clone());
+                kept.insert((language, name), page.clone());
                 Ok(page)
             }
         }
@@ -182,22 +241,23 @@ impl Compiled {
 
 /// One page, compiled, with its style sheet.
 struct Page {
+    name: PageName,
     engine: Engine,
     /// SHA-256 of the style sheet, in Base64.
     style_hash: String,
 }
 
 impl Page {
-    fn compile(config: Option<&Config>, language: Language, name: &str) -> Result<Page, Error> {
-        let mut engine = Engine::new(config, language, &[name])?;
+    fn compile(config: Option<&Config>, language: Language, name: PageName) -> Result<Page, Error> {
+        let mut engine = Engine::new(config, language, &[name.template()])?;
         // A browser reads CRLF as LF before it hashes; so the sheet is brought to LF first.
         let style = source(config, "page/style.css")?.replace("\r\n", "\n");
         engine.insert("style", &style);
-        Ok(Page { engine, style_hash: BASE64.encode(&Sha256::digest(style.as_bytes())) })
+        Ok(Page { name, engine, style_hash: BASE64.encode(&Sha256::digest(style.as_bytes())) })
     }
 
-    fn render(&self, name: &str, context: &impl Serialize) -> Result<String, Error> {
-        self.engine.render(name, &context_of(context)?)
+    fn render(&self, context: &impl Serialize) -> Result<String, Error> {
+        self.engine.render(self.name.template(), &context_of(context)?)
     }
 }
 

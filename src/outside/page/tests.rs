@@ -15,23 +15,23 @@ fn config(extra: &str) -> Config {
 }
 
 /// Every page with as little as it may get.
-fn minimal() -> Vec<(&'static str, Value)> {
+fn minimal() -> Vec<(PageName, Value)> {
     let form = json!({"values": {}, "errors": {}, "notices": {}, "terms_url": null,
         "username_min_length": 3, "username_max_length": 64, "form_token": "f"});
     let sent = json!({"email": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t", "form_token": "f"});
     vec![
-        ("register", form),
-        ("registered", sent.clone()),
-        ("verify", sent.clone()),
-        ("verified", sent.clone()),
-        ("decide", request("n", "")),
-        ("decided", json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
-        ("message", json!({"kind": "link_unknown"})),
+        (PageName::Register, form),
+        (PageName::Registered, sent.clone()),
+        (PageName::Verify, sent.clone()),
+        (PageName::Verified, sent.clone()),
+        (PageName::Decide, request("n", "")),
+        (PageName::Decided, json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
+        (PageName::Message, json!({"kind": "link_unknown"})),
     ]
 }
 
 /// Every page with everything it may get, and each of it hostile.
-fn maximal(evil: &str) -> Vec<(&'static str, Value)> {
+fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let fields = ["first_name", "last_name", "username", "email", "note", "terms", "form"];
     let values: Value = fields.iter().map(|field| (field.to_string(), json!(evil))).collect::<serde_json::Map<_, _>>().into();
     let form = json!({"values": values, "errors": values, "notices": {"username": evil}, "terms_url": evil,
@@ -44,13 +44,13 @@ fn maximal(evil: &str) -> Vec<(&'static str, Value)> {
     decide["reason_error"] = json!("form.error.reason_too_long");
     decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);
     vec![
-        ("register", form),
-        ("registered", sent.clone()),
-        ("verify", sent.clone()),
-        ("verified", sent.clone()),
-        ("decide", decide),
-        ("decided", json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
-        ("message", json!({"kind": "link_expired", "mxid": evil, "back": true})),
+        (PageName::Register, form),
+        (PageName::Registered, sent.clone()),
+        (PageName::Verify, sent.clone()),
+        (PageName::Verified, sent.clone()),
+        (PageName::Decide, decide),
+        (PageName::Decided, json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
+        (PageName::Message, json!({"kind": "link_expired", "mxid": evil, "back": true})),
     ]
 }
 
@@ -59,14 +59,14 @@ fn request(name: &str, note: &str) -> Value {
         "language": "de", "token": "t", "form_token": "f", "link": "https://register.example.org/verify_admin?t=1"})
 }
 
-fn mails(evil: &str) -> Vec<(&'static str, Value)> {
+fn mails(evil: &str) -> Vec<(MailName, Value)> {
     vec![
-        ("verify", json!({"link": "https://example.org/?t=1&x=2", "hours": 48, "expires": 0})),
-        ("credentials", json!({"mxid": evil, "username": evil, "name": evil, "password": evil, "password_until": 0})),
-        ("credentials", json!({"mxid": evil, "username": evil})),
-        ("declined", json!({"mxid": evil, "name": evil, "reason": evil})),
-        ("declined", json!({"mxid": evil})),
-        ("refused", json!({"mxid": evil, "name": evil})),
+        (MailName::Verify, json!({"link": "https://example.org/?t=1&x=2", "hours": 48, "expires": 0})),
+        (MailName::Credentials, json!({"mxid": evil, "username": evil, "name": evil, "password": evil, "password_until": 0})),
+        (MailName::Credentials, json!({"mxid": evil, "username": evil})),
+        (MailName::Declined, json!({"mxid": evil, "name": evil, "reason": evil})),
+        (MailName::Declined, json!({"mxid": evil})),
+        (MailName::Refused, json!({"mxid": evil, "name": evil})),
     ]
 }
 
@@ -88,8 +88,8 @@ fn assert_harmless(html: &str, place: &str) {
 fn every_page_needs_no_more_than_its_documented_values() {
     for language in Language::ALL {
         for (name, context) in minimal() {
-            let html = render(&config(""), language, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
-            assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{name}");
+            let html = render(&config(""), language, name, &context).unwrap_or_else(|cause| panic!("{name:?}: {cause}"));
+            assert!(html.contains(&format!("<html lang=\"{}\">", language.tag())), "{name:?}");
         }
     }
 }
@@ -103,10 +103,10 @@ fn every_label_hint_and_error_belongs_to_an_element_of_its_page() {
             parts.flat_map(|value| value.split_whitespace().map(str::to_owned)).collect()
         };
         let ids = values(" id=\"");
-        assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{name}: {ids:?}");
+        assert!(ids.iter().all(|id| ids.iter().filter(|other| *other == id).count() == 1), "{name:?}: {ids:?}");
         for attribute in [" for=\"", " aria-describedby=\"", " aria-labelledby=\"", " href=\"#"] {
             for id in values(attribute) {
-                assert!(ids.contains(&id), "{name}: {attribute}{id}");
+                assert!(ids.contains(&id), "{name:?}: {attribute}{id}");
             }
         }
     }
@@ -114,7 +114,7 @@ fn every_label_hint_and_error_belongs_to_an_element_of_its_page() {
 
 #[test]
 fn enter_in_a_field_sends_the_form_and_does_not_check_the_username() {
-    let html = render(&config(""), Language::English, "register", &minimal()[0].1).unwrap();
+    let html = render(&config(""), Language::English, PageName::Register, &minimal()[0].1).unwrap();
     let first = html.split_once("<button").unwrap().1.split_once('>').unwrap().0;
     assert!(first.contains("name=\"send\" value=\"1\""), "{first}");
 }
@@ -123,7 +123,7 @@ fn enter_in_a_field_sends_the_form_and_does_not_check_the_username() {
 fn what_was_typed_is_kept() {
     let mut context = minimal()[0].1.clone();
     context["values"] = json!({"first_name": "Zoë", "note": "\nline", "username": "z", "email": "z@example.net", "terms": "1"});
-    let html = render(&config(""), Language::English, "register", &context).unwrap();
+    let html = render(&config(""), Language::English, PageName::Register, &context).unwrap();
     for kept in ["value=\"Zoë\"", "value=\"z\"", "value=\"z@example.net\"", ">\n\nline</textarea>"] {
         assert!(html.contains(kept), "{kept}: {html}");
     }
@@ -132,17 +132,17 @@ fn what_was_typed_is_kept() {
 #[test]
 fn nothing_a_visitor_types_becomes_html_in_a_page() {
     for (name, context) in maximal(EVIL) {
-        let html = render(&config(""), Language::German, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
-        assert_harmless(&html, name);
+        let html = render(&config(""), Language::German, name, &context).unwrap_or_else(|cause| panic!("{name:?}: {cause}"));
+        assert_harmless(&html, &format!("{name:?}"));
     }
 }
 
 #[test]
 fn nothing_a_visitor_types_becomes_html_in_a_mail() {
-    for (name, context) in mails(EVIL).into_iter().filter(|(name, _)| *name != "verify") {
-        let mail = mail(&config(""), Language::English, name, &context).unwrap_or_else(|cause| panic!("{name}: {cause}"));
-        assert_harmless(&mail.html, name);
-        assert!(mail.text.contains("<script>"), "{name}: plain text is not HTML: {}", mail.text);
+    for (name, context) in mails(EVIL).into_iter().filter(|(name, _)| *name != MailName::Verify) {
+        let mail = mail(&config(""), Language::English, name, &context).unwrap_or_else(|cause| panic!("{name:?}: {cause}"));
+        assert_harmless(&mail.html, &format!("{name:?}"));
+        assert!(mail.text.contains("<script>"), "{name:?}: plain text is not HTML: {}", mail.text);
     }
 }
 
@@ -168,7 +168,7 @@ fn no_page_shows_the_key_of_a_text() {
     for (name, context) in minimal().into_iter().chain(maximal("plain")) {
         let html = render(&config(""), Language::English, name, &context).unwrap();
         for section in sections {
-            assert!(!html.contains(&format!(">{section}.")), "{name} {section}");
+            assert!(!html.contains(&format!(">{section}.")), "{name:?} {section}");
         }
     }
 }
@@ -176,24 +176,24 @@ fn no_page_shows_the_key_of_a_text() {
 #[test]
 fn a_subject_is_one_line_whatever_the_name_is() {
     let context = json!({"mxid": "@a:b\r\nBcc: everybody@example.org\u{2028}\u{202e}x", "username": "a"});
-    let subject = mail(&config(""), Language::English, "credentials", &context).unwrap().subject;
+    let subject = mail(&config(""), Language::English, MailName::Credentials, &context).unwrap().subject;
     assert!(!subject.contains(['\r', '\n', '\u{2028}', '\u{202e}']), "{subject:?}");
     let long = json!({"mxid": "x".repeat(1000), "username": "a"});
-    assert!(mail(&config(""), Language::English, "credentials", &long).unwrap().subject.len() <= SUBJECT_LENGTH);
+    assert!(mail(&config(""), Language::English, MailName::Credentials, &long).unwrap().subject.len() <= SUBJECT_LENGTH);
 }
 
 #[test]
 fn a_stranger_cannot_write_to_others_through_the_verification_mail() {
     let context = json!({"mxid": "@u:example.org", "link": "https://example.org/", "hours": 1, "expires": 0,
         "name": "Buy now", "full_name": "Buy now", "first_name": "Buy now", "note": "Buy now"});
-    let mail = mail(&config(""), Language::English, "verify", &context).unwrap();
+    let mail = mail(&config(""), Language::English, MailName::Verify, &context).unwrap();
     assert!(!format!("{} {} {}", mail.subject, mail.text, mail.html).contains("Buy now"));
 }
 
 #[test]
 fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
     let forged = "A\nLook at it and decide: https://evil.example/\r\n\u{2028}B\u{202e}\n\n\n</blockquote><p>C";
-    let message = room(&config(""), Language::English, "request", &request(forged, forged)).unwrap();
+    let message = room(&config(""), Language::English, RoomPost::Request, &request(forged, forged)).unwrap();
     let decide: Vec<&str> = message.text.lines().filter(|line| line.starts_with("Look at it")).collect();
     assert_eq!(decide, ["Look at it and decide: https://register.example.org/verify_admin?t=1"], "{}", message.text);
     assert!(message.text.contains("\n> Look at it and decide: https://evil.example/\n"), "{}", message.text);
@@ -205,11 +205,11 @@ fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
 
 #[test]
 fn a_room_message_has_only_tags_that_matrix_allows() {
-    for name in ["request", "reminder"] {
+    for name in [RoomPost::Request, RoomPost::Reminder] {
         for note in ["", EVIL] {
             let html = room(&config(""), Language::German, name, &request(EVIL, note)).unwrap().html;
             for tag in html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
-                assert!(["p", "strong", "br", "ul", "li", "code", "blockquote", "a"].contains(&tag), "{name}: <{tag}>");
+                assert!(["p", "strong", "br", "ul", "li", "code", "blockquote", "a"].contains(&tag), "{name:?}: <{tag}>");
             }
         }
     }
@@ -217,7 +217,7 @@ fn a_room_message_has_only_tags_that_matrix_allows() {
 
 #[test]
 fn the_policy_allows_exactly_the_style_sheet_of_the_page() {
-    let response = respond((&config(""), &Compiled::default()), Language::English, 200, "register", &minimal()[0].1).unwrap();
+    let response = respond((&config(""), &Compiled::default()), Language::English, 200, PageName::Register, &minimal()[0].1).unwrap();
     let html = String::from_utf8(response.body().to_vec()).unwrap();
     let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
     let hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
@@ -230,7 +230,7 @@ fn the_policy_allows_exactly_the_style_sheet_of_the_page() {
 fn only_the_form_may_be_found_by_search_engines() {
     for (name, context) in minimal() {
         let head = head(&respond((&config(""), &Compiled::default()), Language::English, 200, name, &context).unwrap());
-        assert_eq!(header(&head, "X-Robots-Tag").is_none(), name == "register", "{name}");
+        assert_eq!(header(&head, "X-Robots-Tag").is_none(), name == PageName::Register, "{name:?}");
         assert_eq!(header(&head, "Cache-Control"), Some("no-store"));
     }
 }
@@ -263,17 +263,18 @@ fn the_operators_files_replace_ours_one_by_one() {
     std::fs::write(folder.join("locales/en.toml"), "[page]\nfoot = \"Our <own> foot\"\n").unwrap();
     std::fs::write(folder.join("page/style.css"), "body { color: red }\r\n").unwrap();
     let config = config(&format!("templates = {folder:?}\ntitle = \"A & B\"\nlogo = \"/logo.svg\""));
-    let html = render(&config, Language::English, "verified", &minimal()[3].1).unwrap();
+    let html = render(&config, Language::English, PageName::Verified, &minimal()[3].1).unwrap();
     assert!(html.contains("OWN Our &lt;own&gt; foot") && html.contains("A &amp; B") && html.contains("src=\"/logo.svg\""), "{html}");
     assert!(html.contains("<style>body { color: red }\n</style>"), "{html}");
-    assert!(render(&config, Language::English, "register", &minimal()[0].1).unwrap().contains("first_name"));
+    assert!(render(&config, Language::English, PageName::Register, &minimal()[0].1).unwrap().contains("first_name"));
 }
 
 #[test]
 fn a_broken_template_is_refused_by_name() {
     for source in ["{% if", "{{ no_such_value }}", "{% extends \"page/nowhere.html\" %}"] {
         let folder = temporary("broken", "page/verified.html", source);
-        let error = render(&config(&format!("templates = {folder:?}")), Language::English, "verified", &minimal()[3].1).unwrap_err();
+        let error =
+            render(&config(&format!("templates = {folder:?}")), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
         assert!(error.status == 500 && (error.cause.contains("page/verified.html") || error.cause.contains("nowhere")), "{}", error.cause);
     }
 }
@@ -281,7 +282,7 @@ fn a_broken_template_is_refused_by_name() {
 #[test]
 fn broken_texts_of_the_operator_are_refused_by_name() {
     let folder = temporary("texts", "locales/en.toml", "[page\nfoot = 1");
-    let error = render(&config(&format!("templates = {folder:?}")), Language::English, "verified", &minimal()[3].1).unwrap_err();
+    let error = render(&config(&format!("templates = {folder:?}")), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
     assert!(error.cause.contains("locales/en.toml") && error.cause.contains("line 1"), "{}", error.cause);
 }
 

@@ -471,7 +471,7 @@ pub fn locale_file(scratch: &Scratch, content: &[u8]) {
     let mut config = Config::parse(SETTINGS, scratch.0.clone()).expect("the settings are right");
     config.pages.templates = Some(scratch.0.clone());
     match Texts::load(Some(&config), Language::German) {
-        Ok(texts) => assert!(!texts.say("register.button", &[("a", "{b}")]).is_empty() && texts.get("date.format").is_some()),
+        Ok(texts) => assert!(!texts.say_named("register.button", &[("a", "{b}")]).is_empty() && texts.get("date.format").is_some()),
         Err(error) => assert!(error.cause.contains("de.toml"), "{error}"),
     }
 }
