@@ -1,5 +1,6 @@
 //! A mail address as an applicant types it, parsed at the door.
 
+use crate::domain::characters::{self, CharacterFault};
 use std::fmt;
 
 /// Bytes of the longest address that fits into an SMTP path (RFC 5321, 4.5.3.1.3, without the angle brackets).
@@ -25,15 +26,25 @@ pub enum AddressFault {
     NonAsciiLocalPart,
     /// More than 254 bytes, or more than 64 left of the `@`.
     TooLong,
+    /// It has a character that cannot be seen, and misleads.
+    Invisible,
+    /// It begins with a dash, and some mail programs would take it for an option.
+    StartsWithDash,
 }
 
 impl Address {
-    /// Takes what was typed, with blanks around it; at most 254 bytes. The domain may have letters of any script; it
-    /// must have a dot, and be neither an IP address nor quoted, as no public mail box is.
+    /// Takes what was typed, without blanks around it and what is invisible and harmless; at most 254 bytes. The domain may
+    /// have letters of any script; it must have a dot, and be neither an IP address nor quoted, as no public mail box is.
     pub fn parse(typed: &str) -> Result<Address, AddressFault> {
-        let typed = typed.trim();
+        let typed = characters::plain(typed).map_err(|fault| match fault {
+            CharacterFault::Invisible => AddressFault::Invisible,
+            CharacterFault::Stacked => AddressFault::NotAnAddress,
+        })?;
         if typed.is_empty() {
             return Err(AddressFault::Missing);
+        }
+        if typed.starts_with('-') {
+            return Err(AddressFault::StartsWithDash);
         }
         if typed.len() > LONGEST {
             return Err(AddressFault::TooLong);
@@ -44,10 +55,10 @@ impl Address {
         if sending.len() > LONGEST {
             return Err(AddressFault::TooLong);
         }
-        Ok(Address { typed: typed.to_owned(), sending })
+        Ok(Address { typed, sending })
     }
 
-    /// As the applicant wrote it, without the blanks around it: for showing.
+    /// As the applicant wrote it, without what cannot be seen: for showing, and for handing on.
     pub fn as_typed(&self) -> &str {
         &self.typed
     }
@@ -70,6 +81,35 @@ impl Address {
     /// and Synapse compares addresses in the same way (contract synapse 2.2).
     pub fn folded(&self) -> String {
         self.sending.to_ascii_lowercase()
+    }
+}
+
+/// An address of a row, as it may be handed on: those of former times may hold characters that cannot be seen.
+pub fn cleaned(stored: &str) -> String {
+    match stored.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => stored.to_owned(),
+        false => Address::parse(stored).map_or_else(|_| characters::one_line(stored), |address| address.typed),
+    }
+}
+
+/// What every spelling of an address has in common, also of one that nothing can be sent to: [`Address::folded`], else lower
+/// case.
+pub fn folded(text: &str) -> String {
+    Address::parse(text).map_or_else(|_| characters::one_line(text).to_lowercase(), |address| address.folded())
+}
+
+/// The beginning of an address, or a whole one, for comparing with beginnings of others: in lower case, and each part of the
+/// domain in letters, whether it was written so or as `xn--...`. (ASCII would not do: the `xn--` of a beginning is no
+/// beginning of the other's.)
+pub fn folded_beginning(text: &str) -> String {
+    let text = characters::one_line(text).to_lowercase();
+    match text.rsplit_once('@') {
+        Some((local, domain)) => {
+            let label = |label: &str| Some(idna::domain_to_unicode(label)).filter(|(_, done)| done.is_ok()).map(|(letters, _)| letters);
+            let labels = domain.split('.').map(|part| label(part).unwrap_or_else(|| part.to_owned()));
+            format!("{local}@{}", labels.collect::<Vec<_>>().join("."))
+        }
+        None => text,
     }
 }
 
@@ -142,6 +182,32 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_seen_in_an_address_is_not_kept() {
+        for hidden in ["\u{200b}", "\u{200e}", "\u{feff}", "\u{2060}", "\u{ad}", "\u{61c}", "\u{a0}"] {
+            for typed in [format!("{hidden}max@example.org"), format!("max@example.org{hidden}"), format!(" {hidden} max@example.org ")] {
+                let address = Address::parse(&typed).unwrap_or_else(|fault| panic!("{typed:?}: {fault:?}"));
+                assert_eq!([address.as_typed(), address.for_sending()], ["max@example.org"; 2], "{typed:?}");
+                assert_eq!(cleaned(&typed), "max@example.org", "{typed:?}");
+            }
+        }
+        for typed in ["m\u{200b}ax@example.org", "max\u{200d}@exam\u{ad}ple.org", "\u{2068}max@example.org\u{2069}"] {
+            assert_eq!(Address::parse(typed).unwrap().as_typed(), "max@example.org", "{typed:?}");
+        }
+        assert_eq!(cleaned("Max Muster\u{202e} <max>"), "Max Muster <max>", "of PHP's, and no address");
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_compared_as_one() {
+        for typed in ["Max@Bücher.example", "max@bu\u{308}cher.example", "MAX@XN--BCHER-KVA.example", "max@BÜCHER.Example\u{200b}"] {
+            assert_eq!(folded(typed), "max@xn--bcher-kva.example", "{typed}");
+            assert_eq!(folded_beginning(typed), "max@bücher.example", "{typed}");
+        }
+        for (typed, beginning) in [("Max@Büc", "max@büc"), ("max@xn--bcher-kva", "max@bücher"), ("Max", "max"), ("max@", "max@")] {
+            assert_eq!(folded_beginning(typed), beginning);
+        }
+    }
+
+    #[test]
     fn each_wrong_address_is_told_what_is_wrong() {
         let long_domain = format!("{}.org", "d".repeat(60));
         let cases = [
@@ -165,7 +231,12 @@ mod tests {
             ("max@192.0.2.1", AddressFault::NotAnAddress),
             ("max@exa_mple.org", AddressFault::NotAnAddress),
             ("max@example.org\r\nBcc: eve@example.org", AddressFault::NotAnAddress),
-            ("max\0@example.org", AddressFault::NotAnAddress),
+            ("max\0@example.org", AddressFault::Invisible),
+            ("gro.elpmaxe@xam\u{202e}", AddressFault::Invisible),
+            ("max@exam\u{3164}ple.org", AddressFault::Invisible),
+            ("-oQ/tmp@example.org", AddressFault::StartsWithDash),
+            ("\u{200b} -max@example.org", AddressFault::StartsWithDash),
+            ("max@-example.org", AddressFault::NotAnAddress),
             ("max,eve@example.org", AddressFault::NotAnAddress),
             ("müller@example.org", AddressFault::NonAsciiLocalPart),
         ];

@@ -1,8 +1,8 @@
 //! Names, parsed at the door: behind this file a username, a person's name or a note is within its limits and holds
 //! nothing that could be mistaken for something else.
 
+use crate::domain::characters::{self, CharacterFault};
 use crate::domain::config::{Form, ServerName};
-use unicode_normalization::UnicodeNormalization;
 
 /// Characters that a person's first or last name may have.
 pub const NAME_MAX_CHARACTERS: usize = 100;
@@ -50,10 +50,11 @@ pub enum LocalpartFault {
     TooShort,
     TooLong,
     Characters,
+    /// A character that cannot be seen, and misleads.
+    Invisible,
     StartsWithUnderscore,
     OnlyDigits,
     Pattern,
-    Reserved,
 }
 
 impl Localpart {
@@ -61,8 +62,11 @@ impl Localpart {
     ///
     /// The rules are Matrix's (a-z 0-9 . _ = - / +), Synapse's (no `_` in front, not only digits, contract synapse 3)
     /// and the operator's.
-    pub fn choose(typed: &str, rules: &Form, bot: &str, server_name: &ServerName) -> Result<Localpart, LocalpartFault> {
-        let name = typed.trim().trim_start_matches('@').to_ascii_lowercase();
+    ///
+    /// It may be reserved ([`Localpart::is_reserved`]).
+    pub fn choose(typed: &str, rules: &Form, server_name: &ServerName) -> Result<Localpart, LocalpartFault> {
+        let typed = characters::plain(typed).map_err(LocalpartFault::from)?;
+        let name = typed.trim_start_matches('@').to_ascii_lowercase();
         if name.is_empty() {
             return Err(LocalpartFault::Missing);
         }
@@ -84,14 +88,17 @@ impl Localpart {
         if rules.username_pattern.as_ref().is_some_and(|pattern| !pattern.matches(&name)) {
             return Err(LocalpartFault::Pattern);
         }
-        if is_reserved(&name, rules, bot) {
-            return Err(LocalpartFault::Reserved);
-        }
         Ok(Localpart(name))
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether nobody may have it: it looks like an authority, is the bot's, or on the operator's list.
+    pub fn is_reserved(&self, rules: &Form, bot: &str) -> bool {
+        let own = rules.reserved_usernames.iter().map(String::as_str);
+        RESERVED.into_iter().chain([bot]).chain(own).any(|reserved| reserved.eq_ignore_ascii_case(&self.0))
     }
 
     /// The whole Matrix id.
@@ -105,10 +112,17 @@ pub fn mxid(localpart: &str, server_name: &ServerName) -> String {
     format!("@{localpart}:{server_name}")
 }
 
-fn is_reserved(name: &str, rules: &Form, bot: &str) -> bool {
-    let own = rules.reserved_usernames.iter().map(String::as_str);
-    RESERVED.into_iter().chain([bot]).chain(own).any(|reserved| reserved.eq_ignore_ascii_case(name))
+impl From<CharacterFault> for LocalpartFault {
+    fn from(fault: CharacterFault) -> LocalpartFault {
+        match fault {
+            CharacterFault::Invisible => LocalpartFault::Invisible,
+            CharacterFault::Stacked => LocalpartFault::Characters,
+        }
+    }
 }
+
+/// What names of people do not have, but markup, addresses and Matrix ids; and the mark of a decoding error.
+const NOT_IN_NAMES: [char; 13] = ['<', '>', '"', '@', ':', '/', '\\', '{', '}', '[', ']', '|', '\u{fffd}'];
 
 /// A person's first or last name, in any script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +134,17 @@ pub enum PersonNameFault {
     Missing,
     TooLong,
     Characters,
+    /// A character that cannot be seen, and misleads.
+    Invisible,
+}
+
+impl From<CharacterFault> for PersonNameFault {
+    fn from(fault: CharacterFault) -> PersonNameFault {
+        match fault {
+            CharacterFault::Invisible => PersonNameFault::Invisible,
+            CharacterFault::Stacked => PersonNameFault::Characters,
+        }
+    }
 }
 
 impl PersonName {
@@ -133,12 +158,12 @@ impl PersonName {
 
     /// A name that may be empty: many people have one name only.
     pub fn parse_optional(typed: &str) -> Result<PersonName, PersonNameFault> {
-        let name = typed.nfc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+        let name = characters::plain(typed)?.split_whitespace().collect::<Vec<_>>().join(" ");
         if name.chars().count() > NAME_MAX_CHARACTERS {
             return Err(PersonNameFault::TooLong);
         }
         let speaks = name.is_empty() || name.chars().any(char::is_alphanumeric);
-        if !speaks || name.chars().any(misleads) || name.chars().any(|c| "<>\"@:/\\{}[]|".contains(c)) {
+        if !speaks || name.contains(NOT_IN_NAMES) {
             return Err(PersonNameFault::Characters);
         }
         Ok(PersonName(name))
@@ -149,40 +174,30 @@ impl PersonName {
     }
 }
 
-/// First and last name as one. At most 201 characters; Synapse takes 256 (contract synapse 2.3).
+/// First and last name as one, whatever a row of former times has in them. At most 201 characters for a name that was parsed
+/// here; Synapse takes 256 (contract synapse 2.3).
 pub fn display_name(first_name: &str, last_name: &str) -> String {
-    format!("{first_name} {last_name}").trim().to_owned()
+    characters::one_line(&format!("{first_name} {last_name}"))
 }
 
-/// The note to the admins: lines of text, invisible characters left out.
+/// The note to the admins, or the reason of a refusal: lines of text without invisible characters, blanks and empty lines
+/// not repeated.
 ///
 /// `None` if it is longer than [`NOTE_MAX_CHARACTERS`]; a note is never cut in silence.
 pub fn note(typed: &str) -> Option<String> {
-    let lines = typed.replace("\r\n", "\n").replace('\r', "\n");
-    let note: String = lines.chars().filter(|c| matches!(c, '\n' | '\t') || !misleads(*c)).nfc().collect();
-    let note = note.trim().to_owned();
+    let note = characters::lines(typed).join("\n");
     (note.chars().count() <= NOTE_MAX_CHARACTERS).then_some(note)
-}
-
-/// Control characters, line separators, characters that reverse the direction of what follows, and the mark of a
-/// decoding error. Joiners stay: several scripts need them.
-fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{ffa0}' | '\u{115f}' | '\u{1160}'
-        )
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use LocalpartFault::*;
+    use unicode_normalization::UnicodeNormalization;
 
     fn choose(typed: &str) -> Result<String, LocalpartFault> {
         let server = ServerName("example.org".into());
-        Localpart::choose(typed, &Form::default(), "register_bot", &server).map(|name| name.as_str().to_owned())
+        Localpart::choose(typed, &Form::default(), &server).map(|name| name.as_str().to_owned())
     }
 
     #[test]
@@ -199,12 +214,22 @@ mod tests {
             ("ｍａｘ", Characters),
             ("_max", StartsWithUnderscore),
             ("12345", OnlyDigits),
-            ("Admin", Reserved),
-            ("register_bot", Reserved),
+            ("m\u{202e}ax", Invisible),
         ] {
             assert_eq!(choose(typed), Err(fault), "{typed}");
         }
         assert_eq!(choose(&"a".repeat(65)), Err(TooLong));
+        for typed in ["max\u{200b}", "\u{200e}@max", "ma\u{ad}x", "\u{2068}Max\u{2069}", "\u{feff} max"] {
+            assert_eq!(choose(typed).as_deref(), Ok("max"), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_authority_are_reserved() {
+        let (rules, server) = (Form { reserved_usernames: vec!["Chef".into()], ..Form::default() }, ServerName("example.org".into()));
+        for (typed, reserved) in [("Admin", true), ("register_bot", true), ("chef", true), ("max", false)] {
+            assert_eq!(Localpart::choose(typed, &rules, &server).unwrap().is_reserved(&rules, "register_bot"), reserved, "{typed}");
+        }
     }
 
     #[test]
@@ -212,14 +237,12 @@ mod tests {
         let server = ServerName("example.org".into());
         let rules = Form {
             username_pattern: Some("[a-z]+".parse().unwrap()),
-            reserved_usernames: vec!["Chef".into()],
             username_max_length: crate::domain::config::Bounded(255),
             ..Form::default()
         };
-        assert_eq!(Localpart::choose("max1", &rules, "bot", &server), Err(Pattern));
-        assert_eq!(Localpart::choose("chef", &rules, "bot", &server), Err(Reserved));
-        assert_eq!(Localpart::choose(&"a".repeat(243), &rules, "bot", &server), Err(TooLong), "255 bytes are for the whole id");
-        assert!(Localpart::choose(&"a".repeat(242), &rules, "bot", &server).is_ok());
+        assert_eq!(Localpart::choose("max1", &rules, &server), Err(Pattern));
+        assert_eq!(Localpart::choose(&"a".repeat(243), &rules, &server), Err(TooLong), "255 bytes are for the whole id");
+        assert!(Localpart::choose(&"a".repeat(242), &rules, &server).is_ok());
     }
 
     #[test]
@@ -234,23 +257,32 @@ mod tests {
 
     #[test]
     fn a_name_cannot_pretend_to_be_something_else() {
-        for name in [
-            "Max\u{202e}nimdA",
-            "<b>Max</b>",
-            "@room",
-            "https://evil.test/",
-            "\u{0}x",
-            "!!!",
-            "a\u{fffd}b",
-            "\u{200b}",
-            "Ma\u{200b}x",
-            "\u{3164}",
-            "Ma\u{ad}x",
+        use PersonNameFault::{Characters, Invisible, Missing, TooLong};
+        for (name, fault) in [
+            ("Max\u{202e}nimdA", Invisible),
+            ("Max \u{2067}A\u{2069} B", Invisible),
+            ("\u{0}x", Invisible),
+            ("\u{3164}", Invisible),
+            ("A\u{2800}B", Invisible),
+            ("<b>Max</b>", Characters),
+            ("@room", Characters),
+            ("https://evil.test/", Characters),
+            ("!!!", Characters),
+            ("a\u{fffd}b", Characters),
+            ("a\u{300}\u{316}\u{301}\u{317}\u{302}\u{318}", Characters),
+            ("\u{200b}", Missing),
+            (" ", Missing),
         ] {
-            assert_eq!(PersonName::parse(name), Err(PersonNameFault::Characters), "{name:?}");
+            assert_eq!(PersonName::parse(name), Err(fault), "{name:?}");
         }
-        assert_eq!(PersonName::parse(" "), Err(PersonNameFault::Missing));
-        assert_eq!(PersonName::parse(&"x".repeat(101)), Err(PersonNameFault::TooLong));
+        assert_eq!(PersonName::parse(&"x".repeat(101)), Err(TooLong));
+    }
+
+    #[test]
+    fn an_invisible_mark_in_a_pasted_name_is_dropped_and_not_refused() {
+        for name in ["Ma\u{200b}x", "Ma\u{ad}x", "\u{200f}Max", "Max\u{61c}\u{34f}", "\u{feff}Max", "M\u{206a}ax"] {
+            assert_eq!(PersonName::parse(name).unwrap().as_str(), "Max", "{name:?}");
+        }
     }
 
     #[test]
@@ -258,5 +290,11 @@ mod tests {
         assert_eq!(note(" Hello\r\nWorld\u{202e}\u{7} ").unwrap(), "Hello\nWorld");
         assert_eq!(note(&"ä".repeat(NOTE_MAX_CHARACTERS)).unwrap().chars().count(), NOTE_MAX_CHARACTERS);
         assert_eq!(note(&"ä".repeat(NOTE_MAX_CHARACTERS + 1)), None);
+    }
+
+    #[test]
+    fn a_note_of_line_breaks_alone_is_an_empty_one() {
+        assert_eq!(note(&"\r\n".repeat(1998)).unwrap(), "");
+        assert_eq!(note(&format!("a{}b", "\n \u{200b}".repeat(600))).unwrap(), "a\n\nb");
     }
 }

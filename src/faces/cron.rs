@@ -21,6 +21,8 @@ use std::fmt;
 const LOCK_MARGIN_SECONDS: i64 = 120;
 /// Registrations that are looked up at a time.
 const BATCH: i64 = 50;
+/// Accounts whose terms are made anew in one transaction.
+const ACCOUNTS_AT_A_TIME: i64 = 500;
 
 /// What a run did, and what is left.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -78,6 +80,7 @@ fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Erro
         finish(site, store, state, deadline, &mut summary)?;
     }
     forget(site, store, &mut summary)?;
+    fold_directory_anew(site, store, deadline)?;
     store.tidy()?;
     if let Some(closed) = limits::closed_by(site, store)? {
         log::warn("form_closed", None, closed_because(closed));
@@ -176,6 +179,12 @@ fn remind(site: &Site, store: &mut Store, deadline: i64, summary: &mut Summary) 
             Step::Elsewhere => {}
         }
     }
+    Ok(())
+}
+
+/// After an upgrade: what the directory finds accounts by, as this version compares it.
+fn fold_directory_anew(site: &Site, store: &mut Store, deadline: i64) -> Result<(), Error> {
+    while site.now() < deadline && store.fold_directory_anew(ACCOUNTS_AT_A_TIME)? {}
     Ok(())
 }
 

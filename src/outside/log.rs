@@ -1,9 +1,10 @@
 //! Log lines for the sysadmin: standard error, or syslog.
 //!
 //! A line starts with a word that occurs once in the source (`confirmed`, `room_message_failed`, ...), then says which
-//! registration, then why. Passwords, tokens and full addresses are never arguments; control characters cannot make a
-//! second line.
+//! registration, then why. Passwords, tokens and full addresses are never arguments; nothing makes a second line, hides a
+//! part of its own or turns its direction.
 
+use crate::domain::characters;
 use crate::domain::config::LogTarget;
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
@@ -45,7 +46,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     }
     if !detail.is_empty() {
         line += ": ";
-        line.extend(detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2000));
+        line.extend(characters::one_line(detail).chars().take(2000));
     }
     match target {
         LogTarget::Stderr if severity > WARNING && WARNINGS_ONLY.load(Ordering::Relaxed) => {}

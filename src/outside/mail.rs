@@ -15,6 +15,7 @@ mod smtp;
 
 pub use crate::domain::address::{Address, AddressFault};
 
+use crate::domain::characters;
 use crate::domain::config::{self, Config, Language, MailTransport};
 use lettre::message::Mailbox;
 use std::fmt;
@@ -128,7 +129,7 @@ pub fn longest_seconds(config: &Config) -> u64 {
 
 /// What a server or program said, for a sentence: one line, without mail addresses, at most 300 characters.
 fn quote(said: &str) -> String {
-    let words = said.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = words.map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");
+    let line = characters::one_line(said);
+    let line = line.split(' ').map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");
     line.chars().take(300).collect()
 }

@@ -3,6 +3,7 @@
 //! A text is named `section.key` and may hold `{placeholders}`. The operator's `locales/xx.toml` below
 //! `pages.templates` replaces texts one by one. Nothing here escapes anything: `page` does, where the text lands.
 
+use crate::domain::characters;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, date};
@@ -110,31 +111,29 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
-/// Text on one line: no break, no control character, nothing that turns the direction of what stands beside it.
-pub fn one_line(text: &str) -> String {
-    let visible: String = text
-        .chars()
-        .filter(|c| !turns_direction(*c))
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .collect();
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
-}
+/// Lines of a visitor's text that are shown as such: more would push what stands below them out of sight.
+const MOST_LINES: usize = 20;
 
-/// The lines of a visitor's text, whichever way they were broken.
+/// Text on one line, with nothing in it that is invisible or turns the direction of what stands beside it.
+pub use crate::domain::characters::one_line;
+
+/// The lines of a visitor's text, whichever way they were broken. Those behind the twentieth run on in it, with a stroke
+/// between them, so that nothing is lost.
 pub fn lines(text: &str) -> Vec<String> {
-    let text = text.trim().replace("\r\n", "\n");
-    let clean = |line: &str| line.chars().filter(|c| !turns_direction(*c) && (!c.is_control() || *c == '\t')).collect();
-    text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']).map(clean).collect()
+    let mut lines = characters::lines(text);
+    if lines.len() > MOST_LINES {
+        let rest: Vec<String> = lines.split_off(MOST_LINES - 1).into_iter().filter(|line| !line.is_empty()).collect();
+        lines.push(rest.join(" / "));
+    }
+    lines
 }
 
 /// `> ` before each line, so that none of them can pass for one of ours.
 pub fn quoted(text: &str) -> String {
-    lines(text).iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// Unicode's embeddings, overrides and isolates. Scripts that run from right to left do without them.
-fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    match lines(text) {
+        lines if lines.is_empty() => ">".to_owned(),
+        lines => lines.iter().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 /// Templates may leave out parts; what remains has at most one empty line in a row.
@@ -275,7 +274,17 @@ mod tests {
         assert_eq!(one_line(" a\r\nb\u{2028}c\u{85}d\te\u{202e}f "), "a b c d ef");
         assert_eq!(quoted("a\r\n\r\nb\u{2029}c\rd\n"), "> a\n>\n> b\n> c\n> d");
         assert_eq!(quoted("\u{1b}[31m"), "> [31m");
+        assert_eq!(quoted(" \n"), ">");
         assert_eq!(without_gaps("\n\na\n\n\n\nb \n\n"), "a\n\nb\n");
+    }
+
+    #[test]
+    fn a_long_list_of_lines_does_not_push_the_link_out_of_sight() {
+        let note: Vec<String> = (1..=1000).map(|number| number.to_string()).collect();
+        let shown = lines(&note.join("\n"));
+        assert_eq!((shown.len(), shown[18].as_str()), (MOST_LINES, "19"));
+        assert!(shown[19].starts_with("20 / 21 / ") && shown[19].ends_with(" / 1000"), "nothing is lost: {}", shown[19]);
+        assert_eq!(lines(&shown.join("\n")), shown);
     }
 
     #[test]

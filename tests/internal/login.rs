@@ -3,6 +3,7 @@ use crate::world::{Engine, on_every_database};
 use crate::{World, post};
 use matrix_register_bot::domain::password;
 use matrix_register_bot::faces::api::login::check;
+use matrix_register_bot::faces::api::{directory_search, identity_single, profile};
 use serde_json::{Value, json};
 
 fn module(id: &str, password: &str) -> String {
@@ -48,6 +49,22 @@ fn a4_synapses_module_hears_yes(engine: Engine) {
     );
     let ascii = r#"{"user": {"id": "@john:example.org", "password": "p=&<>'\"\u00e4\u20ac\ud83d\ude00\\"}}"#;
     assert_eq!(world.ask(check, ascii)["auth"]["success"], json!(true));
+}
+
+/// What an earlier version wrote: Synapse would bind the address as it stands there.
+fn an_address_and_a_name_with_what_cannot_be_seen_are_handed_on_without_it(engine: Engine) {
+    let world = World::on(engine);
+    add(&world, "jane", ("Jane", "Dœ"), "jane@example.org", &password::hash("secret").unwrap());
+    world.database.sql("UPDATE logins SET email = 'jane@example.org\u{200b}\u{200e}', first_name = 'J\u{ad}a\u{202e}ne\u{3164}'");
+    let clean = json!([{"medium": "email", "address": "jane@example.org"}]);
+    let login = world.ask(check, &module("@jane:example.org", "secret"));
+    assert_eq!(login["auth"]["profile"], json!({"display_name": "Jane Dœ", "three_pids": clean}));
+    let shown = world.ask(profile::show, r#"{"mxid":"@jane:example.org"}"#);
+    assert_eq!((&shown["profile"]["threepids"], &shown["profile"]["display_name"]), (&clean, &json!("Jane Dœ")));
+    let found = world.ask(directory_search::search, r#"{"by":"threepid","search_term":"\u200ejane@example.org\u200b"}"#);
+    assert_eq!(found["results"], json!([{"user_id": "jane", "display_name": "Jane Dœ"}]));
+    let asked = r#"{"lookup":{"medium":"email","address":"jane@example.org\u200b"}}"#;
+    assert_eq!(world.ask(identity_single::look_up, asked)["lookup"]["id"]["value"], "jane");
 }
 
 fn the_content_type_is_not_looked_at(engine: Engine) {
@@ -146,6 +163,7 @@ on_every_database! {
     a1_an_identity_server_hears_yes_with_name_and_address,
     a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no,
     a4_synapses_module_hears_yes,
+    an_address_and_a_name_with_what_cannot_be_seen_are_handed_on_without_it,
     the_content_type_is_not_looked_at,
     only_the_exact_id_of_an_own_user_is_answered,
     a_disabled_user_and_a_run_out_initial_password_are_a_no,

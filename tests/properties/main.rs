@@ -120,11 +120,13 @@ proptest! {
     fn a_name_that_is_taken_stays_as_it_is(typed in typed()) {
         promises::person_name_and_note(&typed);
         promises::visible_text(&typed);
+        promises::characters(&typed);
     }
 
     #[test]
     fn an_address_that_is_taken_can_be_sent_to(typed in typed()) {
         promises::address(&typed);
+        promises::folded_address(&typed);
     }
 
     #[test]
@@ -165,6 +167,8 @@ fn every_character_folds_and_parses() {
         promises::fold(&format!("a{c}b {c}"));
         promises::person_name_and_note(&format!("a{c}\u{301}"));
         promises::visible_text(&c.to_string());
+        promises::characters(&format!("a{c}b{c}"));
+        promises::characters(&format!("\u{915}\u{94d}{c}\u{200d}\u{645}{c}\u{200c}\u{645}"));
     }
 }
 

@@ -36,7 +36,9 @@ thread_local! {
 }
 
 pub fn address(data: &[u8]) {
-    std::str::from_utf8(data).map(promises::address).unwrap_or_default();
+    let Ok(typed) = std::str::from_utf8(data) else { return };
+    promises::address(typed);
+    promises::folded_address(typed);
 }
 
 pub fn config(data: &[u8]) {
@@ -99,6 +101,7 @@ pub fn names(data: &[u8]) {
     promises::localpart(typed);
     promises::person_name_and_note(typed);
     promises::visible_text(typed);
+    promises::characters(typed);
     promises::fold(typed);
     promises::terms(one, other);
     promises::languages(one, other);

@@ -197,8 +197,8 @@ pub struct Internal {
     /// Where set, callers must send it in the header `X-Register-Bot-Secret`.
     pub(super) shared_secret: Option<String>,
     pub(super) shared_secret_file: Option<PathBuf>,
-    /// Whether users are found by a part of their mail address, too.
-    pub search_by_address: bool,
+    /// Whether users are found by their mail address, too.
+    pub search_by_address: SearchByAddress,
     /// Bytes that a request may have: an address book comes in one.
     pub body_bytes: Bounded<1024, 67108864>,
 }
@@ -240,7 +240,7 @@ impl Default for Internal {
             trusted_proxies: Vec::new(),
             shared_secret: None,
             shared_secret_file: None,
-            search_by_address: true,
+            search_by_address: SearchByAddress::Exact,
             body_bytes: Bounded(8 * 1024 * 1024),
         }
     }

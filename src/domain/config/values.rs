@@ -207,3 +207,39 @@ impl FromStr for Pattern {
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+/// By how much of a mail address the user directory finds people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SearchByAddressText")]
+pub enum SearchByAddress {
+    /// By the whole address: who knows it learns whose it is.
+    Exact,
+    /// By every beginning: any user can spell out the addresses of all others, letter by letter.
+    Prefix,
+    Off,
+}
+
+/// The key was `true` or `false` once.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SearchByAddressText {
+    Word(String),
+    Switch(bool),
+}
+
+impl TryFrom<SearchByAddressText> for SearchByAddress {
+    type Error = String;
+
+    fn try_from(text: SearchByAddressText) -> Result<SearchByAddress, String> {
+        match text {
+            SearchByAddressText::Switch(true) => Ok(SearchByAddress::Exact),
+            SearchByAddressText::Switch(false) => Ok(SearchByAddress::Off),
+            SearchByAddressText::Word(word) => match word.as_str() {
+                "exact" => Ok(SearchByAddress::Exact),
+                "prefix" => Ok(SearchByAddress::Prefix),
+                "off" => Ok(SearchByAddress::Off),
+                other => Err(format!("unknown value {other:?}, expected \"exact\", \"prefix\" or \"off\"")),
+            },
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! `internal/directory_search`: finds users by name or mail address, for mxisd and ma1sd (contract mxisd 4).
 
 use super::{body, display_name};
-use crate::domain::directory::{TermKind, fold};
+use crate::domain::address;
+use crate::domain::config::SearchByAddress;
+use crate::domain::directory::{TERM_MAX_CHARACTERS, TermKind, fold};
 use crate::domain::error::Error;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::site::Site;
@@ -39,7 +41,11 @@ pub fn search(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<UserDirectorySearchRequest> = body(request);
     let found = match asked {
-        Some(asked) => find(site, kinds(site, &asked.by), &searched(site, &asked.search_term))?,
+        Some(asked) => match asked.by.as_str() {
+            "name" => by_terms(site, &TermKind::NAMES, &searched(site, &asked.search_term))?,
+            "threepid" => by_address(site, &asked.search_term)?,
+            _ => Vec::new(),
+        },
         None => Vec::new(),
     };
     let limited = found.len() > LIMIT;
@@ -50,11 +56,15 @@ pub fn search(site: &Site, request: &Request) -> Result<Response, Error> {
     Ok(Response::json(200, &UserDirectorySearchResult { limited, results: results.collect() }))
 }
 
-fn kinds(site: &Site, by: &str) -> &'static [TermKind] {
-    match by {
-        "name" => &TermKind::NAMES,
-        "threepid" if site.config.internal.search_by_address => &[TermKind::Address],
-        _ => &[],
+/// By the whole address, whatever its spelling; by its beginning only where the operator wants that.
+fn by_address(site: &Site, term: &str) -> Result<Vec<Found>, Error> {
+    match site.config.internal.search_by_address {
+        SearchByAddress::Off => Ok(Vec::new()),
+        SearchByAddress::Prefix => by_terms(site, &[TermKind::Address], &address::folded_beginning(term)),
+        SearchByAddress::Exact => match address::folded(term) {
+            folded if folded.is_empty() => Ok(Vec::new()),
+            folded => Ok(site.store(Access::Read)?.users_of_address(&folded, (LIMIT + 1) as i64)?),
+        },
     }
 }
 
@@ -67,9 +77,9 @@ fn searched(site: &Site, term: &str) -> String {
 
 /// Best matches first: by localpart, by name from its start, by a later word, each in the order of the term and the age
 /// of the account. One more than `LIMIT` says that there are more.
-fn find(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>, Error> {
+fn by_terms(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>, Error> {
     let mut found: Vec<Found> = Vec::new();
-    if folded.is_empty() || folded.chars().count() > crate::domain::directory::TERM_MAX_CHARACTERS {
+    if folded.is_empty() || folded.chars().count() > TERM_MAX_CHARACTERS {
         return Ok(found);
     }
     let mut known = BTreeSet::new();

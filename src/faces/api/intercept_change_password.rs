@@ -10,6 +10,7 @@
 
 use super::{MatrixError, is_localpart};
 use crate::domain::address::Address;
+use crate::domain::characters;
 use crate::domain::config::ForeignAccounts;
 use crate::domain::error::Error;
 use crate::domain::password::{self, PasswordFault};
@@ -291,7 +292,7 @@ fn named_localpart(site: &Site, auth: &AuthenticationData) -> Result<Option<Stri
         None => auth.user.as_deref(),
     };
     let Some(user) = user else { return Err(refuse(400, "M_INVALID_PARAM", "Invalid login submission")) };
-    let user = user.to_lowercase();
+    let Ok(user) = characters::plain(user).map(|user| user.to_lowercase()) else { return Ok(None) };
     let localpart = match user.strip_prefix('@') {
         Some(_) => super::own_localpart(site, &user).map(str::to_owned),
         None => Some(user),

@@ -153,7 +153,7 @@ fn file(
     let mut store = site.store(Access::Write)?;
     let new = new_registration(site, language, secret, typed, applicant);
     // The homeserver is asked first: a name in our own table may be a form that came before.
-    let filed = match homeserver_has(site, &applicant.username) {
+    let filed = match is_kept_from_everybody(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
         false => store.file(&new, limits)?,
     };
@@ -190,6 +190,7 @@ fn file(
             let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, text::CLOSED)]), json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
+        // The same words for a reserved name and a taken one: nobody learns which names are kept back.
         Filed::NameTaken => again(site, language, typed, &Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)])),
     }
 }
@@ -222,14 +223,23 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.note == applicant.note
 }
 
-/// Whether a username is another's: by our own tables, or by what the homeserver tells any stranger.
+/// Whether a username is another's by our own tables, or kept from everybody.
 fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
-    Ok(site.store(Access::Write)?.username_is_taken(username.as_str())? || homeserver_has(site, username))
+    let taken = site.store(Access::Write)?.username_is_taken(username.as_str())?;
+    Ok(is_kept_from_everybody(site, username) || taken)
 }
 
-/// Where the homeserver does not answer, nobody is turned away: the account step finds out.
-fn homeserver_has(site: &Site, username: &Localpart) -> bool {
-    availability(&Homeserver::new(&site.config), username.as_str()) == Ok(Availability::Taken)
+/// Whether a username is reserved, or taken by what the homeserver tells any stranger. Where the homeserver does not answer,
+/// nobody is turned away: the account step finds out.
+///
+/// The homeserver is asked in any case, and for a reserved name about the bot's, which it has: otherwise the time of the answer
+/// would tell which names are reserved.
+fn is_kept_from_everybody(site: &Site, username: &Localpart) -> bool {
+    let bot = site.config.room.bot_localpart.as_str();
+    let reserved = username.is_reserved(&site.config.form, bot);
+    let asked = if reserved { bot } else { username.as_str() };
+    let taken = availability(&Homeserver::new(&site.config), asked) == Ok(Availability::Taken);
+    taken || reserved
 }
 
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
@@ -251,7 +261,7 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
 }
 
 fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, Key> {
-    Localpart::choose(&typed.username, &config.form, &config.room.bot_localpart, &config.server_name).map_err(|fault| match fault {
+    Localpart::choose(&typed.username, &config.form, &config.server_name).map_err(|fault| match fault {
         LocalpartFault::Missing => text::USERNAME_MISSING,
         LocalpartFault::TooShort => text::USERNAME_TOO_SHORT,
         LocalpartFault::TooLong => text::USERNAME_TOO_LONG,
@@ -259,8 +269,7 @@ fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, Key> {
         LocalpartFault::StartsWithUnderscore => text::USERNAME_UNDERSCORE,
         LocalpartFault::OnlyDigits => text::USERNAME_DIGITS,
         LocalpartFault::Pattern => text::USERNAME_PATTERN,
-        // The same words for a reserved name and a taken one: nobody learns which names are kept back.
-        LocalpartFault::Reserved => text::USERNAME_UNAVAILABLE,
+        LocalpartFault::Invisible => text::INVISIBLE,
     })
 }
 
@@ -269,6 +278,7 @@ fn first_name_fault(fault: PersonNameFault) -> Key {
         PersonNameFault::Missing => text::FIRST_NAME_MISSING,
         PersonNameFault::TooLong => text::FIRST_NAME_TOO_LONG,
         PersonNameFault::Characters => text::FIRST_NAME_CHARACTERS,
+        PersonNameFault::Invisible => text::INVISIBLE,
     }
 }
 
@@ -276,6 +286,7 @@ fn last_name_fault(fault: PersonNameFault) -> Key {
     match fault {
         PersonNameFault::TooLong => text::LAST_NAME_TOO_LONG,
         PersonNameFault::Missing | PersonNameFault::Characters => text::LAST_NAME_CHARACTERS,
+        PersonNameFault::Invisible => text::INVISIBLE,
     }
 }
 
@@ -284,6 +295,8 @@ fn address_fault(fault: AddressFault) -> Key {
         AddressFault::Missing => text::EMAIL_MISSING,
         AddressFault::NotAnAddress | AddressFault::TooLong => text::EMAIL_INVALID,
         AddressFault::NonAsciiLocalPart => text::EMAIL_NON_ASCII,
+        AddressFault::Invisible => text::INVISIBLE,
+        AddressFault::StartsWithDash => text::EMAIL_DASH,
     }
 }
 

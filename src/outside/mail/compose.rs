@@ -5,6 +5,7 @@
 
 use super::{Error, Letter};
 use crate::domain::address::Address;
+use crate::domain::characters;
 use crate::domain::config::MailboxText;
 use data_encoding::HEXLOWER;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -64,6 +65,8 @@ pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
         None => (String::new(), text.0.trim()),
     };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    // A sendmail program could take it for an option.
+    let local = if local.starts_with('-') { "" } else { local };
     // a sender at "localhost" is fine: not the rules for applicants
     let domain = idna::domain_to_ascii(domain).unwrap_or_default();
     let address = lettre::Address::new(local, &domain).ok().filter(|address| AsRef::<str>::as_ref(address).is_ascii());
@@ -103,13 +106,10 @@ fn message_id(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "._@+=-".contains(c) { c } else { '-' }).take(200).collect()
 }
 
-/// Text for a header: blanks for control characters, none doubled, not longer than so many characters. A ready-made
-/// encoded word (RFC 2047, `=?utf-8?...`) would be decoded by mail programs into whatever it hides.
+/// Text for a header, not longer than so many characters. A ready-made encoded word (RFC 2047, `=?utf-8?...`) would be
+/// decoded by mail programs into whatever it hides.
 fn one_line(longest: usize) -> impl Fn(&str) -> String {
-    move |text| {
-        let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        words.collect::<Vec<_>>().join(" ").replace("=?", "= ?").chars().take(longest).collect()
-    }
+    move |text| characters::one_line(text).replace("=?", "= ?").chars().take(longest).collect()
 }
 
 /// lettre makes CR LF of each LF. It would let a CR alone pass, which some mail servers take for the end of a line.
@@ -300,7 +300,9 @@ mod tests {
 
     #[test]
     fn a_wrong_sender_is_refused_with_its_key() {
-        let Err(Error::Config(sentence)) = mailbox("reply_to", &MailboxText("Help <help@exa mple>".into())) else { panic!("taken") };
-        assert!(sentence.contains("reply_to"), "{sentence}");
+        for text in ["Help <help@exa mple>", "Help <-oQ/tmp@example.org>"] {
+            let Err(Error::Config(sentence)) = mailbox("reply_to", &MailboxText(text.into())) else { panic!("taken: {text}") };
+            assert!(sentence.contains("reply_to"), "{sentence}");
+        }
     }
 }

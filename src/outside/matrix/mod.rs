@@ -326,9 +326,10 @@ fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// Foreign text for a sentence: at most 200 characters, no control characters.
+/// Foreign text for a sentence: one line of at most 200 characters.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
+    let beginning: String = text.chars().take(1000).collect();
+    crate::domain::characters::one_line(&beginning).chars().take(200).collect()
 }
 
 /// From `retry_after_ms` and the header Retry-After (seconds; a date there is not read): the longer of both, rounded

@@ -1,6 +1,7 @@
 //! `logins`: the accounts of local mode, and what finds them.
 
 use super::{End, Error, Row, Store, Value};
+use crate::domain::address;
 use crate::domain::directory::{self, TermKind};
 
 /// Addresses that one statement looks up.
@@ -43,10 +44,10 @@ impl Login {
             id: row.integer()?,
             active: row.integer()? != 0,
             localpart: row.text()?,
-            first_name: row.text()?,
-            last_name: row.text()?,
+            first_name: row.name()?,
+            last_name: row.name()?,
             password_hash: row.text()?,
-            email: row.text()?,
+            email: row.address()?,
             initial_password_until: row.optional_integer()?,
         })
     }
@@ -58,6 +59,12 @@ pub struct Found {
     pub localpart: String,
     pub first_name: String,
     pub last_name: String,
+}
+
+impl Found {
+    fn read(mut row: Row) -> Result<Found, Error> {
+        Ok(Found { localpart: row.text()?, first_name: row.name()?, last_name: row.name()? })
+    }
 }
 
 impl Store {
@@ -136,10 +143,54 @@ impl Store {
                    WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?";
         let beyond = format!("{folded}\u{10ffff}");
         let values = [kind.number().into(), folded.into(), beyond.as_str().into(), limit.into()];
-        self.query(sql, &values)?
-            .into_iter()
-            .map(|mut row| Ok(Found { localpart: row.text()?, first_name: row.text()?, last_name: row.text()? }))
-            .collect()
+        self.query(sql, &values)?.into_iter().map(Found::read).collect()
+    }
+
+    /// Active users with this mail address, the oldest first; `folded` as [`address::folded`] gives it.
+    pub fn users_of_address(&mut self, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
+        let sql = "SELECT localpart, first_name, last_name FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT ?";
+        self.query(sql, &[folded.into(), limit.into()])?.into_iter().map(Found::read).collect()
+    }
+
+    /// Brings accounts of before to [`directory::FOLDING`], at most `limit` of them: what the directory finds them by, and
+    /// addresses without what cannot be seen. `false`: all are done.
+    pub fn fold_directory_anew(&mut self, limit: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            let sql = "SELECT folding, done_up_to FROM directory_folding";
+            let (folding, done) = store.first(sql, &[], |mut row| Ok((row.integer()?, row.integer()?)))?.unwrap_or((0, 0));
+            if folding >= directory::FOLDING {
+                return Ok(false);
+            }
+            let sql = "SELECT id, localpart, first_name, last_name, email FROM logins WHERE id > ? ORDER BY id LIMIT ?";
+            let accounts = store.query(sql, &[done.into(), limit.into()])?;
+            let (are_more, mut last) = (accounts.len() as i64 == limit, done);
+            for mut row in accounts {
+                last = row.integer()?;
+                store.fold_anew(last, [row.text()?, row.text()?, row.text()?, row.text()?])?;
+            }
+            let (folding, done) = if are_more { (folding, last) } else { (directory::FOLDING, 0) };
+            store.execute("UPDATE directory_folding SET folding = ?, done_up_to = ?", &[folding.into(), done.into()])?;
+            Ok(are_more)
+        })
+    }
+
+    fn fold_anew(&mut self, id: i64, [localpart, first_name, last_name, email]: [String; 4]) -> Result<(), Error> {
+        if directory::is_as_before([&localpart, &first_name, &last_name, &email]) {
+            return Ok(());
+        }
+        let clean = address::cleaned(&email);
+        if clean != email {
+            let sql = "UPDATE logins SET email = ?, email_folded = ? WHERE id = ?";
+            self.execute(sql, &[clean.as_str().into(), address::folded(&clean).as_str().into(), id.into()])?;
+        }
+        // Accounts that nobody shall find have no terms, and get none.
+        if self.execute("DELETE FROM directory_terms WHERE login_id = ?", &[id.into()])? > 0 {
+            for (kind, term) in directory::terms(&localpart, &first_name, &last_name, &clean) {
+                let sql = "INSERT INTO directory_terms (kind, term, login_id) VALUES (?, ?, ?)";
+                self.execute(sql, &[kind.number().into(), term.as_str().into(), id.into()])?;
+            }
+        }
+        Ok(())
     }
 
     /// Replaces a hash by a better one of the same password, unless the password was changed meanwhile.

@@ -1,6 +1,7 @@
 //! What goes into the database and comes out of it.
 
 use super::Error;
+use crate::domain::{address, characters};
 
 /// A value on its way into or out of the database.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +55,16 @@ impl Row {
 
     pub(crate) fn text(&mut self) -> Result<String, Error> {
         self.optional_text()?.ok_or_else(|| Error::Unfit("a text is missing in the database".into()))
+    }
+
+    /// A person's name as it may be shown: rows of former times may hold characters that cannot be seen.
+    pub(crate) fn name(&mut self) -> Result<String, Error> {
+        Ok(characters::one_line(&self.text()?))
+    }
+
+    /// A mail address as it may be handed on, for the same reason.
+    pub(crate) fn address(&mut self) -> Result<String, Error> {
+        Ok(address::cleaned(&self.text()?))
     }
 
     pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Error> {

@@ -14,7 +14,7 @@
 //! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
 
 use super::Report;
-use crate::domain::address::Address;
+use crate::domain::address;
 use crate::domain::config::{Language, OperationMode};
 use crate::domain::password;
 use crate::domain::registration::State;
@@ -227,7 +227,7 @@ impl Plan {
 fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> PlannedLogin {
     // The bot's own account was an ordinary one, and found by everybody.
     let is_bot = row.localpart == rules.bot_localpart;
-    let email = if is_bot { "" } else { row.email.trim() };
+    let email = if is_bot { String::new() } else { address::cleaned(row.email.trim()) };
     let password_hash = if row.password_hash.chars().count() > LONGEST_HASH { "*" } else { &row.password_hash };
     let created_at = row.created_at.unwrap_or(rules.now);
     PlannedLogin {
@@ -238,8 +238,8 @@ fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> 
             first_name: unfiltered(&row.first_name),
             last_name: unfiltered(&row.last_name),
             password_hash: password_hash.to_owned(),
-            email: email.to_owned(),
-            email_folded: folded(email),
+            email_folded: folded(&email),
+            email,
             created_at,
             changed_at: row.changed_at.unwrap_or(created_at),
             initial_password_until: None,
@@ -264,7 +264,7 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
     let (verify_token_hash, admin_token_hash) = rules.secret.link_token_hashes(&seed);
     let links = [(PhpReader::Applicant, &row.verify_token), (PhpReader::Room, &row.admin_token)];
     let typed = typed_password(row, state);
-    let email = row.email.trim();
+    let email = address::cleaned(row.email.trim());
     PlannedRegistration {
         row: TakenRegistration {
             id: row.id,
@@ -277,8 +277,8 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
             claims_username: state.claims_username(),
             first_name: unfiltered(&row.first_name),
             last_name: unfiltered(&row.last_name),
-            email: email.to_owned(),
-            email_folded: folded(email),
+            email_folded: folded(&email),
+            email,
             note: unfiltered(&row.note),
             language: rules.language,
             password: None,
@@ -317,7 +317,7 @@ fn unfiltered(text: &str) -> String {
 }
 
 fn folded(email: &str) -> String {
-    shortened(&Address::parse(email).map_or_else(|_| email.to_lowercase(), |address| address.folded()), LONGEST_ADDRESS)
+    shortened(&address::folded(email), LONGEST_ADDRESS)
 }
 
 fn shortened(text: &str, characters: usize) -> String {

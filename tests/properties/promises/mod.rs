@@ -8,7 +8,8 @@ pub mod mails;
 pub mod peers;
 pub mod php;
 
-use matrix_register_bot::domain::address::Address;
+use matrix_register_bot::domain::address::{self, Address};
+use matrix_register_bot::domain::characters;
 use matrix_register_bot::domain::config::{CONFIG_VARIABLE, Config, Form, Language, ServerName};
 use matrix_register_bot::domain::directory;
 use matrix_register_bot::domain::error::Error;
@@ -359,13 +360,13 @@ pub fn content_type(content_type: &str) {
 /// A username that is taken is one that Synapse takes (contract synapse 3), and stays what it is.
 pub fn localpart(typed: &str) {
     let (rules, server) = (Form::default(), ServerName("example.org".into()));
-    let Ok(chosen) = Localpart::choose(typed, &rules, "register_bot", &server) else { return };
+    let Ok(chosen) = Localpart::choose(typed, &rules, &server) else { return };
     let name = chosen.as_str();
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._=-/+".contains(&byte)), "{name:?}");
     assert!(!name.starts_with('_') && !name.bytes().all(|byte| byte.is_ascii_digit()), "{name:?}");
-    assert!((3..=64).contains(&name.len()) && name != "register_bot" && name != "admin", "{name:?}");
+    assert!((3..=64).contains(&name.len()), "{name:?}");
     assert!(chosen.mxid(&server).len() <= 255);
-    assert_eq!(Localpart::choose(name, &rules, "register_bot", &server).as_ref(), Ok(&chosen));
+    assert_eq!(Localpart::choose(name, &rules, &server).as_ref(), Ok(&chosen));
 }
 
 /// A name or note that is taken stays what it is, is within its limit and hides nothing.
@@ -398,6 +399,33 @@ pub fn address(typed: &str) {
     for form in [sending, address.as_typed(), &address.folded()] {
         let again = Address::parse(form).unwrap_or_else(|fault| panic!("{form:?} of {typed:?} is refused: {fault:?}"));
         assert_eq!(again.folded(), address.folded());
+    }
+}
+
+/// A text that identifies somebody shows all that it has; one that is only shown hides nothing either, and stays what it is.
+pub fn characters(typed: &str) {
+    let hides =
+        |text: &str| text.contains(['\0', '\u{ad}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2067}', '\u{3164}', '\u{2800}', '\u{feff}']);
+    if let Ok(plain) = characters::plain(typed) {
+        assert_eq!(characters::plain(&plain).as_deref(), Ok(plain.as_str()), "{typed:?}");
+        assert!(!hides(&plain) && plain.trim() == plain, "{plain:?}");
+        assert_eq!(characters::one_line(&plain), plain.split_whitespace().collect::<Vec<_>>().join(" "), "{typed:?}");
+    }
+    let lines = characters::lines(typed);
+    assert_eq!(characters::lines(&lines.join("\n")), lines, "{typed:?}");
+    assert!(!lines.iter().any(|line| hides(line)) && !lines.windows(2).any(|two| two == ["", ""]), "{lines:?}");
+    assert!(text::lines(typed).len() <= 20);
+}
+
+/// Every spelling of an address is compared as one, and its beginnings are beginnings.
+pub fn folded_address(typed: &str) {
+    let (whole, beginning) = (address::folded(typed), address::folded_beginning(typed));
+    assert_eq!((address::folded(&whole), address::folded_beginning(&beginning)), (whole.clone(), beginning.clone()), "{typed:?}");
+    if let Ok(address) = Address::parse(typed) {
+        for form in [address.as_typed(), address.for_sending(), &address.folded()] {
+            assert_eq!((address::folded(form), address::folded_beginning(form)), (whole.clone(), beginning.clone()), "{form:?}");
+        }
+        assert_eq!(address::cleaned(typed), address.as_typed());
     }
 }
 

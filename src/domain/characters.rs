@@ -1,0 +1,286 @@
+//! Characters that cannot be seen, and what becomes of them: the one place that decides, by Unicode's own properties.
+//!
+//! * *Harmless* ones are dropped wherever they stand: direction marks, zero-width spaces, soft hyphens, byte order marks
+//!   and the like, as phones and web pages put them into what people paste.
+//! * A few are needed where they stand: joiners in scripts that write with them and inside emoji, variation selectors
+//!   behind the characters that have variants.
+//! * *Misleading* ones make a text look like another one: they turn the direction of what follows, hide text (tags), or are
+//!   blanks that pass for letters. What identifies somebody is refused with them ([`plain`]); in what is only shown they are
+//!   dropped ([`one_line`], [`lines`]).
+
+use icu_properties::props::{
+    CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, ExtendedPictographic, GeneralCategory, JoiningType, UnifiedIdeograph,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use unicode_normalization::UnicodeNormalization;
+
+/// Marks that may stand above and below one letter. No living orthography stacks more; a hundred cover the lines around.
+pub const MOST_MARKS: usize = 4;
+
+/// Why a text cannot identify somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CharacterFault {
+    /// It has a character that cannot be seen and that changes how the rest looks.
+    Invisible,
+    /// More than [`MOST_MARKS`] marks on one letter.
+    Stacked,
+}
+
+/// A text that identifies somebody (a name, a username, a mail address): composed (NFC), without what is invisible and
+/// harmless, and without blanks and the marks that phones put around a pasted name. Blanks inside stay as they are.
+pub fn plain(typed: &str) -> Result<String, CharacterFault> {
+    let mut text = typed.trim_matches(is_wrapping).to_owned();
+    loop {
+        let next = match cleaned(&text) {
+            (_, Some(fault)) => return Err(fault),
+            (next, None) => next.trim_matches(is_wrapping).to_owned(),
+        };
+        if next == text {
+            return Ok(next);
+        }
+        text = next;
+    }
+}
+
+/// A text for people to read, on one line: composed, with nothing in it that is invisible or misleading. White space and
+/// controls of any kind and length become one blank.
+pub fn one_line(text: &str) -> String {
+    let is_blank = |c: char| c.is_control() || c.is_whitespace() || is_blank_symbol(c);
+    let mut text: String = text.chars().map(|c| if is_blank(c) { ' ' } else { c }).collect();
+    while !text.is_ascii() {
+        let (next, _) = cleaned(&text);
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The lines of a text, whichever way they were broken, each as [`one_line`] has it. Of several empty lines in a row one is
+/// left, and none at the ends.
+pub fn lines(text: &str) -> Vec<String> {
+    let text = text.replace("\r\n", "\n");
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split(['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}']).map(one_line) {
+        if !(line.is_empty() && lines.last().is_none_or(String::is_empty)) {
+            lines.push(line);
+        }
+    }
+    if lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines
+}
+
+/// Whether a character leaves no mark of its own on a screen and is none of the letters that only look blank: what a search
+/// does not compare.
+pub fn is_invisible(c: char) -> bool {
+    is_ignorable(c) && !is_letter(c)
+}
+
+/// One pass: NFC, without harmless and misleading characters; and the first fault of what was taken out.
+fn cleaned(text: &str) -> (String, Option<CharacterFault>) {
+    let text: Vec<char> = text.nfc().collect();
+    let mut kept: Vec<char> = Vec::with_capacity(text.len());
+    let (mut fault, mut marks, mut place) = (None, 0, 0);
+    while let Some(&c) = text.get(place) {
+        let rest = &text[place + 1..];
+        place += 1;
+        if let Some(length) = flag(c, rest) {
+            kept.push(c);
+            kept.extend(&rest[..length]);
+            place += length;
+            marks = 0;
+        } else if misleads(c) {
+            fault = fault.or(Some(CharacterFault::Invisible));
+        } else if !is_ignorable(c) || belongs(c, &kept, rest) {
+            marks = match c {
+                c if is_ignorable(c) => marks,
+                c if stacks(c) => marks + 1,
+                _ => 0,
+            };
+            match marks > MOST_MARKS {
+                true => fault = fault.or(Some(CharacterFault::Stacked)),
+                false => kept.push(c),
+            }
+        }
+    }
+    (kept.into_iter().nfc().collect(), fault)
+}
+
+/// Controls, embeddings, overrides and isolates, tags, annotations, and letters and symbols that look like blanks.
+fn misleads(c: char) -> bool {
+    (c.is_control() && !c.is_whitespace())
+        || turns_direction(c)
+        || matches!(c, '\u{e0001}' | '\u{e0020}'..='\u{e007f}' | '\u{fff9}'..='\u{fffb}')
+        || (is_ignorable(c) && is_letter(c))
+        || is_blank_symbol(c)
+}
+
+/// The Hangul fillers are letters by their category.
+fn is_letter(c: char) -> bool {
+    CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherLetter
+}
+
+/// Braille without a dot, and the note head that is not drawn: symbols by their category, blanks to the eye.
+fn is_blank_symbol(c: char) -> bool {
+    matches!(c, '\u{2800}' | '\u{1d159}')
+}
+
+/// Bidi_Control without the three marks, which turn nothing by themselves.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Around a text: blanks, harmless characters, and embeddings and isolates, as phones put them there. What both begins and
+/// ends there turns nothing inside; an override would have turned the text itself.
+fn is_wrapping(c: char) -> bool {
+    let is_override = matches!(c, '\u{202d}' | '\u{202e}');
+    let is_part = matches!(c, '\u{200c}' | '\u{200d}') || is_selector(c);
+    c.is_whitespace() || (turns_direction(c) && !is_override) || (is_ignorable(c) && !is_part && !misleads(c))
+}
+
+/// What a program that does not know a character does not show either. Dictation leaves U+FFFC where it heard nothing.
+fn is_ignorable(c: char) -> bool {
+    !c.is_ascii() && (c == '\u{fffc}' || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c))
+}
+
+fn is_selector(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}' | '\u{180f}')
+}
+
+/// Marks that take no room of their own.
+fn stacks(c: char) -> bool {
+    matches!(CodePointMapData::<GeneralCategory>::new().get(c), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+}
+
+/// Whether an ignorable character does what it is there for, between what was kept before it and what follows.
+fn belongs(c: char, before: &[char], after: &[char]) -> bool {
+    let Some(&previous) = before.last() else { return false };
+    let next = after.iter().copied().find(|c| !is_ignorable(*c));
+    match c {
+        '\u{200c}' | '\u{200d}' => joins(c, before, next),
+        '\u{fe0e}' | '\u{fe0f}' => is_emoji(previous) && (!previous.is_ascii() || next == Some('\u{20e3}')),
+        '\u{fe00}'..='\u{fe02}' | '\u{e0100}'..='\u{e01ef}' => CodePointSetData::new::<UnifiedIdeograph>().contains(previous),
+        '\u{180b}'..='\u{180f}' => is_mongolian(previous) && (c != '\u{180e}' || next.is_some_and(is_mongolian)),
+        _ => false,
+    }
+}
+
+fn is_mongolian(c: char) -> bool {
+    matches!(c, '\u{1820}'..='\u{18aa}')
+}
+
+/// A joiner beside a virama (Indic scripts), between letters that would join without it or beside one that joins with it
+/// (Arabic and its like), or between two emoji. Nearly RFC 5892, appendix A, which has no emoji.
+fn joins(joiner: char, before: &[char], next: Option<char>) -> bool {
+    let Some(&previous) = before.last() else { return false };
+    let is_virama = |c: char| CodePointMapData::<CanonicalCombiningClass>::new().get(c) == CanonicalCombiningClass::Virama;
+    if is_ignorable(previous) && !is_selector(previous) {
+        return false;
+    }
+    if is_virama(previous) || (next.is_some_and(is_virama) && previous.is_alphanumeric()) {
+        return true;
+    }
+    let joining = |c: char| CodePointMapData::<JoiningType>::new().get(c);
+    let base = before.iter().rev().copied().find(|c| joining(*c) != JoiningType::Transparent);
+    let to_the_next = base.is_some_and(|c| matches!(joining(c), JoiningType::DualJoining | JoiningType::LeftJoining));
+    let to_the_previous = next.is_some_and(|c| matches!(joining(c), JoiningType::DualJoining | JoiningType::RightJoining));
+    match joiner {
+        '\u{200c}' => to_the_next && to_the_previous,
+        _ => to_the_next || to_the_previous || joins_emoji(before, next),
+    }
+}
+
+fn joins_emoji(before: &[char], next: Option<char>) -> bool {
+    let is_pictograph = |c: char| CodePointSetData::new::<ExtendedPictographic>().contains(c);
+    let is_modifier = |c: &char| matches!(c, '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
+    let base = before.iter().rev().copied().find(|c| !is_modifier(c));
+    base.is_some_and(is_pictograph) && next.is_some_and(is_pictograph)
+}
+
+fn is_emoji(c: char) -> bool {
+    CodePointSetData::new::<Emoji>().contains(c)
+}
+
+/// A black flag and the tags behind it that make it the flag of a region (Unicode TR 51, ED-14a): how many tags.
+fn flag(c: char, rest: &[char]) -> Option<usize> {
+    if c != '\u{1f3f4}' {
+        return None;
+    }
+    let region = rest.iter().take_while(|c| matches!(c, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}')).count();
+    ((3..=6).contains(&region) && rest.get(region) == Some(&'\u{e007f}')).then_some(region + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_phones_and_web_pages_put_into_a_text_is_dropped() {
+        for hidden in "\u{ad}\u{34f}\u{61c}\u{17b4}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2060}\u{2064}\u{206a}\u{206f}\u{fe0f}\u{feff}\u{fffc}\u{e0080}\u{e0100}".chars() {
+            for typed in [format!("{hidden}Max"), format!("Max{hidden}"), format!("M{hidden}ax"), format!(" {hidden} Max{hidden}{hidden} ")] {
+                assert_eq!(plain(&typed).as_deref(), Ok("Max"), "{typed:?}");
+                assert_eq!(one_line(&typed), "Max", "{typed:?}");
+            }
+        }
+        assert_eq!(plain("\u{2068}Max Muster\u{2069}").as_deref(), Ok("Max Muster"), "as phones paste a name");
+        assert_eq!(plain("\u{202a}\u{200e}max@example.org\u{202c}").as_deref(), Ok("max@example.org"));
+    }
+
+    #[test]
+    fn what_misleads_is_refused_in_a_name_and_dropped_from_a_text() {
+        for hidden in
+            "\0\u{7f}\u{9f}\u{115f}\u{1160}\u{202a}\u{202d}\u{202e}\u{2066}\u{2069}\u{3164}\u{ffa0}\u{fff9}\u{e0001}\u{e0041}\u{e007f}"
+                .chars()
+        {
+            let typed = format!("Ma{hidden}x");
+            assert_eq!(plain(&typed), Err(CharacterFault::Invisible), "{typed:?}");
+            assert_eq!(one_line(&typed).replace(' ', ""), "Max", "{typed:?}");
+        }
+        assert_eq!(plain("\u{202e}nimdA"), Err(CharacterFault::Invisible), "an override turns the text itself");
+        assert_eq!(plain("\u{2800}"), Err(CharacterFault::Invisible));
+        assert_eq!(one_line("a\u{2800}b"), "a b");
+        assert_eq!(one_line("\u{3164}"), "");
+    }
+
+    #[test]
+    fn what_a_script_or_an_emoji_is_made_of_stays() {
+        let texts = [
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", // Persian, a joiner between a prefix and its verb
+            "\u{915}\u{94d}\u{200d}\u{937}",                             // Hindi, half a letter
+            "\u{915}\u{94d}\u{200c}\u{937}",                             // Hindi, a virama that is seen
+            "\u{9b0}\u{200d}\u{9cd}\u{9af}",                             // Bengali
+            "\u{d2e}\u{d28}\u{d4d}\u{200d}",                             // Malayalam, at the end of a word
+            "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",                      // Sinhala
+            "\u{1820}\u{180b}\u{1828}\u{180e}\u{1820}",                  // Mongolian
+            "\u{845b}\u{e0100}\u{57ce}",                                 // a Japanese name with the variant of a character
+            "\u{1f469}\u{200d}\u{1f52c} \u{1f9d1}\u{1f3fd}\u{200d}\u{2764}\u{fe0f}\u{200d}\u{1f9d1}\u{1f3fd} 1\u{fe0f}\u{20e3}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}", // the flag of England
+            "\u{5e9}\u{5c1}\u{5bc}\u{5b8} \u{e01}\u{e49}\u{e2d}\u{e07} O\u{2019}Neil",
+        ];
+        for text in texts {
+            let text: String = text.nfc().collect();
+            assert_eq!(plain(&text).as_deref(), Ok(text.as_str()), "{text:?}");
+            assert_eq!(one_line(&text), text, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn marks_do_not_pile_up_over_the_lines_around() {
+        let zalgo = format!("Z{}", "\u{300}\u{315}\u{34f}".repeat(50));
+        assert_eq!(plain(&zalgo), Err(CharacterFault::Stacked));
+        assert_eq!(one_line(&zalgo).chars().count(), 1 + MOST_MARKS);
+        assert_eq!(one_line(&one_line(&zalgo)), one_line(&zalgo));
+        assert_eq!(plain(&format!("a{}", "\u{e47}".repeat(5))), Err(CharacterFault::Stacked), "vowels above, too");
+    }
+
+    #[test]
+    fn empty_lines_and_blanks_do_not_push_anything_out_of_sight() {
+        assert_eq!(lines(&format!("a{}b", "\n".repeat(1998))), ["a", "", "b"]);
+        assert_eq!(lines("\n\n a\r\n\u{200b}\r \u{2028}\tb  \u{a0}\t c\u{85}\n"), ["a", "", "b c"]);
+        assert_eq!(lines(" \n\t"), [""; 0]);
+        assert_eq!(one_line(&format!("a{}b", " \t\u{3000}".repeat(500))), "a b");
+    }
+}
