@@ -372,6 +372,20 @@ fn a_sendmail_program_gets_sender_recipient_and_mail() {
     assert!(!environment.contains("CARGO"), "{environment}");
 }
 
+/// Behind `--` it would be none; but not every such program knows that.
+#[test]
+fn an_address_that_begins_with_a_dash_is_never_an_option_of_a_sendmail_program() {
+    let folder = Folder::new();
+    let out = folder.join("out");
+    let mailer = sendmail(&folder, &format!("echo \"$@\" > {}; cat > /dev/null", out.display()));
+    for address in ["-oQ/tmp@example.org", " -C/tmp/evil@example.org", "\u{200b}--config=x@example.org"] {
+        let outcome = mailer.send(&Letter { to_address: address, ..LETTER }, NOW);
+        assert!(matches!(outcome, Err(Error::Refused(_))) && !out.exists(), "{address:?}: {outcome:?}");
+    }
+    mailer.send(&LETTER, NOW).unwrap();
+    assert!(std::fs::read_to_string(&out).unwrap().trim_end().ends_with(" -- max@example.org"));
+}
+
 #[test]
 fn a_sendmail_program_that_fails_is_tried_again_unless_it_knows_no_such_mail_box() {
     let folder = Folder::new();

@@ -1,8 +1,12 @@
 //! Somebody else's username in other clothes.
 
+use crate::world::impostor::impostor;
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
 use matrix_register_bot::outside::site::Site;
 use matrix_register_bot::outside::store::{Access, NewLogin};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
@@ -31,6 +35,7 @@ fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
             format!("{name}\u{a0}"),
         ];
         spellings.extend([format!("{name}\u{3000}"), format!("\u{2003}{name}"), format!("{name}\t"), format!("{name}\r\n")]);
+        spellings.push(format!("{}\u{34f}{}", &name[..2], &name[2..]));
         for put_in in ["\u{301}", "\u{200b}", "\u{200d}", "\u{ad}", "\u{feff}", "\u{202e}", "\0", "%00", ":example.test", " x", "\u{e0061}"]
         {
             spellings.push(format!("{name}{put_in}"));
@@ -44,6 +49,50 @@ fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
                 let page = web.browser().submit(&form.clone().put("username", &spelling).put("action", action));
                 assert_eq!(page.status, 422, "{action} {spelling:?}: {}", page.text());
             }
+        }
+    }
+}
+
+/// A homeserver that has kate and the bot, and counts what it is asked.
+fn counting_homeserver(asked: &Arc<AtomicUsize>) -> String {
+    let asked = Arc::clone(asked);
+    let port = impostor(move |mut stream| {
+        let mut head = [0; 4096];
+        let length = stream.read(&mut head).unwrap_or(0);
+        asked.fetch_add(1, Ordering::SeqCst);
+        let taken = ["username=kate ", "username=register_bot "].iter().any(|name| String::from_utf8_lossy(&head[..length]).contains(name));
+        let (status, body) = match taken {
+            true => ("400 Bad Request", r#"{"errcode":"M_USER_IN_USE","error":"taken"}"#),
+            false => ("200 OK", r#"{"available":true}"#),
+        };
+        let _ = write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+#[test]
+fn a_reserved_name_is_told_from_a_taken_one_neither_by_words_nor_by_what_it_costs() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let site = SiteFolder::new(&built_programs!())
+        .set("form.reserved_usernames", vec!["chef"])
+        .set("homeserver_url", counting_homeserver(&asked))
+        .create();
+    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let form = web.browser().get("/register").form().put("first_name", "Eve");
+    let answer = |name: &str, email: &str, action: &str| {
+        asked.store(0, Ordering::SeqCst);
+        let page = web.browser().submit(&form.clone().put("username", name).put("email", email).put("action", action));
+        (page.status, page.text(), asked.load(Ordering::SeqCst))
+    };
+    for (email, action, questions) in [("eve@example.org", "check", 1), ("eve@example.org", "send", 1), ("nonsense", "send", 0)] {
+        let taken = answer("kate", email, action);
+        assert_eq!((taken.0, taken.2), (422, questions), "{action}");
+        for reserved in ["chef", "admin", "register_bot"] {
+            assert_eq!(answer(reserved, email, action), taken, "{action} {reserved}");
         }
     }
 }

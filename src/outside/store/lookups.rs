@@ -157,7 +157,7 @@ impl Drop for Filled {
 type Lookup = (&'static str, fn(&mut Store, &Filled));
 
 /// What the internal programs ask, each with how the answer is checked to be one.
-fn lookups() -> [Lookup; 8] {
+fn lookups() -> [Lookup; 9] {
     [
         ("login: an account", |store, _| assert!(store.login(&users::user(500).localpart).unwrap().is_some())),
         ("login: an account that is not there", |store, _| assert!(store.login("nobody").unwrap().is_none())),
@@ -182,7 +182,10 @@ fn lookups() -> [Lookup; 8] {
             }
             assert_eq!(store.search_directory(TermKind::NameStart, "anna", 11).unwrap().len(), 11);
         }),
-        ("directory_search: by address", |store, _| {
+        ("directory_search: by a whole address", |store, _| {
+            assert_eq!(store.users_of_address(&users::user(500).email_folded, 11).unwrap().len(), 1);
+        }),
+        ("directory_search: by the beginning of an address", |store, _| {
             assert_eq!(store.search_directory(TermKind::Address, "anna", 11).unwrap().len(), 11);
         }),
     ]

@@ -137,7 +137,7 @@ impl Plan {
         if length == 0 || length > LONGEST_NAME {
             return Err(format!("its username has {length} characters"));
         }
-        if row.email.trim().is_empty() && !state.is_final() {
+        if address::cleaned(row.email.trim()).is_empty() && !state.is_final() {
             return Err("it has no mail address".into());
         }
         if state == State::Register && rules.mode == OperationMode::Local && self.account_of(row).is_some() {
@@ -163,7 +163,7 @@ impl Plan {
 
     /// The account in the PHP program's table that a registration became: both name and address are its own.
     fn account_of(&mut self, row: &PhpRegistration) -> Option<&mut PlannedLogin> {
-        let address = folded(row.email.trim());
+        let address = folded(&address::cleaned(row.email.trim()));
         self.logins.iter_mut().find(|login| login.row.localpart == row.username && login.row.email_folded == address && !address.is_empty())
     }
 
