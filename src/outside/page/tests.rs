@@ -207,7 +207,7 @@ fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
 fn a_note_of_line_breaks_leaves_the_link_of_the_room_message_in_sight() {
     let many: Vec<String> = (0..400).map(|number| number.to_string()).collect();
     for note in [format!("a{}b", "\n".repeat(1998)), format!("a{}b", "\u{2028}\u{200b}\t ".repeat(400)), many.join("\n")] {
-        let message = room(&config(""), Language::English, "request", &request("Max", &note)).unwrap();
+        let message = room(&config(""), Language::English, RoomPost::Request, &request("Max", &note)).unwrap();
         assert!(message.text.lines().count() < 30 && message.html.matches("<br>").count() < 25, "{}", message.text);
     }
 }
@@ -216,9 +216,10 @@ fn a_note_of_line_breaks_leaves_the_link_of_the_room_message_in_sight() {
 fn nothing_that_cannot_be_seen_reaches_the_room_or_a_mail() {
     let hidden = "\u{61c}\u{34f}\u{206a}\u{200f}\u{2067}\u{202e}\u{3164}\u{e0041}\u{feff}";
     let typed = format!("M{hidden}a\u{2800}x{}", "\u{300}\u{316}".repeat(50));
-    let message = room(&config(""), Language::English, "request", &request(&typed, &typed)).unwrap();
+    let message = room(&config(""), Language::English, RoomPost::Request, &request(&typed, &typed)).unwrap();
     let declined =
-        mail(&config(""), Language::English, "declined", &json!({"mxid": "@u:example.org", "name": typed, "reason": typed})).unwrap();
+        mail(&config(""), Language::English, MailName::Declined, &json!({"mxid": "@u:example.org", "name": typed, "reason": typed}))
+            .unwrap();
     for text in [message.text, message.html, declined.text, declined.html] {
         assert!(!text.contains(|c| hidden.contains(c) || c == '\u{2800}') && text.contains("Ma x"), "{text:?}");
         assert!(text.matches(['\u{300}', '\u{316}']).count() <= 8, "{text:?}");
