@@ -2,6 +2,7 @@
 //!
 //! * Without arguments it is silent where all went well, so that cron mails only what a person should see; `-v` prints the
 //!   summary always.
+//! * `--rekey` gives requests a new key whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before that to standard output.
 //!
@@ -12,6 +13,7 @@
 
 use matrix_register_bot::domain::config;
 use matrix_register_bot::faces::cron;
+use matrix_register_bot::flow::keys;
 use matrix_register_bot::outside::log;
 use matrix_register_bot::outside::ownership;
 use matrix_register_bot::outside::site;
@@ -49,9 +51,10 @@ fn main() -> ExitCode {
             }
             finish(cron::run(&site), true)
         }
+        ["--rekey"] => report(keys::renew(&site)),
         ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
         ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
-        _ => complain("expected no argument, -v, --dry-run or --open-backup FILE", EX_USAGE),
+        _ => complain("expected no argument, -v, --rekey, --dry-run or --open-backup FILE", EX_USAGE),
     }
 }
 

@@ -63,6 +63,11 @@ impl Error {
         Error::new(500, text::INTERNAL, cause)
     }
 
+    /// 503: the request of this link came with another secret key than we have, and waits for the sysadmin.
+    pub fn other_key(cause: impl Into<String>) -> Error {
+        Error { retry_after: Some(3600), ..Error::new(503, text::OTHER_KEY, cause) }
+    }
+
     /// 503 with `Retry-After`: too much at once, or the database is away.
     pub fn unavailable(cause: impl Into<String>) -> Error {
         Error { retry_after: Some(10), ..Error::new(503, text::UNAVAILABLE, cause) }

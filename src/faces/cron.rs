@@ -7,6 +7,7 @@ use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
+use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::password_check;
 use crate::flow::steps::{self, Reached, Step};
@@ -72,7 +73,14 @@ fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Erro
         log::warn("php_tables_left", None, &cause.cause);
     }
     store.forget_times_of_a_wrong_clock(site.now())?;
-    expire(site, store, &mut summary)?;
+    match keys::others(site, store)? {
+        None => expire(site, store, &mut summary)?,
+        // Who wanted to confirm in time could not.
+        Some((count, sentence)) => {
+            log::warn("other_secret_key", None, &sentence);
+            summary.failed += count;
+        }
+    }
     give_up(site, store)?;
     remind(site, store, deadline, &mut summary)?;
     // The end of the way first: who waits for credentials has waited longest.

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod caller;
 pub mod failure;
+pub mod keys;
 pub mod limits;
 pub mod password_check;
 pub mod steps;

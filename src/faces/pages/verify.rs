@@ -14,6 +14,7 @@ use crate::domain::registration::{Event, State};
 use crate::domain::seconds::HOUR;
 use crate::domain::text_key::form::error as text;
 use crate::domain::token::{self, Secret};
+use crate::flow::keys;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
@@ -47,6 +48,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language_of(site, request, registration.as_ref());
     match registration {
         Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => {
+            keys::check(site, &registration)?;
             button(site, language, 200, &link.t, &registration, &Faults::new())
         }
         other => answer_dead_end(site, language, &link.t, other.as_ref()),
@@ -62,6 +64,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     if registration.state.after(Event::AddressConfirmed).is_none() {
         return answer_dead_end(site, language, &form.t, Some(&registration));
     }
+    keys::check(site, &registration)?;
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));

@@ -10,6 +10,7 @@ use crate::domain::names;
 use crate::domain::registration::{Event, State};
 use crate::domain::text_key;
 use crate::domain::token;
+use crate::flow::keys;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
@@ -47,6 +48,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     match find(site, &link.t, Access::Read)? {
         Some(registration) if undecided(&registration) => {
+            keys::check(site, &registration)?;
             let preset = match link.d.as_str() {
                 "allow" | "approve" => Some("approve"),
                 "deny" | "decline" => Some("decline"),
@@ -66,6 +68,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
         Some(registration) if undecided(&registration) => registration,
         other => return decided(site, language, &form.t, other.as_ref()),
     };
+    keys::check(site, &registration)?;
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify_admin", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));

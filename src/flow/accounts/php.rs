@@ -27,12 +27,15 @@ pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> R
     Ok(may)
 }
 
-/// Sets the initial password of an account whose password the PHP program could not mail, and nobody knows. Nothing to do for others.
+/// Sets the initial password of an account whose password nobody knows: the PHP program could not mail it, or it was derived from a
+/// secret key that is lost. Nothing to do for others.
 ///
 /// The PHP program took a name that was in use for a success. So it is made sure that the account is this person's: made after the
 /// request, and never used.
 pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-    let is_lost = !registration.password_chosen && registration.account_tried_at.is_none() && store.is_from_php(registration.id)?;
+    let is_lost = !registration.password_chosen
+        && registration.account_tried_at.is_none()
+        && (store.is_from_php(registration.id)? || store.had_another_key(registration.id)?);
     if !is_lost || (site.config.operation_mode == OperationMode::Local && store.login_exists(&registration.username)?) {
         return Ok(());
     }
@@ -68,7 +71,7 @@ fn doubt(facts: &AccountFacts, registration: &Registration) -> Option<&'static s
 fn explained(site: &Site, registration: &Registration, cause: matrix::Error) -> Failure {
     match cause {
         matrix::Error::Forbidden(sentence) => Failure::later(format!(
-            "the PHP program made {} and could not mail its password, which nobody knows; to let the bot set a new one, make its account {} a server administrator for a while ({sentence})",
+            "{} is made, but nobody knows its password; to let the bot set a new one, make its account {} a server administrator for a while ({sentence})",
             Homeserver::new(&site.config).mxid(&registration.username),
             site.config.room.bot_localpart,
         )),

@@ -33,9 +33,12 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
         Ok(Registered::NameInUse { asked_again: false }) if first_try => {
-            // Nothing was made by this try. Where the proof has to wait, the next try is the first one again.
-            store.forget_account_try(registration.id)?;
-            before_the_first_try(&homeserver, registration, password)
+            let outcome = before_the_first_try(&homeserver, registration, password);
+            if outcome.is_err() {
+                // Nothing was made by this try, and the proof has to wait: the next try is the first one again.
+                store.forget_account_try(registration.id)?;
+            }
+            outcome
         }
         Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),

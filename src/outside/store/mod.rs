@@ -19,6 +19,7 @@ mod allowances;
 mod error;
 mod guarded;
 mod guesses;
+mod keys;
 mod locks;
 mod logins;
 #[cfg(feature = "mysql")]
@@ -35,6 +36,7 @@ mod sqlite;
 
 pub use allowances::{Allowance, AllowanceKind};
 pub use error::Error;
+pub use keys::{FirstPassword, KeyOfRequest, NewKey};
 pub use logins::{Found, Login, NewLogin};
 pub(crate) use patience::threads;
 pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress};

@@ -58,7 +58,7 @@ pub struct Registration {
 }
 
 /// Nobody holds the row, or somebody whose clock was wrong: `now`, `now + LONGEST_WAIT`.
-const FREE: &str = "(lease IS NULL OR lease_until <= ? OR lease_until > ?)";
+pub(super) const FREE: &str = "(lease IS NULL OR lease_until <= ? OR lease_until > ?)";
 /// Its time has come, or lies where only a wrong clock puts it; the same two values.
 const DUE: &str = "(due_at <= ? OR due_at > ?)";
 
@@ -293,13 +293,15 @@ impl Store {
         self.registration_by_link("admin_token_hash = ?", PhpReader::Room, hash)
     }
 
-    /// Our own link, or one that the PHP program handed out.
+    /// Our own link, one from before the key was lost, or one that the PHP program handed out.
     fn registration_by_link(&mut self, own: &'static str, reader: PhpReader, hash: &str) -> Result<Option<Registration>, Error> {
         if let Some(registration) = self.registration_where(own, hash.into())? {
             return Ok(Some(registration));
         }
-        let sql = "SELECT registration_id FROM php_links WHERE token_hash = ? AND reader = ?";
-        match self.first(sql, &[hash.into(), reader.number().into()], |mut row| row.integer())? {
+        let sql = "SELECT registration_id FROM php_links WHERE token_hash = ? AND reader = ?
+                   UNION ALL SELECT registration_id FROM former_links WHERE token_hash = ? AND reader = ?";
+        let values = [hash.into(), reader.number().into(), hash.into(), reader.number().into()];
+        match self.first(sql, &values, |mut row| row.integer())? {
             Some(id) => self.registration(id),
             None => Ok(None),
         }

@@ -1,0 +1,114 @@
+//! With which secret key did the open requests come, and what is done where that key is lost.
+
+use super::php::PhpReader;
+use super::registrations::FREE;
+use super::{Error, LONGEST_WAIT, Registration, Store};
+use crate::domain::registration::State;
+
+/// What tells whether an open request came with a certain secret key.
+#[derive(Debug, Clone)]
+pub struct KeyOfRequest {
+    pub id: i64,
+    pub seed: String,
+    pub verify_token_hash: String,
+}
+
+/// What a request gets in place of what was derived from a lost key.
+#[derive(Debug)] // no password: a hash
+pub struct NewKey {
+    pub seed: String,
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
+    /// The password that the applicant chose is sealed with the lost key: an initial one takes its place.
+    pub password_is_lost: bool,
+    /// The account is made, and its initial password was derived from the lost key.
+    pub first_password: FirstPassword,
+}
+
+/// The initial password of an account that is made, but not mailed.
+#[derive(Debug)]
+pub enum FirstPassword {
+    Known,
+    /// In our own table: the hash of the new one, and until when that is good.
+    Renewed {
+        hash: String,
+        until: Option<i64>,
+    },
+    /// At the homeserver: whoever mails it has to set one first.
+    Lost,
+}
+
+impl Store {
+    /// One entry for each open request; rows that cannot be read are left out.
+    pub fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
+        let open: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(|state| state.number().into()).collect();
+        let places = vec!["?"; open.len()].join(", ");
+        let sql = format!("SELECT id, seed, verify_token_hash FROM registrations WHERE state IN ({places}) ORDER BY id");
+        let mut keys = Vec::new();
+        for mut row in self.query(&sql, &open)? {
+            if let (Ok(id), Ok(seed), Ok(verify_token_hash)) = (row.integer(), row.text(), row.text()) {
+                keys.push(KeyOfRequest { id, seed, verify_token_hash });
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Gives an open request a new key. The links that were sent stay good. `false`: somebody else is at it, or was.
+    pub fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            let sql = format!(
+                "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, attempts = 0, last_error = NULL
+                 WHERE id = ? AND state = ? AND seed = ? AND verify_token_hash = ? AND {FREE}"
+            );
+            let values = [
+                new.seed.as_str().into(),
+                new.verify_token_hash.as_str().into(),
+                new.admin_token_hash.as_str().into(),
+                of.id.into(),
+                of.state.number().into(),
+                of.seed.as_str().into(),
+                of.verify_token_hash.as_str().into(),
+                now.into(),
+                (now + LONGEST_WAIT).into(),
+            ];
+            if store.execute(&sql, &values)? != 1 {
+                return Ok(false);
+            }
+            store.keep_link(of.id, PhpReader::Applicant, &of.verify_token_hash)?;
+            store.keep_link(of.id, PhpReader::Room, &of.admin_token_hash)?;
+            if of.state.owes().is_some() {
+                store.execute("UPDATE registrations SET due_at = ? WHERE id = ?", &[now.into(), of.id.into()])?;
+            }
+            if of.state == State::EmailVerify {
+                // Nobody could confirm meanwhile.
+                store.execute("UPDATE registrations SET state_since = ? WHERE id = ?", &[now.into(), of.id.into()])?;
+            }
+            if new.password_is_lost {
+                store.forget_chosen_password(of.id)?;
+            }
+            store.renew_first_password(of, &new.first_password)?;
+            Ok(true)
+        })
+    }
+
+    fn keep_link(&mut self, id: i64, reader: PhpReader, hash: &str) -> Result<(), Error> {
+        let sql = "INSERT INTO former_links (token_hash, reader, registration_id) VALUES (?, ?, ?)";
+        self.execute(sql, &[hash.into(), reader.number().into(), id.into()]).map(|_| ())
+    }
+
+    fn renew_first_password(&mut self, of: &Registration, first: &FirstPassword) -> Result<(), Error> {
+        match first {
+            FirstPassword::Known => Ok(()),
+            FirstPassword::Renewed { hash, until } => {
+                let sql = "UPDATE logins SET password_hash = ?, initial_password_until = ? WHERE localpart = ?";
+                self.execute(sql, &[hash.as_str().into(), (*until).into(), of.username.as_str().into()]).map(|_| ())
+            }
+            FirstPassword::Lost => self.forget_account_try(of.id),
+        }
+    }
+
+    /// Whether the request was given a new key once.
+    pub fn had_another_key(&mut self, id: i64) -> Result<bool, Error> {
+        Ok(self.first("SELECT 1 FROM former_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
+    }
+}
