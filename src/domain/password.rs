@@ -91,6 +91,23 @@ pub fn is_too_costly(stored: &str) -> bool {
     params.is_some_and(|params| params.m_cost() > MOST_MEMORY || u64::from(params.m_cost()) * u64::from(params.t_cost()) > MOST_WORK)
 }
 
+/// Whether a check of this hash takes the time that its kind and cost ask for. One that is [too costly](is_too_costly) or no
+/// hash at all is refused at once.
+pub fn is_checkable(stored: &str) -> bool {
+    if is_too_costly(stored) {
+        return false;
+    }
+    if is_php_hash(stored) {
+        return stored.parse::<bcrypt::HashParts>().is_ok();
+    }
+    PasswordHash::new(stored).is_ok_and(|parsed| parsed.salt.is_some() && parsed.hash.is_some() && argon2_of(&parsed).is_some())
+}
+
+/// Whether the password is the one of a hash, ours or PHP's.
+pub fn verify_any(password: &str, stored: &str) -> bool {
+    if is_php_hash(stored) { verify_php(password, stored) } else { verify(password, stored) }
+}
+
 /// Whether the password is the one of a PHC string. Nothing is cut: all bytes count. A hash that is [too costly](is_too_costly)
 /// is nobody's.
 pub fn verify(password: &str, stored: &str) -> bool {

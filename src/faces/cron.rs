@@ -204,6 +204,7 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     }
     store.forget_whole_allowances(site.now() - DAY, site.now())?;
     store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS, site.now())?;
+    store.forget_old_networks(site.now())?;
     if summary.forgotten > 0 {
         log::info("forgotten", None, &format!("{} requests", summary.forgotten));
     }

@@ -1,26 +1,34 @@
 //! Checks the password of an account in our own table.
 //!
-//! Every check does the same work, whoever is asked for: one Argon2id hash, one of PHP's bcrypt as long as there are
-//! accounts with such a hash, and the same reads and writes. So time tells nothing: not whether there is such a user, is
-//! disabled, or has run out.
+//! Time tells nothing: not whether there is such a user, is disabled, or has run out. Every check computes one hash. That of a user who is
+//! not there is the hash of some active account, drawn by the name and the secret key: so kinds and costs of hashes are as
+//! frequent among the users who are not there as among the accounts, and a name costs the same each time.
 //!
 //! Guessing is slowed, and nobody is locked out. After [`FREE_GUESSES`] wrong passwords for an account within a quarter of
 //! an hour, only some of the attempts are really checked, the fewer the more there were; the others are a "no", whatever
-//! the password. They are counted by where they come from: what a stranger does on the web, or from another network,
-//! does not slow the user's own logins. Where the caller cannot say where the user sits (published Synapse modules, mxisd),
-//! one attempt in [`LOTTERY`] is checked at the least, so that the right password gets through after some tries; Synapse's
+//! the password. They are counted twice:
+//!
+//! * by the network they come from: what a stranger does elsewhere does not slow the user's own logins;
+//! * over all networks, as a stranger may have many. This count does not slow networks from which the right password came before.
+//!
+//! The web, the web with an access token of the account, and Synapse with the identity servers are counted apart: nobody on the
+//! web slows logins, or the password change of a user who is logged in. Where the caller cannot say where the user sits
+//! (published Synapse modules, mxisd), there is one count for all.
+//! One attempt in [`LOTTERY`] is checked at the least, so that the right password gets through after some tries; Synapse's
 //! own limits are far below that. The counts are in the database, so several web nodes share them.
 
 use crate::domain::error::Error;
 use crate::domain::password;
-use crate::domain::token;
+use crate::domain::token::{self, Secret};
 use crate::flow::caller::network;
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Login, Store};
+use crate::outside::store::{self, Access, Login, Store};
 
-/// Wrong passwords within the window that slow nothing.
+/// Wrong passwords from one network within the window that slow nothing.
 pub const FREE_GUESSES: i64 = 20;
+/// The same from all networks together. One network counts for [`FREE_GUESSES`] of them at the most, so it slows no other.
+const FREE_GUESSES_EVERYWHERE: i64 = 2 * FREE_GUESSES;
 /// Whatever happened, one attempt in so many is checked.
 pub const LOTTERY: i64 = 50;
 /// How long wrong passwords count, in seconds.
@@ -43,80 +51,161 @@ pub enum Caller<'a> {
     Backend { client: Option<&'a str> },
     /// Somebody on the web, with the address as the web server knows it.
     World { address: Option<String> },
+    /// The same with a valid access token of the account.
+    Owner { address: Option<String> },
 }
 
 impl Caller<'_> {
-    /// What the guesses of this caller are counted under.
-    fn bucket(&self) -> String {
+    fn network(&self) -> String {
         match self {
             Caller::Backend { client } => network(*client),
-            Caller::World { address } => format!("web {}", network(address.as_deref())),
+            Caller::World { address } | Caller::Owner { address } => network(address.as_deref()),
         }
+    }
+
+    /// What the guesses of this caller are counted under: those from its network, and those from everywhere.
+    fn counters(&self) -> (String, Option<String>) {
+        let class = match self {
+            Caller::Backend { .. } if self.network().is_empty() => return (String::new(), None),
+            Caller::Backend { .. } => "",
+            Caller::World { .. } => "web ",
+            Caller::Owner { .. } => "owner ",
+        };
+        (format!("{class}{}", self.network()), Some(format!("{class}everywhere")))
     }
 }
 
 /// Checks. `localpart` is `None` for an id that cannot be ours, which costs the same.
 pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Caller) -> Result<Verdict, Error> {
     let mut store = site.store(Access::Hasty)?;
-    let asked = localpart.unwrap_or("");
-    let guesses = Guesses { account: token::hash(asked), bucket: caller.bucket(), since: site.now() - WINDOW_SECONDS };
-    let wrong_before = store.wrong_guesses(&guesses.account, &guesses.bucket, guesses.since)?;
-    let login = store.login(asked)?.filter(|_| localpart.is_some());
-    let php_hash = store.some_php_hash()?;
-    let right = is_right(login.as_ref(), php_hash.as_deref(), password) && is_admitted(wrong_before);
-    let Some(login) = login.filter(|login| right && login.active) else {
-        guesses.note(&mut store, site.now());
+    let attempt = Attempt::new(site, localpart.unwrap_or(""), caller);
+    let login = store.login(attempt.asked)?.filter(|_| localpart.is_some());
+    let is_admitted = attempt.is_admitted(&mut store, login.as_ref())?;
+    let stand_in = attempt.stand_in(&mut store)?;
+    let right = is_right(login.as_ref(), stand_in.as_deref(), password) && is_admitted;
+    let Some(login) = login.filter(|_| right) else {
+        attempt.note_wrong(&mut store);
         return Ok(Verdict::Wrong);
     };
     let login = Box::new(with_better_hash(&mut store, login, password));
     match login.initial_password_until {
-        Some(until) if until < site.now() => {
+        Some(until) if until < attempt.now => {
             // To the caller of a login this is a "no", and takes as long as any other.
-            guesses.note(&mut store, site.now());
+            attempt.note_wrong(&mut store);
             Ok(Verdict::Expired(login))
         }
-        _ => Ok(Verdict::Right(login)),
+        _ => {
+            attempt.note_right(&mut store, &login);
+            Ok(Verdict::Right(login))
+        }
     }
 }
 
-/// Where the guesses for one account from one side are counted.
-struct Guesses {
+/// One attempt: for which name, from where.
+struct Attempt<'a> {
+    asked: &'a str,
+    /// The name, as guesses are counted for it: it may be somebody who is not there.
     account: String,
-    bucket: String,
-    since: i64,
+    here: String,
+    everywhere: Option<String>,
+    /// The network, as it is remembered for this name: a keyed hash. `None`: not known, or there is no key.
+    network: Option<String>,
+    secret: Option<Secret>,
+    now: i64,
 }
 
-impl Guesses {
-    /// One more. A database that is busy must not hold up Synapse: then this one is not counted.
-    fn note(&self, store: &mut Store, now: i64) {
-        if let Err(cause) = store.note_wrong_guess(&self.account, &self.bucket, self.since, now) {
+impl<'a> Attempt<'a> {
+    fn new(site: &Site, asked: &'a str, caller: &Caller) -> Attempt<'a> {
+        // A login works without config.json.
+        let secret = site.state.secret_if_there();
+        let network = Some(caller.network()).filter(|network| !network.is_empty());
+        let network = secret.as_ref().zip(network).map(|(key, network)| key.token("network of an account", &format!("{asked} {network}")));
+        let (here, everywhere) = caller.counters();
+        Attempt { asked, account: token::hash(asked), here, everywhere, network, secret, now: site.now() }
+    }
+
+    /// Whether the password counts at all, or too many were wrong.
+    fn is_admitted(&self, store: &mut Store, login: Option<&Login>) -> Result<bool, Error> {
+        let (here, everywhere) = self.wrong_before(store)?;
+        // Asked for whoever it is: no number is 0.
+        let id = login.map_or(0, |login| login.id);
+        let is_familiar = match &self.network {
+            Some(network) => store.is_familiar_network(id, network)?,
+            None => false,
+        };
+        let ticket = u32::from_be_bytes(token::random());
+        Ok(wins(ticket, here, FREE_GUESSES) && (is_familiar || wins(ticket, everywhere, FREE_GUESSES_EVERYWHERE)))
+    }
+
+    /// Wrong passwords from this network, and from all of them.
+    fn wrong_before(&self, store: &mut Store) -> Result<(i64, i64), store::Error> {
+        let mut wrong = |counter: &str| store.wrong_guesses(&self.account, counter, self.since(), self.now);
+        Ok((wrong(&self.here)?, self.everywhere.as_deref().map_or(Ok(0), wrong)?))
+    }
+
+    /// A hash to check where the account has none.
+    fn stand_in(&self, store: &mut Store) -> Result<Option<String>, store::Error> {
+        let highest = store.highest_login_id()?;
+        let key = self.secret.as_ref().map(|secret| secret.derive("stand-in", &[self.asked.as_bytes()])).unwrap_or_default();
+        let hash = store.password_hash_from(drawn(key, highest))?;
+        if hash.is_some() { Ok(hash) } else { store.password_hash_from(0) }
+    }
+
+    /// A database that is busy must not hold up Synapse: then this one is not counted.
+    fn note_wrong(&self, store: &mut Store) {
+        if let Err(cause) = self.count_wrong(store) {
             log::warn("guess_not_counted", None, &cause.to_string());
         }
     }
+
+    fn count_wrong(&self, store: &mut Store) -> Result<(), store::Error> {
+        let before = store.wrong_guesses(&self.account, &self.here, self.since(), self.now)?;
+        store.note_wrong_guess(&self.account, &self.here, self.since(), self.now)?;
+        match &self.everywhere {
+            Some(everywhere) if before < FREE_GUESSES => store.note_wrong_guess(&self.account, everywhere, self.since(), self.now),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_right(&self, store: &mut Store, login: &Login) {
+        let Some(network) = &self.network else { return };
+        if let Err(cause) = store.note_familiar_network(login.id, network, self.now) {
+            log::warn("network_not_noted", None, &cause.to_string());
+        }
+    }
+
+    fn since(&self) -> i64 {
+        self.now - WINDOW_SECONDS
+    }
 }
 
-/// Both kinds of hash are computed where both are in use; the one that is not the account's is thrown away.
-fn is_right(login: Option<&Login>, php_hash: Option<&str>, password: &str) -> bool {
-    // A hash that is never checked must cost what any other does: as if there were no such user.
-    let checkable = |hash: &&str| !password::is_too_costly(hash);
-    let stored = login.map(|login| login.password_hash.as_str()).filter(checkable);
-    let argon2 = stored.filter(|stored| !password::is_php_hash(stored));
-    let right_argon2 = password::verify(password, argon2.unwrap_or(password::DUMMY_HASH)) && argon2.is_some();
-    let php = stored.filter(|stored| password::is_php_hash(stored));
-    let right_php = php.or(php_hash.filter(checkable)).is_some_and(|hash| password::verify_php(password, hash)) && php.is_some();
-    right_argon2 | right_php
+/// A number from 1 to `highest` (at least 1), by a keyed hash of a name. When an account is added, one name in `highest` gets
+/// another number and all the others keep theirs.
+fn drawn(hash: [u8; 32], highest: i64) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    let (number, count) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), highest.max(1).unsigned_abs());
+    let places = count.next_power_of_two();
+    let place = if number % places < count { number % places } else { number % (places / 2) };
+    place as i64 + 1
 }
 
-/// With a probability of `FREE_GUESSES` in `wrong_before`, so that a thousand guesses are about a hundred checks.
-fn is_admitted(wrong_before: i64) -> bool {
-    let slots = wrong_before.clamp(FREE_GUESSES, FREE_GUESSES * LOTTERY);
-    i64::from(u32::from_be_bytes(token::random())) % slots < FREE_GUESSES
+/// One hash is computed: the account's own, or where there is none to check the stand-in's.
+fn is_right(login: Option<&Login>, stand_in: Option<&str>, password: &str) -> bool {
+    let checkable = |hash: &&str| password::is_checkable(hash);
+    let own = login.filter(|login| login.active).map(|login| login.password_hash.as_str()).filter(checkable);
+    let stand_in = stand_in.filter(checkable).unwrap_or(password::DUMMY_HASH);
+    password::verify_any(password, own.unwrap_or(stand_in)) && own.is_some()
 }
 
-/// Replaces a hash of PHP's. The user is let in even if that cannot be written; the next login tries again.
+/// Whether one of 2^32 tickets is admitted: with a probability of `free` in `wrong_before`, so that a thousand guesses where
+/// 20 are free are about a hundred checks. A ticket that wins where more were wrong wins where fewer were.
+fn wins(ticket: u32, wrong_before: i64, free: i64) -> bool {
+    i64::from(ticket) * wrong_before.clamp(free, free * LOTTERY) < free << 32
+}
+
+/// Replaces a hash of PHP's, which looked at 72 bytes, by one of all that was typed. The user is let in even if that cannot be written; the next login tries again.
 fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
-    // PHP did not look beyond 72 bytes: what was typed there may be a slip, and would count from now on.
-    if !password::is_php_hash(&login.password_hash) || password.len() > 72 {
+    if !password::is_php_hash(&login.password_hash) {
         return login;
     }
     let better = password::hash(password).map_err(|cause| cause.to_string());
@@ -137,6 +226,12 @@ fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
 mod tests {
     use super::*;
 
+    /// Of this thread: what else runs on the machine does not count.
+    fn processor_time() -> std::time::Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
     #[test]
     fn an_account_whose_hash_is_never_checked_takes_the_time_of_any_other() {
         let costly = format!("$argon2id$v=19$m=4294967295,t=1,p=1${}${}", "A".repeat(22), "A".repeat(43));
@@ -152,9 +247,9 @@ mod tests {
         };
         is_right(None, None, "secret"); // the memory of the hash is there from now on
         let took = |login: Option<&Login>| {
-            let start = std::time::Instant::now();
+            let start = processor_time();
             assert!(!is_right(login, None, "secret"));
-            start.elapsed()
+            processor_time() - start
         };
         let (nobody, costly) = ((0..5).map(|_| took(None)).min(), (0..5).map(|_| took(Some(&login))).min());
         assert!(costly > nobody.map(|nobody| nobody / 2), "{costly:?} and {nobody:?}");
@@ -162,6 +257,7 @@ mod tests {
 
     #[test]
     fn a_thousand_wrong_guesses_leave_about_a_hundred_checks() {
+        let is_admitted = |wrong_before| wins(u32::from_be_bytes(token::random()), wrong_before, FREE_GUESSES);
         assert!((0..FREE_GUESSES).all(is_admitted));
         let checked = (0..1000).filter(|wrong_before| is_admitted(*wrong_before)).count();
         assert!((60..160).contains(&checked), "{checked}");
@@ -170,9 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_on_the_web_does_not_slow_synapses_logins() {
-        let web = Caller::World { address: Some("127.0.0.1".into()) };
-        assert_ne!(web.bucket(), Caller::Backend { client: Some("127.0.0.1") }.bucket());
-        assert_ne!(Caller::World { address: None }.bucket(), Caller::Backend { client: None }.bucket());
+    fn callers_do_not_slow_each_other() {
+        let address = || Some("192.0.2.7".to_owned());
+        let callers =
+            [Caller::Backend { client: Some("192.0.2.7") }, Caller::World { address: address() }, Caller::Owner { address: address() }];
+        let mut counters: Vec<String> =
+            callers.iter().flat_map(|caller| [Some(caller.counters().0), caller.counters().1]).flatten().collect();
+        counters.extend([Caller::World { address: None }, Caller::Backend { client: None }].map(|caller| caller.counters().0));
+        let count = counters.len();
+        counters.sort();
+        counters.dedup();
+        assert_eq!((counters.len(), count), (8, 8), "{counters:?}");
+    }
+
+    #[test]
+    fn a_name_keeps_its_stand_in_while_accounts_are_added() {
+        let secret = Secret::new([1; 32]);
+        let of = |name: usize, highest: i64| drawn(secret.derive("stand-in", &[name.to_string().as_bytes()]), highest);
+        for highest in [0, 1, 2, 3, 100, 128, 129, 1000] {
+            let all: Vec<i64> = (0..4000).map(|name| of(name, highest)).collect();
+            assert!(all.iter().all(|drawn| (1..=highest.max(1)).contains(drawn)), "{highest}");
+            let moved = (0..4000).filter(|name| of(*name, highest) != of(*name, highest + 1)).count();
+            assert!(moved <= 3 * 4000 / highest.max(1) as usize, "{highest}: {moved} of 4000");
+        }
+        let lower_half = (0..4000).filter(|name| of(*name, 100) <= 50).count();
+        assert!((1800..2600).contains(&lower_half), "as many names for each account, about: {lower_half}");
     }
 }

@@ -84,6 +84,11 @@ impl StateFile {
         self.secret_of(&state)
     }
 
+    /// The secret, unless it was not made yet or cannot be read: for what must work without it.
+    pub fn secret_if_there(&self) -> Option<Secret> {
+        self.read().ok().filter(|state| state.secret_key.is_some()).and_then(|state| self.secret_of(&state).ok())
+    }
+
     /// The state as it is now, with secret key and bot password made where they were missing.
     pub fn complete(&self) -> Result<State, Error> {
         match self.read()? {

@@ -95,6 +95,7 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
     }
     for planned in &mut plan.logins {
         planned.renew_password(setting, secret)?;
+        planned.renew_hash_of_bot(setting)?;
         php.write_login(&planned.row)?;
     }
     php.finish()?;
@@ -131,6 +132,20 @@ impl PlannedLogin {
         let hash = password::hash(&password::initial(secret, seed));
         self.row.password_hash = hash.map_err(|cause| Error::internal(format!("cannot make an initial password: {cause}")))?;
         self.row.initial_password_until = setting.config.initial_password_until(setting.now);
+        Ok(())
+    }
+
+    /// Hashes the password of the bot's account anew: it is in `config.json`, and the bot may never log in by it again.
+    fn renew_hash_of_bot(&mut self, setting: &Setting) -> Result<(), Error> {
+        if self.row.localpart != setting.config.room.bot_localpart || !password::is_php_hash(&self.row.password_hash) {
+            return Ok(());
+        }
+        let state = setting.state.complete()?;
+        let known = state.register_password.as_deref().unwrap_or_default();
+        if password::verify_php(known, &self.row.password_hash) {
+            let hash = password::hash(known);
+            self.row.password_hash = hash.map_err(|cause| Error::internal(format!("cannot hash the bot's password: {cause}")))?;
+        }
         Ok(())
     }
 }

@@ -70,3 +70,21 @@ fn what_is_wrong_with_a_change_reaches_the_user() {
     assert_eq!(synapse.call("POST", "/_matrix/client/v3/account/password", Some(&token), Some(body)), (200, json!({})));
     assert!(client.log_in(&ada, "a new password").user().is_ok());
 }
+
+/// Strangers guess from everywhere, and from the owner's own network.
+#[test]
+fn guessing_does_not_keep_an_owner_who_is_logged_in_from_a_change() {
+    let home = Homestead::start();
+    let web = home.serve(Host::NginxFastCgi);
+    let client = Client::new(&web.url());
+    let ada = fresh("ada");
+    let initial = home.sign_up(&web, &ada);
+    let account = matrix_register_bot::domain::token::hash(&ada);
+    for network in ["web everywhere", "web 127.0.0.0"] {
+        let statement = format!("INSERT INTO guesses VALUES ('{account}', '{network}', 100000, {})", crate::table::now());
+        crate::table::sql(&home.site, &statement);
+    }
+    let report = client.change(&ada, &initial, from_to(&initial, "a new password"));
+    assert_eq!((report.changed(), report.goes_on()), (Ok(()), true), "{}", web.log());
+    assert!(home.synapse().login(&ada, "a new password").is_ok());
+}

@@ -126,12 +126,13 @@ fn a_password_that_php_hashed_works_and_is_hashed_anew(engine: Engine) {
     assert!(says_yes(&world, "@old:example.org", "pässword"));
     assert!(!says_yes(&world, "@old:example.org", "pässwor"));
 
-    // PHP looked at 72 bytes only: nobody is locked out by that, and a slip beyond them does not become the password.
+    // PHP looked at 72 bytes only: nobody is locked out by that, and from the first login on all that was typed counts.
     let long = "x".repeat(80);
     add(&world, "long", ("Long", "Word"), "long@example.org", &php(&long[..72]));
-    assert!(says_yes(&world, "@long:example.org", &format!("{long}slip")));
     assert!(says_yes(&world, "@long:example.org", &long));
-    assert!(stored(&world, "long").starts_with("$2y$"));
+    assert!(stored(&world, "long").starts_with("$argon2id$"));
+    assert!(says_yes(&world, "@long:example.org", &long));
+    assert!(!says_yes(&world, "@long:example.org", &long[..72]));
 }
 
 fn nothing_is_ever_null(engine: Engine) {
@@ -159,6 +160,54 @@ fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
     assert!((0..20).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor does a caller that cannot say");
 }
 
+/// Sixty networks, each below what slows one; the right password then comes from a new network, and from one that its owner
+/// used before.
+fn many_networks_guess_no_better_than_one_and_the_owners_network_gets_through(engine: Engine) {
+    let world = World::on(engine);
+    accounts::add_contract_accounts(&world);
+    let ask = |name: &str, client: &str, password: &str| -> bool {
+        let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_REGISTER_BOT_CLIENT", client)];
+        let answer = check(&world.site, &crate::request(&variables, &module(name, password))).unwrap();
+        serde_json::from_slice::<Value>(answer.body()).unwrap()["auth"]["success"] == json!(true)
+    };
+    world.site.state.secret().unwrap();
+    assert!(ask("@jane:example.org", "198.51.100.1", "secret"), "the owner logs in at home");
+    assert!(!ask("@jane:example.org", "203.0.113.1", "wrong"), "the first guess");
+    let everywhere = |name: &str| {
+        world.database.rows(&format!(
+            "SELECT failures FROM guesses WHERE account = '{}' AND network = 'everywhere'",
+            matrix_register_bot::domain::token::hash(name)
+        ))
+    };
+    assert_eq!(everywhere("jane"), [["1"]], "it is counted over all networks");
+    world.database.sql("UPDATE guesses SET failures = 200 WHERE network = 'everywhere'");
+    let checked = (0..60).filter(|network| ask("@jane:example.org", &format!("10.7.{network}.1"), "secret")).count();
+    assert!(checked < 25, "guesses from new networks are slowed: {checked}");
+    assert!(
+        checked > 0 || (60..255).any(|network| ask("@jane:example.org", &format!("10.8.{network}.1"), "secret")),
+        "nobody is locked out"
+    );
+    assert!((0..20).all(|_| ask("@jane:example.org", "198.51.100.77", "secret")), "the owner's network notices nothing");
+    assert!(ask("@john:example.org", "10.7.0.1", JOHNS_PASSWORD), "nor does another account");
+    assert!((0..5).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor a caller that cannot say where the user sits");
+    // What is kept about a name does not tell whether there is such an account.
+    assert!(!ask("@nobody:example.org", "203.0.113.1", "wrong"));
+    assert_eq!(everywhere("nobody"), [["1"]]);
+    let networks = world.database.rows("SELECT network FROM familiar_networks").concat();
+    assert!(!networks.is_empty() && networks.iter().all(|network| network.len() == 32), "hashes: {networks:?}");
+}
+
+/// The clock was a year ahead when somebody mistyped.
+fn guesses_from_the_future_slow_nobody(engine: Engine) {
+    let world = World::on(engine);
+    accounts::add_contract_accounts(&world);
+    let jane = matrix_register_bot::domain::token::hash("jane");
+    world.database.sql(&format!("INSERT INTO guesses VALUES ('{jane}', '', 100000, 1831536000)"));
+    assert!((0..5).all(|_| says_yes(&world, "@jane:example.org", "secret")));
+    assert!(!says_yes(&world, "@jane:example.org", "wrong"));
+    assert_eq!(world.database.rows("SELECT failures FROM guesses"), [["1"]], "the count begins anew");
+}
+
 on_every_database! {
     a1_an_identity_server_hears_yes_with_name_and_address,
     a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no,
@@ -170,4 +219,6 @@ on_every_database! {
     a_password_that_php_hashed_works_and_is_hashed_anew,
     nothing_is_ever_null,
     a_guessing_stranger_slows_down_nobody_else,
+    many_networks_guess_no_better_than_one_and_the_owners_network_gets_through,
+    guesses_from_the_future_slow_nobody,
 }

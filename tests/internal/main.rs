@@ -17,6 +17,7 @@ mod accounts;
 mod directory_search;
 mod identity;
 mod login;
+mod password_change;
 mod profile;
 
 type Program = fn(&Site, &Request) -> Result<Response, Error>;

@@ -17,6 +17,7 @@ pub fn everything_goes_on_where_it_was(folder: &str) {
     usernames_are_claimed_once(&fixture, &said);
     the_second_time_changes_nothing(&fixture);
     links_that_were_handed_out_work(&fixture);
+    the_bots_password_is_hashed_anew(&fixture);
     everybody_logs_in_with_the_old_password(&fixture);
     the_bots_account_is_found_by_nobody(&fixture);
 }
@@ -78,6 +79,14 @@ fn everybody_logs_in_with_the_old_password(fixture: &Fixture) {
         let was_told = fixture.known.registrations.iter().all(|row| row.username != login.localpart || row.state != 8);
         assert_eq!(fixture.logs_in(&login.localpart, &login.clear_password), was_told, "{}", login.localpart);
     }
+}
+
+/// The only clear password that is known: its owner may never log in by it again, and would keep a hash of PHP's for ever.
+fn the_bots_password_is_hashed_anew(fixture: &Fixture) {
+    let rows = fixture.database.rows("SELECT password_hash FROM logins WHERE localpart = 'register_bot'");
+    assert!(rows.iter().all(|row| row[0].starts_with("$argon2id$")), "{rows:?}");
+    let others = fixture.database.rows("SELECT password_hash FROM logins WHERE localpart <> 'register_bot'");
+    assert!(others.is_empty() || others.iter().any(|row| row[0].starts_with("$2y$")), "{others:?}");
 }
 
 fn the_bots_account_is_found_by_nobody(fixture: &Fixture) {

@@ -59,9 +59,14 @@ impl World {
         world.add("john", &hash, None);
         world.add("disabled", &hash, None);
         world.add("expired", &hash, Some(NOW - 1));
-        let database = rusqlite::Connection::open(world.folder.join("data/register.sqlite")).unwrap();
-        database.execute("UPDATE logins SET active = 0 WHERE localpart = 'disabled'", []).unwrap();
+        world.sql("UPDATE logins SET active = 0 WHERE localpart = 'disabled'");
+        world.site.state.secret().unwrap();
         world
+    }
+
+    fn sql(&self, statement: &str) {
+        let database = rusqlite::Connection::open(self.folder.join("data/register.sqlite")).unwrap();
+        database.execute_batch(statement).unwrap();
     }
 
     fn add(&self, localpart: &str, password_hash: &str, initial_password_until: Option<i64>) {
@@ -157,11 +162,58 @@ fn a_no_costs_the_same_whoever_is_asked_for() {
     assert_nothing_can_be_told_apart(&World::new(), &[WRONG, UNKNOWN, DISABLED, EXPIRED, FOREIGN]);
 }
 
+/// As PHP's `password_hash` makes them. Its cost is 10; this is a tenth of the work: more than the medians may differ by.
+fn php_hash() -> String {
+    bcrypt::hash_with_result(PASSWORD, 6).unwrap().format_for_version(bcrypt::Version::TwoY)
+}
+
 #[test]
-fn a_no_costs_the_same_while_there_are_hashes_of_php() {
+fn a_no_costs_the_same_while_all_hashes_are_phps() {
     let world = World::new();
-    // PHP's cost is 10. This one is a tenth of the work: more than the medians may differ by.
-    let hash = bcrypt::hash_with_result(PASSWORD, 6).unwrap().format_for_version(bcrypt::Version::TwoY);
-    world.add("php", &hash, None);
-    assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, PHP, FOREIGN]);
+    world.sql("UPDATE logins SET active = 0");
+    world.add("php", &php_hash(), None);
+    assert_nothing_can_be_told_apart(&world, &[PHP, UNKNOWN, FOREIGN, DISABLED]);
+}
+
+#[test]
+fn hashes_of_accounts_that_are_switched_off_cost_nobody_anything() {
+    let world = World::new();
+    for number in 0..50 {
+        world.add(&format!("php{number}"), &php_hash(), None);
+    }
+    world.add("php", &php_hash(), None);
+    world.sql("UPDATE logins SET active = 0 WHERE localpart LIKE 'php%'");
+    assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, DISABLED, PHP]);
+}
+
+/// Of ten accounts six have hashes of PHP's. Users who are not there look like ten accounts as well, and each keeps its look.
+#[test]
+fn as_many_made_up_names_cost_what_phps_hashes_cost_as_accounts_do() {
+    let world = World::new();
+    world.sql("DELETE FROM logins WHERE localpart <> 'john'");
+    let (php, ours) = (php_hash(), password::hash(PASSWORD).unwrap());
+    for number in 0..9 {
+        world.add(&format!("account{number}"), if number < 6 { &php } else { &ours }, None);
+    }
+    let median_of = |name: &'static str| {
+        let kind = Kind { name, mxid: Box::leak(format!("@{name}:example.org").into_boxed_str()), password: "no" };
+        let mut times: Vec<f64> = (0..7).map(|_| world.ask(&kind).as_secs_f64()).collect();
+        times.sort_by(f64::total_cmp);
+        median(&times)
+    };
+    let (php, argon2) = (median_of("account0"), median_of("account8"));
+    assert!(php * 2.0 < argon2, "{php} {argon2}");
+    let is_like_php = |name: &'static str| {
+        let time = median_of(name);
+        let of_php = time < (php * argon2).sqrt();
+        let like = if of_php { php } else { argon2 };
+        assert!((time / like - 1.0).abs() < 0.3, "{name} looks like no account: {time}, {php}, {argon2}");
+        of_php
+    };
+    let names: Vec<&'static str> = (0..60).map(|number| &*Box::leak(format!("nobody{number}").into_boxed_str())).collect();
+    let first: Vec<bool> = names.iter().map(|name| is_like_php(name)).collect();
+    let share = first.iter().filter(|of_php| **of_php).count();
+    println!("{share} of 60 like PHP's");
+    assert!((20..=52).contains(&share), "six of ten, about: {share} of 60");
+    assert_eq!(names.iter().map(|name| is_like_php(name)).collect::<Vec<_>>(), first, "each name costs the same each time");
 }

@@ -269,7 +269,8 @@ fn authenticate(
     {
         return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
     }
-    let client = Caller::World { address: caller::client(site, request) };
+    let address = caller::client(site, request);
+    let client = if owner.is_some() { Caller::Owner { address } } else { Caller::World { address } };
     match password_check::check(site, localpart.as_deref(), old_password, &client)? {
         Verdict::Right(login) => Ok(*login),
         Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),

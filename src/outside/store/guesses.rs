@@ -1,19 +1,37 @@
-//! Wrong passwords of late, by account and the network they came from.
+//! Wrong passwords of late, by account and the network they came from; and the networks from which right ones came.
+//!
+//! Times are seconds since 1970. A time in the future was written under a wrong clock, and does not count.
 
-use super::{Error, Store};
+use super::{Error, LONGEST_WAIT, Store};
+
+/// Seconds by which the clocks of several machines may differ.
+const CLOCK_MARGIN: i64 = 60;
+/// Networks that are remembered for one account.
+const MOST_NETWORKS: i64 = 32;
+/// How long a network is remembered after the right password came from there, in seconds.
+const NETWORK_SECONDS: i64 = 90 * 86_400;
+/// The time of a network is written anew after so many seconds, not at each login.
+const NETWORK_FRESH_SECONDS: i64 = 86_400;
+/// Out of 256 wrong guesses so many take what is too old out of the table: it must not grow where cron does not run.
+const TIDYING: u8 = 4;
 
 impl Store {
-    /// Wrong passwords since `since` (seconds since 1970).
-    pub fn wrong_guesses(&mut self, account: &str, network: &str, since: i64) -> Result<i64, Error> {
-        let sql = "SELECT failures FROM guesses WHERE account = ? AND network = ? AND first_at >= ?";
-        Ok(self.first(sql, &[account.into(), network.into(), since.into()], |mut row| row.integer())?.unwrap_or(0))
+    /// Wrong passwords since `since`.
+    pub fn wrong_guesses(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<i64, Error> {
+        let sql = "SELECT failures FROM guesses WHERE account = ? AND network = ? AND first_at >= ? AND first_at <= ?";
+        let values = [account.into(), network.into(), since.into(), (now + CLOCK_MARGIN).into()];
+        Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0))
     }
 
     /// One more; counting starts anew where the last count began before `since`.
     pub fn note_wrong_guess(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<(), Error> {
-        let more = "UPDATE guesses SET failures = CASE WHEN first_at >= ? THEN failures + 1 ELSE 1 END,
-                    first_at = CASE WHEN first_at >= ? THEN first_at ELSE ? END WHERE account = ? AND network = ?";
-        let values = [since.into(), since.into(), now.into(), account.into(), network.into()];
+        if crate::domain::token::random::<1>()[0] < TIDYING {
+            self.forget_old_guesses(since, now)?;
+        }
+        let latest = now + CLOCK_MARGIN;
+        let more = "UPDATE guesses SET failures = CASE WHEN first_at >= ? AND first_at <= ? THEN failures + 1 ELSE 1 END,
+                    first_at = CASE WHEN first_at >= ? AND first_at <= ? THEN first_at ELSE ? END WHERE account = ? AND network = ?";
+        let values = [since.into(), latest.into(), since.into(), latest.into(), now.into(), account.into(), network.into()];
         if self.execute(more, &values)? == 1 {
             return Ok(());
         }
@@ -24,8 +42,53 @@ impl Store {
         }
     }
 
-    /// For cron: counts that began before `before` mean nothing any more, nor do those from the future.
+    /// Counts that began before `before` mean nothing any more, nor do those from the future.
     pub fn forget_old_guesses(&mut self, before: i64, now: i64) -> Result<u64, Error> {
-        self.execute("DELETE FROM guesses WHERE first_at < ? OR first_at > ?", &[before.into(), now.into()])
+        self.execute("DELETE FROM guesses WHERE first_at < ? OR first_at > ?", &[before.into(), (now + CLOCK_MARGIN).into()])
+    }
+
+    /// Whether the right password of an account came from this network before.
+    pub fn is_familiar_network(&mut self, login_id: i64, network: &str) -> Result<bool, Error> {
+        Ok(self.network_seen_at(login_id, network)?.is_some())
+    }
+
+    fn network_seen_at(&mut self, login_id: i64, network: &str) -> Result<Option<i64>, Error> {
+        let sql = "SELECT seen_at FROM familiar_networks WHERE login_id = ? AND network = ?";
+        self.first(sql, &[login_id.into(), network.into()], |mut row| row.integer())
+    }
+
+    /// The right password came from there. Of too many networks the one that was seen longest ago is forgotten.
+    pub fn note_familiar_network(&mut self, login_id: i64, network: &str, now: i64) -> Result<(), Error> {
+        match self.network_seen_at(login_id, network)? {
+            Some(seen_at) if now.abs_diff(seen_at) < NETWORK_FRESH_SECONDS as u64 => return Ok(()),
+            Some(_) => {
+                let sql = "UPDATE familiar_networks SET seen_at = ? WHERE login_id = ? AND network = ?";
+                return self.execute(sql, &[now.into(), login_id.into(), network.into()]).map(|_| ());
+            }
+            None => self.make_room_for_network(login_id)?,
+        }
+        let sql = "INSERT INTO familiar_networks (login_id, network, seen_at) VALUES (?, ?, ?)";
+        match self.execute(sql, &[login_id.into(), network.into(), now.into()]) {
+            Err(Error::Conflict) => Ok(()),
+            inserted => inserted.map(|_| ()),
+        }
+    }
+
+    fn make_room_for_network(&mut self, login_id: i64) -> Result<(), Error> {
+        let sql = "SELECT COUNT(*), MIN(seen_at) FROM familiar_networks WHERE login_id = ?";
+        let known = self.first(sql, &[login_id.into()], |mut row| Ok((row.integer()?, row.optional_integer()?)))?;
+        match known {
+            Some((MOST_NETWORKS.., Some(oldest))) => {
+                let sql = "DELETE FROM familiar_networks WHERE login_id = ? AND seen_at <= ?";
+                self.execute(sql, &[login_id.into(), oldest.into()]).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For cron: networks that were not seen for long.
+    pub fn forget_old_networks(&mut self, now: i64) -> Result<u64, Error> {
+        let values = [(now - NETWORK_SECONDS).into(), (now + LONGEST_WAIT).into()];
+        self.execute("DELETE FROM familiar_networks WHERE seen_at < ? OR seen_at > ?", &values)
     }
 }

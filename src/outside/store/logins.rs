@@ -205,10 +205,15 @@ impl Store {
         Ok(self.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? == 1)
     }
 
-    /// The hash of some account whose password PHP hashed, if there are any left.
-    pub fn some_php_hash(&mut self) -> Result<Option<String>, Error> {
-        let sql = "SELECT password_hash FROM logins WHERE password_hash >= '$2' AND password_hash < '$3' LIMIT 1";
-        self.first(sql, &[], |mut row| row.text())
+    /// The highest number that an account has; 0 where there are none.
+    pub fn highest_login_id(&mut self) -> Result<i64, Error> {
+        Ok(self.first("SELECT MAX(id) FROM logins", &[], |mut row| row.optional_integer())?.flatten().unwrap_or(0))
+    }
+
+    /// The password hash of the first active account with this number or a higher one.
+    pub fn password_hash_from(&mut self, id: i64) -> Result<Option<String>, Error> {
+        let sql = "SELECT password_hash FROM logins WHERE id >= ? AND active = 1 ORDER BY id LIMIT 1";
+        self.first(sql, &[id.into()], |mut row| row.text())
     }
 
     /// Until when the initial password of an account is good (seconds since 1970); `None`: it was changed, or for ever.

@@ -27,8 +27,15 @@ macro_rules! steps {
 }
 
 /// The number of steps that were done is kept in `schema_version`.
-pub(super) const STEPS: [Step; 6] =
-    steps!("0001_initial", "0002_php_links", "0003_allowances", "0004_typed_passwords", "0005_directory_folding", "0006_former_links");
+pub(super) const STEPS: [Step; 7] = steps!(
+    "0001_initial",
+    "0002_php_links",
+    "0003_allowances",
+    "0004_typed_passwords",
+    "0005_directory_folding",
+    "0006_former_links",
+    "0007_familiar_networks"
+);
 
 /// What comes before the first step.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

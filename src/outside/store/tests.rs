@@ -72,6 +72,19 @@ fn request(username: &str, submission: &str) -> NewRegistration {
 /// Nothing stands against a request but three others with its address.
 const THREE: FilingLimits = FilingLimits { unconfirmed_per_address: 3, network: None, address: None, open: 0, per_day: 0 };
 
+fn login(localpart: &str) -> NewLogin {
+    NewLogin {
+        localpart: localpart.into(),
+        first_name: "Max".into(),
+        last_name: "Muster".into(),
+        password_hash: "$argon2id$".into(),
+        email: "max@example.org".into(),
+        email_folded: "max@example.org".into(),
+        created_at: 3,
+        initial_password_until: Some(4),
+    }
+}
+
 fn accepted(store: &mut Store, username: &str) -> i64 {
     match store.file(&request(username, &crate::domain::token::new_seed()), &THREE).unwrap() {
         Filed::Accepted(id) => id,
@@ -185,16 +198,7 @@ fn account_and_state_change_together_or_not_at_all(engine: Engine) {
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
     store.decide(id, Event::Approved, None, 2).unwrap();
-    let login = NewLogin {
-        localpart: "max".into(),
-        first_name: "Max".into(),
-        last_name: "Muster".into(),
-        password_hash: "$argon2id$".into(),
-        email: "max@example.org".into(),
-        email_folded: "max@example.org".into(),
-        created_at: 3,
-        initial_password_until: Some(4),
-    };
+    let login = login("max");
     assert!(!store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap(), "without the lease");
     assert!(!store.login_exists("max").unwrap());
     assert!(store.lease(id, State::Register, "me", 3, 100).unwrap());
@@ -426,11 +430,32 @@ fn guesses_are_counted_and_forgotten(engine: Engine) {
     for now in [1000, 1001, 1002] {
         store.note_wrong_guess("a", "n", 100, now).unwrap();
     }
-    assert_eq!((store.wrong_guesses("a", "n", 100).unwrap(), store.wrong_guesses("a", "m", 100).unwrap()), (3, 0));
-    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 0, "they began too long ago");
+    assert_eq!((store.wrong_guesses("a", "n", 100, 1002).unwrap(), store.wrong_guesses("a", "m", 100, 1002).unwrap()), (3, 0));
+    assert_eq!(store.wrong_guesses("a", "n", 1001, 2000).unwrap(), 0, "they began too long ago");
     store.note_wrong_guess("a", "n", 1001, 2000).unwrap();
-    assert_eq!(store.wrong_guesses("a", "n", 1001).unwrap(), 1, "counted anew");
+    assert_eq!(store.wrong_guesses("a", "n", 1001, 2000).unwrap(), 1, "counted anew");
+    assert_eq!(store.wrong_guesses("a", "n", 1001, 1500).unwrap(), 0, "the clock was wrong when they were counted");
     assert_eq!(store.forget_old_guesses(2001, 3000).unwrap(), 1);
+}
+
+fn a_few_networks_of_an_account_are_remembered_for_a_while(engine: Engine) {
+    const DAY: i64 = 86_400;
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    store.import_login(&login("max")).unwrap();
+    let id = store.login("max").unwrap().unwrap().id;
+    for number in 0..40 {
+        let network = format!("network {number}");
+        assert!(!store.is_familiar_network(id, &network).unwrap());
+        store.note_familiar_network(id, &network, DAY + number).unwrap();
+        store.note_familiar_network(id, &network, DAY + number + 1).unwrap();
+        assert!(store.is_familiar_network(id, &network).unwrap() && !store.is_familiar_network(0, &network).unwrap());
+    }
+    assert!(!store.is_familiar_network(id, "network 7").unwrap() && store.is_familiar_network(id, "network 8").unwrap(), "the last 32");
+    store.note_familiar_network(id, "network 8", 50 * DAY).unwrap();
+    assert_eq!(store.forget_old_networks(92 * DAY).unwrap(), 31, "all but the one that was seen again");
+    store.note_familiar_network(id, "under a wrong clock", 500 * DAY).unwrap();
+    assert_eq!(store.forget_old_networks(92 * DAY).unwrap(), 1);
 }
 
 fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
@@ -443,6 +468,7 @@ fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
 }
 
 on_every_database! {
+    a_few_networks_of_an_account_are_remembered_for_a_while,
     a_form_sent_twice_is_one_request,
     a_form_sent_many_times_at_once_is_one_request,
     a_username_goes_to_the_first_even_if_many_ask_at_once,
