@@ -1,7 +1,7 @@
-//! Everything outside the program, passed in: configuration, state file, clock, and the ways to database, mail and
+//! Everything a program uses from outside: configuration, state file, clock, and access to database, mail and
 //! homeserver.
 //!
-//! Nothing is opened before it is needed: a CGI program that only shows a button's form touches no network.
+//! Each is opened when it is first needed: a CGI program that only shows a form touches no network.
 
 use crate::domain::config::{Config, DatabaseUrl, Language};
 use crate::domain::error::Error;
@@ -16,14 +16,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One homeserver's sign-up, as its `config.toml` describes it.
+/// The sign-up for one homeserver, as its `config.toml` describes it.
 pub struct Site {
     pub config: Config,
     pub state: StateFile,
     clock: fn() -> i64,
-    /// Open databases that nobody uses at the moment: a FastCGI program keeps them from request to request.
+    /// Open databases that are not in use: a FastCGI program keeps them between requests.
     idle: Mutex<Vec<Store>>,
-    /// Its pages, as far as they were shown.
+    /// Compiled pages.
     compiled: Compiled,
 }
 
@@ -39,7 +39,7 @@ impl Site {
         Site { config, state, clock, idle: Mutex::default(), compiled: Compiled::default() }
     }
 
-    /// An open database; it goes back to the site when it is dropped. One of the PHP program's is taken over first.
+    /// An open database, which returns to the site when dropped. A database of the PHP program is taken over first.
     pub fn store(&self, access: Access) -> Result<OpenStore<'_>, Error> {
         let url = self.config.database()?;
         let store = match self.idle_store(&url, access)? {
@@ -55,7 +55,7 @@ impl Site {
         Ok(OpenStore { store: Some(store), idle: &self.idle })
     }
 
-    /// One that was used before, for the same or, on a server, for another access.
+    /// An idle database that was opened for the same access or, on a server, can be switched to it.
     fn idle_store(&self, url: &DatabaseUrl, access: Access) -> Result<Option<Store>, store::Error> {
         loop {
             let Ok(mut idle) = self.idle.lock() else { return Ok(None) };
@@ -69,17 +69,17 @@ impl Site {
         }
     }
 
-    /// The page of `templates/page/NAME.html` as an answer.
+    /// The page `templates/page/NAME.html` as an answer.
     pub fn page(&self, language: Language, status: u16, name: PageName, context: &impl Serialize) -> Result<Response, Error> {
         page::respond((&self.config, &self.compiled), language, status, name, context)
     }
 
-    /// Until when an initial password that is made now is good (seconds since 1970); `None`: for ever.
+    /// When an initial password created now expires (seconds since 1970); `None`: never.
     pub fn initial_password_until(&self) -> Option<i64> {
         self.config.initial_password_until(self.now())
     }
 
-    /// What a take-over of the PHP program's database goes by.
+    /// What the take-over of a PHP program's database needs to know.
     pub fn before_take_over(&self) -> take_over::Setting<'_> {
         take_over::Setting { config: &self.config, state: &self.state, now: self.now() }
     }
@@ -92,7 +92,7 @@ impl Site {
 
 /// A database on loan from the site.
 pub struct OpenStore<'a> {
-    /// `None` only while it is given back.
+    /// `None` only while it is being returned.
     store: Option<Store>,
     idle: &'a Mutex<Vec<Store>>,
 }
@@ -114,7 +114,7 @@ impl DerefMut for OpenStore<'_> {
 }
 
 impl Drop for OpenStore<'_> {
-    /// Gives the database back, unless a panic left it in the middle of something.
+    /// Returns the database, unless a panic interrupted its use.
     fn drop(&mut self) {
         if !std::thread::panicking()
             && let (Some(store), Ok(mut idle)) = (self.store.take().filter(Store::is_reusable), self.idle.lock())
@@ -124,11 +124,11 @@ impl Drop for OpenStore<'_> {
     }
 }
 
-/// Where `make install` and the Debian package put the configuration.
+/// Where `make install` and the Debian package install the configuration.
 const INSTALLED_CONFIG_PATH: &str = "/etc/matrix-register-bot/config.toml";
 
-/// Where the configuration lies if nobody says: `config.toml` in the folder above the one of the program, so
-/// `public/register` finds it at the top of the installation; and in `/etc` where that one has none.
+/// The default path of the configuration: `config.toml` in the parent of the program's folder, so that
+/// `public/register` finds it at the top of the installation; if there is none, the file in `/etc`.
 pub fn default_config_path() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let beside = program.parent().and_then(Path::parent).unwrap_or(Path::new("")).join("config.toml");

@@ -1,7 +1,7 @@
-//! What the project says, in each of its languages: `templates/locales/*.toml`.
+//! All texts of the project, in each of its languages: `templates/locales/*.toml`.
 //!
-//! A text is named `section.key` and may hold `{placeholders}`. The operator's `locales/xx.toml` below
-//! `pages.templates` replaces texts one by one. Nothing here escapes anything: `page` does, where the text lands.
+//! A text has a name, `section.key`, and may contain `{placeholders}`. The operator's `locales/xx.toml` below
+//! `pages.templates` replaces single texts. Nothing is escaped here; `page` escapes where it inserts a text.
 
 use crate::domain::characters;
 use crate::domain::config::{Config, Language};
@@ -33,7 +33,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// The texts of `language`, with the operator's own in place of the built-in ones.
+    /// The texts of `language`; the operator's own replace the built-in ones.
     pub fn load(config: Option<&Config>, language: Language) -> Result<Texts, Error> {
         let mut texts = built_in(language);
         if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
@@ -52,13 +52,13 @@ impl Texts {
         self.say_named(key.name(), values)
     }
 
-    /// The same for a name `section.key` from a template. An unknown name is given back as it is: visible on the page, and
-    /// harmless.
+    /// The same for a name `section.key` from a template. An unknown name is returned unchanged, where it is visible on
+    /// the page and harmless.
     pub fn say_named(&self, key: &str, values: &[(&str, &str)]) -> String {
         fill(self.get(key).unwrap_or(key), values)
     }
 
-    /// The text as it stands in the file.
+    /// The text as written in the file.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.texts.get(key).map(Cow::as_ref)
     }
@@ -74,12 +74,12 @@ impl Texts {
         self.say(date::FORMAT, &[("day", &time.day().to_string()), ("month", &month), ("year", &time.year().to_string()), ("time", &clock)])
     }
 
-    /// `48 hours`. Nominative and accusative in German: write "gilt {hours}", not "innerhalb von {hours}".
+    /// `48 hours`. In German the result is nominative or accusative: write "gilt {hours}", not "innerhalb von {hours}".
     pub fn hours(&self, count: u64) -> String {
         self.count([date::HOURS_ONE, date::HOURS_OTHER], count)
     }
 
-    /// `7 days`; for German the same holds as for [`Texts::hours`].
+    /// `7 days`; for German see [`Texts::hours`].
     pub fn days(&self, count: u64) -> String {
         self.count([date::DAYS_ONE, date::DAYS_OTHER], count)
     }
@@ -89,7 +89,7 @@ impl Texts {
     }
 }
 
-/// Replaces `{name}` by its value, in one pass: a value that looks like a placeholder stays what it is.
+/// Replaces `{name}` with its value in one pass, so a value that looks like a placeholder is not replaced again.
 pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len() + 32);
     let mut rest = text;
@@ -111,14 +111,14 @@ pub fn fill(text: &str, values: &[(&str, &str)]) -> String {
     filled
 }
 
-/// Lines of a visitor's text that are shown as such: more would push what stands below them out of sight.
+/// Lines shown of a visitor's text; more would push what follows out of sight.
 const MOST_LINES: usize = 20;
 
-/// Text on one line, with nothing in it that is invisible or turns the direction of what stands beside it.
+/// The text on one line, without invisible characters and those that change the direction of the text around it.
 pub use crate::domain::characters::one_line;
 
-/// The lines of a visitor's text, whichever way they were broken. Those behind the twentieth run on in it, with a stroke
-/// between them, so that nothing is lost.
+/// The lines of a visitor's text, with any kind of line break. Lines from the twentieth on are joined with slashes, so that
+/// nothing is lost.
 pub fn lines(text: &str) -> Vec<String> {
     let mut lines = characters::lines(text);
     if lines.len() > MOST_LINES {
@@ -128,7 +128,7 @@ pub fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// `> ` before each line, so that none of them can pass for one of ours.
+/// Puts `> ` before each line, so that none of them can pass for one of ours.
 pub fn quoted(text: &str) -> String {
     match lines(text) {
         lines if lines.is_empty() => ">".to_owned(),
@@ -136,7 +136,7 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-/// Templates may leave out parts; what remains has at most one empty line in a row.
+/// Collapses runs of empty lines, which remain when a template leaves out parts.
 pub fn without_gaps(text: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in text.lines().map(str::trim_end) {
@@ -147,12 +147,12 @@ pub fn without_gaps(text: &str) -> String {
     format!("{}\n", lines.join("\n").trim_end())
 }
 
-/// The language of a page: `?lang=`, else the best of `Accept-Language`, else the operator's default.
+/// The language of a page: `?lang=`, or the best match of `Accept-Language`, or the operator's default.
 pub fn choose_language(query_lang: Option<&str>, accept_language: Option<&str>, default: Language) -> Language {
     query_lang.and_then(Language::from_tag).or_else(|| accepted(accept_language?, default)).unwrap_or(default)
 }
 
-/// The language with the highest quality (RFC 9110 section 12.5.4); of equals the one that is named first.
+/// The language with the highest quality (RFC 9110 section 12.5.4); the first one named if several have it.
 fn accepted(header: &str, default: Language) -> Option<Language> {
     let ranges: Vec<(&str, u16)> = header.split(',').filter_map(range).collect();
     let quality_of = |language: Language| {
@@ -168,7 +168,7 @@ fn accepted(header: &str, default: Language) -> Option<Language> {
     Language::ALL.into_iter().filter(|language| quality_of(*language).0 > 0).min_by_key(order)
 }
 
-/// `de-AT;q=0.8` as tag and thousandths; `None` for what RFC 9110 does not allow.
+/// `de-AT;q=0.8` as tag and thousandths; `None` if RFC 9110 does not allow the text.
 fn range(text: &str) -> Option<(&str, u16)> {
     let (tag, parameters) = text.split_once(';').unwrap_or((text, ""));
     let quality = match parameters.trim().split_once('=') {
@@ -201,8 +201,8 @@ fn built_in_file(language: Language) -> &'static str {
     }
 }
 
-/// Our own files keep to sections, and one plain string on a line: a fraction of what TOML may be, and of the time that
-/// it takes. Under CGI every page pays it. The tests hold the files to that.
+/// Parses our own files, which use only sections and one plain string per line. This takes a fraction of the time of a
+/// full TOML parser, and under CGI every page pays for it. The tests check that the files stay within this format.
 fn sections_and_lines(file: &'static str) -> HashMap<String, Cow<'static, str>> {
     let mut texts = HashMap::with_capacity(256);
     let mut section = "";

@@ -1,4 +1,4 @@
-//! One request of the web server's and its answer, in the words of CGI (RFC 3875).
+//! A request from the web server and its answer, in the terms of CGI (RFC 3875).
 
 mod request;
 mod response;

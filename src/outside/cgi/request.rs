@@ -1,17 +1,17 @@
-//! One request, as CGI (RFC 3875) describes it.
+//! One request as CGI (RFC 3875) describes it.
 
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, error as text};
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
 
-/// The method of a request. HEAD counts as GET: the gateway leaves the body of the answer out.
+/// The method of a request. HEAD counts as GET: the gateway leaves out the body of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     Get,
     Post,
     Options,
-    /// Any other; programs answer 405.
+    /// Any other method; programs answer 405.
     Other,
 }
 
@@ -36,23 +36,23 @@ impl Request {
         }
     }
 
-    /// Whether the answer goes out without its body.
+    /// Whether the answer is sent without its body.
     pub fn is_head(&self) -> bool {
         self.variable("REQUEST_METHOD") == Some("HEAD")
     }
 
-    /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`. `None` must be treated as "denied" by whoever decides on it: a
-    /// visitor can make variables disappear (see the module `variables`).
+    /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`. Code that decides on a variable must treat `None` as
+    /// "denied", because a visitor can make variables disappear (see the module `variables`).
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// The path behind the program's own, e.g. `/r0/account`; empty where there is none.
+    /// The path after the program's own, e.g. `/r0/account`; empty if there is none.
     pub fn path_info(&self) -> &str {
         self.variable("PATH_INFO").unwrap_or("")
     }
 
-    /// An HTTP header by its own name, e.g. `accept-language`. A missing header must never be a permission.
+    /// An HTTP header by its name, e.g. `accept-language`. A missing header must never grant anything.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"))).filter(|value| !value.is_empty())
     }
@@ -70,7 +70,7 @@ impl Request {
         decode(self.variable("QUERY_STRING").unwrap_or("").as_bytes())
     }
 
-    /// The body of a form as a serde struct; unknown fields are ignored. 415 for another content type.
+    /// The body of a form as a serde struct; unknown fields are ignored. 415 for any other content type.
     pub fn form<T: DeserializeOwned>(&self) -> Result<T, Error> {
         let content_type = self.variable("CONTENT_TYPE").unwrap_or("");
         let essence = content_type.split(';').next().unwrap_or("").trim();
@@ -81,7 +81,7 @@ impl Request {
     }
 }
 
-/// `serde_urlencoded` replaces broken UTF-8 silently; here it is an error, so that nobody gets a mangled name.
+/// `serde_urlencoded` replaces invalid UTF-8 silently; here it is an error, so that no name is stored mangled.
 fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
     if percent_encoding::percent_decode(encoded).decode_utf8().is_err() {
         return Err(Error::bad_encoding());
@@ -92,8 +92,8 @@ fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// A field that comes twice with the same value counts once, as some browsers send what has one name. With two values nobody
-/// knows which was meant: that is an error with a text of its own, the key of which is the answer.
+/// A field sent twice with the same value counts once, because some browsers send all inputs of the same name. With two
+/// different values it is an error with its own text, whose key is returned.
 fn decode_without_repetitions<T: DeserializeOwned>(encoded: &[u8]) -> Result<T, Key> {
     let mut fields: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded).map_err(|_| text::BAD_REQUEST)?;
     let mut seen = HashSet::new();

@@ -1,8 +1,8 @@
-//! One answer, complete in memory before the first byte leaves.
+//! One answer, complete in memory before its first byte is sent.
 
 use crate::domain::error::Error;
 
-/// Status, headers and body. `Content-Length` and `Status` are added on the way out.
+/// Status, headers and body. `Content-Length` and `Status` are added when the answer is written.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
@@ -23,25 +23,25 @@ impl Response {
         Response::new(status, "text/plain; charset=utf-8", body)
     }
 
-    /// A JSON object; the contracts never want anything else.
+    /// An answer with a JSON object.
     pub fn json(status: u16, body: &impl serde::Serialize) -> Response {
         let body = serde_json::to_vec(body).unwrap_or_else(|_| b"{}".to_vec());
         Response::new(status, "application/json", body)
     }
 
-    /// The least that can be said about an error, where no site and no template is at hand: its status in plain text.
+    /// The shortest answer to an error, where no site and no template is at hand: its status in plain text.
     pub fn bare(error: &Error) -> Response {
         Response::text(error.status, &format!("{} {}\n", error.status, reason(error.status))).for_error(error)
     }
 
-    /// Adds the headers that an error demands, unless they are there.
+    /// Adds the headers that an error requires, unless they are present.
     pub(crate) fn for_error(self, error: &Error) -> Response {
         let allow = error.allow.map(|methods| ("Allow", methods.to_owned()));
         let retry_after = error.retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
         allow.into_iter().chain(retry_after).fold(self, |response, (name, value)| response.default_header(name, value))
     }
 
-    /// Adds a header unless one of this name is there.
+    /// Adds a header unless one of this name is present.
     pub(crate) fn default_header(self, name: &'static str, value: impl Into<String>) -> Response {
         match self.headers.iter().any(|(present, _)| present.eq_ignore_ascii_case(name)) {
             true => self,
@@ -49,7 +49,7 @@ impl Response {
         }
     }
 
-    /// Adds a header. A value with a line break would be a second header: it is cut there.
+    /// Adds a header. The value is cut at a line break, which would start a second header.
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
         let mut value: String = value.into();
         value.truncate(value.find(['\r', '\n']).unwrap_or(value.len()));
@@ -61,13 +61,13 @@ impl Response {
         &self.body
     }
 
-    /// The answer as CGI wants it (RFC 3875 section 6); `head` leaves the body out and keeps its length.
+    /// The answer in CGI's format (RFC 3875 section 6); `head` leaves out the body but keeps its length.
     pub fn to_bytes(&self, head: bool) -> Vec<u8> {
         let mut bytes = format!("Status: {} {}\r\n", self.status, reason(self.status)).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
-        // RFC 9110 section 8.6: an answer of these kinds has no length.
+        // RFC 9110 section 8.6: answers with these statuses have no length.
         let has_body = self.status != 204 && self.status != 304;
         if has_body {
             bytes.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());

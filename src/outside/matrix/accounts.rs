@@ -1,16 +1,16 @@
-//! What a server administrator can see and do about an account (contract synapse 10).
+//! What a server administrator can see and change about an account (Synapse's admin API).
 
 use super::{Call, Empty, Error, Homeserver, Refusal, segment, sessions};
 use serde::{Deserialize, Serialize};
 
-/// An account as the admin interface shows it.
+/// An account as the admin API describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct AccountFacts {
     pub admin: bool,
     pub deactivated: bool,
     /// Seconds since 1970.
     pub creation_ts: i64,
-    /// Milliseconds since 1970; `None` for an account that nobody ever used.
+    /// Milliseconds since 1970; `None` if the account was never used.
     pub last_seen_ts: Option<i64>,
 }
 
@@ -20,18 +20,19 @@ struct ResetPassword<'a> {
     logout_devices: bool,
 }
 
-/// Asks with the token of a server administrator. [`Error::Forbidden`] where the token is not one; [`Error::Unexpected`] where there is no such account.
+/// Looks up an account with a server administrator's token. [`Error::Forbidden`] if the token is not an
+/// administrator's, [`Error::Unexpected`] if there is no such account.
 pub fn facts(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<AccountFacts, Error> {
     let user = segment(&homeserver.mxid(localpart));
     let ask = Call::get(format!("/_synapse/admin/v2/users/{user}")).token(admin_token);
     let facts = homeserver.ask::<AccountFacts>(&ask)?.map_err(Refusal::unexpected)?;
-    // Synapse forgets there after `user_ips_max_age`, 28 days; with the devices it does not.
+    // Synapse clears this field after `user_ips_max_age` (28 days), but keeps the value of each device.
     let devices = sessions::devices(homeserver, admin_token, localpart)?;
     let last_seen = devices.iter().filter_map(|device| device.last_seen_ts).chain(facts.last_seen_ts).max();
     Ok(AccountFacts { last_seen_ts: last_seen, ..facts })
 }
 
-/// Sets a password and ends all sessions, with the token of a server administrator.
+/// Sets a password and ends all sessions, using a server administrator's token.
 pub fn set_password(homeserver: &Homeserver, admin_token: &str, localpart: &str, new_password: &str) -> Result<(), Error> {
     let user = segment(&homeserver.mxid(localpart));
     let reset = ResetPassword { new_password, logout_devices: true };

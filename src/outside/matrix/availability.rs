@@ -1,21 +1,22 @@
-//! Is a name free? Asked as a stranger: without any token, so that the form tells nobody more than the homeserver does.
+//! Whether a name is free. The homeserver is asked without a token, so the form reveals no more than the homeserver
+//! itself.
 //!
-//! A hint for the visitor, no more: only the registration itself decides (contract synapse 6).
+//! The result is only a hint for the visitor; the registration decides.
 
 use super::{Call, Error, Homeserver, segment};
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A visitor waits for it. Synapse delays "taken" by a second.
+/// Time limit for one request, as a visitor is waiting. Synapse delays the answer "taken" by a second.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the homeserver tells strangers about a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
-    /// Free, as far as one sees: an erased account looks the same.
+    /// Free, as far as can be seen: an erased account looks the same.
     Free,
-    /// Somebody has it, or the homeserver gives it to nobody.
+    /// Somebody has the name, or the homeserver does not give it to anybody.
     Taken,
 }
 
@@ -30,7 +31,7 @@ struct ProfileAnswer {
     displayname: Option<String>,
 }
 
-/// What an unauthenticated profile look-up says.
+/// The result of an unauthenticated profile lookup.
 enum Profile {
     Shown(Option<String>),
     /// 404 `M_NOT_FOUND`.
@@ -39,10 +40,10 @@ enum Profile {
     NeverExisted,
 }
 
-/// Asks `/register/available`; where registration is switched off it answers 403 for every name, and the profile
-/// stands in for it. At most about 9 seconds. An error where the homeserver does not tell: [`Error::Limited`] where it will
-/// later (Synapse's `rc_profile` counts by our one address), [`Error::Forbidden`] or [`Error::Unexpected`] where it may
-/// never.
+/// Asks `/register/available`. If registration is switched off, that endpoint answers 403 for every name, and the
+/// profile is looked up instead. Takes at most about 9 seconds. If the homeserver does not tell: [`Error::Limited`] if
+/// it will later (Synapse's `rc_profile` counts all requests from our address), [`Error::Forbidden`] or
+/// [`Error::Unexpected`] if it may never.
 pub fn availability(homeserver: &Homeserver, localpart: &str) -> Result<Availability, Error> {
     let path = format!("/_matrix/client/v3/register/available?username={}", segment(localpart));
     match homeserver.ask::<AvailableAnswer>(&Call::get(path).patience(PATIENCE))? {
@@ -56,8 +57,8 @@ pub fn availability(homeserver: &Homeserver, localpart: &str) -> Result<Availabi
     }
 }
 
-/// The display name that the homeserver shows to strangers. `None`: the account never existed (or is erased); an empty
-/// name: it exists without one. [`Error::Forbidden`] or [`Error::Unexpected`] where profiles are not shown to strangers.
+/// The display name that the homeserver shows without a login. `None` if the account never existed or was erased; empty
+/// if it has no display name. [`Error::Forbidden`] or [`Error::Unexpected`] if profiles need a login.
 pub fn display_name(homeserver: &Homeserver, localpart: &str) -> Result<Option<String>, Error> {
     Ok(match profile(homeserver, localpart, super::PATIENCE)? {
         Profile::Shown(name) => Some(name.unwrap_or_default()),
@@ -75,8 +76,9 @@ fn by_profile(homeserver: &Homeserver, localpart: &str) -> Result<Availability, 
     }
 }
 
-/// The difference between the two 404 is Synapse's own habit. A homeserver without it would have every name taken and
-/// nobody could sign up, so the rare "empty" is believed only if a name that cannot exist gets the other answer.
+/// Only Synapse answers an empty profile and a missing account with different 404s. On another homeserver every name
+/// would seem taken and nobody could sign up, so "empty" is believed only if a name that cannot exist gets the other
+/// answer.
 fn tells_empty_from_missing(homeserver: &Homeserver) -> Result<bool, Error> {
     let nobody = format!("nobody-{}", HEXLOWER.encode(&crate::domain::token::random::<16>()));
     Ok(matches!(profile(homeserver, &nobody, PATIENCE)?, Profile::NeverExisted))

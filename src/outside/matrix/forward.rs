@@ -1,19 +1,19 @@
-//! Passing a client's request on to the homeserver as it came, and the answer back as it is.
+//! Passes a client's request to the homeserver unchanged, and returns the answer unchanged.
 
 use super::{Error, Homeserver, LARGEST_ANSWER};
 use ureq::http::{Method, Request};
 
-/// What of a client's request the homeserver needs.
+/// The parts of a client's request that the homeserver needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded<'a> {
     /// Path and query.
     pub path: &'a str,
-    /// The whole header `Authorization`.
+    /// The whole `Authorization` header.
     pub authorization: Option<&'a str>,
     pub user_agent: Option<&'a str>,
-    /// Where the client is, for the homeserver's rate limits and its list of sessions.
+    /// The client's address, for the homeserver's rate limits and its list of sessions.
     pub client_address: Option<&'a str>,
-    /// What [`MARK`] carries: only we can make it.
+    /// The value of the [`MARK`] header; only we can compute it.
     pub mark: &'a str,
     pub body: &'a [u8],
 }
@@ -26,10 +26,10 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Marks what was forwarded: a `homeserver_url` that leads back to our own web server would go round in circles.
+/// Marks a forwarded request, to break the loop if `homeserver_url` leads back to our own web server.
 pub const MARK: &str = "x-register-bot-forwarded";
 
-/// POSTs the request on.
+/// POSTs the request to the homeserver.
 pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Error> {
     let mut request = Request::builder().method(Method::POST).uri(homeserver.base.join(forwarded.path));
     let headers = [
@@ -44,7 +44,7 @@ pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Er
             request = request.header(name, value);
         }
     }
-    // Without the query: there may be an access token in it.
+    // The query is left out, as it may contain an access token.
     let place = homeserver.base.join(forwarded.path.split('?').next().unwrap_or(""));
     let unreachable = |cause: ureq::Error| Error::Unreachable(format!("POST {place}: {cause}; see homeserver_url"));
     let request = request.body(forwarded.body).map_err(|cause| unreachable(cause.into()))?;

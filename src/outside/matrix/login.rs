@@ -1,20 +1,20 @@
-//! Logging in with a password (contract synapse 5).
+//! Login with a password (Client-Server API, `POST /login`).
 
 use super::{Call, Empty, Error, Homeserver, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The device of [`proves`]; it lives for a moment.
+/// The device of [`proves`], which logs out at once.
 const PROOF_DEVICE: &str = "REGISTERBOT_PROOF";
 
-/// A session.
+/// A session on the homeserver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
     pub access_token: String,
     pub device_id: String,
 }
 
-/// Without the token.
+/// Leaves the token out.
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Login(device {})", self.device_id)
@@ -43,16 +43,16 @@ struct LoginAnswer {
     device_id: String,
 }
 
-/// Logs in. A fixed device id is used again instead of making another device, and keeps transaction ids good.
+/// Logs in. With a fixed device id Synapse uses the same device again, which keeps earlier transaction ids valid.
 ///
-/// [`Error::Forbidden`]: wrong password, or no such account. Synapse limits logins to about 5, then one in some
-/// minutes, good ones included ([`Error::Limited`]): keep the token.
+/// [`Error::Forbidden`]: wrong password or no such account. Synapse allows about 5 logins, then one every few minutes,
+/// and counts successful ones too ([`Error::Limited`]), so keep the token.
 pub fn login(homeserver: &Homeserver, localpart: &str, password: &str, device_id: &str, device_name: &str) -> Result<Login, Error> {
     attempt(homeserver, localpart, password, device_id, device_name)?.map_err(no_login)
 }
 
-/// Whether the account exists and has this password: logs in and out again. It answers the question whether an account
-/// that "already exists" was made by an earlier try of ours. A deactivated account proves nothing.
+/// Whether the account exists and has this password: logs in and out again. This shows whether an account that "already
+/// exists" was made by an earlier attempt of ours. A deactivated account proves nothing.
 pub fn proves(homeserver: &Homeserver, localpart: &str, password: &str) -> Result<bool, Error> {
     match attempt(homeserver, localpart, password, PROOF_DEVICE, "proof of a new account")? {
         Ok(login) => {
@@ -66,7 +66,7 @@ pub fn proves(homeserver: &Homeserver, localpart: &str, password: &str) -> Resul
     }
 }
 
-/// Ends the session and its device.
+/// Ends the session and deletes its device.
 pub fn logout(homeserver: &Homeserver, access_token: &str) -> Result<(), Error> {
     let answer = homeserver.ask::<Empty>(&Call::post("/_matrix/client/v3/logout", &Empty {})?.token(access_token))?;
     answer.map(|_| ()).map_err(Refusal::unexpected)

@@ -1,11 +1,11 @@
 //! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
 //!
-//! One file per matter: `register` (shared-secret registration), `login`, `availability` (is a name free), `room`
-//! (messages), `bot` (the bot's own account, and the one call that the programs use for a room message). This file has
-//! what they share: the connection and the errors.
+//! One file for each purpose: `register` (shared-secret registration), `login`, `availability` (whether a name is
+//! free), `room` (messages), `bot` (the bot's own account, and the one function that programs call to post to the
+//! room). This file contains what they share: the connection and the errors.
 //!
-//! `internal/login` must not use any of it: Synapse waits for that program and answers nobody meanwhile (contract
-//! synapse 0, rule 1).
+//! `internal/login` must not use this module: Synapse waits for that program and answers no other request until it
+//! ends.
 
 pub mod accounts;
 pub mod availability;
@@ -29,40 +29,42 @@ use ureq::http::{Method, Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// For the connection, TLS included.
+/// Time limit for connecting, TLS handshake included.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// For one request as a whole.
+/// Time limit for a whole request.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Bytes of an answer. The answers that we read have a few hundred.
+/// Bytes read of an answer. The answers we parse have a few hundred.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
-/// Seconds to wait after a 429 that says nothing about it.
+/// Seconds to wait after a 429 that does not say how long.
 const DEFAULT_RETRY: u64 = 5;
-/// Seconds: nobody waits longer for a rate limit, whatever the answer claims.
+/// Seconds: the longest wait after a 429, whatever the answer asks for.
 const LONGEST_RETRY: u64 = 3600;
 
-/// Characters of an address that a sentence repeats.
+/// Characters of a URI that an error message repeats.
 const LONGEST_URI: usize = 500;
 
 const NOT_THE_HOMESERVER: &str = "is homeserver_url right, and nothing between us and the homeserver?";
 
-/// What stands unencoded in one segment of a path (RFC 3986: unreserved).
+/// Characters that need no encoding in a path segment (RFC 3986: unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Why the homeserver did not do what was asked. The sentences are for the log; they carry no password and no token.
+/// Why the homeserver did not do what it was asked to do. The messages are for the log and contain no passwords or
+/// tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// 429: too many requests. The same request is good again after so many seconds (1 to 3600).
+    /// 429: too many requests. The same request may be sent again after this many seconds (1 to 3600).
     Limited { retry_after_seconds: u64, sentence: String },
-    /// 401 `M_UNKNOWN_TOKEN`: the access token has ended or never was one. A soft logout leaves the session, and what the
-    /// client keeps for it: a new login goes on with it (https://spec.matrix.org/v1.11/client-server-api/#soft-logout).
+    /// 401 `M_UNKNOWN_TOKEN`: the access token has expired or never existed. After a soft logout the client keeps its
+    /// session data and only needs to log in again (https://spec.matrix.org/v1.11/client-server-api/#soft-logout).
     UnknownToken { error: String, soft_logout: bool },
-    /// 403: the homeserver understood and says no.
+    /// 403: the homeserver understood the request and refused it.
     Forbidden(String),
-    /// No answer: not running, not reachable, too slow, TLS. Whether the request was carried out is not known.
+    /// No answer: the homeserver is down, unreachable or too slow, or TLS failed. The request may have been carried
+    /// out.
     Unreachable(String),
-    /// An answer that fits neither the protocol nor this request.
+    /// An answer that does not fit the protocol or this request.
     Unexpected(String),
-    /// The operator has to change something first; the sentence says what.
+    /// The operator has to change something first; the message says what.
     Misconfigured(String),
 }
 
@@ -94,7 +96,7 @@ impl From<state_file::Error> for Error {
     }
 }
 
-/// The way to one homeserver. Nothing is connected before the first request.
+/// A client for one homeserver. It connects at the first request.
 pub struct Homeserver {
     base: BaseUrl,
     server_name: ServerName,
@@ -108,13 +110,14 @@ impl fmt::Debug for Homeserver {
 }
 
 impl Homeserver {
-    /// The one of `homeserver_url`. Certificates are checked against the authorities that the system knows.
+    /// The homeserver at `homeserver_url`. Certificates are checked against the system's certificate authorities.
     pub fn new(config: &Config) -> Homeserver {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // A visitor's header "Proxy:" is HTTP_PROXY in the environment of a CGI program; ureq would go there.
+            // In a CGI program a visitor's "Proxy:" header appears as HTTP_PROXY in the environment, and ureq would use
+            // it.
             .proxy(None)
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .timeout_connect(Some(CONNECT_PATIENCE))
@@ -129,8 +132,8 @@ impl Homeserver {
         names::mxid(localpart, &self.server_name)
     }
 
-    /// Sends a request. `Ok(Err(..))` is a refusal, which means something to the one who asked; what means the
-    /// same to everybody (429, an unknown token, no answer, nonsense) is `Err`.
+    /// Sends a request. `Ok(Err(..))` is a refusal that the caller has to interpret. Failures that mean the same to
+    /// every caller (429, an unknown token, no answer, an unreadable answer) are `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
         let mut response = self.send(call)?;
         let status = response.status().as_u16();
@@ -182,7 +185,8 @@ impl Homeserver {
         answer
     }
 
-    /// The account that asks has not accepted the homeserver's terms of use. Synapse does not ask accounts of the kind "bot".
+    /// The account that sent the request has not accepted the homeserver's terms of use. Synapse does not require this
+    /// of accounts with `user_type` "bot".
     fn consent_wanted(&self, call: &Call, error: &MatrixError) -> String {
         let uri = error.consent_uri.as_ref().and_then(|uri| uri.as_str()).unwrap_or("the page with its terms");
         let uri: String = uri.chars().filter(|c| !c.is_control()).take(LONGEST_URI).collect();
@@ -255,19 +259,19 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The body of every error answer (contract synapse 3, 4, 5). Empty stands for a body that is none.
+/// The body of every error answer (Client-Server API, "Standard error response"). Empty if the body is not one.
 #[derive(Deserialize, Default)]
 struct MatrixError {
     errcode: String,
     #[serde(default)]
     error: String,
-    /// With 429.
+    /// Sent with 429.
     #[serde(default)]
     retry_after_ms: Option<serde_json::Value>,
-    /// With 401.
+    /// Sent with 401.
     #[serde(default)]
     soft_logout: Option<serde_json::Value>,
-    /// With `M_CONSENT_NOT_GIVEN`.
+    /// Sent with `M_CONSENT_NOT_GIVEN`.
     #[serde(default)]
     consent_uri: Option<serde_json::Value>,
 }
@@ -278,19 +282,19 @@ impl MatrixError {
     }
 }
 
-/// An answer other than 200, with the request that it answers.
+/// An answer other than 200, and the request it belongs to.
 #[derive(Debug)]
 struct Refusal {
     asked: String,
     status: u16,
-    /// Empty: it is no Matrix error, so it came from something else than the homeserver (a proxy, mostly).
+    /// Empty if the body is not a Matrix error; the answer then usually comes from a proxy.
     errcode: String,
     error: String,
     soft_logout: bool,
 }
 
 impl Refusal {
-    /// `POST http://...: 403 M_FORBIDDEN "..."` and what to do about it.
+    /// `POST http://...: 403 M_FORBIDDEN "..."`, followed by `hint`.
     fn sentence(&self, hint: &str) -> String {
         let separator = if hint.is_empty() { "" } else { "; " };
         match self.is_matrix_error() {
@@ -299,7 +303,7 @@ impl Refusal {
         }
     }
 
-    /// An answer that nobody waited for.
+    /// The error for an answer that the caller does not expect.
     fn unexpected(self) -> Error {
         match self.status {
             _ if !self.is_matrix_error() => Error::Unexpected(self.sentence(NOT_THE_HOMESERVER)),
@@ -317,25 +321,25 @@ impl Refusal {
     }
 }
 
-/// An empty JSON object, as a question and as an answer.
+/// An empty JSON object, as a request or an answer.
 #[derive(serde::Serialize, Deserialize)]
 struct Empty {}
 
-/// One segment of a path, percent-encoded.
+/// A path segment, percent-encoded.
 fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// Foreign text for a sentence: one line of at most 200 characters.
+/// Text from outside for an error message: one line of at most 200 characters.
 fn line(text: &str) -> String {
     let beginning: String = text.chars().take(1000).collect();
     crate::domain::characters::one_line(&beginning).chars().take(200).collect()
 }
 
-/// From `retry_after_ms` and the header Retry-After (seconds; a date there is not read): the longer of both, rounded
-/// up, from 1 second to an hour.
+/// The longer of `retry_after_ms` and the Retry-After header (in seconds; dates are ignored), rounded up, from 1 second
+/// to an hour.
 fn retry_seconds(milliseconds: Option<f64>, header: Option<u64>) -> u64 {
-    // the cast ends at 0 and u64::MAX
+    // The cast saturates at 0 and u64::MAX.
     let from_body = milliseconds.filter(|ms| ms.is_finite()).map(|ms| (ms / 1000.0).ceil() as u64);
     from_body.max(header).unwrap_or(DEFAULT_RETRY).clamp(1, LONGEST_RETRY)
 }

@@ -1,4 +1,4 @@
-//! Accounts by Synapse's shared-secret registration, `/_synapse/admin/v1/register` (contract synapse 3).
+//! Accounts by Synapse's shared-secret registration, `/_synapse/admin/v1/register`.
 
 use super::{Call, Error, Homeserver, Refusal};
 use data_encoding::HEXLOWER;
@@ -6,35 +6,36 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 
-/// The `user_type` of a program's account.
+/// The `user_type` of accounts that belong to a program.
 const BOT: &str = "bot";
 const PATH: &str = "/_synapse/admin/v1/register";
-/// Characters that Synapse takes for a display name (contract synapse 0, rule 2).
+/// Synapse's limit for a display name, in characters.
 const LONGEST_DISPLAY_NAME: usize = 256;
 
-/// An account to be made. It is never an administrator's.
+/// An account to create. It is never a server administrator.
 #[derive(Clone, Copy)]
 pub struct NewAccount<'a> {
     pub localpart: &'a str,
-    /// At most 512 characters (contract synapse 3).
+    /// At most 512 characters (Synapse's limit).
     pub password: &'a str,
-    /// `None` or blank: the localpart. Of a longer one the first 256 characters are used.
+    /// `None` or blank: the localpart is shown. Longer names are cut to 256 characters.
     pub display_name: Option<&'a str>,
-    /// A program's account: Synapse does not ask it to accept terms of use (`user_type` "bot").
+    /// Whether a program uses the account: Synapse does not ask it to accept terms of use (`user_type` "bot").
     pub is_bot: bool,
 }
 
-/// What became of it.
+/// The outcome of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registered {
     Made,
-    /// Somebody has the name, perhaps we ourselves through an earlier try whose answer was lost; `login::proves` tells.
+    /// The name is taken, perhaps by an earlier attempt of ours whose answer was lost; `login::proves` tells.
     NameInUse {
-        /// This very call asked more than once: something between us and the homeserver may have delivered the first request
-        /// twice, and the account is ours.
+        /// This call sent more than one request. If something on the way delivered the first one twice, the account is
+        /// ours.
         asked_again: bool,
     },
-    /// The homeserver gives this name to nobody (`M_INVALID_USERNAME`) or to an application service (`M_EXCLUSIVE`).
+    /// The homeserver does not allow this name (`M_INVALID_USERNAME`) or reserves it for an application service
+    /// (`M_EXCLUSIVE`).
     NameRefused {
         errcode: String,
         error: String,
@@ -56,39 +57,39 @@ struct RegisterRequest<'a> {
     admin: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_type: Option<&'static str>,
-    /// Else the answer brings a device with a token that nobody uses.
+    /// Without this the answer contains a device and a token that nobody uses.
     inhibit_login: bool,
     mac: String,
 }
 
 #[derive(Deserialize)]
 struct RegisterAnswer {
-    #[allow(dead_code)] // that it is there makes the answer one
+    #[allow(dead_code)] // its presence makes the answer valid
     user_id: String,
 }
 
-/// A number that the homeserver takes once, within 60 s and until it restarts.
+/// A number that the homeserver accepts once, within 60 seconds and until it restarts.
 pub struct Nonce(String);
 
-/// Makes an account. Not safe to repeat blindly: after [`Error::Unreachable`] the account may exist.
+/// Creates an account. Do not repeat blindly: after [`Error::Unreachable`] the account may exist.
 pub fn register(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount) -> Result<Registered, Error> {
     register_with(homeserver, shared_secret, account, nonce(homeserver)?)
 }
 
-/// The first half: nothing is made yet.
+/// The first half: creates nothing yet.
 pub fn nonce(homeserver: &Homeserver) -> Result<Nonce, Error> {
     let answer = homeserver.ask::<NonceAnswer>(&Call::get(PATH.into()))?;
     answer.map(|answer| Nonce(answer.nonce)).map_err(no_registration)
 }
 
-/// The second half. [`Error::Unreachable`] and [`Error::Unexpected`] leave open whether the account was made.
+/// The second half. After [`Error::Unreachable`] or [`Error::Unexpected`] the account may exist.
 pub fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
     match attempt(homeserver, shared_secret, account, first)? {
         Err(refusal) if refusal.error == "unrecognised nonce" => {
             let again = nonce(homeserver).and_then(|fresh| attempt(homeserver, shared_secret, account, fresh)?.or_else(meaning));
             match again {
                 Ok(Registered::NameInUse { .. }) => Ok(Registered::NameInUse { asked_again: true }),
-                // Whatever it is, the first request may have made the account.
+                // Whatever the cause, the first request may have created the account.
                 Err(cause) => Err(Error::Unexpected(cause.to_string())),
                 outcome => outcome,
             }
@@ -116,10 +117,10 @@ fn attempt(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, n
     Ok(answer.map(|_| Registered::Made))
 }
 
-/// HMAC-SHA1 of nonce, name, password, the absence of rights and, where there is one, the `user_type`, with NUL between
-/// them, in lower-case hexadecimal. The display name is not part of it.
+/// HMAC-SHA1 of nonce, name, password, "notadmin" and, if there is one, the `user_type`, separated by NUL, in
+/// lower-case hexadecimal. The display name is not included.
 fn mac(shared_secret: &str, nonce: &str, account: &NewAccount) -> String {
-    #[allow(clippy::expect_used)] // HMAC takes keys of any length
+    #[allow(clippy::expect_used)] // HMAC accepts keys of any length
     let mut mac = Hmac::<Sha1>::new_from_slice(shared_secret.as_bytes()).expect("a key of any length");
     let mut parts = vec![nonce, account.localpart, account.password, "notadmin"];
     parts.extend(account.is_bot.then_some(BOT));
@@ -127,7 +128,7 @@ fn mac(shared_secret: &str, nonce: &str, account: &NewAccount) -> String {
     HEXLOWER.encode(&mac.finalize().into_bytes())
 }
 
-/// `M_UNKNOWN` stands for five different things here; status and text tell them apart.
+/// `M_UNKNOWN` has five meanings here; status and text tell them apart.
 fn meaning(refusal: Refusal) -> Result<Registered, Error> {
     match (refusal.status, refusal.errcode.as_str(), refusal.error.as_str()) {
         (400, "M_USER_IN_USE", _) => Ok(Registered::NameInUse { asked_again: false }),
@@ -158,10 +159,10 @@ mod tests {
 
     #[test]
     fn the_mac_is_the_one_that_synapse_computes() {
-        // reference: python3 -c 'import hmac; print(hmac.new(b"s3cret", b"n\0max\0p\xc3\xa4ss\0notadmin", "sha1").hexdigest())'
+        // Reference: python3 -c 'import hmac; print(hmac.new(b"s3cret", b"n\0max\0p\xc3\xa4ss\0notadmin", "sha1").hexdigest())'
         let account = NewAccount { localpart: "max", password: "päss", display_name: Some("not in it"), is_bot: false };
         assert_eq!(mac("s3cret", "n", &account), "e7367309668c783183dd500ba8fd7e7690657ee6");
-        // and with b"\0bot" at the end
+        // With b"\0bot" at the end
         assert_eq!(mac("s3cret", "n", &NewAccount { is_bot: true, ..account }), "a4b26bfcb1c0a0cd36e6e5ef070442426d38173b");
     }
 }

@@ -1,13 +1,13 @@
-//! Whose access token is this, and ending a user's other sessions.
+//! Looks up the owner of an access token, and ends a user's other sessions.
 
 use super::{Call, Empty, Error, Homeserver, Refusal, segment};
 use serde::{Deserialize, Serialize};
 
-/// Who a token belongs to.
+/// The owner of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Whoami {
     pub user_id: String,
-    /// Missing for tokens that an administrator made (contract synapse 5).
+    /// Missing for tokens that an administrator made.
     pub device_id: Option<String>,
 }
 
@@ -16,11 +16,11 @@ struct Devices {
     devices: Vec<Device>,
 }
 
-/// A session of a user's.
+/// A session of a user.
 #[derive(Deserialize)]
 pub(super) struct Device {
     device_id: String,
-    /// Milliseconds since 1970; `None` for one that was never used.
+    /// Milliseconds since 1970; `None` if the session was never used.
     pub(super) last_seen_ts: Option<i64>,
 }
 
@@ -29,17 +29,17 @@ struct DeleteDevices<'a> {
     devices: Vec<&'a str>,
 }
 
-/// The homeserver's no to a token: locked, deactivated, ... (contract synapse 2.3), for the client in its own words.
+/// The homeserver's refusal of a token (locked, deactivated, ...), passed to the client in the homeserver's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRefused {
     pub status: u16,
     pub errcode: String,
     pub error: String,
-    /// The session stays, and what the client keeps for it.
+    /// The client keeps its session data and only needs to log in again.
     pub soft_logout: bool,
 }
 
-/// The owner of a client's access token; [`Error::UnknownToken`] if it has none.
+/// The owner of a client's access token; [`Error::UnknownToken`] if there is none.
 pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Result<Whoami, TokenRefused>, Error> {
     let answer = homeserver.ask::<Whoami>(&Call::get("/_matrix/client/v3/account/whoami".into()).token(access_token))?;
     match answer {
@@ -52,15 +52,15 @@ pub fn whoami(homeserver: &Homeserver, access_token: &str) -> Result<Result<Whoa
     }
 }
 
-/// All sessions of a user, with the token of a server administrator. [`Error::Forbidden`] where the token is not one.
+/// All sessions of a user. [`Error::Forbidden`] if `admin_token` is not a server administrator's.
 pub(super) fn devices(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<Vec<Device>, Error> {
     let user = segment(&homeserver.mxid(localpart));
     let list = Call::get(format!("/_synapse/admin/v2/users/{user}/devices")).token(admin_token);
     Ok(homeserver.ask::<Devices>(&list)?.map_err(Refusal::unexpected)?.devices)
 }
 
-/// Ends all sessions of a user but the one on device `keep`, with the token of a server administrator (contract synapse
-/// 7.3). [`Error::Forbidden`] where the token is not one.
+/// Ends all sessions of a user except the one on device `keep`. [`Error::Forbidden`] if `admin_token` is not a server
+/// administrator's.
 pub fn end_others(homeserver: &Homeserver, admin_token: &str, localpart: &str, keep: Option<&str>) -> Result<(), Error> {
     let user = segment(&homeserver.mxid(localpart));
     let known = devices(homeserver, admin_token, localpart)?;

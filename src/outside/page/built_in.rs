@@ -1,4 +1,4 @@
-//! The sources of the templates: the operator's files, else those in the program.
+//! The sources of the templates: the operator's files, or else the built-in ones.
 
 use crate::domain::config::Config;
 use crate::domain::error::Error;
@@ -23,7 +23,7 @@ macro_rules! built_in {
     ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../../../templates/", $name)))),*] };
 }
 
-/// All templates, as they are in the repository.
+/// All templates of the repository.
 pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
     "page/layout.html",
     "page/steps.html",

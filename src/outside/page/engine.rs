@@ -1,4 +1,4 @@
-//! tera, with the functions, filters and values that all templates have.
+//! tera with the functions, filters and values that are available in all templates.
 
 use super::built_in::source;
 use crate::domain::config::{Config, Language};
@@ -17,7 +17,7 @@ pub(super) fn context_of(context: &impl Serialize) -> Result<Context, Error> {
     Context::from_serialize(context).map_err(|cause| Error::internal(format!("the values for a template: {cause}")))
 }
 
-/// The templates of one rendering, with the functions and values that all of them have.
+/// The templates of one rendering.
 pub(super) struct Engine {
     tera: Tera,
 }
@@ -34,7 +34,7 @@ impl Engine {
         Ok(Engine { tera })
     }
 
-    /// A value for all templates.
+    /// Sets a value for all templates.
     pub(super) fn insert(&mut self, name: &'static str, value: &str) {
         self.tera.global_context().insert(name, value);
     }
@@ -44,7 +44,7 @@ impl Engine {
     }
 }
 
-/// The named templates and those that they extend or include.
+/// The named templates and those they extend or include.
 fn with_parents<'a>(config: Option<&Config>, names: &[&str]) -> Result<BTreeMap<String, Cow<'a, str>>, Error> {
     let mut templates: BTreeMap<String, Cow<'a, str>> = BTreeMap::new();
     let mut wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -58,7 +58,7 @@ fn with_parents<'a>(config: Option<&Config>, names: &[&str]) -> Result<BTreeMap<
     Ok(templates)
 }
 
-/// The quoted names behind `{% extends` and `{% include`.
+/// The quoted names after `{% extends` and `{% include`.
 fn parents(source: &str) -> Vec<String> {
     let name = |tag: &str| {
         let tag = tag.trim_start_matches('-').trim_start();
@@ -75,13 +75,13 @@ fn broken(config: Option<&Config>, cause: &str) -> Error {
     Error::internal(format!("a template{place} cannot be used; correct it, or remove it to get the built-in one: {}", cause.trim()))
 }
 
-/// tera puts the reason behind the place, as the source of the error.
+/// The whole chain of causes: tera's outermost error is the place, and its source the reason.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(|cause| cause.to_string().trim().to_owned()).collect::<Vec<_>>().join(": ")
 }
 
-/// What every template may use without being given it.
+/// The values that are available in every template.
 fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Context {
     let server_name = config.map_or("", |config| config.server_name.0.as_str());
     let title = match config.map(|config| config.pages.title.clone()) {
@@ -96,7 +96,7 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     context.insert("logo", &pages.and_then(|pages| pages.logo.as_ref()).map(|logo| &logo.0));
     context.insert("howto_url", &pages.and_then(|pages| pages.howto_url.as_ref()).map(|url| &url.0));
     context.insert("form_url", &config.map(|config| config.public_url.join("/")));
-    // A page that knows its address gives its own: a link that loses what belongs to the address leads nowhere.
+    // Empty by default. A page that knows its own address sets this, because its links have to keep the token.
     context.insert("language_links", &[(); 0]);
     context.insert("style", "");
     context.insert("name_length", &NAME_MAX_CHARACTERS);
@@ -123,7 +123,7 @@ fn register(tera: &mut Tera, texts: &Arc<Texts>, config: Option<&Config>) {
     tera.register_filter("days", move |count: u64, _: Kwargs, _: &State| own.days(count));
 }
 
-/// The function `t`. `{server}` is known to every text.
+/// The function `t`. Every text may use `{server}`.
 struct Say {
     texts: Arc<Texts>,
     server: String,
@@ -134,7 +134,7 @@ impl Function<TeraResult<Value>> for Say {
         let key = kwargs.must_get::<&str>("key")?;
         let mut values = vec![("server", state.escape_if_needed(&Value::normal_string(&self.server))?)];
         for (name, value) in kwargs.iter().filter_map(|(name, value)| Some((name.as_str()?, value))) {
-            // A value that is not there leaves a gap, not an error page.
+            // A missing value leaves a gap in the text; the page is still shown.
             let missing = value.is_none() || value.is_undefined();
             values.push((name, if missing { String::new() } else { state.escape_if_needed(value)? }));
         }
@@ -147,7 +147,7 @@ impl Function<TeraResult<Value>> for Say {
     }
 }
 
-/// A value between tags where tags mean something, and bare in plain text. A line it is in either case.
+/// The value on one line: between tags in HTML, bare in plain text.
 fn marked(tag: &str, value: &StringInput, state: &State) -> TeraResult<Value> {
     let line = one_line(value.as_str());
     match state.autoescaping_enabled() {

@@ -1,15 +1,16 @@
-//! Pages, mails and room messages: `templates/`, filled in.
+//! Pages, mails and room messages, rendered from `templates/`.
 //!
-//! Each rendering reads only the templates it needs, since under CGI every page is a process of its own; a FastCGI program
-//! keeps the pages that it compiled ([`Compiled`]). A file below `pages.templates` takes the place of the built-in one of the
-//! same name; one that cannot be used is refused with its name, so that nobody gets half a page.
+//! Each rendering reads only the templates it needs, because under CGI every page is a new process; a FastCGI program
+//! keeps compiled pages ([`Compiled`]). A file below `pages.templates` replaces the built-in template of the same name.
+//! If the file cannot be used, the error names it, and no partial page is sent.
 //!
-//! What templates have besides tera's own:
+//! Besides tera's own, templates can use:
 //!
-//! * `t(key="section.key", name=value)`: a text of `templates/locales`. In `.html` the text and every value are escaped.
+//! * `t(key="section.key", name=value)`: a text from `templates/locales`. In `.html` the text and all values are
+//!   escaped.
 //! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
-//! * `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links` (empty unless a page has some), `style`,
-//!   `name_length` and `note_length` for all of them.
+//! * the values `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links` (empty unless the
+//!   page sets it), `style`, `name_length` and `note_length`.
 
 mod built_in;
 mod engine;
@@ -32,10 +33,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Mail clients and servers cut longer subjects anyway.
 const SUBJECT_LENGTH: usize = 150;
 
-/// A mail as it is read, without its envelope.
+/// The content of a mail, without its envelope.
 #[derive(Debug, Clone)]
 pub struct MailText {
-    /// One line, whatever the values were.
+    /// Always one line.
     pub subject: String,
     pub text: String,
     pub html: String,
@@ -44,9 +45,9 @@ pub struct MailText {
 /// The two bodies of a room message.
 #[derive(Debug, Clone)]
 pub struct RoomText {
-    /// `body`.
+    /// Plain text, the event's `body`.
     pub text: String,
-    /// `formatted_body`: only tags of the Matrix specification's list for `m.room.message`.
+    /// The event's `formatted_body`, with only those tags that the Matrix specification lists for `m.room.message`.
     pub html: String,
 }
 
@@ -120,17 +121,17 @@ struct ErrorValues {
     text_key: Key,
 }
 
-/// The way to the same page in another language.
+/// A link to the same page in another language.
 #[derive(Debug, Clone, Serialize)]
 pub struct LanguageLink {
     pub tag: &'static str,
-    /// The language's name for itself.
+    /// The name of the language in that language.
     pub name: &'static str,
     pub href: String,
     pub current: bool,
 }
 
-/// The page that is shown in `current`, in all languages; `token` is the `t` of its link, which has to stay.
+/// Links to the page in all languages, with `current` marked. `token` is the `t` of the page's own link and is kept.
 pub fn language_links(current: Language, token: Option<&str>) -> Vec<LanguageLink> {
     let link = |language: Language| {
         let mut query = form_urlencoded(&[("lang", language.tag())]);
@@ -155,7 +156,7 @@ pub fn render(config: &Config, language: Language, name: PageName, context: &imp
     Page::compile(Some(config), language, name)?.render(context)
 }
 
-/// The page as an answer, with everything that keeps a browser from doing more than showing it.
+/// The page as an answer, with headers that keep a browser from doing more than showing it.
 pub fn respond(
     (config, kept): (&Config, &Compiled),
     language: Language,
@@ -166,12 +167,12 @@ pub fn respond(
     let page = kept.page(config, language, name)?;
     let html = page.render(context)?;
     let response = protected(Response::html(status, html), language, &page.style_hash);
-    // The form is the front door and may be found; what lies behind it is nobody's search result.
+    // Search engines may list the form, but no other page.
     Ok(if name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") })
 }
 
-/// The page for a request that ended with `error`; the gateway adds the headers of its status. It never fails: a broken template of the operator gives way to the
-/// built-in one, and that one to a bare sentence.
+/// The page for a request that ended with `error`; the gateway adds the headers of its status. This function never
+/// fails: if the operator's template is broken, the built-in one is used, and then a single sentence.
 pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Response {
     let context = ErrorValues { status: error.status, text_key: error.text };
     let built_in = config.cloned().map(|mut config| {
@@ -201,8 +202,8 @@ pub fn mail(config: &Config, language: Language, name: MailName, context: &impl 
     })
 }
 
-/// The room message of `templates/room/NAME.txt` and `.html`. Send it with an empty `m.mentions`, so that no text of a
-/// visitor rings a bell.
+/// The room message of `templates/room/NAME.txt` and `.html`. Send it with an empty `m.mentions`, so that a visitor's
+/// text notifies nobody.
 pub fn room(config: &Config, language: Language, name: RoomPost, context: &impl Serialize) -> Result<RoomText, Error> {
     let [text, html] = ["txt", "html"].map(|kind| format!("room/{}.{kind}", name.as_str()));
     let engine = Engine::new(Some(config), language, &[&text, &html])?;
@@ -210,12 +211,12 @@ pub fn room(config: &Config, language: Language, name: RoomPost, context: &impl 
     let html = engine.render(&html, &context)?;
     Ok(RoomText {
         text: without_gaps(&engine.render(&text, &context)?).trim_end().to_owned(),
-        // Some clients show line breaks between the tags.
+        // Some clients show line breaks between tags.
         html: html.trim().replace(">\n<", "><"),
     })
 }
 
-/// Pages of one configuration that are ready to be filled in.
+/// Compiled pages of one configuration.
 #[derive(Default)]
 pub struct Compiled(Mutex<Pages>);
 
@@ -223,7 +224,7 @@ type Pages = HashMap<(Language, PageName), Arc<Page>>;
 
 impl Compiled {
     fn page(&self, config: &Config, language: Language, name: PageName) -> Result<Arc<Page>, Error> {
-        // The operator's files may change at any time; the built-in ones stay as they are.
+        // The operator's files may change at any time; the built-in ones never do.
         if config.pages.templates.is_some() {
             return Page::compile(Some(config), language, name).map(Arc::new);
         }
@@ -239,18 +240,18 @@ impl Compiled {
     }
 }
 
-/// One page, compiled, with its style sheet.
+/// One compiled page with its style sheet.
 struct Page {
     name: PageName,
     engine: Engine,
-    /// SHA-256 of the style sheet, in Base64.
+    /// SHA-256 of the style sheet in Base64.
     style_hash: String,
 }
 
 impl Page {
     fn compile(config: Option<&Config>, language: Language, name: PageName) -> Result<Page, Error> {
         let mut engine = Engine::new(config, language, &[name.template()])?;
-        // A browser reads CRLF as LF before it hashes; so the sheet is brought to LF first.
+        // Browsers convert CRLF to LF before hashing, so the sheet is converted first.
         let style = source(config, "page/style.css")?.replace("\r\n", "\n");
         engine.insert("style", &style);
         Ok(Page { name, engine, style_hash: BASE64.encode(&Sha256::digest(style.as_bytes())) })
@@ -261,7 +262,7 @@ impl Page {
     }
 }
 
-/// The headers of every page. There is no script, so there is nothing for a Permissions-Policy to take away.
+/// The headers of every page. Pages have no scripts, so a Permissions-Policy would restrict nothing.
 fn protected(response: Response, language: Language, style_hash: &str) -> Response {
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

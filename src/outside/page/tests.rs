@@ -1,4 +1,4 @@
-//! What a page, a mail and a room message promise, whatever a visitor types.
+//! What pages, mails and room messages guarantee, whatever a visitor types.
 
 use super::built_in::BUILT_IN;
 use super::*;
@@ -14,7 +14,7 @@ fn config(extra: &str) -> Config {
     Config::parse(&sample, PathBuf::new()).unwrap()
 }
 
-/// Every page with as little as it may get.
+/// Every page with as few values as it may get.
 fn minimal() -> Vec<(PageName, Value)> {
     let form = json!({"values": {}, "errors": {}, "notices": {}, "terms_url": null,
         "username_min_length": 3, "username_max_length": 64, "form_token": "f"});
@@ -30,7 +30,7 @@ fn minimal() -> Vec<(PageName, Value)> {
     ]
 }
 
-/// Every page with everything it may get, and each of it hostile.
+/// Every page with all values it may get, each of them hostile.
 fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let fields = ["first_name", "last_name", "username", "email", "note", "terms", "form"];
     let values: Value = fields.iter().map(|field| (field.to_string(), json!(evil))).collect::<serde_json::Map<_, _>>().into();
