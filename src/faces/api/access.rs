@@ -1,7 +1,7 @@
-//! Who may call the internal programs.
+//! Access control of the internal programs.
 //!
-//! The callers have no way to prove who they are (contract mxisd 1): the address they call from decides, plus a shared
-//! secret in a header where the caller can send one (our own Synapse module, or a proxy that adds it).
+//! The callers cannot authenticate. Access depends on the address they call from and, if the caller can send a header (our own
+//! Synapse module, or a proxy that adds it), a shared secret.
 
 use crate::domain::error::Error;
 use crate::flow::caller::{self, contains};
@@ -9,14 +9,14 @@ use crate::outside::cgi::Request;
 use crate::outside::site::Site;
 use subtle::ConstantTimeEq;
 
-/// The header with `internal.shared_secret`.
+/// The header that carries `internal.shared_secret`.
 pub const SECRET_HEADER: &str = "x-register-bot-secret";
 
-/// Lets the request pass, or 403.
+/// `Ok` if the request may pass, else 403.
 pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
     let rules = &site.config.internal;
     let mut caller = caller::address(rules, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"));
-    // Any other sign of a proxy: it may stand before the world, and is not one of those that we can read.
+    // Any other sign of a proxy: it may serve the whole world, and we cannot read its headers.
     if ["forwarded", "x-real-ip", "via"].iter().any(|sign| request.header(sign).is_some()) && request.header("x-forwarded-for").is_none() {
         caller = None;
     }

@@ -1,7 +1,7 @@
-//! `internal/identity_bulk`: whose mail addresses are these, for mxisd and ma1sd (contract mxisd 6).
+//! `internal/identity_bulk`: finds the owners of many mail addresses, for mxisd and ma1sd.
 //!
-//! An address book of tens of thousands comes in one request and is looked up in a handful of statements. One entry that
-//! makes no sense does not spoil the others.
+//! An address book of tens of thousands of entries arrives in one request and is looked up in a few statements. An invalid
+//! entry does not affect the others.
 
 use super::identity_single::{self, Mapping};
 use super::{UserId, body};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// Each entry is taken apart later, so that a bad one can be left out.
+/// Each entry is parsed later, so that an invalid one can be left out.
 #[derive(Debug, Deserialize)]
 struct LookupBulkRequest<'a> {
     #[serde(borrow)]
@@ -34,13 +34,13 @@ struct LookupBulkResponse<'a> {
     lookup: Vec<Mapping<'a>>,
 }
 
-/// An entry that can be looked up.
+/// A valid entry.
 struct Entry<'a> {
     asked: Lookup<'a>,
     folded: String,
 }
 
-/// Answers 200 with the hits, in the order in which they were asked.
+/// Answers 200 with the hits, in the order of the request.
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<LookupBulkRequest> = body(request);

@@ -1,4 +1,4 @@
-//! `internal/identity_single`: whose mail address is this, for mxisd and ma1sd (contract mxisd 5).
+//! `internal/identity_single`: finds the owner of a mail address, for mxisd and ma1sd.
 
 use super::{UserId, body};
 use crate::domain::address::Address;
@@ -19,14 +19,14 @@ struct Lookup {
     address: String,
 }
 
-/// Not found is an object without the member `lookup`; null would be an error for the caller.
+/// If nothing is found, the object has no member `lookup`; the callers reject null.
 #[derive(Debug, Serialize)]
 struct LookupSingleResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     lookup: Option<Mapping<'a>>,
 }
 
-/// Medium and address exactly as they were asked.
+/// Medium and address exactly as in the request.
 #[derive(Debug, Serialize)]
 pub(super) struct Mapping<'a> {
     pub(super) medium: &'a str,
@@ -34,7 +34,7 @@ pub(super) struct Mapping<'a> {
     pub(super) id: UserId<'a>,
 }
 
-/// Answers 200, found or not.
+/// Answers 200, whether or not there is a hit.
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<LookupRequest> = body(request);
@@ -51,7 +51,7 @@ pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     Ok(Response::json(200, &LookupSingleResponse { lookup: mapping }))
 }
 
-/// The form in which addresses are compared; `None` for another medium and for what is no mail address.
+/// The form in which addresses are compared; `None` for another medium or an invalid address.
 pub(super) fn folded(medium: &str, address: &str) -> Option<String> {
     if medium != "email" {
         return None;

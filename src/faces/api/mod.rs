@@ -1,7 +1,7 @@
-//! What other programs ask: Synapse's password module, mxisd and ma1sd, and Matrix clients that change a password.
+//! Programs for other software: Synapse's password module, mxisd and ma1sd, and Matrix clients that change a password.
 //!
-//! Answers are JSON objects, whatever happens: an identity server of the mxisd family has no time-outs, and a malformed
-//! answer to a bulk lookup locks that query up in it until it is restarted (contract mxisd 6.3).
+//! Every answer is a JSON object: identity servers of the mxisd family have no time limits, and a malformed answer to a bulk
+//! lookup blocks that query until the identity server is restarted.
 
 pub mod access;
 pub mod directory_search;
@@ -19,18 +19,18 @@ use crate::outside::site::Site;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
-/// Serves one of the internal programs: to callers that the operator allows, by POST.
+/// Serves an internal program: POST only, and only for callers that the operator allows.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     gateway::serve(program, |site| site.config.internal.body_bytes.0, fail, respond)
 }
 
-/// Serves the one program that the whole world may call, from web clients on other hosts, too.
+/// Serves the one program that everybody may call, including web clients on other hosts.
 pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     let fail_with_cors: gateway::Fail = |site, request, error| intercept_change_password::with_cors(fail(site, request, error));
     gateway::serve(program, |site| site.config.limits.body_bytes.0, fail_with_cors, respond)
 }
 
-/// What each internal program does first: who calls, and how?
+/// The first check of each internal program: caller and method.
 pub fn admit(site: &Site, request: &Request) -> Result<(), Error> {
     access::check(site, request)?;
     match request.method() {
@@ -58,15 +58,15 @@ fn fail(_site: Option<&Site>, _request: Option<&Request>, error: &Error) -> Resp
     Response::json(error.status, &MatrixError { errcode, error: sentence })
 }
 
-/// The body as JSON; `None` where it is not what the contract says, so that the program answers its "no" (contract
-/// mxisd 0, rule 1). The content type is not looked at.
+/// The body as JSON; `None` if it does not have the expected form, and the program then answers "no". The content type is
+/// ignored.
 fn body<'a, T: Deserialize<'a>>(request: &'a Request) -> Option<T> {
     serde_json::from_slice(request.body()).ok()
 }
 
-/// An id of this homeserver, taken apart: exactly `@localpart:server_name`, and a localpart as accounts have it.
+/// The localpart of an id on this homeserver: exactly `@localpart:server_name`, with a localpart that an account may have.
 ///
-/// Callers pass on whatever a user typed: other servers, several colons, capitals (contract synapse 0.3, mxisd 0.9).
+/// Callers pass on whatever a user typed: other servers, several colons, capital letters.
 fn own_localpart<'a>(site: &Site, mxid: &'a str) -> Option<&'a str> {
     let (localpart, server_name) = mxid.strip_prefix('@')?.split_once(':')?;
     (server_name == site.config.server_name.0 && is_localpart(localpart)).then_some(localpart)
@@ -77,7 +77,7 @@ fn is_localpart(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && text.bytes().all(known)
 }
 
-/// A user id by localpart, as mxisd and ma1sd want it (contract mxisd 3, 5).
+/// A user id by localpart, as mxisd and ma1sd expect it.
 #[derive(Debug, Serialize)]
 struct UserId<'a> {
     r#type: &'static str,
@@ -106,8 +106,8 @@ impl ThreePid<'_> {
     }
 }
 
-/// First and last name; `None` if there is none, so that no empty name is sent (contract mxisd 7). Synapse refuses the
-/// login of a name with more than 256 characters (contract synapse 2.3).
+/// First and last name, cut to 256 characters because Synapse refuses a login with a longer one. `None` if there is none, so
+/// that no empty name is sent.
 fn display_name(first_name: &str, last_name: &str) -> Option<String> {
     let name: String = names::display_name(first_name, last_name).chars().take(256).collect();
     Some(name).filter(|name| !name.is_empty())

@@ -1,7 +1,7 @@
-//! `internal/profile`: display name, addresses and roles of a user, for mxisd and ma1sd (contract mxisd 7).
+//! `internal/profile`: display name, addresses and roles of a user, for mxisd and ma1sd.
 //!
-//! One program for their three endpoints: each reads only its own member of the answer. Where the path ends in
-//! `displayName`, `threepids` or `roles`, only that one is sent.
+//! One program for three of their endpoints, each of which reads only its own member of the answer. If the path ends in
+//! `displayName`, `threepids` or `roles`, only that member is sent.
 
 use super::{ThreePid, body, display_name, own_localpart};
 use crate::domain::error::Error;
@@ -10,7 +10,7 @@ use crate::outside::site::Site;
 use crate::outside::store::{Access, Login};
 use serde::{Deserialize, Serialize};
 
-/// The role of everybody with an account.
+/// The role of every account.
 const ROLE: &str = "user";
 
 #[derive(Debug, Deserialize)]
@@ -24,7 +24,7 @@ struct JsonProfileResult<'a> {
     profile: Profile<'a>,
 }
 
-/// What is not known is left out. The member is `threepids` here, and `three_pids` at login.
+/// Unknown values are left out. The member is called `threepids` here, but `three_pids` at login.
 #[derive(Debug, Default, Serialize)]
 struct Profile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ struct Profile<'a> {
     roles: Option<[&'static str; 1]>,
 }
 
-/// Answers 200, known or not.
+/// Answers 200, whether or not the user is known.
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<ProfileRequest> = body(request);
@@ -47,7 +47,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     Ok(Response::json(200, &JsonProfileResult { profile }))
 }
 
-/// The last part of the path: the web server passes it as `PATH_INFO`, or in the whole address.
+/// The last part of the path: the web server passes it in `PATH_INFO`, or in the whole URL.
 fn member(request: &Request) -> &str {
     let path = request.variable("PATH_INFO").filter(|path| path.len() > 1).or(request.variable("REQUEST_URI")).unwrap_or("");
     let path = path.split('?').next().unwrap_or("");

@@ -1,20 +1,20 @@
-//! The body of a request: read once, within its limit.
+//! The body of a request, read once and within its limit.
 
 use crate::domain::error::Error;
 use std::io::Read;
 
-/// How the end of a body is known.
+/// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// Plain CGI: by `CONTENT_LENGTH` alone; standard input need not end there, and without the variable there is no body
-    /// (RFC 3875 section 4.2).
+    /// Plain CGI: by `CONTENT_LENGTH` alone. Standard input need not end there, and without the variable there is no body (RFC
+    /// 3875 section 4.2).
     Counted,
-    /// FastCGI: the stream ends, also where a web server passes a chunked body on without `CONTENT_LENGTH`.
+    /// FastCGI: the stream ends, even if a web server passes on a chunked body without `CONTENT_LENGTH`.
     Ended,
 }
 
-/// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if it is not as long as
-/// announced. Never reads more than one byte past the limit or the announced length.
+/// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if its length differs from the
+/// announced one. Never reads more than one byte past the limit or the announced length.
 pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str>, limit: u64) -> Result<Vec<u8>, Error> {
     let announced = length(content_length)?;
     if announced.is_some_and(|length| length > limit) {
@@ -33,7 +33,8 @@ pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str
     }
 }
 
-/// The number in `CONTENT_LENGTH`. Digits only: `u64::from_str` would take a sign. A number too large for 64 bits is a large number.
+/// The number in `CONTENT_LENGTH`. Digits only, as `u64::from_str` would accept a sign. A number too large for 64 bits counts
+/// as a large number.
 pub fn length(content_length: Option<&str>) -> Result<Option<u64>, Error> {
     match content_length {
         None | Some("") => Ok(None),

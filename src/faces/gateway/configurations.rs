@@ -1,16 +1,16 @@
-//! Which configuration file serves a request.
+//! Which configuration file applies to a request.
 //!
-//! A configuration names programs that are run (`sendmail`) and files that are read, so it must never be chosen by whoever
-//! writes a request. Any user who may open the socket of a FastCGI program writes all its parameters. So the process serves
-//! its own configuration, and a parameter `MATRIX_REGISTER_BOT_CONFIG` counts only as far as the environment of the process
-//! allows it in `MATRIX_REGISTER_BOT_CONFIGS`: absolute paths of files or folders, with colons between them.
+//! A configuration names programs to run (`sendmail`) and files to read, so the author of a request must never choose it. Any
+//! user who can open the socket of a FastCGI program controls all its parameters. So the process uses its own configuration,
+//! and accepts the parameter `MATRIX_REGISTER_BOT_CONFIG` only as far as `MATRIX_REGISTER_BOT_CONFIGS` in its environment
+//! allows: a list of absolute paths of files or folders, separated by colons.
 //!
 //! * A listed file may be named.
-//! * In a listed folder, or below it, a `*.toml` may be named that belongs to root, to the user of the process or to the owner
-//!   of the folder, and that not everybody can write to.
+//! * In or below a listed folder, a `*.toml` may be named if it belongs to root, the user of the process or the owner of the
+//!   folder, and is not world-writable.
 //!
-//! Under plain CGI the request's variables *are* the environment of the process. There the web server decides, and with
-//! fcgiwrap whoever may open its socket: such a user names the program to run as well.
+//! Under plain CGI the variables of the request *are* the environment of the process. There the web server decides, and with
+//! fcgiwrap anybody who can open its socket; such a user also names the program to run.
 
 use crate::domain::config::CONFIG_VARIABLE;
 use crate::outside::cgi::Request;
@@ -21,22 +21,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The variable of the process's environment that lists what requests may name.
+/// The environment variable that lists what requests may name.
 pub const LIST_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIGS";
 
-/// So many different values are logged; whoever sends more cannot fill the log.
+/// How many different values are logged, so that a flood of them cannot fill the log.
 const MOST_LOGGED: usize = 16;
 
 /// The process's own configuration, and those that requests may name.
 pub struct Configurations {
     own: PathBuf,
     listed: Vec<PathBuf>,
-    /// Values that were logged already.
+    /// Values that have been logged.
     logged: Mutex<Vec<String>>,
 }
 
 impl Configurations {
-    /// As an environment says: its own is in `MATRIX_REGISTER_BOT_CONFIG`, else beside the program.
+    /// Reads an environment: the process's own configuration is in `MATRIX_REGISTER_BOT_CONFIG`, or else beside the program.
     pub fn of(environment: impl Iterator<Item = (OsString, OsString)>) -> Configurations {
         let (mut own, mut listed) = (None, Vec::new());
         for (name, value) in environment.filter(|(_, value)| !value.is_empty()) {
@@ -49,9 +49,9 @@ impl Configurations {
         Configurations { own: own.unwrap_or_else(site::default_config_path), listed, logged: Mutex::default() }
     }
 
-    /// The file for this request; `None`: it names one that it may not name, and must not be served.
+    /// The file for this request; `None` if the request names a file that it may not name, and must not be served.
     ///
-    /// Where nothing may be named, a request that tries gets the process's own configuration.
+    /// If nothing is listed, such a request gets the process's own configuration.
     pub fn of_request(&self, request: &Request) -> Option<PathBuf> {
         let named = request.variable(CONFIG_VARIABLE).filter(|named| !named.is_empty() && Path::new(named) != self.own);
         let Some(named) = named else { return Some(self.own.clone()) };
@@ -73,7 +73,7 @@ impl Configurations {
         }
     }
 
-    /// The file behind a name, without links on the way to it, or why it may not be named.
+    /// The file of this name with symbolic links resolved, or why it may not be named.
     fn listed(&self, named: &Path) -> Result<PathBuf, String> {
         if !named.is_absolute() {
             return Err("is not an absolute path".into());
@@ -82,7 +82,7 @@ impl Configurations {
         for listed in &self.listed {
             let Ok(place) = fs::canonicalize(listed) else { continue };
             if file == place && file.is_file() {
-                // As the operator wrote it: relative paths in it start where they do for cron.
+                // The path as the operator wrote it, so that relative paths in the file start where they do for cron.
                 return Ok(listed.clone());
             }
             if file.starts_with(&place) {
@@ -102,7 +102,7 @@ impl Configurations {
     }
 }
 
-/// Whether the owner of a listed folder vouches for a file in it: nobody else may have put it there.
+/// Checks that only trusted users can have put a file into a listed folder.
 fn vouched_for(folder: &Path, file: &Path) -> Result<(), String> {
     if !file.is_file() || file.extension().is_none_or(|ending| ending != "toml") {
         return Err("is not a file *.toml".into());

@@ -1,21 +1,22 @@
-//! FastCGI through the `fastcgi` crate: accepts on fd 0, serves each connection in a thread, ends cleanly.
+//! FastCGI through the `fastcgi` crate: accepts on fd 0, serves each connection in a thread, stops cleanly.
 //!
-//! The crate's loop is made for a process without limits; this is what is done about it:
+//! The crate's loop is made for a process without limits. This module works around the following:
 //!
-//! * It accepts for ever. So fd 0 is made non-blocking and polled here; the crate is let loose on what is pending, and
-//!   leaves its loop by a panic when nothing more is (`EAGAIN`), or when no descriptor is left (`EMFILE`), which would
-//!   otherwise be the end of the process. Accepted sockets do not inherit the mode on Linux.
-//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, counted every
-//!   [`BETWEEN_COUNTS`]; but once let loose it goes on for as long as others keep coming. [`DESCRIPTORS`] ends that. Work on
-//!   requests is bounded further, by `limits.concurrent_requests`. A thread that waits costs some 50 kB.
-//! * It reads without a time limit. On TCP sockets [`SILENCE`] is set on the listening socket, and inherited. Unix sockets
-//!   inherit none; who may connect to one is the web server, or somebody the sysadmin trusts as much.
-//! * It panics on records that make no sense, in the connection's thread, which ends the connection and nothing else. Within a body
-//!   that is a body that broke off ([`Body`]).
-//! * It reads parameters by recursion: 260 to 350 bytes of stack each. [`super::supervisor`] sets the size of stacks, and starts a
-//!   new worker should one overflow nevertheless.
-//! * `Stdout::write` makes a record of each call, so there is one call per answer; it cuts answers over 65,535 bytes right.
-//! * A parameter that is not UTF-8 hides those behind it: [`super::variables`].
+//! * It accepts forever. So fd 0 is made non-blocking and polled here, and the crate's loop runs only while connections are
+//!   pending. The loop ends with a panic if none is left (`EAGAIN`) or if no descriptor is free (`EMFILE`), which would
+//!   otherwise end the process. On Linux accepted sockets do not inherit the mode.
+//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, counted every [`BETWEEN_COUNTS`];
+//!   but while connections keep coming, the loop continues. [`DESCRIPTORS`] stops it. `limits.concurrent_requests` limits the
+//!   work further. A waiting thread costs some 50 kB.
+//! * It reads without a time limit. On TCP, [`SILENCE`] is set on the listening socket and inherited. Unix sockets inherit no
+//!   limit; only the web server, or somebody whom the sysadmin trusts as much, can connect to those.
+//! * It panics on malformed records, in the connection's thread, which ends only that connection. Within a body this counts as
+//!   a body that broke off ([`Body`]).
+//! * It reads parameters recursively, using 260 to 350 bytes of stack for each. [`super::supervisor`] sets the stack size and
+//!   starts a new worker if a stack overflows nevertheless.
+//! * `Stdout::write` makes one record per call, so an answer is written in one call; the crate splits answers over 65,535 bytes
+//!   correctly.
+//! * A parameter that is not UTF-8 hides all later ones: see [`super::variables`].
 
 use super::body::Framing;
 use super::configurations::Configurations;
@@ -38,39 +39,39 @@ use std::time::{Duration, Instant};
 
 /// Open connections at which no more are accepted.
 ///
-/// More than wait for their turn ([`super::gate::WAITING_ROOM`]), so that those beyond hear at once to come back; and more than
-/// an Apache as it comes has workers (400), which passes slow bodies on as they drip.
+/// More than may wait for their turn ([`super::gate::WAITING_ROOM`]), so that further requests get an immediate 503; and more
+/// than the workers of an Apache with default settings (400), which passes on slow bodies as they trickle in.
 const CONNECTIONS: usize = 640;
 
-/// Connections are counted no more often than this: the system makes a list of all threads for it.
+/// Counting connections lists all threads of the process, so it is done no more often than this.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
 
 /// Descriptors of the worker, where it was given more: what the crate accepts beyond [`CONNECTIONS`] in one go, and the
 /// files and databases of the requests at work. Who finds none left is a 503.
 const DESCRIPTORS: u64 = 1536;
 
-/// Between two log lines about requests that were turned away.
+/// Time between two log lines about requests that were turned away.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
 
-/// Bytes of stack for a connection's thread, against the recursion of the crate; virtual memory until used.
+/// Bytes of stack for a connection's thread, because the crate recurses; only virtual memory until used.
 ///
-/// Measured: 40,000 parameters in one request survive. nginx sends at most 65,535 bytes of them, so 8,191 of the smallest;
-/// Rust's default of 2 MiB overflows at 6,000 to 8,000, which a visitor reached through a default nginx that has no
-/// `max_headers` yet. Apache lets 100 headers in. More stack would do no good: the crate's time grows with the square (0.1 s for 8,000
-/// parameters, 4 to 9 s for 40,000, 7 minutes for 200,000), and a new worker is better than that.
+/// Measured: a request with 40,000 parameters survives. nginx sends at most 65,535 bytes of parameters, so 8,191 of the
+/// smallest. Rust's default of 2 MiB overflows at 6,000 to 8,000, which a visitor could reach through a default nginx without
+/// `max_headers`. Apache accepts 100 headers. A larger stack would not help: the crate's time is quadratic (0.1 s for 8,000
+/// parameters, 4 to 9 s for 40,000, 7 minutes for 200,000), so a new worker is better.
 pub const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a TCP connection may be silent in the middle of a request.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long running requests may go on after the order to stop.
+/// How long running requests may continue after the order to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// How long a connection may be open without a request after the order to stop: one that was accepted a moment ago sends it
-/// now, and one that the web server keeps for later (`fastcgi_keep_conn`) does not.
+/// How long a connection without a request may stay open after the order to stop. A connection accepted a moment ago sends its
+/// request at once; one that the web server keeps open (`fastcgi_keep_conn`) does not.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves until `stop` is set, then lets running requests end.
+/// Serves until `stop` is set, then lets running requests finish.
 pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     panics::keep_quiet();
     panics::expect_broken_connections();
@@ -119,7 +120,7 @@ fn is_pending() -> bool {
     rustix::event::poll(&mut listening, Some(&Timespec { tv_sec: 0, tv_nsec: 500_000_000 })).is_ok_and(|ready| ready > 0)
 }
 
-/// Lets the crate accept what is pending.
+/// Lets the crate accept the pending connections.
 fn accept(worker: &Arc<Worker>) {
     let worker = worker.clone();
     let Err(panic) = panics::guard(move || fastcgi::run_raw(move |request| worker.handle(request), 0)) else {
@@ -131,7 +132,7 @@ fn accept(worker: &Arc<Worker>) {
     }
 }
 
-/// The crate's panic carries the text of the system's error and nothing else.
+/// The crate's panic message is the text of the system error.
 fn is_nothing_pending(panic: &Panic) -> bool {
     [Errno::AGAIN, Errno::INTR, Errno::CONNABORTED].iter().any(|errno| panic.message() == io::Error::from(*errno).to_string())
 }
@@ -140,19 +141,19 @@ struct Worker {
     program: Program,
     sites: Sites,
     gate: Gate,
-    /// Requests whose answer is not written yet.
+    /// Requests that are not answered yet.
     busy: AtomicUsize,
 }
 
 impl Worker {
-    /// Connections, told by the threads: the crate counts none, and some of them have no request yet.
+    /// The number of connections, counted by their threads: the crate does not count them, and some have no request yet.
     fn connections(&self) -> usize {
         let others = 1 + store::threads();
         let threads = std::fs::read_dir("/proc/self/task").map(|threads| threads.count().saturating_sub(others));
         threads.unwrap_or_else(|_| self.busy.load(Ordering::SeqCst))
     }
 
-    /// Whether there was something to report.
+    /// Returns whether there was something to report.
     fn report_turned_away(&self) -> bool {
         let turned_away = self.gate.take_turned_away();
         if turned_away > 0 {

@@ -1,13 +1,13 @@
-//! How many requests are worked on at a time, and how many may wait for their turn.
+//! How many requests run at a time, and how many may wait.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Requests that wait for their turn. Further ones are told at once to come back: nobody waits ten seconds for a turn that
-/// so many others wait for, and the socket's backlog stays free for those who come next.
+/// Requests that may wait. Further ones get a 503 at once: no visitor waits ten seconds behind so many others, and the socket's
+/// backlog stays free.
 pub const WAITING_ROOM: usize = 256;
 
-/// A counting gate: [`Gate::enter`] waits while the house is full.
+/// A counting gate: [`Gate::enter`] waits while all places are taken.
 #[derive(Debug, Default)]
 pub struct Gate {
     house: Mutex<House>,
@@ -18,19 +18,19 @@ pub struct Gate {
 struct House {
     inside: u64,
     waiting: usize,
-    /// Those who were told to come back and are in no log line yet.
+    /// Requests that were turned away and are not logged yet.
     turned_away: usize,
 }
 
-/// One place inside; dropping it leaves.
+/// A place inside; dropping it frees the place.
 #[derive(Debug)]
 pub struct Place<'a>(&'a Gate);
 
 impl Gate {
-    /// Waits until fewer than `limit` are inside; `None` after `patience`, or at once where [`WAITING_ROOM`] wait already.
+    /// Waits until fewer than `limit` requests are inside; `None` after `patience`, or at once if [`WAITING_ROOM`] are waiting.
     ///
-    /// Whoever leaves wakes one that waits. Where sites have different limits that may be one who still has to wait, so
-    /// everybody looks again after a second.
+    /// A request that leaves wakes one that waits. If sites have different limits, that one may have to keep waiting, so every
+    /// waiting request also checks once a second.
     pub fn enter(&self, limit: u64, patience: Duration) -> Option<Place<'_>> {
         let deadline = Instant::now() + patience;
         let mut house = self.house();
@@ -55,7 +55,7 @@ impl Gate {
         Some(Place(self))
     }
 
-    /// How many were told to come back since the last call.
+    /// The number of requests turned away since the last call.
     pub fn take_turned_away(&self) -> usize {
         std::mem::take(&mut self.house().turned_away)
     }

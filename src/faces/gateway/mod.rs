@@ -1,21 +1,20 @@
 //! The gateway to the web server: one `main` for all programs, as plain CGI or as FastCGI.
 //!
-//! A program is started in one of two ways, told apart by what file descriptor 0 is:
+//! The type of file descriptor 0 tells how a program was started:
 //!
 //! * plain CGI (fcgiwrap, mod_cgid, lighttpd): one request, answered by this process (`plain`);
-//! * FastCGI (a listening socket: spawn-fcgi, systemd socket units, mod_fcgid): this process starts a worker of itself and
-//!   looks after it (`supervisor`); the worker serves until SIGTERM or SIGINT (`fastcgi`).
+//! * FastCGI (a listening socket: spawn-fcgi, systemd socket units, mod_fcgid): this process starts a worker of the same
+//!   program and supervises it (`supervisor`); the worker serves until SIGTERM or SIGINT (`fastcgi`).
 //!
-//! Either way a request goes through `program`: its variables are complete and within their limit (`variables`), its
-//! site is open (`configurations`, `sites`), its body within its limit (`body`), it is its turn (`gate`), a panic is a 500 ([`crate::outside::panics`]).
-//!
+//! Either way a request goes through `program`, which checks its variables (`variables`), opens its site (`configurations`,
+//! `sites`), reads its body (`body`), waits for its turn (`gate`), and turns a panic into a 500 ([`crate::outside::panics`]).
 //! | limit | where | answer |
 //! |---|---|---|
 //! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
 //! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
-//! | requests at work | `limits.concurrent_requests` | waits 10 s, then 503 |
-//! | requests that wait | 256 (`gate::WAITING_ROOM`) | 503 at once |
-//! | connections | 640, for a moment up to 1536 descriptors, and the backlog of the socket | wait in the backlog |
+//! | running requests | `limits.concurrent_requests` | waits 10 s, then 503 |
+//! | waiting requests | 256 (`gate::WAITING_ROOM`) | 503 at once |
+//! | connections | 640, briefly up to 1536 descriptors, and the backlog of the socket | wait in the backlog |
 //! | end of running requests after SIGTERM | 30 s | |
 
 mod body;
@@ -38,11 +37,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Serves `respond` as plain CGI, or as FastCGI where file descriptor 0 is a listening socket.
+/// Serves `respond` as plain CGI, or as FastCGI if file descriptor 0 is a listening socket.
 ///
-/// `body_limit` is in bytes. `fail` makes the answer to a request that ended with an error, be it before a site was there (`None`);
-/// [`Response::bare`] is the least it can do. What [`crate::domain::error::Error`] demands of the headers is added here, and its
-/// cause is logged here.
+/// `body_limit` is in bytes. `fail` answers a request that ended with an error, possibly before its site was opened (`None`);
+/// the simplest such answer is [`Response::bare`]. The headers that [`crate::domain::error::Error`] requires are added here,
+/// and its cause is logged here.
 pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: Respond) -> ExitCode {
     let program = Program { name: program, body_limit, fail, respond };
     if !is_listening_socket() {
@@ -55,7 +54,7 @@ pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: 
     }
 }
 
-/// What [`serve`] answers to one plain CGI request, within this process: for whoever wants to try many.
+/// The answer of [`serve`] to one plain CGI request, within this process, e.g. for tests that make many requests.
 pub fn answer(
     program: &'static str,
     (body_limit, fail, respond): (BodyLimit, Fail, Respond),
@@ -69,11 +68,11 @@ fn is_listening_socket() -> bool {
     rustix::net::sockopt::socket_acceptconn(std::io::stdin()).unwrap_or(false)
 }
 
-/// Set by SIGTERM and SIGINT. SIGCHLD only has to interrupt the supervisor's pause; its flag is not looked at.
+/// Set by SIGTERM and SIGINT. SIGCHLD only has to interrupt the supervisor's pause, so its flag is ignored.
 fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     for (signal, flag) in [(SIGTERM, stop.clone()), (SIGINT, stop.clone()), (SIGCHLD, Arc::default())] {
-        // Refused for signals that cannot be caught, which these are not.
+        // Fails only for signals that cannot be caught; these can.
         let _ = signal_hook::flag::register(signal, flag);
     }
     stop

@@ -11,26 +11,26 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-/// Bytes of a refused body that are read and thrown away: more than web servers let through.
+/// Bytes of a refused body that are read and discarded: more than web servers let through.
 const MAX_DISCARDED: u64 = 128 * 1024 * 1024;
 
-/// Answers the one request. The process ends well whatever the status is: the failure was reported.
+/// Answers the one request. The exit status does not depend on the status of the answer, because errors are logged.
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
     let mut body = announced_body();
     let answer = answer(program, std::env::vars_os(), &mut body);
     let mut out = io::stdout().lock();
     let written = out.write_all(&answer).and_then(|()| out.flush());
-    // fcgiwrap makes a 502 of an answer to a body that nobody read.
+    // fcgiwrap turns the answer into a 502 if the body was not read.
     let _ = io::copy(&mut body, &mut io::sink());
     match written {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody reads any more; the web server knows.
+        // The web server has closed the connection.
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// From the environment and the body to the bytes of the answer.
+/// Turns the environment and the body into the bytes of the answer.
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
     let environment: Vec<(OsString, OsString)> = environment.collect();
     let sites = Sites::new(program.name, Configurations::of(environment.iter().cloned()));
@@ -38,7 +38,7 @@ pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsS
     program.answer(incoming, &sites, &Gate::default())
 }
 
-/// Standard input, which need not end by itself, as far as there is a body in it.
+/// Standard input up to the announced length, because it need not end there.
 fn announced_body() -> impl Read {
     let announced = std::env::var("CONTENT_LENGTH").ok();
     let length = body::length(announced.as_deref()).ok().flatten().unwrap_or(0);

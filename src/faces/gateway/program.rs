@@ -1,4 +1,4 @@
-//! From the variables and the body of one request to the bytes of its answer: the same for plain CGI and FastCGI.
+//! Turns the variables and the body of a request into the bytes of its answer, for plain CGI and FastCGI alike.
 
 use super::body::{self, Framing};
 use super::gate::Gate;
@@ -13,19 +13,19 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request waits for its turn before it is told to come back later.
+/// How long a request waits for its turn before it gets a 503.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Makes the answer to a request that ended with an error; without a site or a request where it ended that early.
+/// Answers a request that ended with an error; without the site or the request if the error came before them.
 pub type Fail = fn(Option<&Site>, Option<&Request>, &Error) -> Response;
 
-/// Makes the answer to a request.
+/// Answers a request.
 pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 
-/// How many bytes the body of a request to this program may have.
+/// The limit for the body of a request to this program, in bytes.
 pub type BodyLimit = fn(&Site) -> u64;
 
-/// What one program is: its name, its limit and its two functions.
+/// A program: its name, its limit and its two functions.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     pub name: &'static str,
@@ -34,7 +34,7 @@ pub struct Program {
     pub respond: Respond,
 }
 
-/// A request that has just come in.
+/// A request that has just arrived.
 pub struct Incoming<'a> {
     pub variables: Checked,
     pub body: &'a mut dyn Read,
@@ -42,7 +42,7 @@ pub struct Incoming<'a> {
 }
 
 impl Program {
-    /// The whole answer, ready to be written; it never panics.
+    /// The whole answer, ready to be written. Never panics.
     pub fn answer(&self, incoming: Incoming, sites: &Sites, gate: &Gate) -> Vec<u8> {
         let (variables, verdict) = incoming.variables;
         let mut request = Request::new(variables, Vec::new());
@@ -58,7 +58,7 @@ impl Program {
         });
         let outcome = outcome.unwrap_or_else(|panic| Err(Error::internal(format!("the program panicked at {}", panic.place))));
         let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
-        // A browser that is led to an answer which is no page has nothing to do with it.
+        // Keeps browsers from treating an answer that is not a page as one.
         let response = response
             .default_header("X-Content-Type-Options", "nosniff")
             .default_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
@@ -66,7 +66,7 @@ impl Program {
         response.to_bytes(request.is_head())
     }
 
-    /// The error's answer, with the headers that its status demands; bare where even that panics.
+    /// The answer to an error, with the headers that its status requires; [`Response::bare`] if making it panics.
     fn failure(&self, site: Option<Arc<Site>>, request: &Request, error: &Error) -> Response {
         let made = panics::guard(|| {
             if !error.cause.is_empty() {
@@ -78,7 +78,7 @@ impl Program {
     }
 }
 
-/// The gate counts them, and the worker logs the count: a flood must not fill the log as well.
+/// No cause: the gate counts these errors and the worker logs the count, so that a flood does not fill the log.
 fn busy() -> Error {
     Error::unavailable("")
 }

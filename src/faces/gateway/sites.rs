@@ -1,4 +1,4 @@
-//! The sites that this process serves, each opened once and again when its configuration file changes.
+//! The sites that this process serves. Each is opened once, and again when its configuration file changes.
 
 use super::configurations::Configurations;
 use crate::domain::error::Error;
@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// More paths than this, and the process starts over remembering: a path that contains the `Host` header must not fill memory.
+/// Paths to remember before the process forgets them all: a path derived from the `Host` header must not fill the memory.
 const MAX_REMEMBERED: usize = 256;
 
-/// A file this young may change again without a new time stamp (they tick every few milliseconds): it is read every time.
+/// A file younger than this may change again without a new time stamp (they tick every few milliseconds), so it is read at each
+/// request.
 const YOUNG_SECONDS: i64 = 2;
 
 /// Open sites by the path of their configuration.
@@ -27,7 +28,7 @@ pub struct Sites {
 #[derive(Default)]
 struct Entry {
     open: Option<(Stamp, Arc<Site>)>,
-    /// What was logged last about this file, so that a broken configuration is one line and not one per request.
+    /// The last error logged about this file, so that a broken configuration is one log line and not one per request.
     complaint: String,
 }
 
@@ -36,8 +37,8 @@ impl Sites {
         Sites { program, configurations, remembered: Mutex::default() }
     }
 
-    /// The site that serves this request, as its configuration file is now. What is wrong is logged here, once, so the error has
-    /// no cause.
+    /// The site for this request, with its configuration file as it is now. Errors are logged here, once, so the returned error
+    /// has no cause.
     pub fn of(&self, request: &Request) -> Result<Arc<Site>, Error> {
         let path = self.configurations.of_request(request).ok_or_else(|| Error::internal(""))?;
         self.open(&path)
@@ -49,7 +50,7 @@ impl Sites {
             remembered.clear();
         }
         let entry = remembered.entry(path.to_owned()).or_default();
-        // Before it is read: a change in between shows at the next request.
+        // Taken before the file is read, so that a change in between is noticed at the next request.
         let stamp = Stamp::of(path);
         if let Some((seen, site)) = &entry.open
             && Some(seen) == stamp.as_ref()
@@ -82,7 +83,7 @@ impl Entry {
     }
 }
 
-/// What changes when a file is edited, replaced, or put back with an old time.
+/// Changes when a file is edited, replaced, or restored with an old time.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,

@@ -1,14 +1,16 @@
-//! The process that a spawner starts for FastCGI: it starts a worker of the same program, and a new one when that is called for.
+//! The process that a spawner starts for FastCGI: it starts a worker of the same program and replaces it when necessary.
 //!
-//! The worker serves ([`super::fastcgi`]); this one handles no request, so nothing that a visitor sends reaches it. Why two:
+//! The worker serves requests ([`super::fastcgi`]). The supervisor handles none, so nothing that a visitor sends reaches it.
+//! Reasons for two processes:
 //!
-//! * a stack overflow or an allocation that fails ends a process whatever it catches; here it is the worker's, and the next
-//!   one starts at once, on the same socket: who waited in its backlog is served;
-//! * the size of the threads' stacks is read from the environment (`RUST_MIN_STACK`), which a program cannot set for itself;
-//! * after an upgrade the new worker serves before the old one stops accepting, so no request is lost or waits; and where
-//!   the new program does not run, the old one just goes on.
+//! * A stack overflow or a failed allocation ends a process, and nothing can catch it. Here it ends the worker, and the next
+//!   one starts at once on the same socket and serves the connections in its backlog.
+//! * The stack size of threads comes from the environment (`RUST_MIN_STACK`), which a program cannot set for itself.
+//! * After an upgrade the new worker serves before the old one stops accepting, so no request is lost or delayed. If the new
+//!   program does not run, the old worker continues.
 //!
-//! Several supervisors may share a socket (`spawn-fcgi -F 2`). The supervisor itself stays the old program after an upgrade.
+//! Several supervisors may share a socket (`spawn-fcgi -F 2`). After an upgrade the supervisor itself still runs the old
+//! program.
 
 use super::fastcgi::{GRACE, STACK_BYTES};
 use crate::outside::log;
@@ -21,13 +23,13 @@ use std::process::{Child, Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Set for workers, to the process id of their supervisor.
+/// Set for workers to the process id of their supervisor.
 const WORKER_VARIABLE: &str = "MATRIX_REGISTER_BOT_WORKER_OF";
 
-/// A worker that lives this long has started well.
+/// A worker that lives this long has started successfully.
 const PROBATION: Duration = Duration::from_secs(1);
 
-/// Whether this process is the worker of the one that started it; such a one ends with its supervisor.
+/// Whether this process is a worker of its parent process; a worker ends with its supervisor.
 pub fn is_worker() -> bool {
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string());
     let is_worker = parent.is_some() && std::env::var(WORKER_VARIABLE).ok() == parent;
@@ -37,7 +39,7 @@ pub fn is_worker() -> bool {
     is_worker
 }
 
-/// Keeps a worker running until `stop` is set; then waits until its requests have ended.
+/// Keeps a worker running until `stop` is set, then waits until its requests have finished.
 pub fn run(program: &'static str, stop: &AtomicBool) -> ExitCode {
     log::start(program, crate::domain::config::LogTarget::default());
     let mut supervisor = match Supervisor::start() {
@@ -56,7 +58,7 @@ pub fn run(program: &'static str, stop: &AtomicBool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A signal ends the pause.
+/// Sleeps for `duration` or until a signal arrives.
 fn pause(duration: Duration) {
     let _ = rustix::event::poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: duration.subsec_nanos().into() }));
 }
@@ -64,9 +66,9 @@ fn pause(duration: Duration) {
 struct Supervisor {
     executable: Executable,
     worker: Worker,
-    /// Started from a new file and not trusted yet.
+    /// Started from a new file and still on probation.
     successor: Option<Worker>,
-    /// Told to stop; they end their requests.
+    /// Workers that were told to stop and are finishing their requests.
     retired: Vec<Worker>,
 }
 
@@ -77,7 +79,7 @@ impl Supervisor {
         Ok(Supervisor { executable, worker, successor: None, retired: Vec::new() })
     }
 
-    /// Starts another worker where one ended by itself; not more often than every [`PROBATION`].
+    /// Starts a new worker if the current one has ended, at most once per [`PROBATION`].
     fn look_after_worker(&mut self) {
         self.retired.retain_mut(|worker| !worker.has_ended());
         if !self.worker.has_ended() || self.worker.since.elapsed() < PROBATION {
@@ -86,7 +88,7 @@ impl Supervisor {
         log::warn("worker_ended", None, &format!("the worker ended by itself ({}); starting another", self.worker.outcome()));
         match Worker::start(&self.executable.path) {
             Ok(worker) => self.worker = worker,
-            // The file may be missing in the middle of an upgrade.
+            // The file may be missing during an upgrade.
             Err(cause) => {
                 log::warn("worker_not_restarted", None, &format!("{}: {cause}", self.executable.path.display()));
                 self.worker.since = Instant::now();
@@ -94,7 +96,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts the new program beside the old; hands over once it has lived for [`PROBATION`].
+    /// Starts the new program beside the old one, and hands over once it has lived for [`PROBATION`].
     fn look_for_upgrade(&mut self) {
         let Some(mut new) = self.successor.take() else {
             return self.try_upgrade();
@@ -120,7 +122,7 @@ impl Supervisor {
         }
     }
 
-    /// Tells all workers to stop and waits for them.
+    /// Tells all workers to stop, and waits for them.
     fn end(self) {
         let workers = self.retired.into_iter().chain(self.successor).chain([self.worker]);
         let mut ending: Vec<Worker> = workers.map(Worker::retire).collect();
@@ -133,7 +135,7 @@ impl Supervisor {
 
 struct Worker {
     child: Child,
-    /// When it was started, or told to stop.
+    /// When the worker was started, or told to stop.
     since: Instant,
     is_retired: bool,
 }
@@ -149,7 +151,7 @@ impl Worker {
     }
 
     fn retire(mut self) -> Worker {
-        // Not reaped yet, so the number cannot have become another process's.
+        // The worker is not reaped yet, so its process id cannot belong to another process.
         if !self.has_ended()
             && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
         {
@@ -158,7 +160,7 @@ impl Worker {
         Worker { since: Instant::now(), is_retired: true, ..self }
     }
 
-    /// Kills one that was told to stop and does not within its grace.
+    /// Whether the worker has ended. Kills one that does not stop within its grace period.
     fn has_ended(&mut self) -> bool {
         if self.is_retired && self.since.elapsed() > GRACE + PROBATION {
             let _ = self.child.kill();
@@ -171,7 +173,7 @@ impl Worker {
     }
 }
 
-/// The file of the program, and which one it was when somebody looked last.
+/// The program's file, and its identity at the last check.
 struct Executable {
     path: PathBuf,
     seen: Option<Identity>,
@@ -188,7 +190,8 @@ struct Identity {
 }
 
 impl Executable {
-    /// The path as it was called where that is a path (it may be a link that an upgrade changes), else the file's.
+    /// The path by which the program was called, which may be a link that an upgrade changes; or the path of the file, if it
+    /// was called without a path.
     fn of_this_process() -> io::Result<Executable> {
         let file = std::env::current_exe()?;
         let running = Identity::of(&file);
@@ -197,8 +200,8 @@ impl Executable {
         Ok(Executable { path: called.unwrap_or(file), seen: running, running, looked: Instant::now() })
     }
 
-    /// Looks once a second; true once for each new file, when it was the same at two looks (so it is complete). A file that
-    /// is missing for the moment is none.
+    /// Checks once a second. True once for each new file, after two checks in a row saw the same file, so that it is complete.
+    /// A missing file does not count.
     fn is_replaced(&mut self) -> bool {
         if self.looked.elapsed() < Duration::from_secs(1) {
             return false;

@@ -1,43 +1,43 @@
 //! Which CGI variables a request must have, and how large they may be together.
 //!
-//! **What is missing is denied.** The `fastcgi` crate drops, silently, a parameter that is not UTF-8 *and all that follow
-//! it*. A visitor can cause that at will: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=`
-//! its `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if all
-//! of [`PRESENT`] arrived. In nginx's `fastcgi_params` (Debian's and upstream's) `SERVER_NAME` stands behind everything that a
-//! visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then `REQUEST_METHOD`,
-//! `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. What can still be cut off by a visitor:
+//! **A missing variable means denied.** The `fastcgi` crate silently drops a parameter that is not UTF-8 *and all that follow
+//! it*. Any visitor can cause this: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=` its
+//! `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if
+//! all of [`PRESENT`] arrived. In nginx's `fastcgi_params` (Debian's and upstream's) `SERVER_NAME` follows everything that a
+//! visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then
+//! `REQUEST_METHOD`, `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. A visitor can still remove:
 //!
-//! * his own headers, and headers that a proxy in front added behind his, such as `X-Forwarded-For`: a missing header must
-//!   never be a permission, and only `REMOTE_ADDR` may be one (the web server's `realip` module sets it);
-//! * `PATH_INFO`, and in nginx whatever `fastcgi_param` stands below `PATH_INFO` or the `include`:
-//!   `MATRIX_REGISTER_BOT_CONFIG` belongs above the `include`.
+//! * their own headers, and headers that a proxy appended to them, such as `X-Forwarded-For`. So a missing header must never
+//!   grant anything, and only `REMOTE_ADDR` may grant something (the web server's `realip` module sets it);
+//! * `PATH_INFO`, and in nginx every `fastcgi_param` below `PATH_INFO` or the `include`. So `MATRIX_REGISTER_BOT_CONFIG`
+//!   belongs above the `include`.
 //!
-//! Plain CGI loses nothing: a variable from a visitor that is not UTF-8 is seen as such, and refused.
+//! Plain CGI loses nothing: a visitor's variable that is not UTF-8 is detected and refused.
 
 use crate::domain::error::Error;
 use std::collections::HashMap;
 use std::ffi::OsString;
 
-/// Bytes of all names and values together. nginx refuses to send more than 65,535 bytes of FastCGI parameters by itself (500).
+/// Bytes of all names and values together. nginx itself refuses to send more than 65,535 bytes of FastCGI parameters (500).
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// Variables that RFC 3875 section 4.1 demands of every server and that nginx and Apache send last.
+/// Variables that RFC 3875 section 4.1 requires of every server, and that nginx and Apache send last.
 const PRESENT: [&str; 6] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_PROTOCOL", "SERVER_NAME", "QUERY_STRING", "SCRIPT_NAME"];
 
-/// What a visitor can influence, by the beginning of its name; the rest of an environment is the sysadmin's.
+/// Prefixes of the variables that a visitor can influence; the rest of the environment is the sysadmin's.
 const FROM_VISITORS: [&str; 8] = ["HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME"];
 
-/// The variables of a request, and what is wrong with them, if anything is.
+/// The variables of a request, and the error if they are not acceptable.
 pub type Checked = (HashMap<String, String>, Result<(), Error>);
 
-/// Takes the parameters of a FastCGI request.
+/// Checks the parameters of a FastCGI request.
 pub fn from_fastcgi(params: impl Iterator<Item = (String, String)>) -> Checked {
     let variables: HashMap<String, String> = params.collect();
     let verdict = require(&variables, &PRESENT).and_then(|()| within_limit(&variables));
     (variables, verdict)
 }
 
-/// Takes the environment of a plain CGI program.
+/// Checks the environment of a plain CGI program.
 pub fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Checked {
     let mut variables = HashMap::new();
     let mut not_utf8 = None;
@@ -65,8 +65,8 @@ fn require(variables: &HashMap<String, String>, names: &[&str]) -> Result<(), Er
     }
 }
 
-/// A header `Proxy: ...` becomes the environment variable that HTTP clients take for the operator's proxy ("httpoxy",
-/// CVE-2016-5385): our requests to the homeserver, tokens included, would go where a visitor says.
+/// A header `Proxy: ...` becomes the environment variable in which HTTP clients look for the operator's proxy ("httpoxy",
+/// CVE-2016-5385). Our requests to the homeserver, tokens included, would go where a visitor says.
 fn no_proxy(variables: &HashMap<String, String>) -> Result<(), Error> {
     match variables.contains_key("HTTP_PROXY") {
         true => Err(Error::bad_request("HTTP_PROXY is set: by a visitor's header, or by mistake in the web server's environment")),
@@ -74,7 +74,7 @@ fn no_proxy(variables: &HashMap<String, String>) -> Result<(), Error> {
     }
 }
 
-/// 431 (RFC 6585). A plain environment has the sysadmin's variables as well; they are small.
+/// 431 (RFC 6585). A plain environment also contains the sysadmin's variables, which are small.
 fn within_limit(variables: &HashMap<String, String>) -> Result<(), Error> {
     let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
     match bytes > MAX_BYTES {

@@ -1,9 +1,9 @@
-//! Locks that work across processes and machines, and end by themselves if their holder dies.
+//! Locks that work across processes and machines, and expire if their holder dies.
 
 use super::{Error, LONGEST_WAIT, Store};
 
 impl Store {
-    /// Takes the lock `name` until `until`, unless somebody else holds it beyond `now` (seconds since 1970).
+    /// Takes the lock `name` until `until`, unless somebody else holds it after `now` (both seconds since 1970).
     pub fn take_lock(&mut self, name: &str, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
         let free = "UPDATE locks SET holder = ?, held_until = ? WHERE name = ? AND (held_until <= ? OR held_until > ?)";
         if self.execute(free, &[holder.into(), until.into(), name.into(), now.into(), (now + LONGEST_WAIT).into()])? == 1 {
@@ -17,7 +17,7 @@ impl Store {
         }
     }
 
-    /// Gives the lock back, if it is still ours.
+    /// Releases the lock, if `holder` still holds it.
     pub fn release_lock(&mut self, name: &str, holder: &str) -> Result<(), Error> {
         self.execute("DELETE FROM locks WHERE name = ? AND holder = ?", &[name.into(), holder.into()])?;
         Ok(())

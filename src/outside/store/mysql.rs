@@ -1,12 +1,12 @@
 //! MariaDB and MySQL.
 //!
-//! * The server may be set up in any way; a connection is told what this program needs: utf8mb4, strict writing (nothing is cut in
-//!   silence), UTC, `READ COMMITTED`.
-//! * Texts compare byte by byte (`utf8mb4_bin` in the schema, or a stricter one), whatever the server's own rules are.
-//! * `CREATE TABLE` and its like cannot be undone here, so each statement of the schema can be repeated, and the version is
-//!   counted up behind each step.
-//! * In a Galera cluster a conflict may show at the `COMMIT` only, as a deadlock; it is repeated like one. A node that is not
-//!   part of the cluster refuses everything, and the next host is asked. What was committed on one node is seen on all.
+//! * The server may be configured in any way, so each connection sets what this program needs: utf8mb4, strict mode (nothing is
+//!   truncated silently), UTC, `READ COMMITTED`.
+//! * Texts compare byte by byte (`utf8mb4_bin` in the schema, or a stricter collation), whatever the server's own rules are.
+//! * `CREATE TABLE` and similar statements cannot be rolled back, so each statement of the schema can be repeated, and the
+//!   version is raised after each step.
+//! * In a Galera cluster a conflict may appear only at the `COMMIT`, as a deadlock, and is repeated like one. A node outside
+//!   the cluster refuses every statement, and the next host is tried. What was committed on one node is visible on all.
 
 use super::guarded::guarded;
 use super::patience::Worker;
@@ -21,19 +21,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// Statements that a connection keeps prepared.
+/// Prepared statements that a connection keeps.
 const PREPARED: usize = 64;
-/// The name of a lock of the whole server, so it has the database's name in it; at most 64 characters.
+/// The name of a lock. Locks belong to the whole server, so the name includes the database; at most 64 characters.
 const SCHEMA_LOCK: &str = "CONCAT('matrix-register-bot ', LEFT(DATABASE(), 40))";
-/// Whole seconds: the shortest time for which this server waits.
+/// Lock waits are in whole seconds, so this is the shortest.
 const HASTY_SECONDS: u64 = 1;
-/// Where Debian and others keep the certificate authorities that the system knows.
+/// Where Debian and other systems keep the trusted certificate authorities.
 const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 pub(super) struct Mysql {
     connection: Conn,
     is_broken: bool,
-    /// The server did not answer in time.
+    /// Whether the server failed to answer in time.
     is_silent: bool,
 }
 
@@ -42,7 +42,7 @@ impl Mysql {
         Mysql::on_first_host(server, |mysql| mysql.set_up(access))
     }
 
-    /// The same for a database of the PHP program's: nothing is made, nothing is changed yet.
+    /// The same for a database of the PHP program; nothing is changed yet.
     pub(super) fn of_php(server: &ServerUrl) -> Result<Mysql, Error> {
         Mysql::on_first_host(server, |mysql| {
             mysql.settle_in()?;
@@ -60,7 +60,7 @@ impl Mysql {
             match opened {
                 Ok(mysql) => return Ok(mysql),
                 Err(Error::OfPhp) => return Err(Error::OfPhp),
-                // Nothing was sent yet that could have been done; perhaps the next host is fine.
+                // No statement was sent yet, so nothing can have been done; the next host may work.
                 Err(Error::Lost(cause) | Error::Contended(cause)) => refused = Some(Error::Unavailable(cause)),
                 Err(cause) => refused = Some(cause),
             }
@@ -72,8 +72,8 @@ impl Mysql {
     fn set_up(&mut self, access: Access) -> Result<(), Error> {
         self.settle_in()?;
         self.turn_to(access)?;
-        // Every CGI request asks: without a look into the catalogue, which takes longer. Where there is no such table, or not the
-        // right number in it, the upgrade looks closer.
+        // Every CGI request runs this query, so it avoids the catalogue, which takes longer. If the table is missing or has
+        // another number, the upgrade examines the schema.
         match self.said("SELECT version FROM schema_version") {
             Ok(Some(version)) if version == schema::KNOWN.to_string() => return Ok(()),
             Ok(_) | Err(Error::Unfit(_)) => {}
@@ -84,7 +84,7 @@ impl Mysql {
         loop {
             tries += 1;
             match self.upgrade() {
-                // Another node of the cluster is at it, too.
+                // Another node of the cluster is upgrading as well.
                 Err(Error::Contended(_)) if tries < TRIES && !self.is_broken => pause(tries),
                 upgraded => break upgraded?,
             }
@@ -98,8 +98,8 @@ impl Mysql {
         Ok(row.and_then(|row| row.get_opt::<String, _>(row.len().saturating_sub(1))).and_then(Result::ok))
     }
 
-    /// Tells the connection what it is told once; among it, on a node of a cluster, to read what any node has committed: a form
-    /// may be filed on one, and its link opened on another at once.
+    /// Applies the settings of a new connection. On a cluster node these include reading what other nodes have committed: a
+    /// form may be filed on one node and its link opened on another at once.
     fn settle_in(&mut self) -> Result<(), Error> {
         self.run(SETTINGS)?;
         match self.said("SHOW VARIABLES LIKE 'wsrep_on'")?.as_deref() {
@@ -108,7 +108,7 @@ impl Mysql {
         }
     }
 
-    /// The number of schema steps that were done; `None` where the table is not there yet.
+    /// The number of completed schema steps; `None` if the table does not exist yet.
     fn schema_version(&mut self) -> Result<Option<i64>, Error> {
         match self.has("schema_version", "version")? {
             true => self.number("SELECT version FROM schema_version"),
@@ -116,8 +116,8 @@ impl Mysql {
         }
     }
 
-    /// Brings the schema up to date under a lock; programs that start at once wait for the first. The lock is one server's own:
-    /// where two nodes of a cluster are at it, each statement does no harm the second time.
+    /// Brings the schema up to date under a lock; programs that start at the same time wait for the first. The lock covers one
+    /// server only. If two nodes of a cluster upgrade at once, each statement is harmless the second time.
     fn upgrade(&mut self) -> Result<(), Error> {
         self.lock_schema()?;
         let upgraded = self.upgrade_inside();
@@ -125,7 +125,7 @@ impl Mysql {
         upgraded.and(released)
     }
 
-    /// Waits for other programs on this server that make or change the schema.
+    /// Waits for other programs on this server that change the schema.
     pub(super) fn lock_schema(&mut self) -> Result<(), Error> {
         match self.number(&format!("SELECT GET_LOCK({SCHEMA_LOCK}, {})", WAIT.as_secs()))? {
             Some(1) => Ok(()),
@@ -140,7 +140,7 @@ impl Mysql {
     fn upgrade_inside(&mut self) -> Result<(), Error> {
         let done = match self.schema_version()? {
             Some(version @ 1..) => version,
-            // Not begun, or left by a program that died on the way, or another node of the cluster is at it just now.
+            // Not started, or left by a program that died halfway, or being done by another node of the cluster.
             begun => {
                 match schema::check_for_others(self) {
                     Err(Error::Unfit(_)) if begun.is_some() || self.schema_version()?.is_some() => {}
@@ -167,8 +167,8 @@ impl Mysql {
         statements.split(";\n").filter(|statement| !statement.trim().is_empty()).try_for_each(|statement| self.run(statement))
     }
 
-    /// The collation in which different texts are different: `utf8mb4_bin` takes "max" and "max " for one. MariaDB and MySQL 8
-    /// have a stricter one, under a name of their own.
+    /// The collation that distinguishes all texts: `utf8mb4_bin` ignores trailing spaces and takes "max" and "max " for equal.
+    /// MariaDB and MySQL 8 each have a stricter one.
     fn exact_collation(&mut self) -> Result<String, Error> {
         let strict =
             "SELECT collation_name FROM information_schema.collations WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')";
@@ -179,7 +179,7 @@ impl Mysql {
         self.query_once(sql, &[])?.into_iter().next().map_or(Ok(None), |mut row| row.optional_integer())
     }
 
-    /// Lets the connection do something, unless the server fell silent on it before.
+    /// Runs `work` on the connection, unless the server failed to answer on it before.
     fn ask<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T, mysql::Error>) -> Result<T, Error> {
         if self.is_silent {
             return Err(silent(BOUND));
@@ -202,7 +202,7 @@ impl Driver for Mysql {
         self.ask(|connection| connection.exec(sql, parameters(values)))?.into_iter().map(row).collect()
     }
 
-    /// Prepared, used, and given up.
+    /// Prepares, runs and closes the statement.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         let rows = self.ask(|connection| {
             let statement = connection.prep(sql)?;
@@ -237,7 +237,7 @@ impl Driver for Mysql {
         !self.is_broken
     }
 
-    /// The server's own purge does.
+    /// Nothing to do: the server purges by itself.
     fn tidy(&mut self) -> Result<(), Error> {
         Ok(())
     }
@@ -251,12 +251,12 @@ impl Driver for Mysql {
     }
 
     fn rollback(&mut self) {
-        // Fails only where the connection is gone, and the transaction with it.
+        // This fails only if the connection is lost, and the transaction with it.
         let _ = self.run("ROLLBACK");
     }
 }
 
-/// `None` for the socket.
+/// The hosts to try; `None` stands for the socket.
 fn hosts(server: &ServerUrl) -> Vec<Option<&(String, u16)>> {
     match server.socket {
         Some(_) => vec![None],
@@ -277,14 +277,14 @@ fn connect(server: &ServerUrl, host: Option<&(String, u16)>) -> Result<Conn, Err
         .read_timeout(Some(BOUND))
         .write_timeout(Some(BOUND))
         .stmt_cache_size(PREPARED)
-        // "Changed" rows are those that a statement found, even where it wrote what stood there already.
+        // The server counts the rows that a statement matched, even if their values did not change.
         .additional_capabilities(CapabilityFlags::CLIENT_FOUND_ROWS)
         .ssl_opts(server.tls.then(|| SslOpts::default().with_root_cert_path(ca_file(server))));
     connect_in_time(options)
 }
 
-/// The crate bounds the time of each answer, not of the whole welcome: a thread waits for it, and is left behind if it takes too
-/// long. Where there are several hosts, the next one is to have its turn.
+/// Connects in a thread, because the crate limits the time of each answer but not of the whole handshake. A thread that takes
+/// too long is abandoned, so that the next host can be tried.
 fn connect_in_time(options: OptsBuilder) -> Result<Conn, Error> {
     let (answer, answered) = mpsc::sync_channel(1);
     let connect = move || Conn::new(Opts::from(options)).map_err(|cause| Error::from(&cause));
@@ -296,19 +296,19 @@ fn connect_in_time(options: OptsBuilder) -> Result<Conn, Error> {
     })
 }
 
-/// The certificate authorities that are trusted besides those that the crate has built in.
+/// Certificate authorities that are trusted besides the crate's built-in ones.
 fn ca_file(server: &ServerUrl) -> Option<PathBuf> {
     server.ca_file.clone().or_else(|| Some(PathBuf::from(SYSTEM_CA_FILE)).filter(|path| Path::exists(path)))
 }
 
-/// What a connection is told once, whatever it is for.
+/// Settings of every connection.
 const SETTINGS: &str = "SET NAMES utf8mb4 COLLATE utf8mb4_bin, sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',
                         time_zone = '+00:00', autocommit = 1";
 
-/// For `SELECT` (1), `UPDATE` and `DELETE` (2): a lease that was taken on another node is there.
+/// For `SELECT` (1), `UPDATE` and `DELETE` (2): makes leases that were taken on another node visible.
 const READ_WHAT_OTHERS_WROTE: &str = "SET SESSION wsrep_sync_wait = 3";
 
-/// How long a connection for `access` waits for others, and for a reader, that it is one.
+/// How long a connection for `access` waits for locks and, for a reader, read-only mode.
 fn session(access: Access) -> [String; 2] {
     let (wait, mode) = match access {
         Access::Read => (WAIT.as_secs(), "ONLY"),
@@ -352,7 +352,7 @@ impl From<&mysql::Error> for Error {
     fn from(cause: &mysql::Error) -> Error {
         match cause {
             mysql::Error::MySqlError(said) => said_by_server(said),
-            // The time for an answer is up: the server may be there, and repeating would only wait longer.
+            // The time limit is used up, and a repetition would only wait longer.
             cause if is_timeout(cause) => silent(BOUND),
             mysql::Error::DriverError(DriverError::UnknownAuthPlugin(plugin)) => Error::Unfit(format!(
                 "the database user is to prove itself by {plugin:?}, which these programs cannot; give it a password: ALTER USER ... IDENTIFIED BY ..."
@@ -360,7 +360,7 @@ impl From<&mysql::Error> for Error {
             mysql::Error::TlsError(cause) => untrusted(&cause.to_string()),
             mysql::Error::DriverError(DriverError::TlsNotSupported) => untrusted("the server is not set up for TLS"),
             cause => match cause.to_string() {
-                // The certificate is looked at with the first packet, and the refusal comes as one that cannot be read.
+                // The certificate is checked with the first packet, and a refusal appears as a read error.
                 said if said.contains("invalid peer certificate") => untrusted(&said),
                 said => Error::Lost(format!("the database server: {said}")),
             },
@@ -388,19 +388,19 @@ fn silent(bound: Duration) -> Error {
     Error::Unavailable(format!("the database server did not answer within {} s", bound.as_secs()))
 }
 
-/// By the numbers of MariaDB and MySQL.
+/// Interprets the error numbers of MariaDB and MySQL.
 fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     let sentence = format!("the database server: {} ({})", said.message, said.code);
     match said.code {
-        // A key twice.
+        // Duplicate key.
         1062 => Error::Conflict,
-        // Deadlock, and in a cluster a failed certification; record changed since last read; a node that is not in its cluster.
+        // A deadlock, or in a cluster a failed certification; a record changed since it was read; a node outside its cluster.
         1213 | 1020 | OUTSIDE_OF_CLUSTER => Error::Contended(sentence),
-        // The server stops, or somebody ended the connection.
+        // The server is stopping, or somebody ended the connection.
         1053 | 1927 | 1152 | 1159 | 1161 => Error::Lost(sentence),
-        // Access, no such database or table or column, a value that does not fit, a constraint, an engine without transactions.
+        // Access denied; no such database, table or column; an unsuitable value; a constraint; an engine without transactions.
         1044 | 1045 | 1049 | 1054 | 1064 | 1142 | 1143 | 1146 | 1264 | 1364 | 1366 | 1406 | 1048 | 1451 | 1452 => Error::Unfit(sentence),
-        // 1205 waited for others, 1040 too many connections, 1290 read only, ...
+        // 1205 lock wait timeout, 1040 too many connections, 1290 read-only, ...
         _ => Error::Unavailable(sentence),
     }
 }

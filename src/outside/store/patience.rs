@@ -1,7 +1,8 @@
-//! Threads for what may never end: the crates that speak to a database server wait longer than a visitor should.
+//! Threads for calls that may never return: the database crates wait longer than a visitor should.
 //!
-//! Such a thread is waited for until a bound, and left behind then. It ends when the server speaks again, or the connection
-//! breaks; until then no more than [`MOST_LEFT`] are, as a server that hangs for an hour must not fill the process.
+//! A caller waits for such a thread up to a limit and then abandons it. The thread ends when the server answers or the
+//! connection breaks. At most [`MOST_LEFT`] threads may be abandoned, so that a server that hangs for an hour does not exhaust
+//! the process.
 
 #![cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(dead_code))] // SQLite needs none
 
@@ -10,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::thread;
 
-/// Threads left behind at which no more are started.
+/// Abandoned threads at which no new ones are started.
 const MOST_LEFT: isize = 32;
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-/// May be below zero for a moment, where one ends while it is left.
+/// May drop below zero for a moment, when a thread ends while it is being abandoned.
 static LEFT: AtomicIsize = AtomicIsize::new(0);
 
-/// How many of the threads of this process work for the store.
+/// How many threads of this process work for the store.
 pub(crate) fn threads() -> usize {
     RUNNING.load(Ordering::Relaxed)
 }
@@ -29,7 +30,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it, unless too many were left behind.
+    /// Starts the thread, unless too many were abandoned.
     pub(super) fn start(work: impl FnOnce() + Send + 'static) -> Result<Worker, Error> {
         if LEFT.load(Ordering::Relaxed) >= MOST_LEFT {
             return Err(Error::Unavailable("the database server does not answer, and many wait for it already".into()));
@@ -44,7 +45,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// It is not waited for any more.
+    /// Abandons the thread.
     pub(super) fn leave(&self) {
         if !self.is_left.swap(true, Ordering::SeqCst) {
             LEFT.fetch_add(1, Ordering::SeqCst);
@@ -65,7 +66,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::SeqCst);
-        // From now on nobody can leave it any more.
+        // From here on the thread cannot be abandoned.
         if self.0.swap(true, Ordering::SeqCst) {
             LEFT.fetch_sub(1, Ordering::SeqCst);
         }

@@ -1,10 +1,10 @@
 //! PostgreSQL.
 //!
 //! * Values are sent with their types in one round trip, without a prepared statement: a CGI program runs each statement once,
-//!   and a pooler such as PgBouncer may give each transaction another connection.
+//!   and a pooler such as PgBouncer may use another connection for each transaction.
 //! * Texts compare byte by byte (`COLLATE "C"` in the schema), whatever the database's own rules are.
-//! * The crate waits for ever for a server that is there but does not answer. So each connection has a thread of its own, which is
-//!   waited for until [`BOUND`], and left behind then.
+//! * The crate waits forever for a server that accepts connections but does not answer. So each connection has its own thread,
+//!   which is abandoned if it takes longer than [`BOUND`].
 
 use super::guarded::guarded;
 use super::patience::Worker;
@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// Any number, the same for all programs: who makes or changes the schema holds this lock until the end of its transaction.
+/// An arbitrary number, the same in all programs. A program that changes the schema holds this lock until its transaction ends.
 const SCHEMA_LOCK: i64 = 0x6d72_625f_7363_6865;
 
 const VERSION: &str = "SELECT version FROM schema_version";
@@ -31,7 +31,7 @@ pub(super) struct Postgres {
     work: Sender<Work>,
     worker: Worker,
     is_broken: bool,
-    /// The server did not answer in time.
+    /// Whether the server failed to answer in time.
     is_silent: bool,
     server: ServerUrl,
 }
@@ -43,22 +43,22 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The same for a database of the PHP program's: nothing is made, nothing is changed yet.
+    /// The same for a database of the PHP program; nothing is changed yet.
     pub(super) fn of_php(server: &ServerUrl) -> Result<Postgres, Error> {
         let mut postgres = connect(server)?;
         postgres.run(&session(Access::Write))?;
         Ok(postgres)
     }
 
-    /// Waits for other programs that make or change the schema; until the end of the transaction.
+    /// Waits for other programs that change the schema; the lock is held until the end of the transaction.
     pub(super) fn lock_schema(&mut self) -> Result<(), Error> {
         self.query("SELECT 1 FROM (SELECT pg_advisory_xact_lock(?)) AS locked", &[SCHEMA_LOCK.into()]).map(|_| ())
     }
 
     fn set_up(&mut self, access: Access) -> Result<(), Error> {
         self.run(&session(access))?;
-        // Every CGI request asks: without a look into the catalogue, which takes longer. Where there is no such table, or not the
-        // right number in it, the upgrade looks closer.
+        // Every CGI request runs this query, so it avoids the catalogue, which takes longer. If the table is missing or has
+        // another number, the upgrade examines the schema.
         match self.number(VERSION) {
             Ok(schema::KNOWN) => return Ok(()),
             Ok(_) | Err(Error::Unfit(_)) => {}
@@ -69,7 +69,7 @@ impl Postgres {
         self.run(&session(access))
     }
 
-    /// The number of schema steps that were done; `None` where the table is not there yet.
+    /// The number of completed schema steps; `None` if the table does not exist yet.
     fn schema_version(&mut self) -> Result<Option<i64>, Error> {
         match self.has("schema_version", "version")? {
             false => Ok(None),
@@ -77,7 +77,7 @@ impl Postgres {
         }
     }
 
-    /// Brings the schema up to date in one transaction; programs that start at once wait for the first.
+    /// Brings the schema up to date in one transaction. Programs that start at the same time wait for the first.
     fn upgrade(&mut self) -> Result<(), Error> {
         self.begin()?;
         let result = self.upgrade_inside().and_then(|()| self.commit());
@@ -109,7 +109,7 @@ impl Postgres {
         row.ok_or_else(|| Error::Unfit("the database gave no answer to a question of one row".into()))?.integer()
     }
 
-    /// Lets the connection's thread do something, and waits for it.
+    /// Runs `work` in the connection's thread and waits for the result.
     fn ask<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Client) -> Result<T, postgres::Error> + Send + 'static,
@@ -182,7 +182,7 @@ impl Driver for Postgres {
         !self.is_broken
     }
 
-    /// The server's own vacuum does.
+    /// Nothing to do: the server vacuums by itself.
     fn tidy(&mut self) -> Result<(), Error> {
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Driver for Postgres {
     }
 
     fn rollback(&mut self) {
-        // Fails only where the connection is gone, and the transaction with it.
+        // This fails only if the connection is lost, and the transaction with it.
         let _ = self.run("ROLLBACK");
     }
 }
@@ -235,7 +235,7 @@ fn connect(server: &ServerUrl) -> Result<Postgres, Error> {
         }
     };
     Err(match refused {
-        // Nothing was sent yet that could have been done.
+        // No statement was sent yet, so nothing can have been done.
         Error::Lost(cause) => Error::Unavailable(format!("cannot connect to {server}: {cause}")),
         refused => refused.map(|cause| format!("cannot connect to {server}: {cause}")),
     })
@@ -261,13 +261,13 @@ fn configuration(server: &ServerUrl) -> Config {
         }
     }
     if server.hosts.len() > 1 {
-        // Of a primary and its standbys, the one that can write.
+        // Among a primary and its standbys, use the one that accepts writes.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     config
 }
 
-/// What a connection is told once: how long to wait, and for a reader, that it is one.
+/// Settings of a connection: how long to wait and, for a reader, read-only mode.
 fn session(access: Access) -> String {
     let (wait, mode) = match access {
         Access::Read => (WAIT, "ONLY"),
@@ -284,7 +284,7 @@ fn session(access: Access) -> String {
     )
 }
 
-/// `$1, $2, ...` for `?`. None of our statements has a question mark in a literal.
+/// Replaces each `?` with `$1, $2, ...`. None of our statements has a question mark in a literal.
 fn numbered(sql: &str) -> String {
     let mut numbered = String::with_capacity(sql.len() + 16);
     let mut parts = sql.split('?');
@@ -297,7 +297,7 @@ fn numbered(sql: &str) -> String {
     numbered
 }
 
-/// The server finds out the type of a NULL by itself.
+/// The server infers the type of a NULL.
 fn typed(values: &[Value]) -> Vec<(&(dyn ToSql + Sync), Type)> {
     let kind = |value: &Value| match value {
         Value::Null => Type::UNKNOWN,
@@ -316,7 +316,7 @@ impl ToSql for Value {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Integer(number) => number.to_sql(kind, out),
-            // PostgreSQL has no zero byte; what nobody could have written is not found.
+            // PostgreSQL cannot store a zero byte. With the replacement character the text matches nothing.
             Value::Text(text) if text.contains('\0') => text.replace('\0', "\u{fffd}").to_sql(kind, out),
             Value::Text(text) => text.to_sql(kind, out),
         }
@@ -361,7 +361,7 @@ impl From<&postgres::Error> for Error {
         match said.code() {
             &SqlState::UNIQUE_VIOLATION => Error::Conflict,
             &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE => Error::Contended(sentence),
-            // The server stops, or an administrator ended the connection: what was under way was undone.
+            // The server is stopping, or an administrator ended the connection; the open transaction was rolled back.
             &SqlState::ADMIN_SHUTDOWN
             | &SqlState::CRASH_SHUTDOWN
             | &SqlState::CANNOT_CONNECT_NOW
@@ -370,7 +370,7 @@ impl From<&postgres::Error> for Error {
             | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION
             | &SqlState::INVALID_CATALOG_NAME
             | &SqlState::INSUFFICIENT_PRIVILEGE => Error::Unfit(sentence),
-            // 22 data, 23 constraints, 42 statements: mistakes of ours, or a schema that somebody changed.
+            // Classes 22 (data), 23 (constraints) and 42 (statements): our own mistakes, or a schema that somebody changed.
             code if ["22", "23", "42"].iter().any(|class| code.code().starts_with(class)) => Error::Unfit(sentence),
             _ => Error::Unavailable(sentence),
         }

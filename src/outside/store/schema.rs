@@ -1,14 +1,14 @@
-//! The steps of the schema, the same for all databases, and what is said about a database that they do not fit.
+//! The steps of the schema, the same for all databases, and the errors about databases with another schema.
 
 use super::{Driver, Error};
 
-/// One step: its statements in the language of each database. `0001_initial` is step 1.
+/// One step: its statements in the SQL dialect of each database. `0001_initial` is step 1.
 pub(super) struct Step {
     #[cfg(feature = "sqlite")]
     pub sqlite: &'static str,
     #[cfg(feature = "postgres")]
     pub postgres: &'static str,
-    /// Each can be repeated: this server cannot undo a `CREATE TABLE`.
+    /// Each statement can be repeated, because MariaDB and MySQL cannot roll back a `CREATE TABLE`.
     #[cfg(feature = "mysql")]
     pub mysql: &'static str,
 }
@@ -37,17 +37,17 @@ pub(super) const STEPS: [Step; 7] = steps!(
     "0007_familiar_networks"
 );
 
-/// What comes before the first step.
+/// Runs before the first step.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) const START: &str = "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)";
 
-/// The version that this program works with.
+/// The schema version of this program.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
 
-/// The PHP program's table of registrations, once a take-over has put it aside.
+/// The PHP program's table of registrations, as a take-over renames it.
 pub(super) const PHP_REGISTRATIONS: &str = "php_registrations";
 
-/// The steps that a database of `version` still needs; an error where a newer program was at it.
+/// The steps that a database of `version` still needs; an error if a newer program has upgraded it.
 pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
     usize::try_from(version).ok().and_then(|done| STEPS.get(done..)).ok_or_else(|| {
         Error::Unfit(format!(
@@ -56,7 +56,7 @@ pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
     })
 }
 
-/// Whether the tables of an empty schema may be made: not beside those of another program.
+/// Checks that the new tables do not end up beside those of another program.
 pub(super) fn check_for_others(driver: &mut dyn Driver) -> Result<(), Error> {
     if driver.has("registrations", "verify_token")? || driver.has(PHP_REGISTRATIONS, "verify_token")? {
         return Err(Error::OfPhp);

@@ -1,7 +1,7 @@
 //! SQLite: the embedded default.
 //!
-//! WAL, so that readers and a writer do not wait for each other, with `synchronous = FULL`: what was accepted survives
-//! a power cut. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
+//! WAL mode, so that readers and a writer do not block each other, with `synchronous = FULL`, so that accepted requests survive
+//! a power failure. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
 
 use super::{Access, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
 use crate::outside::ownership;
@@ -13,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Memory for pages of the file, for one connection.
+/// Page cache of one connection.
 const CACHE_KIB: i64 = 512;
 
 pub(super) struct Sqlite {
@@ -49,7 +49,7 @@ impl Sqlite {
         Ok(sqlite)
     }
 
-    /// The same for a file of the PHP program's: nothing is made, nothing is changed yet.
+    /// The same for a file of the PHP program; nothing is changed yet.
     pub(super) fn of_php(path: &Path) -> Result<Sqlite, Error> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(WAIT)?;
@@ -58,7 +58,7 @@ impl Sqlite {
         Ok(Sqlite { connection, path: path.to_owned(), file: identity(path) })
     }
 
-    /// All bytes of the database as a file would have them.
+    /// The whole database in the format of its file.
     pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         Ok(self.connection.serialize(rusqlite::MAIN_DB)?.to_vec())
     }
@@ -66,32 +66,32 @@ impl Sqlite {
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(WAIT)?;
         self.connection.pragma_update(None, "synchronous", "FULL")?;
-        // A program has several connections, and the system keeps the file in memory anyway.
+        // Small, because a program has several connections and the system caches the file anyway.
         self.connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         if access != Access::Read {
-            // What is wiped is to be gone from the file, too.
+            // Deleted secrets must also disappear from the file.
             self.connection.pragma_update(None, "secure_delete", true)?;
         }
         if self.schema_version()? != Some(schema::KNOWN) {
             self.upgrade()?;
         }
         if access != Access::Read {
-            // Behind the upgrade: a file of another program's stays as it is.
+            // After the upgrade, so that a file of another program stays unchanged.
             self.use_wal()?;
         }
         if access == Access::Hasty {
             self.connection.busy_timeout(HASTY_WAIT)?;
         }
         if access == Access::Read {
-            // The last one to close the file tidies the WAL into it: not the business of a reader.
+            // The last connection to close copies the WAL into the file; readers must not do that.
             self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             self.connection.pragma_update(None, "query_only", true)?;
         }
         Ok(())
     }
 
-    /// WAL is a property of the file; one that came from a backup may have lost it. The switch does not wait for other
-    /// programs by itself.
+    /// WAL is a property of the file, and one restored from a backup may have lost it. Switching does not wait for other
+    /// programs, so this function does.
     fn use_wal(&self) -> Result<(), Error> {
         let mode: String = self.connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
         if mode == "wal" {
@@ -108,7 +108,7 @@ impl Sqlite {
         }
     }
 
-    /// The number of schema steps that were done; `None` where the table is not there yet.
+    /// The number of completed schema steps; `None` if the table does not exist yet.
     fn schema_version(&self) -> Result<Option<i64>, Error> {
         let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'";
         if self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 0 {
@@ -117,7 +117,7 @@ impl Sqlite {
         Ok(Some(self.connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?))
     }
 
-    /// Brings the schema up to date in one transaction; programs that start at once wait for the first.
+    /// Brings the schema up to date in one transaction. Programs that start at the same time wait for the first.
     fn upgrade(&mut self) -> Result<(), Error> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let result = self.upgrade_inside().and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
@@ -167,7 +167,7 @@ impl Driver for Sqlite {
         Ok(self.connection.execute_batch(statements)?)
     }
 
-    /// A reader's connection stays one.
+    /// A read-only connection cannot become writable.
     fn turns(&self) -> bool {
         false
     }
@@ -197,7 +197,7 @@ impl Driver for Sqlite {
     }
 
     fn rollback(&mut self) {
-        // Fails only where SQLite has rolled back by itself.
+        // This fails only if SQLite has rolled back already.
         let _ = self.connection.execute_batch("ROLLBACK");
     }
 }
@@ -245,7 +245,7 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// Whether a value that must be the only one is there already; other constraints are mistakes of ours.
+/// Whether a unique value exists already; other constraint errors are our own mistakes.
 fn is_unique(cause: &rusqlite::Error) -> bool {
     let unique = [rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE, rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY];
     cause.sqlite_error().is_some_and(|error| unique.contains(&error.extended_code))
@@ -255,7 +255,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
-/// Makes the file (and its folder) for its owner only: it holds names and mail addresses.
+/// Creates the file and its folder, readable only for the owner, because the database contains names and mail addresses.
 fn create(path: &Path) -> std::io::Result<()> {
     let folder = ownership::above(path);
     ownership::make_folder(folder, 0o750)?;
@@ -269,7 +269,7 @@ fn cannot_create(path: &Path, cause: &std::io::Error) -> String {
     format!("cannot make the SQLite database {}: {cause}; {}", path.display(), remedy(path))
 }
 
-/// What the operator can do about a file that cannot be made or opened.
+/// What the operator can do if a file cannot be created or opened.
 fn remedy(path: &Path) -> String {
     ownership::hindrance(path).unwrap_or_else(|| {
         format!(
@@ -279,7 +279,7 @@ fn remedy(path: &Path) -> String {
     })
 }
 
-/// A file of somebody else's is no fault of the database's, and waiting mends nothing.
+/// The error if the file belongs to another user: the database is fine, and waiting does not help.
 fn not_ours(path: &Path) -> Option<Error> {
     ownership::hindrance(path).map(|whose| Error::Unfit(format!("cannot use the SQLite database {}: {whose}", path.display())))
 }

@@ -2,14 +2,14 @@
 CREATE TABLE IF NOT EXISTS registrations (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     state BIGINT NOT NULL,
-    -- what tokens, transaction ids and initial passwords of this registration are derived from
+    -- tokens, transaction ids and the initial password of this registration are derived from it
     seed VARCHAR(64) NOT NULL UNIQUE,
-    -- SHA-256 of the form token with which it came: a form sent twice is one registration
+    -- SHA-256 of the form token: a form sent twice is one registration
     submission VARCHAR(64) NOT NULL UNIQUE,
     verify_token_hash VARCHAR(64) NOT NULL UNIQUE,
     admin_token_hash VARCHAR(64) NOT NULL UNIQUE,
     username VARCHAR(255) NOT NULL,
-    -- the username while it is kept from others, NULL when it is free again
+    -- the username while it is reserved, NULL once it is free again
     claimed_username VARCHAR(255) UNIQUE,
     first_name TEXT NOT NULL,
     last_name TEXT NOT NULL,
@@ -17,26 +17,26 @@ CREATE TABLE IF NOT EXISTS registrations (
     email_folded VARCHAR(320) NOT NULL,
     note MEDIUMTEXT NOT NULL,
     language VARCHAR(16) NOT NULL,
-    -- what the applicant typed: an Argon2id hash (local mode) or sealed (synapse mode); wiped when used
+    -- the applicant's choice: an Argon2id hash (local mode) or sealed (synapse mode); wiped after use
     password TEXT,
     -- 1: the applicant chose the password, 0: an initial one is derived
     password_chosen BIGINT NOT NULL,
-    -- why the room said no
+    -- why the room declined
     reason MEDIUMTEXT,
-    -- why the homeserver said no, after the room said yes
+    -- why the homeserver refused, after the room had approved
     refusal MEDIUMTEXT,
     requested_at BIGINT NOT NULL,
     state_since BIGINT NOT NULL,
     decided_at BIGINT,
     reminded_at BIGINT,
-    -- when the account was first asked for at the homeserver: a later "in use" may be our own lost answer
+    -- when the homeserver was first asked to create the account: a later "in use" may mean that only its answer was lost
     account_tried_at BIGINT,
-    -- the outbox: not before due_at, not while somebody holds the lease
+    -- the outbox: no attempt before due_at, or while somebody holds the lease
     attempts BIGINT NOT NULL DEFAULT 0,
     due_at BIGINT NOT NULL,
     lease VARCHAR(64),
     lease_until BIGINT,
-    -- the mail server will not take mail for this address
+    -- the mail server does not accept mail for this address
     undeliverable BIGINT NOT NULL DEFAULT 0,
     last_error MEDIUMTEXT,
     KEY registrations_by_state (state, due_at),
@@ -54,15 +54,15 @@ CREATE TABLE IF NOT EXISTS logins (
     email_folded VARCHAR(320) NOT NULL,
     created_at BIGINT NOT NULL,
     changed_at BIGINT NOT NULL,
-    -- until when an initial password is good; NULL once it was changed, or where it is good for ever
+    -- when the initial password expires; NULL once it was changed, or if it never expires
     initial_password_until BIGINT,
-    -- all that a look-up of an address asks for, so that it reads nothing else
+    -- covers the whole lookup of an address, so that nothing else is read
     KEY logins_by_address (email_folded, active, id, localpart),
-    -- only for the question whether hashes of PHP's are left
+    -- only to find out whether hashes of the PHP program remain
     KEY logins_of_php (password_hash(4))
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- what a search in the user directory finds: folded texts, each a beginning that somebody may type. One index serves every search.
+-- the terms of the user directory: folded texts, each matched by its beginning. One index serves every search.
 CREATE TABLE IF NOT EXISTS directory_terms (
     -- 0 localpart, 1 name from its start, 2 name from a later word, 3 mail address
     kind BIGINT NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS directory_terms (
     FOREIGN KEY (login_id) REFERENCES logins (id) ON DELETE CASCADE
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- wrong passwords of late; the account is a hash, as it may be somebody who does not exist
+-- recent wrong passwords; the account is stored as a hash, because it may not exist
 CREATE TABLE IF NOT EXISTS guesses (
     account VARCHAR(64) NOT NULL,
     network VARCHAR(64) NOT NULL,

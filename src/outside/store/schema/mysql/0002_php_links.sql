@@ -1,4 +1,4 @@
--- Links that the PHP program mailed and posted: they work beside our own. Whose registration has some came from there.
+-- Links that the PHP program mailed and posted; they work beside our own. A registration with such links came from there.
 CREATE TABLE IF NOT EXISTS php_links (
     -- SHA-256 of the link's token
     token_hash VARCHAR(64) NOT NULL PRIMARY KEY,

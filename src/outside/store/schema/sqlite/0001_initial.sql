@@ -1,14 +1,14 @@
 CREATE TABLE registrations (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     state INTEGER NOT NULL,
-    -- what tokens, transaction ids and initial passwords of this registration are derived from
+    -- tokens, transaction ids and the initial password of this registration are derived from it
     seed TEXT NOT NULL UNIQUE,
-    -- SHA-256 of the form token with which it came: a form sent twice is one registration
+    -- SHA-256 of the form token: a form sent twice is one registration
     submission TEXT NOT NULL UNIQUE,
     verify_token_hash TEXT NOT NULL UNIQUE,
     admin_token_hash TEXT NOT NULL UNIQUE,
     username TEXT NOT NULL,
-    -- the username while it is kept from others, NULL when it is free again
+    -- the username while it is reserved, NULL once it is free again
     claimed_username TEXT UNIQUE,
     first_name TEXT NOT NULL,
     last_name TEXT NOT NULL,
@@ -16,26 +16,26 @@ CREATE TABLE registrations (
     email_folded TEXT NOT NULL,
     note TEXT NOT NULL,
     language TEXT NOT NULL,
-    -- what the applicant typed: an Argon2id hash (local mode) or sealed (synapse mode); wiped when used
+    -- the applicant's choice: an Argon2id hash (local mode) or sealed (synapse mode); wiped after use
     password TEXT,
     -- 1: the applicant chose the password, 0: an initial one is derived
     password_chosen INTEGER NOT NULL,
-    -- why the room said no
+    -- why the room declined
     reason TEXT,
-    -- why the homeserver said no, after the room said yes
+    -- why the homeserver refused, after the room had approved
     refusal TEXT,
     requested_at INTEGER NOT NULL,
     state_since INTEGER NOT NULL,
     decided_at INTEGER,
     reminded_at INTEGER,
-    -- when the account was first asked for at the homeserver: a later "in use" may be our own lost answer
+    -- when the homeserver was first asked to create the account: a later "in use" may mean that only its answer was lost
     account_tried_at INTEGER,
-    -- the outbox: not before due_at, not while somebody holds the lease
+    -- the outbox: no attempt before due_at, or while somebody holds the lease
     attempts INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER NOT NULL,
     lease TEXT,
     lease_until INTEGER,
-    -- the mail server will not take mail for this address
+    -- the mail server does not accept mail for this address
     undeliverable INTEGER NOT NULL DEFAULT 0,
     last_error TEXT
 );
@@ -53,15 +53,15 @@ CREATE TABLE logins (
     email_folded TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     changed_at INTEGER NOT NULL,
-    -- until when an initial password is good; NULL once it was changed, or where it is good for ever
+    -- when the initial password expires; NULL once it was changed, or if it never expires
     initial_password_until INTEGER
 );
--- all that a look-up of an address asks for, so that it reads nothing else
+-- covers the whole lookup of an address, so that nothing else is read
 CREATE INDEX logins_by_address ON logins (email_folded, active, id, localpart);
--- only for the question whether hashes of PHP's are left
+-- only to find out whether hashes of the PHP program remain
 CREATE INDEX logins_of_php ON logins (password_hash) WHERE password_hash >= '$2' AND password_hash < '$3';
 
--- What the directory finds: folded texts, each a beginning that somebody may type. One index serves every search.
+-- the terms of the user directory: folded texts, each matched by its beginning. One index serves every search.
 CREATE TABLE directory_terms (
     -- 0 localpart, 1 name from its start, 2 name from a later word, 3 mail address
     kind INTEGER NOT NULL,
@@ -71,7 +71,7 @@ CREATE TABLE directory_terms (
 ) WITHOUT ROWID;
 CREATE INDEX directory_terms_by_login ON directory_terms (login_id);
 
--- wrong passwords of late; the account is a hash, as it may be somebody who does not exist
+-- recent wrong passwords; the account is stored as a hash, because it may not exist
 CREATE TABLE guesses (
     account TEXT NOT NULL,
     network TEXT NOT NULL,

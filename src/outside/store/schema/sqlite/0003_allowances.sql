@@ -1,9 +1,9 @@
--- What strangers used up of what they may in a day.
+-- How much of their daily allowance strangers have used.
 CREATE TABLE allowances (
     kind TEXT NOT NULL,
     -- a keyed hash of the network or the mail address
     subject TEXT NOT NULL,
-    -- when nothing of it will be used any more (seconds since 1970): each use moves this by a day's part
+    -- when the whole allowance is available again (seconds since 1970): each use moves this by its share of a day
     whole_at INTEGER NOT NULL,
     PRIMARY KEY (kind, subject)
 ) WITHOUT ROWID;
