@@ -1,10 +1,9 @@
-//! The names of the texts as constants, so that a slip of the pen in one does not compile; and how the released programs are
-//! linked: to fixed addresses, where the platform has both ways.
+//! Generates constants for the names of the texts, so that a misspelt name does not compile; and links the released programs at
+//! fixed addresses where the platform allows.
 //!
-//! A program that is started for each request pays at each start for being movable: the loader writes 15,000 addresses into a
-//! quarter of a megabyte, which is copied page by page for it. docs/performance.md weighs that against what address
-//! randomisation is worth here; stack, heap and libraries stay at random addresses. Who weighs it otherwise builds with
-//! `REGISTER_BOT_PIE=1 make`.
+//! A position-independent program pays at every start: the loader writes 15,000 relocations into a quarter of a megabyte, which
+//! is copied page by page. docs/performance.md weighs that against the value of randomising the addresses of this code; stack,
+//! heap and libraries stay at random addresses. To decide otherwise, build with `REGISTER_BOT_PIE=1 make`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,7 +30,7 @@ fn link_to_fixed_addresses() {
     }
 }
 
-/// A section of the file, `[form]` or `[form.error]`: its texts, and the sections below it.
+/// A section of the file, `[form]` or `[form.error]`: its texts and subsections.
 #[derive(Default)]
 struct Section {
     texts: BTreeMap<String, String>,
@@ -39,7 +38,7 @@ struct Section {
 }
 
 impl Section {
-    /// The file has sections and one plain string on a line; the tests of `text` hold it to that.
+    /// Parses the file, which has only sections and one plain string per line; the tests of `text` check this.
     fn of(file: &str) -> Section {
         let (mut whole, mut name) = (Section::default(), "");
         for line in file.lines() {

@@ -1,25 +1,25 @@
 //! Moderated sign-up for a Matrix homeserver.
 //!
-//! What becomes of a request, and where:
+//! The way of a request through the modules:
 //!
-//! 1. A web server starts one of the programs, or passes a request to it. [`cgi::serve`] is the `main` of all of them: it
-//!    reads the request within limits and opens the [`site::Site`] of its [`config`].
-//! 2. A stranger fills in the form ([`pages::register`]). What was typed is parsed ([`names`], [`address`]), and one row is
-//!    written ([`store::Store::file`]). Its state asks for a mail ([`registration::State`]).
-//! 3. [`steps::carry_on`] does what a state asks for, under a lease, and moves the state on: here it sends the mail
-//!    ([`page`], [`mail`]).
-//! 4. The stranger confirms the address ([`pages::verify`]). `steps` tells the room ([`matrix::bot`]).
-//! 5. A member of the room approves or declines ([`pages::verify_admin`]).
-//! 6. After a yes, `steps` makes the account ([`accounts`]) and mails how to log in; the initial password is derived
-//!    ([`password`], [`token`]), as the links are. After a no it mails that.
-//! 7. [`cron`] calls the same steps for whatever is left, and ends and forgets what is over.
+//! 1. A web server starts one of the programs, or passes a request to it. [`faces::gateway::serve`] is the `main` of all of
+//!    them: it reads the request within limits and opens the [`outside::site::Site`] of its [`domain::config`].
+//! 2. A stranger fills in the form ([`faces::pages::register`]). The input is parsed ([`domain::names`], [`domain::address`])
+//!    and one row is written ([`outside::store::Store::file`]). Its state requires a mail ([`domain::registration::State`]).
+//! 3. [`flow::steps::carry_on`] does what a state requires, under a lease, and moves the state on: here it sends the mail
+//!    ([`outside::page`], [`outside::mail`]).
+//! 4. The stranger confirms the address ([`faces::pages::verify`]). `steps` tells the room ([`outside::matrix::bot`]).
+//! 5. A member of the room approves or declines ([`faces::pages::verify_admin`]).
+//! 6. After approval, `steps` makes the account ([`flow::accounts`]) and mails the credentials; the initial password is derived
+//!    ([`domain::password`], [`domain::token`]), as the links are. After a decline it mails that.
+//! 7. [`faces::cron`] calls the same steps for unfinished requests, and ends and deletes old ones.
 //!
-//! For accounts in our own table, [`api`] answers Synapse, mxisd, ma1sd and Matrix clients.
+//! For accounts in our own table, [`faces::api`] answers Synapse, mxisd, ma1sd and Matrix clients.
 //!
-//! What visitors read is in `templates/` ([`page`], [`text`]); what the sysadmin reads goes through [`error`] and [`log`].
-//! `ARCHITECTURE.md` has the reasons, and how to add things.
+//! Texts for visitors are in `templates/` ([`outside::page`], [`outside::text`]); messages to the sysadmin go through
+//! [`domain::error`] and [`outside::log`]. `ARCHITECTURE.md` gives the reasons, and explains how to add things.
 #![forbid(unsafe_code)]
-// The headers explain modules to who changes them: private ones are linked, too.
+// Module headers are written for contributors, so they link private items, too.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod domain;

@@ -1,13 +1,12 @@
-//! `cron`: for the crontab, every few minutes. Repeats what failed, ends what ran out, forgets what is over.
+//! `cron`: run by crontab every few minutes. Repeats what failed, ends what expired, deletes what is over.
 //!
-//! * Without arguments it is silent where all went well, so that cron mails only what a person should see; `-v` prints the
-//!   summary always.
-//! * `--rekey` gives requests a new key whose `config.json` is lost for good.
+//! * Without arguments it prints nothing if all went well, so that cron mails only what a person should see; `-v` always prints
+//!   the summary.
+//! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
-//! * `--open-backup FILE` writes the database that was backed up before that to standard output.
+//! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
 //!
-//! Exit status: 0 all well, 64 wrong arguments, 75 something failed and is tried again by the next run, 78 the configuration
-//! is wrong.
+//! Exit status: 0 success, 64 wrong arguments, 75 something failed and the next run will try again, 78 wrong configuration.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
@@ -62,7 +61,7 @@ fn finish(done: Result<cron::Summary, matrix_register_bot::domain::error::Error>
     match done {
         Ok(summary) => {
             if talkative || summary.failed > 0 {
-                // Not println!, which panics where nobody takes it: the log may lie on a full disk.
+                // println! would panic if the output cannot be written, e.g. to a full disk.
                 let _ = writeln!(std::io::stdout(), "matrix-register-bot cron: {summary}");
             }
             if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_TEMPFAIL) }

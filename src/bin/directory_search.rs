@@ -2,7 +2,7 @@
 //!
 //! * `POST {"by":"name"|"threepid","search_term"}` answers `{"limited","results":[{"user_id","display_name"}]}`.
 //!
-//! Reads `config.toml`, `logins` and `directory_terms`; changes nothing; talks to nobody.
+//! Reads `config.toml`, `logins` and `directory_terms`; changes nothing; uses no network.
 
 use matrix_register_bot::faces::api::{self, directory_search};
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
-//! `identity_bulk`: whose mail addresses are these, for mxisd/ma1sd.
+//! `identity_bulk`: finds the owners of many mail addresses for mxisd/ma1sd.
 //!
 //! * `POST {"lookup":[{"medium","address"},...]}` answers `{"lookup":[...]}` with the hits.
 //!
-//! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
+//! Reads `config.toml` and `logins`; changes nothing; uses no network.
 
 use matrix_register_bot::faces::api::{self, identity_bulk};
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! * `POST {"user":{"id","password"}}` or `{"auth":{"mxid","localpart","domain","password"}}` answers `{"auth":{"success":...}}`.
 //!
-//! Reads `config.toml` and `logins`; replaces hashes that PHP made; talks to nobody.
+//! Reads `config.toml` and `logins`; replaces hashes of the PHP program; uses no network.
 
 use matrix_register_bot::faces::api::{self, login};
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! * `POST {"localpart","domain","mxid"}` answers `{"profile":{"display_name","threepids","roles"}}`.
 //!
-//! Reads `config.toml` and `logins`; changes nothing; talks to nobody.
+//! Reads `config.toml` and `logins`; changes nothing; uses no network.
 
 use matrix_register_bot::faces::api::{self, profile};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! `register`: a stranger asks for an account.
 //!
 //! * `GET` shows the form; it changes nothing.
-//! * `POST` files the request and sends the mail to confirm the address; the same form sent twice is one request.
+//! * `POST` files the request and sends the confirmation mail; the same form sent twice is one request.
 //!
 //! Reads `config.toml`; writes `registrations` and, at the first use, `config.json`; talks to SMTP, and asks the homeserver
 //! whether the username is free.

@@ -1,8 +1,8 @@
 //! `verify`: the applicant confirms the mail address.
 //!
 //! * `GET ?t=TOKEN` shows the request and a button; it changes nothing.
-//! * `POST t, form_token` (and `password, password_again`, where it is asked for) confirms and tells the room; sent twice it
-//!   answers that this was done.
+//! * `POST t, form_token` (and `password, password_again`, if asked for) confirms the address and tells the room; sent twice,
+//!   it answers that this was done.
 //!
 //! Reads `config.toml`; writes `registrations`; talks to the homeserver.
 

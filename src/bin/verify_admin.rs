@@ -1,7 +1,7 @@
 //! `verify_admin`: a member of the room approves or declines one request.
 //!
 //! * `GET ?t=TOKEN` shows the request and two buttons; it changes nothing.
-//! * `POST t, form_token, decision, reason` decides; sent twice, or by two, it says what was decided first.
+//! * `POST t, form_token, decision, reason` decides; later decisions are answered with the first one.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 

@@ -1,24 +1,24 @@
-//! The life of a registration: its states, what moves it on, and what each state owes to the outside. Pure, no I/O.
+//! The life of a registration: its states, the events that change them, and the action that each state requires. Pure, no I/O.
 //!
-//! The state is the outbox: a move is committed first, and a state that owes an action (a mail, a room message, an
-//! account) keeps owing it until the action is done. Whoever comes next, the same program or cron, finishes it.
+//! The state is the outbox: a change of state is committed first, and a state that requires an action (a mail, a room message,
+//! an account) requires it until the action is done. The next program that sees the registration, or cron, completes it.
 //!
-//! | state             | owes                | left by                                  | a crash here leaves                       |
-//! |-------------------|---------------------|------------------------------------------|-------------------------------------------|
-//! | `EmailSend`       | the mail to confirm | mail sent; link used before we knew; no mail box | the mail unsent, or sent once more with the same Message-ID |
-//! | `EmailVerify`     | -                   | link used; time ran out                  | nothing                                   |
-//! | `AdminSend`       | the room message    | message sent; decided before we knew     | the message unsent; a repetition has the same `txnId` |
-//! | `AdminVerify`     | -                   | approved; declined                       | nothing                                   |
-//! | `Register`        | the account         | account made; homeserver refused it      | the account unmade, or made and found to be ours |
-//! | `MailCredentials` | the credentials     | mail sent; given up                      | the mail unsent, or sent once more with the same Message-ID |
-//! | `Done`            | -                   | -                                        | nothing                                   |
-//! | `DeclineSend`     | the mail that says no | mail sent; given up                    | as `EmailSend`                            |
-//! | `Declined`        | -                   | -                                        | nothing                                   |
-//! | `Expired`         | -                   | -                                        | nothing                                   |
+//! | state             | requires              | left when                                   | a crash leaves                             |
+//! |-------------------|-----------------------|---------------------------------------------|--------------------------------------------|
+//! | `EmailSend`       | the confirmation mail | mail sent; link used first; no such mailbox | no mail, or two with one Message-ID        |
+//! | `EmailVerify`     | -                     | link used; expired                          | nothing                                    |
+//! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
+//! | `AdminVerify`     | -                     | approved; declined                          | nothing                                    |
+//! | `Register`        | the account           | account made; homeserver refused it         | no account, or one found to be ours        |
+//! | `MailCredentials` | the credentials mail  | mail sent; given up                         | no mail, or two with one Message-ID        |
+//! | `Done`            | -                     | -                                           | nothing                                    |
+//! | `DeclineSend`     | the decline mail      | mail sent; given up                         | no mail, or two with one Message-ID        |
+//! | `Declined`        | -                     | -                                           | nothing                                    |
+//! | `Expired`         | -                     | -                                           | nothing                                    |
 //!
-//! The numbers are the PHP program's; `DeclineSend` and `Expired` are new (it deleted such rows).
+//! The numbers are those of the PHP program, except for `DeclineSend` and `Expired`: it deleted such rows.
 
-/// Where a registration stands. The number is what the database keeps.
+/// The state of a registration. The database stores its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     EmailSend = 0,
@@ -33,31 +33,31 @@ pub enum State {
     Done = 100,
 }
 
-/// What moves a registration on.
+/// An event that changes the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The mail with the link to confirm the address left.
+    /// The mail with the confirmation link was sent.
     ConfirmMailSent,
     /// The applicant confirmed the address.
     AddressConfirmed,
     /// The address was not confirmed in time.
     TimeRanOut,
-    /// The room has the message.
+    /// The message was posted to the room.
     RoomTold,
     Approved,
     Declined,
     AccountMade,
-    /// The account was there already, made and mailed by the PHP program, which could not write that down.
+    /// The PHP program had made the account and mailed the credentials, but could not record it.
     AccountFound,
-    /// The homeserver will not make this account: the name is somebody else's by now, or reserved.
+    /// The homeserver refuses this account: the name has been taken meanwhile, or is reserved.
     AccountRefused,
     CredentialsSent,
     DeclineSent,
-    /// The mail box is gone, or nothing could be sent for a month: the last mail is given up.
+    /// The mailbox is gone, or nothing could be sent for a month: the last mail is given up.
     GivenUp,
 }
 
-/// What a state owes to the outside.
+/// An action that a state requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     SendConfirmMail,
@@ -81,17 +81,17 @@ impl State {
         State::Done,
     ];
 
-    /// The only place where a move is decided: the state after `event`, or `None` where it does not fit.
+    /// The state after `event`, or `None` if the event does not fit. No other code decides this.
     pub fn after(self, event: Event) -> Option<State> {
         use State::*;
         match (self, event) {
             (EmailSend, Event::ConfirmMailSent) => Some(EmailVerify),
-            // Whoever holds the link got the mail, even if the answer of the mail server was lost.
+            // A user of the link has received the mail, even if the mail server's answer was lost.
             (EmailSend | EmailVerify, Event::AddressConfirmed) => Some(AdminSend),
-            // From EmailSend only a mail that cannot be sent at all; cron sees to that.
+            // In EmailSend only if the mail cannot be sent at all; cron checks this.
             (EmailSend | EmailVerify, Event::TimeRanOut) => Some(Expired),
             (AdminSend, Event::RoomTold) => Some(AdminVerify),
-            // The link to decide stands in the room only, so the message is there even if we did not hear it.
+            // The link to decide is only in the room, so the message has arrived even if the answer was lost.
             (AdminSend | AdminVerify, Event::Approved) => Some(Register),
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
             (Register, Event::AccountMade) => Some(MailCredentials),
@@ -103,7 +103,7 @@ impl State {
         }
     }
 
-    /// What this state owes to the outside; `None` where it waits for somebody, or for nothing any more.
+    /// The action that this state requires; `None` if it waits for a person or is final.
     pub fn owes(self) -> Option<Action> {
         match self {
             State::EmailSend => Some(Action::SendConfirmMail),
@@ -115,13 +115,13 @@ impl State {
         }
     }
 
-    /// Whether the registration keeps its username from others. It is freed by decline and expiry; when a finished one
-    /// is forgotten, the account itself holds the name.
+    /// Whether the registration reserves its username. Declining and expiry free the name; when a finished registration is
+    /// deleted, the account itself keeps it.
     pub fn claims_username(self) -> bool {
         !matches!(self, State::DeclineSend | State::Declined | State::Expired)
     }
 
-    /// Whether nothing will happen any more.
+    /// Whether the registration is over.
     pub fn is_final(self) -> bool {
         matches!(self, State::Done | State::Declined | State::Expired)
     }
@@ -155,7 +155,7 @@ mod tests {
         Event::GivenUp,
     ];
 
-    /// Every move there is, written down a second time and as pairs of states.
+    /// All moves, written a second time as pairs of states.
     const MOVES: [(State, State); 15] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),

@@ -1,7 +1,7 @@
-//! Everything that is derived from the secret key: link tokens, form tokens, transaction ids.
+//! Values derived from the secret key: link tokens, form tokens, transaction ids.
 //!
-//! A link token is an HMAC over a random seed of the registration. So a repeated mail carries the same link, while the
-//! database holds the seed and the token's hash only: a stolen dump opens no link.
+//! A link token is an HMAC over a random seed of the registration, so a repeated mail contains the same link. The database
+//! stores only the seed and the hash of the token: a stolen dump opens no link.
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use hmac::{Hmac, KeyInit, Mac};
@@ -24,9 +24,10 @@ impl Secret {
         Secret(bytes)
     }
 
-    /// HMAC-SHA256 of a purpose and its parts. Each part goes in with its length, so no two lists of parts collide.
+    /// HMAC-SHA256 of a purpose and its parts. Each part is preceded by its length, so that different lists of parts never
+    /// collide.
     pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        #[allow(clippy::expect_used)] // HMAC takes keys of any length
+        #[allow(clippy::expect_used)] // HMAC accepts keys of any length
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
         for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -35,29 +36,29 @@ impl Secret {
         mac.finalize().into_bytes().into()
     }
 
-    /// A name for something of one registration that can be repeated: a link token, a `txnId`, a Message-ID.
-    /// 32 hexadecimal digits (128 bits), the length that the PHP program's tokens had.
+    /// A repeatable identifier for something that belongs to a registration: a link token, a `txnId`, a Message-ID. 32
+    /// hexadecimal digits (128 bits), the length of the PHP program's tokens.
     pub fn token(&self, purpose: &str, seed: &str) -> String {
         HEXLOWER.encode(&self.derive(purpose, &[seed.as_bytes()])[..16])
     }
 
-    /// The token of the link by which the applicant confirms the address.
+    /// The token of the link with which the applicant confirms the address.
     pub fn verify_token(&self, seed: &str) -> String {
         self.token("verify link", seed)
     }
 
-    /// The token of the link by which the room decides.
+    /// The token of the link with which the room decides.
     pub fn admin_token(&self, seed: &str) -> String {
         self.token("admin link", seed)
     }
 
-    /// The hashes of both links' tokens, for the database: the applicant's, and the room's.
+    /// The hashes of both link tokens, for the database: the applicant's and the room's.
     pub fn link_token_hashes(&self, seed: &str) -> (String, String) {
         (hash(&self.verify_token(seed)), hash(&self.admin_token(seed)))
     }
 }
 
-/// What the database keeps of a link token: its SHA-256 in hexadecimal.
+/// The database's form of a link token: its SHA-256 in hexadecimal.
 pub fn hash(token: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(token.as_bytes()))
 }
@@ -65,25 +66,25 @@ pub fn hash(token: &str) -> String {
 /// Random bytes from the operating system.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[allow(clippy::expect_used)] // without randomness nothing safe can be done: end here
+    #[allow(clippy::expect_used)] // nothing is safe without randomness, so stop here
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
 
-/// A seed for a new registration: 128 random bits in hexadecimal.
+/// The seed of a new registration: 128 random bits in hexadecimal.
 pub fn new_seed() -> String {
     HEXLOWER.encode(&random::<16>())
 }
 
-/// Why a form token is not taken.
+/// Why a form token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FormTokenFault {
     Expired,
     Forged,
 }
 
-/// Makes the token of a form: time, random nonce and an HMAC over both, the purpose and the subject (e.g. the link
-/// token to which the form belongs). It is checked without being stored.
+/// The token of a form: time, random nonce and an HMAC over both, the purpose and the subject (e.g. the link token that the
+/// form belongs to). It can be checked without being stored.
 pub fn form_token(secret: &Secret, purpose: &str, subject: &str, now: i64) -> String {
     sign_form_token(secret, purpose, subject, now, random())
 }
@@ -96,7 +97,8 @@ fn sign_form_token(secret: &Secret, purpose: &str, subject: &str, now: i64, nonc
     BASE64URL_NOPAD.encode(&bytes)
 }
 
-/// Checks the token of a form that comes back within `max_age` seconds. `Ok` carries the second it was made.
+/// Checks the token of a form that was sent back within `max_age` seconds. `Ok` contains the time when the token was made
+/// (seconds since 1970).
 pub fn check_form_token(secret: &Secret, purpose: &str, subject: &str, token: &str, now: i64, max_age: i64) -> Result<i64, FormTokenFault> {
     let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).map_err(|_| FormTokenFault::Forged)?;
     let (Some(time), Some(nonce)) = (bytes.first_chunk::<8>(), bytes.get(8..24).and_then(|nonce| nonce.try_into().ok())) else {

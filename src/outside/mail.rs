@@ -1,12 +1,11 @@
 //! Mails to applicants: over SMTP, through a sendmail program, or into a folder.
 //!
-//! A letter and a time give the same bytes always, boundary included, and the Message-ID is the caller's: a letter that
-//! is sent again because an answer was lost can be recognised by mail servers and programs as the one they have.
+//! The same letter and time always give the same bytes, boundary included, and the caller sets the Message-ID. So if a letter
+//! is sent again because an answer was lost, mail servers and clients can recognise the duplicate.
 //!
-//! How a letter can fail is said in [`Error`]. A refusal counts as final only where the mail server
-//! speaks about the mail box itself (RFC 3463: 5.1.1 and its like, in answer to RCPT TO). Everything else (a wrong
-//! password, relaying denied, a filter, a full disk) is the operator's to repair, and no accepted request may be lost
-//! by it: "later".
+//! [`Error`] lists the ways a letter can fail. A refusal is final only if the mail server rejects the mailbox itself (RFC 3463:
+//! 5.1.1 and similar, in answer to RCPT TO). The operator can repair everything else (a wrong password, relaying denied, a
+//! filter, a full disk), so those errors mean "later" and no accepted request is lost.
 
 mod compose;
 mod folder;
@@ -21,31 +20,31 @@ use lettre::message::Mailbox;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One mail to one person: plain text, and the same as simple HTML.
+/// A mail to one person: plain text, and the same as simple HTML.
 #[derive(Clone, Copy)]
 pub struct Letter<'a> {
-    /// An address that [`Address::parse`] takes.
+    /// An address that [`Address::parse`] accepts.
     pub to_address: &'a str,
-    /// Shown beside the address; control characters are dropped, at most 100 characters are used. Before the address is
-    /// confirmed it is better left out: else strangers get mails that greet them with any text.
+    /// Shown beside the address; control characters are dropped, and at most 100 characters are used. Leave it out until the
+    /// address is confirmed, or strangers get mails that greet them with any text.
     pub to_name: Option<&'a str>,
     /// Without the angle brackets, for example `verify.9f86d081@example.org`; the same for each repetition.
     pub message_id: &'a str,
     pub language: Language,
-    /// Control characters are dropped, at most 200 characters are used.
+    /// Control characters are dropped, and at most 200 characters are used.
     pub subject: &'a str,
     pub text: &'a str,
     pub html: &'a str,
 }
 
-/// Why a letter did not go out. The sentences are for the log: they name the configuration key, and no address.
+/// Why a letter was not sent. The messages are for the log: they name the configuration key, but no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// It did not go out, and may at another time, perhaps after the operator repaired something.
+    /// Not sent. It may work later, perhaps after the operator repaired something.
     Later(String),
-    /// The same, but nobody knows: it broke off when the mail was on its way, and may have gone out already.
+    /// The connection broke while the mail was being sent. Try again later, although it may have been sent.
     PerhapsSent(String),
-    /// There is no such mail box. No repetition helps.
+    /// There is no such mailbox. Trying again does not help.
     Refused(String),
     /// `[mail]` in config.toml cannot be used.
     Config(String),
@@ -79,7 +78,7 @@ enum Transport {
     Folder(PathBuf),
 }
 
-/// Without the credentials.
+/// Leaves the credentials out.
 impl fmt::Debug for Mailer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailer").finish_non_exhaustive()
@@ -106,8 +105,8 @@ impl Mailer {
         Ok(compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?.bytes)
     }
 
-    /// Hands the letter over; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program
-    /// or the disk has it. It takes at most [`longest_seconds`].
+    /// Sends the letter; `now` (seconds since 1970) is its Date. `Ok` means that the next mail server, the program or the disk
+    /// has it. Takes at most [`longest_seconds`].
     pub fn send(&self, letter: &Letter, now: i64) -> Result<(), Error> {
         let composed = compose::compose(&self.from, self.reply_to.as_ref(), letter, now)?;
         match &self.transport {
@@ -118,7 +117,7 @@ impl Mailer {
     }
 }
 
-/// Seconds after which [`Mailer::send`] has come to an end one way or the other: a lease on a letter lasts longer than that.
+/// The longest time that [`Mailer::send`] takes, in seconds. A lease on a letter must last longer.
 pub fn longest_seconds(config: &Config) -> u64 {
     match config.mail.transport {
         MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::LONGEST_IN_TIMEOUTS,
@@ -127,7 +126,7 @@ pub fn longest_seconds(config: &Config) -> u64 {
     }
 }
 
-/// What a server or program said, for a sentence: one line, without mail addresses, at most 300 characters.
+/// What a server or program said, for a message: one line without mail addresses, at most 300 characters.
 fn quote(said: &str) -> String {
     let line = characters::one_line(said);
     let line = line.split(' ').map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");

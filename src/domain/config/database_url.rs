@@ -1,12 +1,12 @@
-//! The key `database`: which database, where, and how to get in.
+//! The key `database`: the kind of database, its place and its credentials.
 //!
 //! * `sqlite:PATH`
 //! * `postgres://USER:PASSWORD@HOST:PORT/NAME`
-//! * `mysql://USER:PASSWORD@HOST:PORT/NAME`, for MariaDB, too
+//! * `mysql://USER:PASSWORD@HOST:PORT/NAME`, also for MariaDB
 //!
-//! Several hosts, `HOST1:PORT,HOST2:PORT`, are tried in this order. Behind a `?` may stand `socket=PATH` (then the host says
-//! nothing), `tls=verify` or `tls=off`, and `ca_file=PATH`. Special characters in a user, password or name are written as in any URL,
-//! `%40` for `@`.
+//! Several hosts, `HOST1:PORT,HOST2:PORT`, are tried in this order. A `?` may introduce `socket=PATH` (the hosts are then
+//! ignored), `tls=verify` or `tls=off`, and `ca_file=PATH`. Special characters in user, password or name are encoded as in any
+//! URL, e.g. `%40` for `@`.
 
 use super::values::is_loopback;
 use percent_encoding::percent_decode_str;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where the data lies.
+/// Where the data is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
@@ -23,10 +23,10 @@ pub enum DatabaseUrl {
     Mysql(ServerUrl),
 }
 
-/// A database on a server, and how to get in.
+/// A database on a server, with its credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Names or addresses with ports, tried in this order; not looked at where there is a socket.
+    /// Names or addresses with ports, tried in this order; ignored if there is a socket.
     pub hosts: Vec<(String, u16)>,
     /// A unix socket: the file (MariaDB, MySQL) or its folder (PostgreSQL).
     pub socket: Option<PathBuf>,
@@ -34,20 +34,20 @@ pub struct ServerUrl {
     pub password: Option<String>,
     /// The name of the database.
     pub name: String,
-    /// Whether the connection is encrypted and the server's certificate checked.
+    /// Whether to encrypt the connection and check the server's certificate.
     pub tls: bool,
     /// A PEM file with the certificate authority of the server, if the system does not know it.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Without the password.
+/// Leaves the password out.
 impl fmt::Debug for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ServerUrl({self})")
     }
 }
 
-/// As the log may show it: where, and whose, without the password.
+/// For the log: user and place, without the password.
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.socket {
@@ -61,7 +61,8 @@ impl fmt::Display for ServerUrl {
 }
 
 impl DatabaseUrl {
-    /// Makes the paths in it start in a folder: what is written in that of the state, what is only read in that of `config.toml`.
+    /// Resolves relative paths: files that are written start in the state folder, files that are only read in that of
+    /// `config.toml`.
     pub(super) fn resolve(&mut self, state_folder: &Path, folder: &Path) {
         match self {
             DatabaseUrl::Sqlite(path) => *path = state_folder.join(&*path),
@@ -71,7 +72,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The server, where there is one.
+    /// The server, if there is one.
     pub fn server(&self) -> Option<&ServerUrl> {
         match self {
             DatabaseUrl::Sqlite(_) => None,
@@ -79,7 +80,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The same with a password that stands elsewhere.
+    /// The same URL with a password from another source.
     pub(super) fn with_password(mut self, password: Option<String>) -> DatabaseUrl {
         if let (DatabaseUrl::Postgres(server) | DatabaseUrl::Mysql(server), Some(_)) = (&mut self, &password) {
             server.password = password;
@@ -92,7 +93,7 @@ const EXPECTED: &str = "expected \"sqlite:data/register.sqlite\", \"postgres://u
 
 impl FromStr for DatabaseUrl {
     type Err = String;
-    /// The text itself is in no message: it may hold a password.
+    /// Messages never contain the text itself, because it may include a password.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
             return Ok(DatabaseUrl::Sqlite(PathBuf::from(path)));
@@ -107,7 +108,7 @@ impl FromStr for DatabaseUrl {
 }
 
 impl ServerUrl {
-    /// What stands behind `scheme://`.
+    /// Parses the part after `scheme://`.
     fn parse(rest: &str, default_port: u16) -> Result<ServerUrl, String> {
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, name) = place.split_once('/').ok_or_else(|| format!("the name of the database is missing; {EXPECTED}"))?;

@@ -1,11 +1,11 @@
-//! `config.toml`: what the operator decides.
+//! `config.toml`: the operator's decisions.
 //!
-//! Every value is parsed into a type of its own, so that a wrong one is refused at the door with its line, what was
-//! expected and an example; nothing behind this file checks the configuration again. `config.sample.toml` explains
-//! every key and is loaded by the tests.
+//! Each value has its own type and is checked while the file is parsed. A wrong value is refused with its line, what was
+//! expected and an example, so no other module checks the configuration again. `config.sample.toml` explains every key and is
+//! loaded by the tests.
 //!
-//! Paths in the file are relative to the folder of the file; what the programs write lies in `state_folder`, which is that
-//! folder unless the operator names another.
+//! Relative paths start in the folder of the file. The programs write to `state_folder`, which is that folder unless the
+//! operator names another.
 
 mod database_url;
 mod reading;
@@ -29,39 +29,38 @@ use values::is_loopback;
 /// Names the configuration file, as an environment variable and as a FastCGI parameter.
 pub const CONFIG_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIG";
 
-/// An environment variable with the password of the database, for who keeps no secrets in files.
+/// The environment variable for the database password, for operators who keep secrets out of files.
 const DATABASE_PASSWORD_VARIABLE: &str = "MATRIX_REGISTER_BOT_DATABASE_PASSWORD";
 
 /// The operator's decisions, complete and checked.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The name behind the colon of every Matrix id on this homeserver.
+    /// The part after the colon in every Matrix id on this homeserver.
     pub server_name: ServerName,
-    /// Where this program reaches the homeserver, `/_synapse/admin` included; usually loopback.
+    /// How this program reaches the homeserver, `/_synapse/admin` included; usually over loopback.
     pub homeserver_url: BaseUrl,
-    /// Where visitors reach the pages; links in mails and in the room start with it.
+    /// How visitors reach the pages; links in mails and room messages start with it.
     pub public_url: BaseUrl,
     pub operation_mode: OperationMode,
     #[serde(default)]
     registration_shared_secret: Option<String>,
     #[serde(default)]
     registration_shared_secret_file: Option<PathBuf>,
-    /// Where the programs write: `config.json`, the database and the mails of `transport = "file"`, unless those have a
-    /// whole path.
+    /// The folder for `config.json`, the database and the mails of `transport = "file"`, unless those have absolute paths.
     #[serde(default)]
     pub state_folder: PathBuf,
-    /// Without the password, where that stands elsewhere: use [`Config::database`].
+    /// Without a password that is configured elsewhere: use [`Config::database`].
     #[serde(default = "default_database")]
     database: DatabaseUrl,
     #[serde(default)]
     database_password: Option<String>,
     #[serde(default)]
     database_password_file: Option<PathBuf>,
-    /// Whoever confirms the address chooses a password, instead of an initial one that is mailed.
+    /// Whether applicants choose a password when they confirm the address, instead of getting an initial one by mail.
     #[serde(default)]
     pub get_password_on_registration: bool,
-    /// Language of the room messages, and of pages for visitors whose browser asks for neither English nor German.
+    /// The language of room messages, and of pages for visitors whose browser asks for neither English nor German.
     #[serde(default)]
     pub default_language: Language,
     #[serde(default)]
@@ -105,7 +104,7 @@ impl From<Error> for crate::domain::error::Error {
 }
 
 impl Config {
-    /// Until when an initial password that is made at `now` is good (both seconds since 1970); `None`: for ever.
+    /// When an initial password made at `now` expires (both seconds since 1970); `None`: never.
     pub fn initial_password_until(&self, now: i64) -> Option<i64> {
         let days = self.times.initial_password_days.0 as i64;
         (days > 0).then_some(now + days * DAY)
@@ -126,7 +125,7 @@ impl Config {
         Config::parse(&text, folder).map_err(|Error(cause)| Error(format!("{}: {cause}", path.display())))
     }
 
-    /// The same for a text that was read already; relative paths start in `folder`.
+    /// Parses a text; relative paths start in `folder`.
     pub fn parse(text: &str, folder: PathBuf) -> Result<Config, Error> {
         let mut config: Config = toml::from_str(text).map_err(|cause| Error(refusal(text, &cause)))?;
         config.resolve_paths(folder);
@@ -151,7 +150,7 @@ impl Config {
         }
     }
 
-    /// What no single value can tell: keys that need or exclude each other.
+    /// Checks what no single value can show: keys that require or exclude each other.
     fn check(&self, text: &str) -> Result<(), Error> {
         let refuse = |key: &str, sentence: &str| Err(Error(format!("{}: {sentence}", at(text, key))));
         for (key, both) in [
@@ -200,13 +199,14 @@ impl Config {
         Ok(())
     }
 
-    /// The homeserver's `registration_shared_secret`, if one is configured; a trailing newline of the file is ignored,
-    /// as Synapse does (contract synapse 3).
+    /// The homeserver's `registration_shared_secret`, if one is configured. A trailing newline in the file is ignored, as
+    /// Synapse does.
     pub fn registration_shared_secret(&self) -> Result<Option<String>, Error> {
         secret("registration_shared_secret", &self.registration_shared_secret, &self.registration_shared_secret_file)
     }
 
-    /// Where the data lies, with the password: from the URL, from `database_password` or its file, or else from the environment.
+    /// Where the data is stored, with the password: from the URL, from `database_password` or its file, or from the
+    /// environment.
     pub fn database(&self) -> Result<DatabaseUrl, Error> {
         let password = secret("database_password", &self.database_password, &self.database_password_file)?;
         let written = password.is_some() || self.database.server().is_none_or(|server| server.password.is_some());
@@ -219,7 +219,7 @@ impl Config {
         secret("access_token", &self.room.access_token, &self.room.access_token_file)
     }
 
-    /// What callers of `internal/*` must send, if the operator wants it.
+    /// The secret that callers of `internal/*` must send, if the operator has set one.
     pub fn internal_secret(&self) -> Result<Option<String>, Error> {
         secret("shared_secret", &self.internal.shared_secret, &self.internal.shared_secret_file)
     }

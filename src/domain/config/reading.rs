@@ -1,9 +1,9 @@
-//! Secrets that stand in files, and the sentence about a key that cannot be used.
+//! Secrets in files, and messages about unusable keys.
 
 use super::Error;
 use std::path::PathBuf;
 
-/// A secret stands in the configuration or alone in a file.
+/// Reads a secret, which is either in the configuration or alone in a file.
 pub(super) fn secret(key: &str, value: &Option<String>, file: &Option<PathBuf>) -> Result<Option<String>, Error> {
     let Some(file) = file else {
         return Ok(value.clone()).and_then(|value| not_empty(key, value));
@@ -14,7 +14,7 @@ pub(super) fn secret(key: &str, value: &Option<String>, file: &Option<PathBuf>) 
     not_empty(&format!("{key}_file"), Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// An empty secret would let everybody in.
+/// Refuses an empty secret, which would let everybody in.
 fn not_empty(key: &str, secret: Option<String>) -> Result<Option<String>, Error> {
     match secret {
         Some(secret) if secret.is_empty() => Err(Error(format!("{key} is empty; write the secret there, or take the key out"))),
@@ -22,7 +22,7 @@ fn not_empty(key: &str, secret: Option<String>) -> Result<Option<String>, Error>
     }
 }
 
-/// `line 12, key "host"` for a message about a key that the parser itself was content with.
+/// `line 12, key "host"`, for a message about a key that the parser accepted.
 pub(super) fn at(text: &str, key: &str) -> String {
     let is_key = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
     match text.lines().position(is_key) {
@@ -31,7 +31,7 @@ pub(super) fn at(text: &str, key: &str) -> String {
     }
 }
 
-/// The parser's sentence and its place. Not the line itself, which the parser would show, nor a value of the wrong type:
+/// The parser's message and its place. The line itself, which the parser would show, and values of a wrong type are left out:
 /// either may be a secret.
 pub(super) fn refusal(text: &str, cause: &toml::de::Error) -> String {
     let sentence = without_value(cause.message());

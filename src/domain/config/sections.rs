@@ -1,21 +1,21 @@
-//! The tables of the file, and what their keys are where the file says nothing.
+//! The tables of the file and the defaults of their keys.
 
 use super::values::*;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-/// Where an approved account comes to be.
+/// Where approved accounts are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationMode {
     /// In Synapse, by shared-secret registration.
     Synapse,
-    /// In our own `logins` table, which Synapse asks through a password module.
+    /// In our own `logins` table, which Synapse queries through a password module.
     Local,
 }
 
-/// The languages that `templates/locales` has.
+/// The languages in `templates/locales`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 pub enum Language {
     #[default]
@@ -26,7 +26,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// All languages, in the order in which the pages offer them.
+    /// All languages, in the order in which pages offer them.
     pub const ALL: [Language; 2] = [Language::English, Language::German];
 
     /// The language tag, as in `?lang=` and in HTML's `lang`.
@@ -37,7 +37,7 @@ impl Language {
         }
     }
 
-    /// The language of a tag such as `de`, `de-AT` or `DE_de`; `None` for one that we do not speak.
+    /// The language of a tag such as `de`, `de-AT` or `DE_de`; `None` if there is no translation.
     pub fn from_tag(tag: &str) -> Option<Language> {
         let primary = tag.split(['-', '_']).next().unwrap_or(tag);
         Language::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(primary))
@@ -52,7 +52,7 @@ pub enum LogTarget {
     Syslog,
 }
 
-/// The room where requests are decided, and the account that speaks there.
+/// The room where requests are decided, and the account that posts there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Room {
@@ -69,17 +69,17 @@ pub struct Room {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mail {
-    /// `Name <address>` or a bare address.
+    /// `Name <address>` or a plain address.
     pub from: MailboxText,
     #[serde(default)]
     pub reply_to: Option<MailboxText>,
     pub transport: MailTransport,
     #[serde(default)]
     pub smtp: Smtp,
-    /// The program that takes a finished mail on standard input.
+    /// The program that receives a finished mail on standard input.
     #[serde(default = "default_sendmail")]
     pub sendmail: PathBuf,
-    /// With `transport = "file"`: where each mail becomes one `.eml` file.
+    /// With `transport = "file"`: the folder that receives each mail as an `.eml` file.
     #[serde(default = "default_mail_folder")]
     pub folder: PathBuf,
 }
@@ -104,14 +104,14 @@ pub struct Smtp {
     pub(super) password_file: Option<PathBuf>,
     /// A PEM file with the certificate authority that signed the server's certificate, if the system does not know it.
     pub ca_file: Option<PathBuf>,
-    /// Seconds for the connection and for each answer.
+    /// Seconds for connecting and for each answer.
     pub timeout_seconds: Bounded<1, 120>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SmtpSecurity {
-    /// Clear text; accepted for loopback only.
+    /// Clear text; accepted only for loopback.
     None,
     Starttls,
     Tls,
@@ -123,12 +123,12 @@ pub enum SmtpSecurity {
 pub struct Form {
     pub username_min_length: Bounded<1, 255>,
     pub username_max_length: Bounded<1, 255>,
-    /// A regular expression that the whole username must match, besides the Matrix rules.
+    /// A regular expression that the whole username must match, in addition to the Matrix rules.
     pub username_pattern: Option<Pattern>,
-    /// Names that nobody gets, besides the built-in list (`admin`, `root`, ... and the bot's own).
+    /// Names that nobody gets, in addition to the built-in list (`admin`, `root`, ... and the bot's own).
     pub reserved_usernames: Vec<String>,
     pub password_min_length: Bounded<1, 512>,
-    /// A page with the terms; where set, the form asks to accept them.
+    /// A page with the terms; if set, the form asks applicants to accept them.
     pub terms_url: Option<LinkUrl>,
 }
 
@@ -136,11 +136,11 @@ pub struct Form {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pages {
-    /// Shown as heading; default: a sentence with the server name.
+    /// The heading; default: a sentence with the server name.
     pub title: Option<String>,
     /// A path on the same host, e.g. `/logo.svg`: pages load nothing from elsewhere.
     pub logo: Option<SameHostPath>,
-    /// A page that explains how to get started; linked from the credentials mail.
+    /// A page that explains how to get started; the credentials mail links to it.
     pub howto_url: Option<LinkUrl>,
     /// A folder whose files replace built-in templates and texts of the same name.
     pub templates: Option<PathBuf>,
@@ -149,13 +149,13 @@ pub struct Pages {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Times {
-    /// Hours in which the mail address must be confirmed.
+    /// Hours within which the mail address must be confirmed.
     pub confirm_within_hours: Bounded<1, 8760>,
-    /// Days for which an initial password is good (local mode enforces it); 0: for ever.
+    /// Days until an initial password expires (enforced in local mode); 0: never.
     pub initial_password_days: Bounded<0, 3650>,
-    /// Days after which finished, declined and expired requests are forgotten.
+    /// Days after which finished, declined and expired requests are deleted.
     pub forget_after_days: Bounded<1, 3650>,
-    /// Hours after which the room is reminded, once, of an undecided request; 0: never.
+    /// Hours after which the room is reminded once of an undecided request; 0: never.
     pub remind_after_hours: Bounded<0, 8760>,
     /// Seconds after which a cron run starts nothing new.
     pub cron_budget_seconds: Bounded<10, 3600>,
@@ -164,61 +164,61 @@ pub struct Times {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Bytes that the body of a form may have.
+    /// The largest body of a form, in bytes.
     pub body_bytes: Bounded<1024, 16777216>,
-    /// Requests that one FastCGI process works on at a time; further ones wait, then get 503.
+    /// Requests that one FastCGI process handles at a time; further ones wait, then get 503.
     pub concurrent_requests: Bounded<1, 1024>,
-    /// Requests with one mail address that may wait for confirmation: nobody gets more mails that he did not ask for.
+    /// Requests with one mail address that may await confirmation, so that nobody is flooded with mails they did not ask for.
     pub unconfirmed_per_address: Bounded<1, 1000>,
-    /// Requests that one network may make in 24 hours; here and below 0 means: no limit.
+    /// Requests from one network in 24 hours; here and below, 0 means no limit.
     pub requests_per_network_per_day: Bounded<0, 86400>,
     /// Requests with one mail address in 24 hours.
     pub requests_per_address_per_day: Bounded<0, 86400>,
-    /// Requests in 24 hours; then the form is closed.
+    /// Requests in 24 hours; beyond that the form is closed.
     pub requests_per_day: Bounded<0, 1000000>,
-    /// Requests that wait for confirmation or decision; then the form is closed.
+    /// Requests that await confirmation or decision; beyond that the form is closed.
     pub open_requests: Bounded<0, 1000000>,
-    /// Mails that one address gets in 24 hours; further ones wait.
+    /// Mails to one address in 24 hours; further ones wait.
     pub mails_per_address_per_day: Bounded<0, 86400>,
-    /// Mails with which addresses are confirmed, in 24 hours; further ones wait.
+    /// Confirmation mails in 24 hours; further ones wait.
     pub confirm_mails_per_day: Bounded<0, 86400>,
-    /// Seconds that a person needs for the form at the least; what comes faster is asked to send it once more.
+    /// The least number of seconds a person needs for the form; whoever is faster is asked to send it again.
     pub form_minimum_seconds: Bounded<0, 600>,
 }
 
-/// Who may call the programs below `internal/`, and what they tell.
+/// Who may call the programs below `internal/`, and what they reveal.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Internal {
-    /// Compared with what the web server passes in `REMOTE_ADDR`.
+    /// Compared with `REMOTE_ADDR` as passed by the web server.
     pub allowed_addresses: Vec<CallerRange>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<CallerRange>,
-    /// Where set, callers must send it in the header `X-Register-Bot-Secret`.
+    /// If set, callers must send it in the header `X-Register-Bot-Secret`.
     pub(super) shared_secret: Option<String>,
     pub(super) shared_secret_file: Option<PathBuf>,
-    /// Whether users are found by their mail address, too.
+    /// Whether a search also matches mail addresses.
     pub search_by_address: SearchByAddress,
-    /// Bytes that a request may have: an address book comes in one.
+    /// The largest body of a request, in bytes: an address book arrives in one.
     pub body_bytes: Bounded<1024, 67108864>,
 }
 
-/// What `internal/intercept_change_password` does.
+/// Settings of `internal/intercept_change_password`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PasswordChange {
     pub foreign_accounts: ForeignAccounts,
-    /// Whether an initial password whose time is over can still be changed by who knows it.
+    /// Whether an expired initial password can still be changed with that password.
     pub expired_initial_password: bool,
-    /// Whether a client's wish to end the other sessions is carried out; the bot must be a server administrator.
+    /// Whether a client's request to end the other sessions is carried out; the bot must be a server administrator.
     pub logout_devices: bool,
 }
 
-/// What becomes of password changes for accounts that are not in our table.
+/// What happens to password changes for accounts that are not in our table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ForeignAccounts {
-    /// They go on to the homeserver.
+    /// They are passed to the homeserver.
     Pass,
     Refuse,
 }
@@ -274,7 +274,7 @@ impl Default for Form {
     }
 }
 
-#[allow(clippy::derivable_impls)] // the others cannot be derived; one look for all
+#[allow(clippy::derivable_impls)] // written out like the others, which cannot be derived
 impl Default for Pages {
     fn default() -> Self {
         Pages { title: None, logo: None, howto_url: None, templates: None }

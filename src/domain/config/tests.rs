@@ -1,4 +1,4 @@
-//! The sample is a configuration, and what is wrong is refused with its line.
+//! The sample is a valid configuration, and wrong values are refused with their line.
 
 use super::*;
 

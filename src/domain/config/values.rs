@@ -1,4 +1,4 @@
-//! Values that are checked while the file is parsed, each a type of its own.
+//! Values that are checked while the file is parsed, each with its own type.
 
 use super::DatabaseUrl;
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// A whole number within bounds.
+/// An integer from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(pub u64);
 
@@ -23,7 +23,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
     }
 }
 
-/// Strings that are checked while the file is parsed, so that the parser's message carries the line.
+/// Strings that are checked while the file is parsed, so that the parser's message contains the line.
 macro_rules! parsed_from_text {
     ($($name:ident),*) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -56,7 +56,7 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// An `http://` or `https://` URL to which paths are appended; kept without the final slash.
+/// An `http://` or `https://` URL to which paths are appended; stored without the final slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl(String);
 
@@ -113,7 +113,7 @@ impl FromStr for SameHostPath {
     }
 }
 
-/// A room id or alias. Rooms of version 12 have ids without a server part (contract synapse 0, rule 9).
+/// A room id or alias. Since room version 12 ids have no server part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomName(pub String);
 
@@ -137,7 +137,7 @@ impl FromStr for RoomName {
     }
 }
 
-/// A mailbox as it stands in a mail header: `Name <address>` or an address. `mail` parses it further.
+/// A mailbox as written in a mail header: `Name <address>` or an address. `mail` parses it further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxText(pub String);
 
@@ -153,7 +153,7 @@ impl FromStr for MailboxText {
     }
 }
 
-/// From where somebody calls: an address, a network such as `10.0.0.0/8`, or a unix socket, which nginx calls `unix:`.
+/// Where a caller may come from: an address, a network such as `10.0.0.0/8`, or a unix socket, which nginx calls `unix:`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallerRange {
     Network(IpNet),
@@ -161,7 +161,7 @@ pub enum CallerRange {
 }
 
 impl CallerRange {
-    /// Compares addresses, not spellings: `::ffff:127.0.0.1` is `127.0.0.1`.
+    /// Compares addresses rather than their spelling: `::ffff:127.0.0.1` is `127.0.0.1`.
     pub fn contains(self, address: &str) -> bool {
         match self {
             CallerRange::Network(network) => address.parse::<IpAddr>().is_ok_and(|address| network.contains(&address.to_canonical())),
@@ -203,7 +203,7 @@ impl FromStr for Pattern {
     }
 }
 
-/// Whether a host name or address in the configuration is this machine.
+/// Whether a host name or address in the configuration refers to this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

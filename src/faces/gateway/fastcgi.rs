@@ -46,8 +46,9 @@ const CONNECTIONS: usize = 640;
 /// Counting connections lists all threads of the process, so it is done no more often than this.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
 
-/// Descriptors of the worker, where it was given more: what the crate accepts beyond [`CONNECTIONS`] in one go, and the
-/// files and databases of the requests at work. Who finds none left is a 503.
+/// Limit on the worker's descriptors, if it inherited more: enough for the connections that the crate accepts beyond
+/// [`CONNECTIONS`] at a time, and for the files and databases of running requests. A request that finds none free is answered
+/// with 503.
 const DESCRIPTORS: u64 = 1536;
 
 /// Time between two log lines about requests that were turned away.
@@ -169,14 +170,14 @@ impl Worker {
             let variables = variables::from_fastcgi(request.params());
             let incoming = Incoming { variables, body: &mut Body(request.stdin()), framing: Framing::Ended };
             let answer = self.program.answer(incoming, &self.sites, &self.gate);
-            // A visitor who left is no news, and the crate has no other error.
+            // The only error here is that the visitor has gone, which is not worth logging.
             let _ = request.stdout().write_all(&answer);
         }
         drop(request);
     }
 }
 
-/// Counts a request until it is over, however it ends.
+/// Counts a request until it ends, in whatever way.
 struct Busy<'a>(&'a AtomicUsize);
 
 impl<'a> Busy<'a> {
@@ -192,7 +193,7 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// A body as the crate reads it, with an error for its panics.
+/// A body as the crate reads it; its panics become errors.
 struct Body<R>(R);
 
 impl<R: Read> Read for Body<R> {

@@ -1,7 +1,7 @@
-//! From a letter to the bytes of a mail (RFC 5322, MIME).
+//! Turns a letter into the bytes of a mail (RFC 5322, MIME).
 //!
-//! lettre encodes what is not ASCII and refuses line ends in headers; what it lets through (other control characters,
-//! words without end, ready-made encoded words) is cleaned here before.
+//! lettre encodes non-ASCII text and refuses line breaks in headers. This module removes what it lets through: other control
+//! characters, endless words, ready-made encoded words.
 
 use super::{Error, Letter};
 use crate::domain::address::Address;
@@ -18,10 +18,10 @@ const LONGEST_LINE: usize = 998;
 /// Characters of a name in a header; a header line must stay below 998 bytes (RFC 5322, 2.1.1).
 const LONGEST_NAME: usize = 100;
 const LONGEST_SUBJECT: usize = 200;
-/// The last second of the year 9999: a Date has four digits for the year.
+/// The last second of the year 9999, because a Date has four digits for the year.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// A mail that is ready to go.
+/// A mail that is ready to be sent.
 pub struct Composed {
     pub recipient: lettre::Address,
     /// Without the angle brackets.
@@ -30,7 +30,7 @@ pub struct Composed {
     pub bytes: Vec<u8>,
 }
 
-/// Headers and both bodies. Refused is a letter that cannot be written in any way: its address is none.
+/// Composes headers and both bodies. A letter that cannot be written, because its address is invalid, is refused.
 pub fn compose(from: &Mailbox, reply_to: Option<&Mailbox>, letter: &Letter, now: i64) -> Result<Composed, Error> {
     let recipient = recipient(letter.to_address)?;
     let message_id = message_id(letter.message_id);
@@ -46,7 +46,7 @@ pub fn compose(from: &Mailbox, reply_to: Option<&Mailbox>, letter: &Letter, now:
     }
     for (name, value) in [
         ("Content-Language", letter.language.tag()),
-        // RFC 3834: no vacation notices in return. The second says the same to Exchange, and lets bounces through.
+        // RFC 3834: asks for no vacation notices. The second header says the same to Exchange, but allows bounces.
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "OOF, AutoReply"),
     ] {
@@ -58,16 +58,16 @@ pub fn compose(from: &Mailbox, reply_to: Option<&Mailbox>, letter: &Letter, now:
     Ok(Composed { recipient, message_id, bytes: message.formatted() })
 }
 
-/// A mailbox of the configuration: `Name <address>` (the name may be quoted) or an address.
+/// A mailbox from the configuration: `Name <address>` (the name may be quoted) or an address.
 pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
     let (name, address) = match text.0.trim().trim_end_matches('>').rsplit_once('<') {
         Some((name, address)) => (unquoted(name.trim()), address.trim()),
         None => (String::new(), text.0.trim()),
     };
     let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-    // A sendmail program could take it for an option.
+    // A sendmail program could take such an address for an option.
     let local = if local.starts_with('-') { "" } else { local };
-    // a sender at "localhost" is fine: not the rules for applicants
+    // The rules for applicants do not apply: a sender at "localhost" is fine.
     let domain = idna::domain_to_ascii(domain).unwrap_or_default();
     let address = lettre::Address::new(local, &domain).ok().filter(|address| AsRef::<str>::as_ref(address).is_ascii());
     let address = address.ok_or_else(|| {
@@ -76,13 +76,13 @@ pub fn mailbox(key: &str, text: &MailboxText) -> Result<Mailbox, Error> {
     Ok(Mailbox::new(Some(one_line(LONGEST_NAME)(&name)).filter(|name| !name.is_empty()), address))
 }
 
-/// What a name says that is one quoted string (RFC 5322, 3.2.4). Any other name stays as it is, with the quotes in it.
+/// The content of a name that is one quoted string (RFC 5322, 3.2.4). Any other name stays unchanged, including its quotes.
 fn unquoted(name: &str) -> String {
     let inside = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     inside.and_then(without_escapes).unwrap_or_else(|| name.to_owned())
 }
 
-/// `None` where a quote ends the string too early, or a backslash escapes the closing one.
+/// `None` if a quote ends the string early, or a backslash escapes the closing quote.
 fn without_escapes(inside: &str) -> Option<String> {
     let (mut plain, mut characters) = (String::new(), inside.chars());
     while let Some(character) = characters.next() {
@@ -101,23 +101,23 @@ fn recipient(text: &str) -> Result<lettre::Address, Error> {
     address.for_sending().parse().map_err(|_| refused())
 }
 
-/// Letters, digits and `._@+=-` are taken as they are, anything else becomes a dash.
+/// Keeps letters, digits and `._@+=-`, and replaces anything else with a dash.
 fn message_id(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "._@+=-".contains(c) { c } else { '-' }).take(200).collect()
 }
 
-/// Text for a header, not longer than so many characters. A ready-made encoded word (RFC 2047, `=?utf-8?...`) would be
-/// decoded by mail programs into whatever it hides.
+/// Text for a header, cut to `longest` characters. A ready-made encoded word (RFC 2047, `=?utf-8?...`) is broken up, because
+/// mail clients would decode it.
 fn one_line(longest: usize) -> impl Fn(&str) -> String {
     move |text| characters::one_line(text).replace("=?", "= ?").chars().take(longest).collect()
 }
 
-/// lettre makes CR LF of each LF. It would let a CR alone pass, which some mail servers take for the end of a line.
+/// lettre turns each LF into CR LF. It would leave a single CR, which some mail servers treat as a line end.
 fn body(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "")
 }
 
-/// The boundary is a hash of what it separates, so it occurs in neither part and is the same at each repetition.
+/// The boundary is a hash of the parts it separates, so it occurs in neither of them and is the same at each repetition.
 fn bodies(letter: &Letter, message_id: &str) -> MultiPart {
     let (text, html) = (body(letter.text), body(letter.html));
     let hash = Sha256::digest([message_id, &text, &html].join("\0"));
@@ -127,8 +127,8 @@ fn bodies(letter: &Letter, message_id: &str) -> MultiPart {
         .singlepart(part(ContentType::TEXT_HTML, html))
 }
 
-/// ASCII stays as it is: whoever reads the source of a mail, or a program that does, finds each link whole on its line. Of the
-/// encodings for the rest, filters for junk mail dislike base64.
+/// ASCII is sent unencoded, so that people and programs that read the source find each link complete on its line. Other text is
+/// not encoded as base64, which spam filters dislike.
 fn part(content_type: ContentType, text: String) -> SinglePart {
     let builder = SinglePart::builder().header(content_type);
     match text.is_ascii() && text.lines().all(|line| line.len() <= LONGEST_LINE) {
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    /// The name beside the address, as a mail program reads it.
+    /// The name beside the address, as a mail client reads it.
     fn shown(from: &str) -> Option<String> {
         let from = mailbox("from", &MailboxText(from.into())).unwrap();
         let bytes = compose(&from, Some(&from), &LETTER, 0).unwrap().bytes;

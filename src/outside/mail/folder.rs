@@ -1,4 +1,4 @@
-//! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, to try things out without a mail server.
+//! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, for trying things out without a mail server.
 
 use super::Error;
 use crate::outside::ownership;
@@ -7,10 +7,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Written aside and renamed, so nobody reads half a mail; the same mail again replaces itself. Only the owner reads
-/// the files: they carry links and passwords. A symbolic link that somebody put in the way is not followed.
+/// Writes a temporary file and renames it, so that nobody reads a partial mail; the same mail replaces itself. Only the owner
+/// may read the files, because they contain links and passwords. Symbolic links are not followed.
 pub fn send(folder: &Path, message_id: &str, bytes: &[u8]) -> Result<(), Error> {
-    // a Message-ID has no slash, but it may start with a dot
+    // A Message-ID contains no slash, but may start with a dot.
     let name = message_id.trim_start_matches('.');
     let aside = folder.join(format!(".{name}.{}-{:?}", std::process::id(), std::thread::current().id()));
     let write = || -> std::io::Result<()> {

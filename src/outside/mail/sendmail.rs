@@ -14,17 +14,17 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// After so long the program is ended and the mail tried again: it should only put the mail into a queue.
+/// The program should only queue the mail. After this time it is killed, and the mail tried again.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
-/// Bytes of what it says that are kept.
+/// Bytes kept of the program's error output.
 const MOST_SAID: u64 = 16 * 1024;
 
 /// sysexits.h: "the user specified did not exist".
 const EX_NOUSER: i32 = 67;
 
-/// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 says that the mail box does not exist; any other failure is
-/// taken for one that passes.
+/// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 means that the mailbox does not exist; any other failure counts as
+/// temporary.
 pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
     let sentence = |what: String| format!("the program {} {what}; look at sendmail in [mail]", program.display());
     let (later, perhaps_sent) = (|what| Error::Later(sentence(what)), |what| Error::PerhapsSent(sentence(what)));
@@ -48,7 +48,7 @@ pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Resul
     }
 }
 
-/// Of the environment only what a mail program needs: under CGI the rest is a visitor's request.
+/// Passes only the environment that a mail program needs: under CGI the rest comes from a visitor's request.
 fn command(program: &Path, from: &Address, to: &Address, complaints: &File) -> io::Result<Command> {
     let mut command = Command::new(program);
     command.args(["-i", "-f", from.as_ref(), "--", to.as_ref()]);
@@ -59,12 +59,12 @@ fn command(program: &Path, from: &Address, to: &Address, complaints: &File) -> i
         }
     }
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(complaints.try_clone()?);
-    // With its children it is a group, and ends as one.
+    // The program and its children form a process group, so that all of them can be killed.
     command.process_group(0);
     Ok(command)
 }
 
-/// The programs expect a text file of this system.
+/// These programs expect the line ends of a Unix text file.
 fn with_unix_line_ends(bytes: &[u8]) -> Vec<u8> {
     let mut text = bytes.to_vec();
     text.retain(|byte| *byte != b'\r');
@@ -78,13 +78,13 @@ fn feed(child: &mut Child, bytes: Vec<u8>) -> mpsc::Receiver<io::Result<()>> {
         let outcome = stdin.map_or(Ok(()), |mut stdin| stdin.write_all(&bytes));
         let _ = done.send(outcome);
     };
-    // Without a thread nothing is written, and that is what is told.
+    // If the thread cannot be started, nothing is written, and the channel reports that.
     drop(thread::Builder::new().name("sendmail".into()).spawn(write));
     written
 }
 
-/// Where the program complains to. A file in memory, not a pipe: a child that the program leaves behind may hold it open for as
-/// long as it likes. It cannot grow.
+/// Receives the program's error output. A file in memory and not a pipe, because a child that the program leaves behind may
+/// hold it open for any time. It cannot grow.
 fn complaints() -> io::Result<File> {
     let file = rustix::fs::memfd_create("complaints", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     rustix::fs::ftruncate(&file, MOST_SAID)?;
@@ -98,7 +98,7 @@ fn read(complaints: &File) -> String {
     String::from_utf8_lossy(&said[..length]).trim_end_matches('\0').to_owned()
 }
 
-/// `None`: it took too long and was ended.
+/// `None`: the program took too long and was killed.
 fn wait(child: &mut Child, longest: Duration) -> io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     loop {

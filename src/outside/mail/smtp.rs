@@ -1,7 +1,7 @@
-//! `transport = "smtp"`: the conversation with a mail server, one connection a mail.
+//! `transport = "smtp"`: the conversation with a mail server, one connection per mail.
 //!
-//! The steps are our own, because what a refusal means depends on the step: only the answer to RCPT TO can say that a mail box does not
-//! exist. How lines and replies travel is in [`wire`].
+//! The steps are implemented here because the meaning of a refusal depends on the step: only the answer to RCPT TO can say that
+//! a mailbox does not exist. [`wire`] handles lines and replies.
 
 mod wire;
 
@@ -15,12 +15,12 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use wire::{Trouble, Wire};
 
-/// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT, DATA, the content and
-/// the answer to it, QUIT.
+/// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT, DATA, the
+/// content and its answer, QUIT.
 pub const LONGEST_IN_TIMEOUTS: u64 = 15;
 
-/// After so many time-outs in all a conversation is given up, as long as the mail itself was not sent: a visitor waits for
-/// the page, and web servers have a patience of 60 s.
+/// A conversation is abandoned after this many time-outs in total, unless the mail itself was sent: a visitor is waiting for
+/// the page, and web servers wait 60 s.
 const PATIENCE_IN_TIMEOUTS: u32 = 3;
 
 /// The mail server of `[mail.smtp]`.
@@ -30,13 +30,13 @@ pub struct Relay {
     security: SmtpSecurity,
     /// User and password.
     credentials: Option<(String, String)>,
-    /// With security "none" there is none.
+    /// `None` with security "none".
     tls: Option<ClientConfig>,
     timeout: Duration,
     hello: String,
 }
 
-/// Where in the conversation it went wrong.
+/// The step of the conversation that failed.
 #[derive(Clone, Copy, PartialEq)]
 enum Step {
     Connect,
@@ -70,13 +70,13 @@ impl Relay {
         })
     }
 
-    /// Hands one mail over.
+    /// Sends one mail.
     pub fn send(&self, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
         let begun = Instant::now();
         let mut wire = self.connect().map_err(|(step, cause)| self.fault(step, &cause))?;
         let outcome = self.converse(&mut wire, begun, from, to, bytes);
         if matches!(&outcome, Ok(()) | Err((_, Some(Trouble::Refused(_))))) {
-            // a goodbye to a server that answers; what it says to it changes nothing
+            // Only a server that answers gets a QUIT; its reply changes nothing.
             let _ = wire.command_either("QUIT");
         }
         outcome.map_err(|(step, cause)| match cause {
@@ -85,7 +85,7 @@ impl Relay {
         })
     }
 
-    /// Up to the point from which mails are taken, encrypted as configured.
+    /// Connects, encrypted as configured, up to the point where the server accepts mails.
     fn connect(&self) -> Result<Wire, (Step, Trouble)> {
         let at = |step| move |cause| (step, cause);
         let mut wire = Wire::connect(&self.host, self.port, self.timeout).map_err(at(Step::Connect))?;
@@ -109,7 +109,7 @@ impl Relay {
         Ok(wire)
     }
 
-    /// The step that failed, with what the server said; nothing where it was too slow.
+    /// The error is the failed step and its cause, or no cause if the server was too slow.
     fn converse(&self, wire: &mut Wire, begun: Instant, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), (Step, Option<Trouble>)> {
         let at = |step| move |cause| (step, Some(cause));
         let in_time = |step| match begun.elapsed() < self.timeout * PATIENCE_IN_TIMEOUTS {
@@ -142,7 +142,7 @@ impl Relay {
         ))
     }
 
-    /// The sentence for the sysadmin, and whether to try again.
+    /// The error for the sysadmin, which also decides whether to try again.
     fn fault(&self, step: Step, cause: &Trouble) -> Error {
         let server = format!("the mail server {}:{}", self.host, self.port);
         if let Some(refusal) = cause.refusal() {
@@ -195,9 +195,9 @@ impl Step {
     }
 }
 
-/// RFC 3463: 5.1.1 bad mail box, 5.1.2 bad domain, 5.1.3 bad syntax, 5.1.6 moved away, 5.1.10 takes no mail (RFC 7505),
-/// 5.2.1 disabled. Not 5.1.0, 5.4.x, 5.7.x or a reply without such a code, which relays use for their own rules too, nor
-/// 5.1.7 and 5.1.8, which are about the sender.
+/// RFC 3463: 5.1.1 bad mailbox, 5.1.2 bad domain, 5.1.3 bad syntax, 5.1.6 moved away, 5.1.10 takes no mail (RFC 7505), 5.2.1
+/// disabled. Not 5.1.0, 5.4.x, 5.7.x or a reply without such a code, which relays also use for their own rules, nor 5.1.7 and
+/// 5.1.8, which concern the sender.
 fn is_about_the_mailbox(said: &str) -> bool {
     let code = said.split_whitespace().next().unwrap_or("");
     matches!(code, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
@@ -207,14 +207,14 @@ fn of_ca_file(cause: String) -> Error {
     Error::Config(format!("ca_file in [mail.smtp]: {cause}"))
 }
 
-/// By PLAIN (RFC 4616) or LOGIN, whichever the server offers. What LOGIN asks for comes in this order, and the words of its questions
-/// are not looked at.
+/// Logs in with PLAIN (RFC 4616) or LOGIN, whichever the server offers. LOGIN asks for user and password in this order; the
+/// words of its questions are ignored.
 fn log_in(wire: &mut Wire, user: &str, password: &str) -> Result<(), Trouble> {
     if wire.offers_login_by("PLAIN") {
         let proof = BASE64.encode(format!("\0{user}\0{password}").as_bytes());
         let answer = wire.command_either(&format!("AUTH PLAIN {proof}"))?;
         return match answer.code {
-            // It wants to ask first.
+            // The server wants to ask first.
             334 => wire.command(&proof, 2).map(drop),
             _ => answer.wanting(2).map(drop),
         };
@@ -227,7 +227,7 @@ fn log_in(wire: &mut Wire, user: &str, password: &str) -> Result<(), Trouble> {
     Err(Trouble::Unfit("the server offers neither AUTH PLAIN nor AUTH LOGIN".into()))
 }
 
-/// With which name we greet (RFC 5321, 4.1.1.1): that of the pages, which leads to this machine; else an address.
+/// Our name in the greeting (RFC 5321, 4.1.1.1): that of the pages, which resolves to this machine, or else an address.
 fn hello(public_url: &str) -> String {
     let host = public_url.split_once("://").map_or("", |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or("");

@@ -1,7 +1,7 @@
-//! What goes over the wire in an SMTP conversation (RFC 5321): lines out, replies back, each within its time.
+//! The wire of an SMTP conversation (RFC 5321): lines sent and replies received, each within its time limit.
 //!
-//! A reply is taken by its code, whatever text stands behind it, none included (RFC 5321, 4.2): a mail that was accepted by a bare `250`
-//! must not be sent again.
+//! Only the code of a reply counts; its text may be missing (RFC 5321, 4.2). A mail accepted with a bare `250` must not be sent
+//! again.
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -11,22 +11,22 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes of the longest reply that is read; Postfix has the same limit.
+/// The longest reply that is read, in bytes; Postfix has the same limit.
 const LONGEST_REPLY: usize = 100_000;
 
-/// Why a step of the conversation did not go well.
+/// Why a step of the conversation failed.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The server says no, now (4yz) or for good (5yz).
+    /// The server refused, for now (4yz) or permanently (5yz).
     Refused(Reply),
     /// The connection could not be made, broke, or was silent for too long.
     Broken(io::Error),
-    /// The server said something that does not belong here, or did not offer what is needed.
+    /// The server sent something unexpected, or does not offer what is needed.
     Unfit(String),
 }
 
 impl Trouble {
-    /// What the server said no with.
+    /// The reply with which the server refused.
     pub fn refusal(&self) -> Option<&Reply> {
         match self {
             Trouble::Refused(reply) => Some(reply),
@@ -34,7 +34,7 @@ impl Trouble {
         }
     }
 
-    /// Linux reports a read that took too long as "would block".
+    /// Linux reports a read time-out as "would block".
     pub fn is_timeout(&self) -> bool {
         matches!(self, Trouble::Broken(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
@@ -56,17 +56,17 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// What a mail server answers.
+/// A mail server's reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Three digits, the first from 2 to 5.
     pub code: u16,
-    /// What stands behind the code in each line; empty where nothing does.
+    /// The text after the code in each line; empty if there is none.
     lines: Vec<String>,
 }
 
 impl Reply {
-    /// The lines in one. An enhanced status code (RFC 2034), which servers put into each line, is there once.
+    /// All lines as one text. An enhanced status code (RFC 2034), which servers repeat in each line, appears once.
     pub fn text(&self) -> String {
         let Some((first, rest)) = self.lines.split_first() else { return String::new() };
         let status = first.split(' ').next().filter(|word| word.matches('.').count() == 2).unwrap_or("");
@@ -74,12 +74,12 @@ impl Reply {
         std::iter::once(first.as_str()).chain(more).collect::<Vec<_>>().join(" ")
     }
 
-    /// The lines behind the first: what an answer to EHLO offers.
+    /// The lines after the first: the extensions in an answer to EHLO.
     fn offers(&self) -> impl Iterator<Item = &str> {
         self.lines.iter().skip(1).map(|line| line.trim())
     }
 
-    /// The reply, if its first digit is this one.
+    /// The reply if its code begins with `digit`.
     pub fn wanting(self, digit: u16) -> Result<Reply, Trouble> {
         match self.code / 100 {
             class if class == digit => Ok(self),
@@ -92,9 +92,9 @@ impl Reply {
 /// A connection to a mail server.
 pub struct Wire {
     stream: Stream,
-    /// What was read and belongs to the next reply.
+    /// Bytes read that belong to the next reply.
     ahead: Vec<u8>,
-    /// For a connection, and for each reply.
+    /// For connecting and for each reply.
     timeout: Duration,
     /// The answer to EHLO.
     greeting: Option<Reply>,
@@ -106,7 +106,7 @@ enum Stream {
 }
 
 impl Wire {
-    /// Connects to the first of the host's addresses that takes the connection, without a word.
+    /// Connects to the first of the host's addresses that accepts the connection, without waiting for the greeting.
     pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Wire, Trouble> {
         let mut failed = io::Error::new(ErrorKind::NotFound, "the name of the host leads to no address");
         for address in (host, port).to_socket_addrs()? {
@@ -118,9 +118,9 @@ impl Wire {
         Err(failed.into())
     }
 
-    /// Goes on in TLS. The certificate is looked at with the next reply.
+    /// Switches to TLS. The certificate is checked when the next reply is read.
     pub fn encrypted(self, host: &str, config: ClientConfig) -> Result<Wire, Trouble> {
-        // Words that came in the clear, and would be taken for the server's.
+        // Such text was sent in clear, but would be taken for the server's encrypted reply.
         if !self.ahead.is_empty() {
             return Err(Trouble::Unfit("words behind the answer to STARTTLS".into()));
         }
@@ -131,23 +131,23 @@ impl Wire {
         Ok(Wire { stream: Stream::Tls(Box::new(StreamOwned::new(session, stream))), greeting: None, ..self })
     }
 
-    /// Waits for the server's first word.
+    /// Waits for the server's greeting.
     pub fn welcome(&mut self) -> Result<(), Trouble> {
         self.reply(Instant::now() + self.timeout)?.wanting(2).map(drop)
     }
 
-    /// Greets as `name`, and keeps what the server offers.
+    /// Sends the greeting and keeps the server's list of extensions.
     pub fn greet(&mut self, name: &str) -> Result<(), Trouble> {
         self.greeting = Some(self.command(&format!("EHLO {name}"), 2)?);
         Ok(())
     }
 
-    /// Whether the server offered this extension.
+    /// Whether the server offers this extension.
     pub fn offers(&self, keyword: &str) -> bool {
         self.greeting.iter().flat_map(Reply::offers).any(|line| line.eq_ignore_ascii_case(keyword))
     }
 
-    /// Whether the server offered this way to log in. `AUTH=` is how some wrote it before RFC 4954.
+    /// Whether the server offers this way to log in. `AUTH=` is a spelling from before RFC 4954.
     pub fn offers_login_by(&self, mechanism: &str) -> bool {
         let lines = self.greeting.iter().flat_map(Reply::offers);
         let ways = lines.filter_map(|line| {
@@ -156,19 +156,19 @@ impl Wire {
         ways.flat_map(str::split_whitespace).any(|way| way.eq_ignore_ascii_case(mechanism))
     }
 
-    /// Sends a line, and waits for a reply whose code begins with this digit.
+    /// Sends a line and waits for a reply whose code begins with `digit`.
     pub fn command(&mut self, line: &str, digit: u16) -> Result<Reply, Trouble> {
         self.command_either(line)?.wanting(digit)
     }
 
-    /// The same where more than one digit may come.
+    /// Sends a line and waits for a reply with any code.
     pub fn command_either(&mut self, line: &str) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.timeout;
         self.send(format!("{line}\r\n").as_bytes(), deadline)?;
         self.reply(deadline)
     }
 
-    /// Sends a mail, whose lines end with CR LF, behind DATA.
+    /// Sends a mail, whose lines end with CR LF, after DATA.
     pub fn content(&mut self, mail: &[u8]) -> Result<(), Trouble> {
         self.send(&ended(mail), Instant::now() + self.timeout)?;
         self.reply(Instant::now() + self.timeout)?.wanting(2).map(drop)
@@ -204,7 +204,7 @@ impl Wire {
         }
     }
 
-    /// The next line with its end.
+    /// The next line, including its end.
     fn line(&mut self, deadline: Instant) -> Result<String, Trouble> {
         loop {
             if let Some(end) = self.ahead.iter().position(|byte| *byte == b'\n') {
@@ -226,7 +226,7 @@ impl Wire {
 }
 
 impl Stream {
-    /// The next read or write waits until then at the most.
+    /// Sets the time limit of the next read or write.
     fn wait_until(&self, deadline: Instant) -> io::Result<()> {
         let socket = match self {
             Stream::Clear(stream) => stream,
@@ -266,7 +266,7 @@ impl Write for Stream {
     }
 }
 
-/// Code, whether it is the last line, and text of a line: `250-text` goes on, `250 text` and a bare `250` do not.
+/// The code of a line, whether it is the last one, and its text: `250-text` continues, `250 text` and a bare `250` do not.
 fn parse(line: &str) -> Option<(u16, bool, &str)> {
     let line = line.trim_end_matches(['\r', '\n']);
     let digits = line.get(..3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -280,7 +280,7 @@ fn parse(line: &str) -> Option<(u16, bool, &str)> {
     }
 }
 
-/// With a second dot where a line begins with one, and the dot that ends a mail (RFC 5321, 4.5.2).
+/// Doubles the dot at the beginning of a line, and appends the dot that ends a mail (RFC 5321, 4.5.2).
 fn ended(mail: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(mail.len() + mail.len() / 64 + 8);
     let mut begins = true;
