@@ -4,6 +4,7 @@
 //! web server's programs cannot use.
 
 use rustix::fs::{Access, OFlags};
+use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -83,7 +84,7 @@ fn in_the_way(file: &Path, me: u32) -> Option<InTheWay> {
     let wanted = std::iter::once((folder.to_owned(), Access::WRITE_OK | Access::EXEC_OK)).chain(files);
     let mut foreign = wanted.filter_map(|(place, access)| {
         let owner = fs::metadata(&place).ok()?.uid();
-        (owner != me && rustix::fs::access(&place, access).is_err()).then_some((owner, place))
+        (owner != me && rustix::fs::access(&place, access) == Err(Errno::ACCESS)).then_some((owner, place))
     });
     let (owner, first) = foreign.next()?;
     Some(InTheWay { owner, places: std::iter::once(first).chain(foreign.map(|(_, place)| place)).collect() })

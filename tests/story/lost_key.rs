@@ -1,6 +1,6 @@
 //! `config.json` is lost, or is the one of another machine: what was derived from its secret key cannot be made again.
 
-use crate::world::{Engine, Host, MailCatcher, on_every_database};
+use crate::world::{Engine, Host, MailCatcher, SiteBuilder, on_every_database};
 use crate::{Story, address_of, decision_form, fresh, password_in};
 use matrix_register_bot::domain::password;
 use std::process::{Command, Output};
@@ -143,6 +143,21 @@ fn an_account_of_our_own_table_gets_the_password_that_is_mailed(engine: Engine) 
     assert!(password::verify(&mailed, &story.text("SELECT password_hash FROM logins")));
 }
 
+fn a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, SiteBuilder::ask_password);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    assert_eq!(story.confirm_choosing(&ada, "correct horse Bätterie").status, 200);
+    let link = story.room_message(&ada).link();
+    lose_key(&story);
+    let report = rekey(&story);
+    assert!(report.contains("the password that the applicant chose is lost"), "{report}");
+    let page = story.browser.get(&link);
+    story.browser.submit(&decision_form(&page, "approve", ""));
+    let mailed = password_in(&story.mails.wait_for(&address_of(&ada), 2)[1]);
+    assert!(story.synapse.login(&ada, &mailed).is_ok());
+}
+
 /// Two machines by mistake: each leaves alone what came with the other's key.
 fn machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_twice(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
@@ -171,5 +186,6 @@ on_every_database! {
     while_the_key_is_lost_nobody_is_promised_what_will_not_come,
     requests_come_to_their_end_with_a_new_key_and_by_their_old_links,
     an_account_of_our_own_table_gets_the_password_that_is_mailed,
+    a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed,
     machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_twice,
 }

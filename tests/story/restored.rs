@@ -1,6 +1,6 @@
 //! The database came back from a backup: what happened since is still true outside.
 
-use crate::world::{Engine, Host, on_every_database};
+use crate::world::{Engine, Host, SiteBuilder, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 
 /// An account that was made, and a database from before the yes.
@@ -30,6 +30,26 @@ fn an_account_that_was_made_before_the_database_was_restored_is_not_disowned(eng
             "synapse" => assert!(story.synapse.login(&ada, &password).is_ok()),
             _ => assert_eq!(story.number("SELECT count(*) FROM logins"), 1),
         }
+    }
+}
+
+fn an_account_with_a_chosen_password_is_found_by_that_password(engine: Engine) {
+    let chosen = "correct horse Bätterie";
+    for mode in ["synapse", "local"] {
+        let story = Story::on_with(engine, mode, Host::NginxCgi, SiteBuilder::ask_password);
+        let ada = fresh("ada");
+        story.ask(&ada);
+        assert_eq!(story.confirm_choosing(&ada, chosen).status, 200);
+        let kept = story.text("SELECT password FROM registrations");
+        story.decide(&ada, "approve", "");
+        story.sql(&format!(
+            "UPDATE registrations SET state = 6, decided_at = NULL, account_tried_at = NULL, claimed_username = username, password = '{kept}'"
+        ));
+        story.decide(&ada, "approve", "");
+        assert_eq!(story.state(&ada), 100, "{mode}: {}", story.web.log());
+        let told = story.mails.wait_for(&address_of(&ada), 3).remove(2);
+        assert!(told.text.contains("the one that you chose"), "{}", told.text);
+        assert!(mode == "local" || story.synapse.login(&ada, chosen).is_ok());
     }
 }
 
@@ -65,6 +85,7 @@ fn a_row_of_our_own_table_that_was_made_for_the_request_is_found_to_be_so(engine
 
 on_every_database! {
     an_account_that_was_made_before_the_database_was_restored_is_not_disowned,
+    an_account_with_a_chosen_password_is_found_by_that_password,
     an_account_whose_password_was_changed_since_is_called_neither_ours_nor_somebody_elses,
     a_row_of_our_own_table_that_was_made_for_the_request_is_found_to_be_so,
 }
