@@ -1,5 +1,5 @@
-//! Accounts in our own table, used from outside: a real Synapse asks us for passwords, a real client library logs in and
-//! changes them, and the identity servers' requests come through real web servers.
+//! Accounts in our own table, used from outside: a real Synapse checks passwords with us, a real client library logs in and
+//! changes them, and requests as from identity servers come through real web servers.
 
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,6 +1,6 @@
-//! What people do in a real browser, by keyboard alone: ask, mend, confirm, approve, decline.
+//! What people do in a real browser with the keyboard alone: apply, correct errors, confirm, approve, decline.
 //!
-//! The homeserver is started around all tests: `tests/world/start-synapse run -- cargo test --test browser`
+//! Needs the shared homeserver: `tests/world/start-synapse run -- cargo test --test browser`
 
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,5 +1,5 @@
-//! What a database on a server asks of the programs beside the statements: ways in, connections, outages, others at the
-//! same rows, other people's letters. The servers are real; those that are stopped or halted belong to one test.
+//! Database servers: ways to connect, connections, outages, concurrent access to the same rows, all kinds of characters. The
+//! servers are real; those that are stopped or paused belong to one test.
 
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,4 +1,4 @@
-//! What the documents say is so: keys and defaults, programs, words of the log, links.
+//! Checks what the documentation says: keys and defaults, programs, log events, links.
 
 use matrix_register_bot::domain::config::Config;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,9 @@
-//! Nothing lost, nothing twice: many people sign up at once while programs, database and web server are killed, the disk is
-//! full, and mail server and homeserver lose, cut, delay, deny and repeat. Afterwards what people were told is compared with
-//! what the servers have.
+//! Nothing lost, nothing twice: many people sign up at once while programs, database and web server are killed, the disk fills
+//! up, and mail server and homeserver lose, cut, delay, refuse and repeat requests. Afterwards the promises made to people are
+//! compared with the data on the servers.
 //!
-//! Here short; `make faults` runs as long as it is told (FAULTS_KILLS, FAULTS_DATABASE, FAULTS_SEED) and prints the figures of
-//! docs/reliability.md.
+//! `cargo test` runs a short version; `make faults` runs as long as configured (FAULTS_KILLS, FAULTS_DATABASE, FAULTS_SEED) and
+//! prints the figures of docs/reliability.md.
 
 #[path = "../world/mod.rs"]
 mod world;

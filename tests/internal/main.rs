@@ -1,7 +1,6 @@
-//! The internal programs, request for request as the contracts have them.
+//! The internal programs, one request at a time.
 //!
-//! The requests are byte for byte what the real classes of mxisd/ma1sd and Synapse's password module send; the answers
-//! are compared as JSON values.
+//! The requests are byte for byte those of mxisd, ma1sd and Synapse's password module; the answers are compared as JSON values.
 
 use matrix_register_bot::domain::config::Config;
 use matrix_register_bot::domain::error::Error;

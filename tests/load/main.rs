@@ -1,6 +1,6 @@
 //! What a crowd can do to a site, and what it cannot: floods, and visitors who are slow on purpose.
 //!
-//! `cargo test` has a small crowd; `make load` the full one, whose figures are in `docs/load.md`.
+//! `cargo test` uses a small crowd; `make load` uses the full one, and prints the figures of `docs/load.md`.
 
 mod crowd;
 mod flood;

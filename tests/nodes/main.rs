@@ -1,4 +1,4 @@
-//! Several machines: one database behind several web nodes, each with a cron, while servers and programs are killed.
+//! Several machines: one database with several web nodes, each with its cron, while servers and programs are killed.
 //!
 //! `make nodes` runs the long version and prints the figures of docs/several-machines.md.
 

@@ -1,4 +1,4 @@
-//! What the library does with the world outside: mail servers and a homeserver, real ones.
+//! The library against real mail servers and a real homeserver.
 //!
 //! The mail tests start their own servers (`tests/world/mail_catcher.py`). The homeserver is started around all tests:
 //!

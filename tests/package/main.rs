@@ -1,4 +1,4 @@
-//! What `make install` lays out, and the Debian package of it: from the installation to the last trace.
+//! `make install` and the Debian package, from the installation to the complete removal.
 
 #[path = "../world/mod.rs"]
 mod world;

@@ -1,6 +1,6 @@
-//! Every parser keeps its promises (`promises`), whatever it is given.
+//! Every parser keeps its promises (`promises`), whatever its input.
 //!
-//! How many inputs are tried is the environment variable `PROPTEST_CASES`; `make fuzz` searches the same promises longer.
+//! The environment variable `PROPTEST_CASES` sets the number of inputs; `make fuzz` tests the same promises for longer.
 
 mod fastcgi;
 mod generate;

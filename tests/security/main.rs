@@ -1,5 +1,5 @@
-//! A site as an attacker sees it: what he can send, guess, put in the way or read. `docs/security.md` says which promise is
-//! held by which test, here and elsewhere.
+//! A site under attack: what an attacker can send, guess, put in the way or read. `docs/security.md` lists which test holds
+//! which promise, here and elsewhere.
 
 #[path = "../world/mod.rs"]
 mod world;

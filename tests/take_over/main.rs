@@ -1,4 +1,4 @@
-//! Databases that the PHP program wrote, taken over: `tests/fixtures/php` says what must still work afterwards.
+//! Taking over databases written by the PHP program: `tests/fixtures/php` says what must still work afterwards.
 
 #[path = "../world/mod.rs"]
 mod world;

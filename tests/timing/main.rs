@@ -1,8 +1,7 @@
-//! Nobody learns from the time that an answer takes who has an account.
+//! The time of an answer does not reveal who has an account.
 //!
-//! What is compared is the CPU time of the thread that answers, as the system counts it, over [`TRIES`] tries of each
-//! kind: other programs on the machine do not count. The kinds take turns, so what does reach across (a cold cache, a slower
-//! clock) reaches all of them.
+//! Compares the CPU time of the answering thread, as the system counts it, over [`TRIES`] tries of each kind, so other programs
+//! on the machine do not count. The kinds take turns, so that a cold cache or a slower clock affects all of them.
 
 use matrix_register_bot::domain::address::Address;
 use matrix_register_bot::domain::config::Config;

@@ -1,10 +1,10 @@
-//! A browser without scripts and cookies: pages, and the forms in them.
+//! A browser without scripts and cookies: loads pages and submits their forms.
 
 use super::http;
 use scraper::{ElementRef, Html, Selector};
 use url::Url;
 
-/// Requests to one site; redirects are answers like others.
+/// Requests to one site; redirects are not followed.
 #[derive(Debug, Clone)]
 pub struct Browser {
     base: String,
@@ -34,23 +34,23 @@ impl Browser {
         self.with_header("Accept-Language", tag)
     }
 
-    /// `to`: a whole address, or what follows the host, as it is: `//verify.php?t=x` keeps both slashes.
+    /// `to` is a whole URL, or the part after the host, passed on unchanged: `//verify.php?t=x` keeps both slashes.
     pub fn get(&self, to: &str) -> Page {
         self.request("GET", to, "", b"")
     }
 
-    /// Sends fields as a form does.
+    /// Posts the fields of a form.
     pub fn post(&self, to: &str, fields: &[(&str, &str)]) -> Page {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.request("POST", to, "application/x-www-form-urlencoded", body.as_bytes())
     }
 
-    /// Presses a form's button.
+    /// Submits a form.
     pub fn submit(&self, form: &Form) -> Page {
         self.try_submit(form).unwrap_or_else(|cause| panic!("{cause}"))
     }
 
-    /// The same where there may be no answer.
+    /// Submits a form; an error if there is no answer.
     pub fn try_submit(&self, form: &Form) -> Result<Page, String> {
         match form.method.as_str() {
             "POST" => {
@@ -65,12 +65,12 @@ impl Browser {
         }
     }
 
-    /// Any request; an empty content type sends neither type nor body.
+    /// Any request; with an empty content type neither type nor body is sent.
     pub fn request(&self, method: &str, to: &str, content_type: &str, body: &[u8]) -> Page {
         self.try_request(method, to, content_type, body).unwrap_or_else(|cause| panic!("{cause}"))
     }
 
-    /// The same where there may be no answer, or half of one.
+    /// Any request; an error if the answer is missing or incomplete.
     pub fn try_request(&self, method: &str, to: &str, content_type: &str, body: &[u8]) -> Result<Page, String> {
         let url = if to.starts_with("http") { to.to_owned() } else { format!("{}{to}", self.base) };
         let mut request = ureq::http::Request::builder().method(method).uri(&url);
@@ -102,7 +102,7 @@ impl Page {
         Ok(Page { url, status: answer.status().as_u16(), headers, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
-    /// A header's value, if it is there.
+    /// The value of a header, if it is present.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -111,18 +111,18 @@ impl Page {
         Html::parse_document(&self.body)
     }
 
-    /// The text of each element that a CSS selector finds, blanks folded.
+    /// The text of each element that matches a CSS selector, with white space collapsed.
     pub fn texts(&self, selector: &str) -> Vec<String> {
         let html = self.html();
         html.select(&parse(selector)).map(|element| fold(&element.text().collect::<String>())).collect()
     }
 
-    /// The visible text of the whole page, blanks folded.
+    /// The visible text of the whole page, with white space collapsed.
     pub fn text(&self) -> String {
         self.texts("body").join(" ")
     }
 
-    /// The page's form: the first that posts, or the first at all.
+    /// The page's form: the first that posts, or the first of any kind.
     pub fn form(&self) -> Form {
         let html = self.html();
         let forms: Vec<_> = html.select(&parse("form")).map(|element| Form::read(&self.url, element)).collect();
@@ -134,11 +134,11 @@ impl Page {
 /// A form with the values it would send.
 #[derive(Debug, Clone)]
 pub struct Form {
-    /// A whole address.
+    /// A whole URL.
     pub action: String,
     pub method: String,
     pub fields: Vec<(String, String)>,
-    /// The buttons with a name: only the one that is pressed is sent.
+    /// Named buttons; only the pressed one is sent.
     pub buttons: Vec<(String, String)>,
 }
 
@@ -161,20 +161,20 @@ impl Form {
         match (element.value().name(), element.attr("type").unwrap_or("")) {
             ("button", _) | ("input", "submit" | "image") => self.buttons.push(field(value)),
             ("input", "checkbox" | "radio") if element.attr("checked").is_none() => {}
-            // HTML drops the line break that follows the tag.
+            // HTML ignores a line break directly after the tag.
             ("textarea", _) => self.fields.push(field(element.text().collect::<String>().trim_start_matches('\n').to_owned())),
             ("select", _) => self.fields.push(field(chosen(element))),
             _ => self.fields.push(field(value)),
         }
     }
 
-    /// The value that a field has now; fails where there is no such field.
+    /// The current value of a field; panics if there is no such field.
     pub fn value(&self, name: &str) -> &str {
         let found = self.fields.iter().find(|(key, _)| key == name);
         &found.unwrap_or_else(|| panic!("the form has no field {name}: {:?}", self.names())).1
     }
 
-    /// Types into a field; fails where there is no such field.
+    /// Types into a field; panics if there is no such field.
     pub fn fill(mut self, name: &str, value: &str) -> Form {
         let names = self.names();
         let found = self.fields.iter_mut().find(|(key, _)| key == name);
@@ -182,14 +182,14 @@ impl Form {
         self
     }
 
-    /// Sets a field whether the form has it or not, such as a checkbox.
+    /// Sets a field whether or not the form has it, such as a checkbox.
     pub fn put(mut self, name: &str, value: &str) -> Form {
         self.fields.retain(|(key, _)| key != name);
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Chooses the button to press; fails where there is no such button.
+    /// Chooses the button to press; panics if there is no such button.
     pub fn press(mut self, name: &str, value: &str) -> Form {
         let button = (name.to_owned(), value.to_owned());
         assert!(self.buttons.contains(&button), "the form has no button {name}={value}: {:?}", self.buttons);
@@ -203,7 +203,7 @@ impl Form {
     }
 }
 
-/// The value of a `select` as it comes with the page.
+/// The value of a `select` that the page preselects.
 fn chosen(select: ElementRef) -> String {
     let options = parse("option");
     let mut all = select.select(&options);

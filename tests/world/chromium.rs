@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Chromium {
     agent: ureq::Agent,
-    /// The address of the WebDriver session.
+    /// The URL of the WebDriver session.
     session: String,
     driver: Process,
     folder: TempFolder,
@@ -34,7 +34,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// The characters that stand for the keys in WebDriver, in the order in which they go down.
+    /// WebDriver's characters for the keys, in the order in which they are pressed.
     fn codes(self) -> &'static [char] {
         match self {
             Key::Tab => &['\u{e004}'],
@@ -50,24 +50,24 @@ impl Key {
     }
 }
 
-/// The element that has the keyboard.
+/// The element with the keyboard focus.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Focus {
-    /// Lower case, such as `input`; `body` if nothing has the keyboard.
+    /// In lower case, such as `input`; `body` if nothing has the focus.
     pub tag: String,
     pub id: String,
     pub name: String,
     pub kind: String,
     pub value: String,
     pub text: String,
-    /// What a screen reader calls it.
+    /// The accessible name, as a screen reader says it.
     pub label: String,
-    /// Does the browser mark it as reached by keyboard?
+    /// Whether the browser shows that the element has the focus.
     pub visible: bool,
 }
 
 impl Chromium {
-    /// Starts one for a visitor who prefers this language.
+    /// Starts a browser for a visitor who prefers this language.
     pub fn start(language: &str) -> Chromium {
         let folder = TempFolder::new("chromium");
         let port = free_port();
@@ -83,12 +83,12 @@ impl Chromium {
         Chromium { agent, session, driver, folder }
     }
 
-    /// Goes to an address and waits until the page is loaded.
+    /// Opens a URL and waits until the page is loaded.
     pub fn open(&self, url: &str) {
         self.post("url", json!({"url": url}));
     }
 
-    /// The address of the page.
+    /// The URL of the page.
     pub fn url(&self) -> String {
         text(&self.call("GET", "url", None))
     }
@@ -109,13 +109,13 @@ impl Chromium {
         self.keys(down.chain(up).collect());
     }
 
-    /// Types a text, key by key, into whatever has the keyboard.
+    /// Types a text, key by key, into the focused element.
     pub fn type_text(&self, text: &str) {
         let strokes = text.chars().flat_map(|c| [json!({"type": "keyDown", "value": c}), json!({"type": "keyUp", "value": c})]);
         self.keys(strokes.collect());
     }
 
-    /// Presses Tab until the field or button of this name, or id, has the keyboard; fails after 50 times.
+    /// Presses Tab until the field or button with this name or id has the focus; panics after 50 attempts.
     pub fn tab_to(&self, name: &str) -> Focus {
         for _ in 0..50 {
             self.press(Key::Tab);
@@ -127,7 +127,7 @@ impl Chromium {
         panic!("the keyboard does not reach {name} on {}", self.url())
     }
 
-    /// The element that has the keyboard.
+    /// The element with the focus.
     pub fn focus(&self) -> Focus {
         let element = self.call("GET", "element/active", None);
         let found = self.script(
@@ -151,7 +151,7 @@ impl Chromium {
         }
     }
 
-    /// Waits until a script's value is true; fails after ten seconds.
+    /// Waits until a script returns true; panics after ten seconds.
     pub fn wait_until(&self, script: &str) {
         let end = Instant::now() + Duration::from_secs(10);
         while self.script(script, json!([])) != true {
@@ -165,32 +165,32 @@ impl Chromium {
         self.post("execute/sync", json!({"script": script, "args": arguments}))
     }
 
-    /// Makes the window so many CSS pixels wide and high; also narrower than a real window can be.
+    /// Sets the size of the window in CSS pixels; it may be narrower than a real window can be.
     pub fn resize(&self, width: u32, height: u32) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Makes the visitor prefer dark colours, or light ones; and no motion, so that they are there at once.
+    /// Sets the preferred colour scheme, and no motion, so that colours change at once.
     pub fn prefer_dark(&self, dark: bool) {
         let scheme = json!({"name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" }});
         let motion = json!({"name": "prefers-reduced-motion", "value": "reduce"});
         self.devtools("Emulation.setEmulatedMedia", json!({"features": [scheme, motion]}));
     }
 
-    /// Writes a PNG of what the window shows.
+    /// Saves the content of the window as a PNG.
     pub fn screenshot(&self, file: &Path) {
         let base64 = text(&self.call("GET", "screenshot", None));
         let png = data_encoding::BASE64.decode(base64.as_bytes()).expect("a screenshot is base64");
         fs::write(file, png).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()));
     }
 
-    /// What the console said since the last call: errors, and what the page's policy forbade.
+    /// The console messages since the last call: errors, and violations of the page's policy.
     pub fn console(&self) -> Vec<String> {
         self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
     }
 
-    /// The addresses that were asked for since the last call, also by what the page includes.
+    /// The URLs requested since the last call, including what the page loaded.
     pub fn requests(&self) -> Vec<String> {
         let events = self.log("performance").into_iter();
         let events = events.map(|entry| serde_json::from_str::<Value>(&text(&entry["message"])).unwrap_or_default()["message"].take());
@@ -200,7 +200,7 @@ impl Chromium {
             .collect()
     }
 
-    /// A log of chromedriver; each entry is told once.
+    /// A log of chromedriver; each entry is returned once.
     fn log(&self, kind: &str) -> Vec<Value> {
         self.post("se/log", json!({"type": kind})).as_array().cloned().unwrap_or_default()
     }
@@ -252,7 +252,7 @@ fn new_session(agent: &ureq::Agent, base: &str, folder: &Path, language: &str) -
     format!("{base}/session/{}", text(&answer["sessionId"]))
 }
 
-/// A script that starts Chromium so that it ends with chromedriver, even if that is killed.
+/// A script that starts Chromium so that it ends with chromedriver, even if chromedriver is killed.
 fn browser(folder: &Path) -> String {
     let script = folder.join("chromium");
     fs::write(&script, "#!/bin/sh\nexec setpriv --pdeathsig TERM -- chromium \"$@\"\n").unwrap();
@@ -260,7 +260,7 @@ fn browser(folder: &Path) -> String {
     script.to_string_lossy().into_owned()
 }
 
-/// One WebDriver command: the value of its answer; an error fails the test.
+/// Runs a WebDriver command and returns its value; panics on an error.
 fn webdriver(agent: &ureq::Agent, method: &str, url: &str, body: Option<&Value>) -> Value {
     let (status, mut answer) = http::json(agent, method, url, None, body).unwrap_or_else(|cause| panic!("chromedriver: {cause}"));
     assert!(status == 200, "chromedriver: {method} {url}: {status} {}: {}", answer["value"]["error"], answer["value"]["message"]);

@@ -1,4 +1,4 @@
-//! Databases of one test each, in SQLite, PostgreSQL and MariaDB, and what a sysadmin's command line sees in them.
+//! A database for each test, in SQLite, PostgreSQL or MariaDB, and access to it by command line clients.
 
 use super::folder::TempFolder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What keeps the tables.
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     Sqlite,
@@ -18,7 +18,7 @@ pub enum Engine {
 impl Engine {
     pub const ALL: [Engine; 3] = [Engine::Sqlite, Engine::Postgres, Engine::Mariadb];
 
-    /// As `start-databases` calls the servers.
+    /// The name that `start-databases` uses.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Sqlite => "sqlite",
@@ -28,8 +28,9 @@ impl Engine {
     }
 }
 
-/// Makes tests of functions that take an [`Engine`]: `mariadb::a_promise` for `fn a_promise(engine: Engine)`.
-#[allow(unused_macros)] // no test uses all of it
+/// Defines a test for each database from functions that take an [`Engine`]: `mariadb::a_promise` for `fn a_promise(engine:
+/// Engine)`.
+#[allow(unused_macros)] // no test binary uses all of it
 macro_rules! on_every_database {
     ($($promise:ident),* $(,)?) => {
         on_every_database!(sqlite Sqlite: $($promise)*);
@@ -50,21 +51,21 @@ macro_rules! on_every_database {
 #[allow(unused_imports)]
 pub(crate) use on_every_database;
 
-/// How to reach a running server.
+/// The connection data of a running server.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub engine: Engine,
     pub port: u16,
-    /// PostgreSQL's is a folder, MariaDB's a file.
+    /// A folder for PostgreSQL, a file for MariaDB.
     pub socket: PathBuf,
     pub user: String,
     pub password: String,
-    /// The authority of its certificate.
+    /// The certificate authority.
     pub ca: PathBuf,
 }
 
 impl Server {
-    /// The one that `tests/world/start-databases run -- cargo test` started for all tests.
+    /// The server that `tests/world/start-databases run -- cargo test` started for all tests.
     pub fn shared(engine: Engine) -> Server {
         let get = |name: &str| {
             std::env::var(name)
@@ -81,12 +82,12 @@ impl Server {
         }
     }
 
-    /// Does it answer? Within five seconds.
+    /// Whether the server answers within five seconds.
     pub fn answers(&self) -> bool {
         self.client(self.first_database()).arg(self.option_for_sql()).arg("SELECT 1").output().is_ok_and(|output| output.status.success())
     }
 
-    /// One that is there before any other.
+    /// A database that always exists.
     fn first_database(&self) -> &'static str {
         if self.engine == Engine::Postgres { "postgres" } else { "mysql" }
     }
@@ -95,7 +96,7 @@ impl Server {
         if self.engine == Engine::Postgres { "--command" } else { "--execute" }
     }
 
-    /// The command line client on a database of the server, without the settings of whoever runs the tests.
+    /// The command line client connected to a database of the server, without the user's own settings.
     pub(super) fn client(&self, database: &str) -> Command {
         match self.engine {
             Engine::Postgres => {
@@ -124,13 +125,13 @@ impl Server {
         command
     }
 
-    /// Runs one statement outside of the tests' own databases.
+    /// Runs a statement outside the tests' own databases.
     pub(super) fn execute(&self, sql: &str) {
         run(self.client(self.first_database()).arg(self.option_for_sql()).arg(sql), sql);
     }
 }
 
-/// An empty database that nobody else uses, gone with this value.
+/// An empty database for one test; dropping this value drops the database.
 #[derive(Debug)]
 pub struct Database {
     place: Place,
@@ -139,7 +140,7 @@ pub struct Database {
 #[derive(Debug)]
 enum Place {
     File(TempFolder),
-    /// `shared`: the server outlives the database, which is dropped with this value.
+    /// `shared`: the server outlives the database, so dropping this value drops the database.
     Server {
         server: Server,
         name: String,
@@ -148,7 +149,7 @@ enum Place {
 }
 
 impl Database {
-    /// One of the server that all tests share, or a file of its own.
+    /// A database on the shared server, or a new file.
     pub fn new(engine: Engine) -> Database {
         match engine {
             Engine::Sqlite => Database { place: Place::File(TempFolder::new("sqlite")) },
@@ -156,7 +157,7 @@ impl Database {
         }
     }
 
-    /// One of a server that this test started, and that ends with it.
+    /// A database on a server that this test started, and that ends with the test.
     pub(super) fn on_own(server: Server) -> Database {
         Database::on(server, false)
     }
@@ -168,12 +169,12 @@ impl Database {
         Database { place: Place::Server { server, name, shared } }
     }
 
-    /// The same database on a server that has a copy.
+    /// The same database on a replica of the server.
     pub fn on_copy(&self, copy: &Server) -> Database {
         Database { place: Place::Server { server: copy.clone(), name: self.name(), shared: false } }
     }
 
-    /// The setting `database` for it.
+    /// The value of the key `database`.
     pub fn url(&self) -> String {
         match &self.place {
             Place::File(folder) => format!("sqlite:{}", file(folder).display()),
@@ -181,7 +182,7 @@ impl Database {
         }
     }
 
-    /// The same through the server's unix socket; a file has none.
+    /// The URL through the server's unix socket; the same for a file.
     pub fn url_by_socket(&self) -> String {
         match &self.place {
             Place::File(_) => self.url(),
@@ -189,7 +190,7 @@ impl Database {
         }
     }
 
-    /// The same with an encrypted connection, the server's certificate checked; a file has none.
+    /// The URL for an encrypted connection with a checked certificate; the same for a file.
     pub fn url_with_tls(&self) -> String {
         match &self.place {
             Place::File(_) => self.url(),
@@ -206,7 +207,7 @@ impl Database {
         }
     }
 
-    /// Its name on the server; for a file its path.
+    /// The name on the server, or the path of the file.
     pub fn name(&self) -> String {
         match &self.place {
             Place::File(folder) => file(folder).display().to_string(),
@@ -224,15 +225,15 @@ impl Database {
         }
     }
 
-    /// The rows of a query as the command line client shows them; NULL is "NULL".
+    /// The rows of a query as the command line client prints them; NULL is "NULL".
     pub fn rows(&self, select: &str) -> Vec<Vec<String>> {
         match &self.place {
             Place::File(folder) => sqlite_rows(&open(folder), select),
             Place::Server { server, name, .. } if server.engine == Engine::Postgres => {
-                // Separators that no text has.
+                // Separators that occur in no text.
                 let shape = ["--tuples-only", "--no-align", "--field-separator=\u{1f}", "--record-separator=\u{1e}", "--pset=null=NULL"];
                 let answer = run(server.client(name).args(shape).arg("--command").arg(select), select);
-                // No line is no row, and an empty one is a row with an empty text.
+                // No line means no row; an empty line is a row with an empty text.
                 let rows = answer.strip_suffix('\n').into_iter().flat_map(|rows| rows.split('\u{1e}'));
                 rows.map(|row| row.split('\u{1f}').map(str::to_owned).collect()).collect()
             }
@@ -240,7 +241,7 @@ impl Database {
         }
     }
 
-    /// Loads a file of SQL statements, such as a program's own dump.
+    /// Loads a file of SQL statements, such as a dump.
     pub fn load_dump(&self, path: &Path) {
         match &self.place {
             Place::File(_) => self.sql(&fs::read_to_string(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))),
@@ -251,7 +252,7 @@ impl Database {
         }
     }
 
-    /// All that is in it: what `pg_dump` or `mariadb-dump` write, or the bytes of SQLite's files.
+    /// The whole content: the output of `pg_dump` or `mariadb-dump`, or the bytes of SQLite's files.
     pub fn dump(&self) -> Vec<u8> {
         match &self.place {
             Place::File(folder) => {
@@ -275,7 +276,7 @@ impl Drop for Database {
         let Place::Server { server, name, shared: true } = &self.place else {
             return;
         };
-        // The test may have left connections open, and it may be failing: no second panic.
+        // The test may have left connections open, and may be panicking already, so nothing here may panic.
         let force = if server.engine == Engine::Postgres { " WITH (FORCE)" } else { "" };
         let sql = format!("DROP DATABASE IF EXISTS {name}{force}");
         let _ = server.client(server.first_database()).arg(server.option_for_sql()).arg(sql).output();
@@ -292,7 +293,7 @@ fn open(folder: &TempFolder) -> rusqlite::Connection {
     connection
 }
 
-/// `postgres://user:password`, whatever is in the password.
+/// `postgres://user:password`, with any password.
 pub(super) fn credentials(server: &Server) -> String {
     let scheme = if server.engine == Engine::Postgres { "postgres" } else { "mysql" };
     format!("{scheme}://{}:{}", server.user, utf8_percent_encode(&server.password, NON_ALPHANUMERIC))
@@ -300,11 +301,11 @@ pub(super) fn credentials(server: &Server) -> String {
 
 pub(super) fn mariadb_rows(server: &Server, database: &str, select: &str) -> Vec<Vec<String>> {
     let answer = run(server.client(database).arg("--execute").arg(select), select);
-    // Not `lines`, which would take a carriage return for the end of one.
+    // `lines` would also remove a carriage return at the end of a value.
     answer.split_terminator('\n').map(|row| row.split('\t').map(unescape).collect()).collect()
 }
 
-/// The client writes a line break as `\n`.
+/// Undoes the client's escaping, such as `\n` for a line break.
 fn unescape(value: &str) -> String {
     let mut text = String::new();
     let mut rest = value.chars();
@@ -336,7 +337,7 @@ fn sqlite_rows(connection: &rusqlite::Connection, select: &str) -> Vec<Vec<Strin
     rows.and_then(Iterator::collect).unwrap_or_else(|cause| panic!("{select}: {cause}"))
 }
 
-/// What the command wrote; a failure fails the test with the client's own words.
+/// The output of a command; panics with the client's own message if it fails.
 fn run(command: &mut Command, what: &str) -> String {
     String::from_utf8_lossy(&succeed(command, what).stdout).into_owned()
 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL or MariaDB of one test, which may be stopped, killed and halted without harm to others.
+//! A PostgreSQL or MariaDB for one test, which may stop, kill and pause it without affecting others.
 
 use super::database::{Database, Engine, Server};
 use super::folder::{TempFolder, free_port};
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A server with a data folder of its own, which waits for the disk as real ones do. Dropping it ends it.
+/// A server with its own data folder that syncs to disk like a production server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct OwnServer {
     pub server: Server,
@@ -19,12 +19,12 @@ pub struct OwnServer {
 }
 
 impl OwnServer {
-    /// Starts one; not for SQLite, which has no server.
+    /// Starts a server; not for SQLite, which has none.
     pub fn start(engine: Engine) -> OwnServer {
         OwnServer::start_on(engine, |_| ())
     }
 
-    /// The same; `place` may put something else where the data is, before the server runs.
+    /// Starts a server; `place` may put something else in place of the data folder before.
     pub fn start_on(engine: Engine, place: impl FnOnce(&Path)) -> OwnServer {
         let mut own = OwnServer::prepare(engine, &[]);
         place(&own.data);
@@ -32,7 +32,7 @@ impl OwnServer {
         own
     }
 
-    /// Its folder and command, not started yet. `options` are those of `start-databases prepare`.
+    /// Prepares folder and command without starting the server. `options` are those of `start-databases prepare`.
     pub(super) fn prepare(engine: Engine, options: &[&str]) -> OwnServer {
         let folder = TempFolder::new(engine.name());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/start-databases");
@@ -50,14 +50,14 @@ impl OwnServer {
         OwnServer { server, command, process: None, data: text("data").into(), folder }
     }
 
-    /// Starts it after `stop` or `kill`: the same data, the same port and socket. Returns when it answers.
+    /// Starts the server after `stop` or `kill` with the same data, port and socket. Returns when it answers.
     pub fn start_again(&mut self) {
         self.launch(&[]);
         let server = self.server.clone();
         self.wait_until(60, || server.answers());
     }
 
-    /// Starts the program with further options, and does not wait for it.
+    /// Starts the program with further options, without waiting for it.
     pub(super) fn launch(&mut self, options: &[String]) {
         assert!(self.process.is_none(), "it runs already");
         let mut command = guarded(&self.command[0]);
@@ -72,7 +72,7 @@ impl OwnServer {
         self.process.as_mut().expect("it was started").wait_until(seconds, ready);
     }
 
-    /// Runs a program that came with the server, as the user of the server.
+    /// Runs a program of the server's installation, as the user of the server.
     pub(super) fn run_beside(&self, program: &str, arguments: &[&str]) {
         let own = self.command.iter().position(|word| word.ends_with("/postgres")).expect("the server is in its command");
         let program = Path::new(&self.command[own]).with_file_name(program);
@@ -82,12 +82,12 @@ impl OwnServer {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A new database of this server.
+    /// A new database on this server.
     pub fn database(&self) -> Database {
         Database::on_own(self.server.clone())
     }
 
-    /// An orderly end; open connections are closed.
+    /// Shuts the server down in order; open connections are closed.
     pub fn stop(&mut self) {
         let signal = if self.server.engine == Engine::Postgres { Signal::INT } else { Signal::TERM };
         if let Some(mut process) = self.process.take() {
@@ -95,29 +95,29 @@ impl OwnServer {
         }
     }
 
-    /// A crash: SIGKILL to all its processes at once.
+    /// Simulates a crash: SIGKILL to all its processes at once.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill_all();
         }
     }
 
-    /// Halts all its processes: it accepts connections, as the kernel does that, and never answers.
+    /// Pauses all its processes: the kernel still accepts connections, but nothing answers.
     pub fn pause(&mut self) {
         self.process.as_mut().expect("it runs").signal_all(Signal::STOP);
     }
 
-    /// Lets it go on after `pause`.
+    /// Resumes the server after `pause`.
     pub fn resume(&mut self) {
         self.process.as_mut().expect("it runs").signal_all(Signal::CONT);
     }
 
-    /// Where its files lie, to search them.
+    /// The folder with its files, for searching them.
     pub fn data_folder(&self) -> &Path {
         &self.data
     }
 
-    /// What the server said.
+    /// The path of the server's log.
     pub fn log(&self) -> PathBuf {
         self.folder.join("log")
     }
@@ -129,7 +129,7 @@ impl OwnServer {
 
 impl Drop for OwnServer {
     fn drop(&mut self) {
-        // Nobody needs the data any more. PostgreSQL gives its shared memory back at once on SIGQUIT.
+        // The data is not needed any more. On SIGQUIT PostgreSQL releases its shared memory at once.
         if let Some(mut process) = self.process.take() {
             process.signal_all(Signal::CONT);
             process.stop_by(if self.server.engine == Engine::Postgres { Signal::QUIT } else { Signal::KILL });
@@ -139,10 +139,10 @@ impl Drop for OwnServer {
 }
 
 impl OwnServer {
-    /// A PostgreSQL that was killed leaves a few bytes of it, for its next start to find; here there is none.
+    /// A killed PostgreSQL leaves a few bytes of shared memory for its next start to find; here there is no next start.
     fn remove_shared_memory(&self) {
         let lock = fs::read_to_string(self.data.join("postmaster.pid")).unwrap_or_default();
-        // The seventh line has its key and its number.
+        // The seventh line contains key and id of the shared memory.
         if let Some(number) = lock.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
             let _ = Command::new("ipcrm").args(["--shmem-id", number]).output();
         }

@@ -1,4 +1,4 @@
-//! A disk of its own for a folder, small enough to be full.
+//! A small disk for a folder, which a test can fill.
 
 use super::process::{Process, guarded, log_to};
 use std::fs::{self, File};
@@ -6,17 +6,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Memory that is mounted over a folder; dropping it takes it away with all that is on it.
+/// A tmpfs mounted over a folder; dropping this value unmounts it, with everything in it.
 #[derive(Debug)]
 pub struct SmallDisk {
     folder: PathBuf,
-    /// Takes it away when it ends, as it does when this process is killed.
+    /// Unmounts the disk when it ends, even if this process is killed.
     _guard: Process,
 }
 
 impl SmallDisk {
-    /// Puts a disk of so many megabytes under what is in the folder; its servers must not run. `None` where the system
-    /// lets nobody mount, such as in a container without that right: then it says so.
+    /// Mounts a disk of `megabytes` under the content of the folder; its servers must not be running. `None`, with a message,
+    /// if mounting is not permitted, e.g. in a container.
     pub fn mount(folder: &Path, megabytes: usize) -> Option<SmallDisk> {
         let aside = folder.with_extension("aside");
         run("cp", &["-a", text(folder), text(&aside)])?;
@@ -33,7 +33,7 @@ impl SmallDisk {
         disk
     }
 
-    /// Fills it up to the last byte.
+    /// Fills the disk to the last byte.
     pub fn fill(&self) {
         let mut ballast = File::create(self.ballast()).unwrap();
         for size in [1 << 20, 4096, 1] {
@@ -41,7 +41,7 @@ impl SmallDisk {
         }
     }
 
-    /// There is room again.
+    /// Frees the space again.
     pub fn relieve(&self) {
         let _ = fs::remove_file(self.ballast());
     }
@@ -51,7 +51,7 @@ impl SmallDisk {
     }
 }
 
-/// Whoever still has a file open there keeps it until he ends.
+/// A process that has files open there keeps them until it ends.
 fn guard(folder: &Path) -> Process {
     let mut command = guarded("sh");
     command.args(["-c", "trap 'umount -l \"$0\"; kill $!; exit' TERM; sleep infinity & wait"]).arg(folder);

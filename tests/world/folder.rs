@@ -1,4 +1,4 @@
-//! Folders and ports that belong to one test.
+//! Folders and ports for one test.
 
 use std::fs;
 use std::net::TcpListener;
@@ -6,14 +6,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A folder that is gone when the test is over; with `KEEP_FOLDERS=1` it stays and its path is printed.
+/// A folder that is removed at the end of the test; with `KEEP_FOLDERS=1` it stays, and its path is printed.
 #[derive(Debug)]
 pub struct TempFolder {
     path: PathBuf,
 }
 
 impl TempFolder {
-    /// A new empty folder that only this user can read. The path is short: it may hold unix sockets.
+    /// A new empty folder that only this user can read. Its path is short, as it may contain unix sockets.
     pub fn new(name: &str) -> TempFolder {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -44,10 +44,10 @@ impl Drop for TempFolder {
     }
 }
 
-/// A loopback port that nobody listens on and that no later call returns.
+/// A loopback port on which nobody listens and which no later call returns.
 ///
-/// They lie below the range from which the kernel picks ports for outgoing connections, so none is taken between this
-/// call and the moment when the server listens; the process id keeps parallel runs apart.
+/// The ports lie below the range that the kernel uses for outgoing connections, so none is taken before the server listens; the
+/// process id keeps parallel runs apart.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(97);

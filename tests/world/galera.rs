@@ -1,4 +1,4 @@
-//! A cluster of MariaDB servers on loopback: each takes writes, and each has all data.
+//! A Galera cluster of MariaDB servers on loopback: each accepts writes and has all data.
 
 use super::database::{Engine, Server, credentials, mariadb_rows};
 use super::database_server::OwnServer;
@@ -7,13 +7,13 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The nodes, which stop with this value.
+/// The nodes; dropping this value stops them.
 #[derive(Debug)]
 pub struct Galera {
     nodes: Vec<Node>,
 }
 
-/// One server of the cluster.
+/// A server of the cluster.
 #[derive(Debug)]
 pub struct Node {
     own: OwnServer,
@@ -21,17 +21,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// The setting `database` for a database on this node.
+    /// The value of the key `database` for a database on this node.
     pub fn url(&self, name: &str) -> String {
         format!("{}@127.0.0.1:{}/{name}?tls=off", credentials(&self.own.server), self.own.server.port)
     }
 
-    /// How to reach this node.
+    /// The connection data of this node.
     pub fn server(&self) -> &Server {
         &self.own.server
     }
 
-    /// Value of a status variable of the cluster; `None` if the node does not answer.
+    /// The value of a status variable of the cluster; `None` if the node does not answer.
     pub fn status(&self, name: &str) -> Option<String> {
         let sql = format!("SHOW GLOBAL STATUS LIKE '{name}'");
         let output = self.own.server.client("").arg("--execute").arg(sql).output().ok()?;
@@ -45,12 +45,12 @@ impl Node {
 }
 
 impl Galera {
-    /// Starts so many nodes and returns when all of them are in the cluster and have the same data.
+    /// Starts `count` nodes and returns when all have joined the cluster and have the same data.
     pub fn start(count: usize) -> Galera {
         let members: Vec<u16> = (0..count).map(|_| free_port()).collect();
         let first = OwnServer::prepare(Engine::Mariadb, &[]);
         let authority = first.folder().display().to_string();
-        // The others get all data from the first, its user and password among it.
+        // The others copy all data from the first, including user and password.
         let others = (1..count).map(|_| {
             let mut other = OwnServer::prepare(Engine::Mariadb, &["--joins", "--ca", &authority]);
             other.server.password = first.server.password.clone();
@@ -72,7 +72,7 @@ impl Galera {
         &self.nodes[number]
     }
 
-    /// The setting `database` for a machine whose own node is `first`: that one, and behind it the others.
+    /// The value of the key `database` for a machine whose own node is `first`: that node, followed by the others.
     pub fn url_from(&self, first: usize, name: &str) -> String {
         let hosts = (0..self.nodes.len()).map(|next| &self.nodes[(first + next) % self.nodes.len()].own.server);
         let hosts: Vec<_> = hosts.map(|server| format!("127.0.0.1:{}", server.port)).collect();
@@ -88,35 +88,35 @@ impl Galera {
         }
     }
 
-    /// The rows of a query on one node; runs other statements, too. It has seen all that was committed before.
+    /// The rows of a query on one node, which first catches up with everything committed before; also runs other statements.
     pub fn rows(&self, number: usize, sql: &str) -> Vec<Vec<String>> {
         mariadb_rows(&self.nodes[number].own.server, "mysql", &format!("SET SESSION wsrep_sync_wait = 15; {sql}"))
     }
 
-    /// Kills a node; returns at once, so the others still believe that it is there, for three seconds or four.
+    /// Kills a node and returns at once. The others still count it as a member for three or four seconds.
     pub fn kill(&mut self, number: usize) {
         self.nodes[number].own.kill();
     }
 
-    /// Starts a node that was killed; returns when it has caught up.
+    /// Starts a killed node; returns when it has caught up.
     pub fn restart(&mut self, number: usize) {
         let size = self.nodes.iter().filter(|node| node.is_synced()).count() + 1;
         self.launch(number, &[]);
         self.wait_for_size(size);
     }
 
-    /// Waits until so many nodes are in the cluster and each of them is ready.
+    /// Waits until the cluster has `size` nodes and all of them are ready.
     pub fn wait_for_size(&self, size: usize) {
         let size_seen = |node: &&Node| node.is_synced() && node.status("wsrep_cluster_size").as_deref() == Some(&size.to_string());
         wait(60, || self.nodes.iter().filter(size_seen).count() == size, || self.logs());
     }
 
-    /// Halts a node, as a machine that hangs.
+    /// Pauses a node, as if its machine hung.
     pub fn pause(&mut self, number: usize) {
         self.nodes[number].own.pause();
     }
 
-    /// Lets a halted node go on.
+    /// Resumes a paused node.
     pub fn resume(&mut self, number: usize) {
         self.nodes[number].own.resume();
     }
@@ -125,7 +125,7 @@ impl Galera {
         let node = &mut self.nodes[number];
         node.own.launch(&[&node.options, more].concat());
         let server = node.own.server.clone();
-        // Answers only when its data is complete.
+        // Answers only once its data is complete.
         node.own.wait_until(60, || server.answers());
     }
 
@@ -136,7 +136,7 @@ impl Galera {
     }
 }
 
-/// What makes a server a node. It notices a dead one sooner than the five seconds that are usual.
+/// The options that make a server a node. It detects a dead node sooner than the default of five seconds.
 fn options(number: usize, members: &[u16]) -> Vec<String> {
     let own = members[number];
     let all: Vec<_> = members.iter().map(|port| format!("127.0.0.1:{port}")).collect();

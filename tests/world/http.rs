@@ -1,4 +1,4 @@
-//! HTTP as the tests want it: each status is an answer, no redirect is followed, no proxy is asked.
+//! HTTP for the tests: every status is an answer, redirects are not followed, proxies are not used.
 
 use serde_json::Value;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,12 +9,12 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
 
-/// A client that gives up after so many seconds.
+/// A client with a time limit in seconds.
 pub fn agent(seconds: u64) -> Agent {
     settings(seconds).build().into()
 }
 
-/// The same, with one certificate in PEM that is trusted.
+/// The same, trusting one certificate (PEM).
 pub fn trusting_agent(seconds: u64, certificate: &str) -> Agent {
     let certificate = Certificate::from_pem(certificate.as_bytes()).expect("a certificate in PEM");
     let trusted = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate])).build();
@@ -30,7 +30,7 @@ fn settings(seconds: u64) -> ConfigBuilder<AgentScope> {
         .timeout_global(Some(Duration::from_secs(seconds)))
 }
 
-/// One JSON request: status and parsed body (`Null` where it is no JSON), or why there was no answer.
+/// Sends a JSON request: the status and the parsed body (`Null` if it is not JSON), or why there was no answer.
 pub fn json(agent: &Agent, method: &str, url: &str, token: Option<&str>, body: Option<&Value>) -> Result<(u16, Value), String> {
     let mut request = ureq::http::Request::builder().method(method).uri(url).header("Content-Type", "application/json");
     if let Some(token) = token {
@@ -45,7 +45,7 @@ pub fn json(agent: &Agent, method: &str, url: &str, token: Option<&str>, body: O
     Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
 }
 
-/// All bytes of a request, which asks for one answer on its connection.
+/// All bytes of a request, made to ask for only one answer on its connection.
 pub fn read_request(client: &TcpStream) -> io::Result<Vec<u8>> {
     let mut reader = BufReader::new(client);
     let (mut request, mut length) = (Vec::new(), 0);
@@ -72,7 +72,7 @@ pub fn read_request(client: &TcpStream) -> io::Result<Vec<u8>> {
     Ok(request)
 }
 
-/// The whole answer of the homeserver; waited for even if nobody is there any more who would read it.
+/// Sends a request to the homeserver and reads the whole answer, even if the client is gone.
 pub fn pass_on(upstream: &str, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut connection = TcpStream::connect(upstream)?;
     connection.write_all(request)?;

@@ -1,4 +1,4 @@
-//! A real SMTP server that keeps what it gets, and the mails as a reader sees them.
+//! A real SMTP server that stores its mails, and the mails as a reader sees them.
 
 use super::TempFolder;
 use super::process::{Process, guarded};
@@ -39,12 +39,12 @@ impl MailCatcher {
         MailCatcher { port: port as u16, process, folder }
     }
 
-    /// Where the mails lie.
+    /// The folder with the mails.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Stops the server: connections are refused from now on; the mails stay until this value is dropped.
+    /// Stops the server, so that connections are refused. The mails stay until this value is dropped.
     pub fn stop(&mut self) {
         self.process.stop();
     }
@@ -60,12 +60,12 @@ impl MailCatcher {
         self.files().iter().map(|path| Mail::read(path)).collect()
     }
 
-    /// How many mails came in all.
+    /// The number of mails received.
     pub fn count(&self) -> usize {
         self.files().len()
     }
 
-    /// The mails to one address once there are `count` of them; fails after 30 seconds.
+    /// The mails to one address, once there are `count`; panics after 30 seconds.
     pub fn wait_for(&self, recipient: &str, count: usize) -> Vec<Mail> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
@@ -87,7 +87,7 @@ impl MailCatcher {
     }
 }
 
-/// The Python that has the SMTP library; `tests/world/install` makes it.
+/// The Python with the SMTP library; `tests/world/install` sets it up.
 fn mail_python() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
@@ -100,11 +100,11 @@ fn mail_python() -> PathBuf {
 #[derive(Debug, Clone)]
 pub struct Mail {
     pub headers: Vec<(String, String)>,
-    /// The plain text part; empty where there is none.
+    /// The plain text part; empty if there is none.
     pub text: String,
-    /// The HTML part; empty where there is none.
+    /// The HTML part; empty if there is none.
     pub html: String,
-    /// All bytes as they came.
+    /// All bytes as received.
     pub raw: Vec<u8>,
 }
 
@@ -117,7 +117,7 @@ impl Mail {
         Mail { headers, text, html, raw }
     }
 
-    /// A header's decoded value; fails where it is missing.
+    /// The decoded value of a header; panics if it is missing.
     pub fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         &found.unwrap_or_else(|| panic!("the mail has no header {name}: {:#?}", self.headers)).1
@@ -133,13 +133,13 @@ impl Mail {
     }
 }
 
-/// The decoded body of the first part of a type.
+/// The decoded body of the first part with a given type.
 fn part(mail: &ParsedMail, kind: &str) -> String {
     let found = mail.parts().find(|part| part.ctype.mimetype == kind && part.headers.get_first_value("Content-Disposition").is_none());
     found.and_then(|part| part.get_body().ok()).unwrap_or_default().replace("\r\n", "\n")
 }
 
-/// The first http or https address in a text.
+/// The first http or https URL in a text.
 pub fn first_link(text: &str) -> Option<String> {
     let starts = ["http://", "https://"].into_iter().filter_map(|scheme| text.find(scheme));
     let rest = &text[starts.min()?..];

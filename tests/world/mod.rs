@@ -1,11 +1,11 @@
-//! The world of the tests and of the demo: temporary sites, and the real servers around them.
+//! The world of the tests and of the demo: temporary sites, and real servers around them.
 //!
-//! Each value starts its server when it is made and stops it, by process id, when it is dropped; a server does not
-//! outlive a test that was killed either. Whatever is missing fails the test with a sentence. `tests/world/install` installs
-//! all of it; `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share, and
-//! `tests/world/start-databases run -- cargo test` the database servers.
+//! Each value starts its server when it is made and stops it, by process id, when it is dropped. No server outlives a killed
+//! test. If something is missing, the test fails and says what. `tests/world/install` installs everything;
+//! `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share, and `tests/world/start-databases
+//! run -- cargo test` the database servers.
 //!
-//! A test of the whole story needs five lines:
+//! A test of a whole registration needs five lines:
 //!
 //! ```ignore
 //! let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
@@ -14,7 +14,7 @@
 //! let page = Browser::new(&web.url()).get("/");
 //! let link = mails.wait_for("ada@example.org", 1)[0].link();
 //! ```
-#![allow(dead_code, unused_imports, unused_macros)] // no test uses all of it
+#![allow(dead_code, unused_imports, unused_macros)] // no test binary uses all of it
 
 mod browser;
 mod chromium;

@@ -1,4 +1,4 @@
-//! Servers as child processes: stopped by their process id, and ended by the kernel if the test itself is killed.
+//! Servers as child processes: stopped by their process id, and by the kernel if the test itself is killed.
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsStr;
@@ -21,9 +21,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts what `guarded` prepared. `log` is shown when the server fails.
+    /// Starts a command that `guarded` prepared. If the server fails, the content of `log` is shown.
     pub fn start(name: &str, mut command: Command, log: Option<&Path>) -> Process {
-        // A group of its own: Ctrl-C in the terminal reaches the demo alone, which stops its servers in order.
+        // In its own process group, so that Ctrl-C reaches only the demo, which stops its servers in order.
         command.process_group(0);
         let child = spawn(command).unwrap_or_else(|cause| panic!("cannot start {name}: {cause}; run tests/world/install"));
         Process { name: name.to_owned(), child, log: log.map(Path::to_path_buf) }
@@ -33,7 +33,7 @@ impl Process {
         self.child.id()
     }
 
-    /// The child's pipes, where `guarded` asked for some.
+    /// The child process, for its pipes if `guarded` asked for some.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -42,7 +42,7 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Waits until `ready` holds; a server that ends before, or takes longer, fails the test with its log.
+    /// Waits until `ready` holds; panics with the log if the server ends before, or takes longer.
     pub fn wait_until(&mut self, seconds: u64, mut ready: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(seconds);
         while !ready() {
@@ -56,12 +56,12 @@ impl Process {
         }
     }
 
-    /// Asks the server to end, and makes it end after ten seconds. Dropping does the same.
+    /// Asks the server to stop, and kills it after ten seconds. Dropping does the same.
     pub fn stop(&mut self) {
         self.stop_by(Signal::TERM);
     }
 
-    /// The same for a server that understands another signal better.
+    /// The same with another signal.
     pub fn stop_by(&mut self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.child.id() as i32).filter(|_| self.is_running()) else {
             return;
@@ -71,13 +71,13 @@ impl Process {
         while self.is_running() && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
         }
-        // The server itself if it hangs, and helpers that it left behind.
+        // Kills the server if it hangs, and helpers that it left behind.
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = self.child.wait();
     }
 
-    /// Sends a signal to the server and to all processes that it started, itself first: it starts no more of them
-    /// while it is halted or dead.
+    /// Sends a signal to the server and to all processes that it started. The server comes first, so that it starts no more of
+    /// them once it is paused or dead.
     pub fn signal_all(&mut self, signal: Signal) {
         let family = self.family();
         for pid in &family {
@@ -85,7 +85,7 @@ impl Process {
         }
     }
 
-    /// Kills the server and all processes that it started, as a crash of the machine would: nothing is tidied up.
+    /// Kills the server and all processes that it started, as if the machine had crashed: nothing is cleaned up.
     pub fn kill_all(&mut self) {
         self.signal_all(Signal::STOP);
         let family = self.family();
@@ -129,16 +129,16 @@ impl Drop for Process {
     }
 }
 
-/// The parent of a process that runs; `None` for one that has ended, though nobody may have asked for its status yet.
+/// The parent of a running process; `None` if the process has ended, even if it is still a zombie.
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name before the state may have spaces and brackets itself.
+    // The name before the state may contain spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     fields.next()?.parse().ok().filter(|_| state != "Z" && state != "X")
 }
 
-/// Processes whose program lies below a folder: their ids, their parents, their programs.
+/// Processes whose executable lies below a folder: process id, parent's id, executable.
 pub fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let process = |pid: u32| {
@@ -150,13 +150,13 @@ pub fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
     names.filter_map(|name| process(name.to_str()?.parse().ok()?)).collect()
 }
 
-/// A command that gets SIGTERM when this process dies, in an environment of its own: servers see neither the secrets
-/// nor the settings of whoever runs the tests.
+/// A command that gets SIGTERM when this process dies. Its environment is empty, so servers see neither secrets nor settings of
+/// the user who runs the tests.
 pub fn guarded(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--"]).arg(program);
     command.env_clear();
-    // Debian keeps servers in /usr/sbin, which is not on everybody's path.
+    // Debian installs servers in /usr/sbin, which is not on every user's path.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"));
     for name in ["HOME", "TMPDIR", "TZ", "XDG_CACHE_HOME"] {
@@ -167,7 +167,7 @@ pub fn guarded(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A file for a server's output: both streams, appended.
+/// Appends the output of a server, both streams, to a file.
 pub fn log_to(command: &mut Command, log: &Path) {
     let open = || fs::OpenOptions::new().create(true).append(true).open(log);
     let (out, err) = open().and_then(|out| Ok((out, open()?))).unwrap_or_else(|cause| panic!("{}: {cause}", log.display()));
@@ -179,8 +179,8 @@ struct Order {
     answer: SyncSender<io::Result<Child>>,
 }
 
-/// Starts all children from one thread that lives as long as the process: the kernel's "parent died" signal is sent
-/// when the *thread* that started a child ends, and tests end their threads all the time.
+/// Starts all children from one thread that lives as long as the process. The kernel sends the "parent died" signal when the
+/// *thread* that started a child ends, and test threads end all the time.
 fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: LazyLock<Mutex<Sender<Order>>> = LazyLock::new(|| {
         let (sender, orders) = mpsc::channel::<Order>();

@@ -7,53 +7,53 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use toml::{Table, Value};
 
-/// The subfolder that `docs/hosts` has for an example.
+/// The subfolder used as example in `docs/hosts`.
 const FOLDER: &str = "/signup/";
 
-/// The built programs, each with the folder of the installation that it belongs to.
+/// The built programs, each with its folder in the installation.
 #[derive(Debug, Clone)]
 pub struct Programs(Vec<(String, PathBuf)>);
 
 impl Programs {
-    /// Each with its folder: `("public", "target/debug/register")`.
+    /// Pairs of folder and program: `("public", "target/debug/register")`.
     pub fn new<P: AsRef<Path>>(programs: impl IntoIterator<Item = (&'static str, P)>) -> Programs {
         Programs(programs.into_iter().map(|(folder, path)| (folder.to_owned(), path.as_ref().to_owned())).collect())
     }
 
-    /// As `make` placed them: `public/register`, `cron/cron`.
+    /// Programs in the folders where `make` placed them: `public/register`, `cron/cron`.
     pub fn placed<P: AsRef<Path>>(programs: impl IntoIterator<Item = P>) -> Programs {
         let folder = |path: &Path| path.parent().and_then(Path::file_name).expect("a folder and a name").to_string_lossy().into_owned();
         Programs(programs.into_iter().map(|path| (folder(path.as_ref()), path.as_ref().to_owned())).collect())
     }
 }
 
-/// The settings of an installation to be. Made new it has nobody to talk to: add `synapse` and `mail`.
+/// The settings of a future installation. At first it has no homeserver or mail server: add `synapse` and `mail`.
 #[derive(Debug, Clone)]
 pub struct SiteBuilder {
     programs: Programs,
     settings: Table,
     port: u16,
     tls_port: Option<u16>,
-    /// The place of the pages on their host, with slashes around.
+    /// The path of the pages on their host, with slashes at both ends.
     place: &'static str,
-    /// Where its web server will answer Synapse and the identity servers.
+    /// The port for requests by Synapse and identity servers.
     pub internal_port: u16,
 }
 
 impl SiteBuilder {
-    /// Sets a key of `config.toml`; tables are named with dots: `.set("times.confirm_within_hours", 1)`.
+    /// Sets a key of `config.toml`; dots separate tables: `.set("times.confirm_within_hours", 1)`.
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> SiteBuilder {
         set(&mut self.settings, key, value.into());
         self
     }
 
-    /// Leaves a key out.
+    /// Removes a key.
     pub fn unset(mut self, key: &str) -> SiteBuilder {
         unset(&mut self.settings, key);
         self
     }
 
-    /// Connects the site to a homeserver: its name, address, secret, room, and the bot's access token.
+    /// Connects the site to a homeserver: its name, URL, secret, room, and the bot's access token.
     pub fn synapse(self, synapse: &Synapse) -> SiteBuilder {
         self.set("server_name", synapse.server_name.as_str())
             .set("homeserver_url", synapse.base_url.as_str())
@@ -72,7 +72,7 @@ impl SiteBuilder {
         self.set("mail.smtp.port", i64::from(catcher.port))
     }
 
-    /// Keeps the data there rather than in a file of its own.
+    /// Stores the data in this database instead of a file.
     pub fn database(self, database: &Database) -> SiteBuilder {
         self.set("database", database.url())
     }
@@ -87,7 +87,7 @@ impl SiteBuilder {
         self.set("default_language", tag)
     }
 
-    /// Makes the form ask for a password.
+    /// Sets `get_password_on_registration`.
     pub fn ask_password(self) -> SiteBuilder {
         self.set("get_password_on_registration", true)
     }
@@ -98,7 +98,7 @@ impl SiteBuilder {
         self.with_public_url()
     }
 
-    /// Has another web server in front, with a certificate that nobody else knows.
+    /// Puts another web server in front, with a certificate that nobody else knows.
     pub fn behind_tls(mut self) -> SiteBuilder {
         self.tls_port = Some(free_port());
         self.with_public_url()
@@ -112,7 +112,7 @@ impl SiteBuilder {
         self.set("public_url", url)
     }
 
-    /// Lays the folder out.
+    /// Creates the folder.
     pub fn create(self) -> SiteFolder {
         let folder = TempFolder::new("site");
         for name in ["public", "internal", "cron", "data"] {
@@ -128,22 +128,22 @@ impl SiteBuilder {
     }
 }
 
-/// A laid out installation; the folder is removed when this is dropped.
+/// An installation; its folder is removed when this value is dropped.
 #[derive(Debug)]
 pub struct SiteFolder {
     folder: TempFolder,
     settings: Table,
     programs: Programs,
-    /// Where its web server is to listen; `public_url` says so unless there is a proxy in front.
+    /// The port of the web server; `public_url` contains it unless there is a proxy in front.
     pub port: u16,
-    /// Where a proxy with a certificate is to listen, if there is one in front.
+    /// The port of a proxy with a certificate, if there is one in front.
     pub tls_port: Option<u16>,
-    /// Where its web server is to answer Synapse and the identity servers.
+    /// The port for requests by Synapse and identity servers.
     pub internal_port: u16,
 }
 
 impl SiteFolder {
-    /// Settings that work in local mode, without homeserver and mail: port 9 of loopback answers nobody.
+    /// Settings that work in local mode, without homeserver and mail server: nothing listens on port 9 of loopback.
     #[allow(clippy::new_ret_no_self)] // reads as what it makes: SiteFolder::new(..). ... .create()
     pub fn new(programs: &Programs) -> SiteBuilder {
         let port = free_port();
@@ -165,7 +165,7 @@ impl SiteFolder {
             .set("mail.transport", "smtp")
             .set("mail.smtp.host", "127.0.0.1")
             .set("mail.smtp.port", 9)
-            // Tests type fast, often, and all from one network.
+            // Tests fill in forms quickly, often, and all from one network.
             .set("limits.form_minimum_seconds", 0)
             .set("limits.requests_per_network_per_day", 0)
             .set("limits.requests_per_address_per_day", 0)
@@ -183,28 +183,28 @@ impl SiteFolder {
         self.folder.join("config.toml")
     }
 
-    /// Where visitors find the pages, with a slash at the end.
+    /// The URL of the pages, with a slash at the end.
     pub fn public_url(&self) -> String {
         self.settings.get("public_url").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Are the pages in a subfolder of their host?
+    /// Whether the pages are in a subfolder of their host.
     pub fn is_in_folder(&self) -> bool {
         self.public_url().ends_with(FOLDER)
     }
 
-    /// The homeserver, without a slash at the end.
+    /// The URL of the homeserver, without a slash at the end.
     pub fn homeserver_url(&self) -> &str {
         self.settings.get("homeserver_url").and_then(Value::as_str).unwrap_or_default().trim_end_matches('/')
     }
 
-    /// The file with its data, unless that lies on a server.
+    /// The database file, if the site uses SQLite.
     pub fn database_path(&self) -> PathBuf {
         let url = self.settings.get("database").and_then(Value::as_str);
         self.folder.join(url.and_then(|url| url.strip_prefix("sqlite:")).unwrap_or("data/register.sqlite"))
     }
 
-    /// Changes the configuration of the installation; running FastCGI programs notice at their own pace.
+    /// Changes the configuration of the installation; running FastCGI programs notice this at their next request.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         set(&mut self.settings, key, value.into());
         self.write_config();
@@ -222,21 +222,21 @@ impl SiteFolder {
         here.map(|(_, program)| program.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
     }
 
-    /// Where an installed program lies.
+    /// The path of an installed program.
     pub fn program(&self, name: &str) -> PathBuf {
         let is_it = |path: &Path| path.file_name().is_some_and(|file| file == name);
         let (place, _) = self.programs.0.iter().find(|(_, path)| is_it(path)).unwrap_or_else(|| panic!("no program {name} in this site"));
         self.folder.join(place).join(name)
     }
 
-    /// Runs a program with these variables and nothing else in its environment, as a CGI gateway does.
+    /// Runs a program with only these variables in its environment, as a CGI gateway does.
     pub fn run(&self, name: &str, variables: &[(&str, &str)], body: &[u8]) -> Output {
         let mut command = Command::new(self.program(name));
         command.env_clear().envs(variables.iter().copied()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot run {name}: {cause}"));
         let mut input = child.stdin.take().expect("the input is piped");
-        // A program may answer without reading all of it.
+        // A program may answer without reading its whole input.
         let _ = input.write_all(body);
         drop(input);
         child.wait_with_output().unwrap()
@@ -269,10 +269,11 @@ fn unset(settings: &mut Table, key: &str) {
     }
 }
 
-/// A program looks for its configuration from where its file really lies, so a symbolic link will not do.
+/// Copies a program into place. A symbolic link would not do, because a program looks for its configuration relative to its
+/// real path.
 ///
-/// `cp` copies it rather than this process: a file that is open for writing here, and by that in any child which
-/// another thread starts at this moment, cannot be executed.
+/// `cp` does the copying, because a file that this process has open for writing cannot be executed, and a child started by
+/// another thread at that moment would inherit the descriptor.
 fn copy_program(program: &Path, place: &Path) {
     let done = Command::new("cp").arg("--link").arg(program).arg(place).stderr(Stdio::null()).status();
     if done.is_ok_and(|status| status.success()) {

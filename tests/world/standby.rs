@@ -1,4 +1,4 @@
-//! A second PostgreSQL that follows a first one, and takes its place.
+//! A second PostgreSQL that replicates the first and can replace it.
 
 use super::database::{Database, Engine};
 use super::database_server::OwnServer;
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Two servers, of which one writes. What the first has committed, the second has on its disk.
+/// A primary and a standby. The standby has everything on disk that the primary has committed.
 #[derive(Debug)]
 pub struct Pair {
     pub primary: OwnServer,
@@ -14,7 +14,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both.
+    /// Starts both servers.
     pub fn start() -> Pair {
         let mut primary = OwnServer::start(Engine::Postgres);
         let mut standby = OwnServer::prepare(Engine::Postgres, &["--joins", "--ca", &primary.folder().display().to_string()]);
@@ -23,7 +23,7 @@ impl Pair {
         let (port, data) = (primary.server.port.to_string(), standby.data_folder().display().to_string());
         let source = ["--host", "127.0.0.1", "--port", &port, "--username", &primary.server.user, "--pgdata", &data];
         standby.run_beside("pg_basebackup", &[&source[..], &["--write-recovery-conf", "--checkpoint=fast"]].concat());
-        // Its configuration is the first one's, but for the places.
+        // Its configuration is a copy of the primary's, except for the paths.
         let home = standby.server.socket.clone();
         let place = |name: &str, path: &Path| ["-c".to_owned(), format!("{name}={}", path.display())];
         let places = [
@@ -34,7 +34,7 @@ impl Pair {
         standby.launch(&places.concat());
         let server = standby.server.clone();
         standby.wait_until(60, || server.answers());
-        // From now on a commit waits for the second one.
+        // From now on a commit waits for the standby.
         primary.stop();
         primary.launch(&["-c".to_owned(), "synchronous_standby_names=*".to_owned()]);
         let server = primary.server.clone();
@@ -42,13 +42,13 @@ impl Pair {
         Pair { primary, standby }
     }
 
-    /// The setting `database` that names both.
+    /// The value of the key `database` that names both servers.
     pub fn url(&self, database: &Database) -> String {
         let (first, second) = (self.primary.server.port, self.standby.server.port);
         database.url().replace(&format!("127.0.0.1:{first}/"), &format!("127.0.0.1:{first},127.0.0.1:{second}/"))
     }
 
-    /// Makes the second one write; to be called when the first is dead for certain.
+    /// Promotes the standby; call this only when the primary is certainly dead.
     pub fn promote(&mut self) {
         let data = self.standby.data_folder().display().to_string();
         self.standby.run_beside("pg_ctl", &["promote", "--wait", "--pgdata", &data]);

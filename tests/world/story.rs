@@ -1,14 +1,14 @@
-//! One applicant's story: a site with everything around it, and the steps of the way.
+//! One applicant's story: a site with all servers around it, and the steps of a registration.
 //!
-//! Not part of `world` itself, as it takes the programs that Cargo built for an integration test.
-#![allow(dead_code)] // no test uses all of it
+//! Not part of `world` itself, because it needs the programs that Cargo built for an integration test.
+#![allow(dead_code)] // no test binary uses all of it
 
 use crate::world::{
     Browser, Database, Engine, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One site with everything around it, for one test.
+/// A site with all servers around it, for one test.
 pub struct Story {
     pub synapse: Synapse,
     pub room: String,
@@ -16,12 +16,12 @@ pub struct Story {
     pub site: SiteFolder,
     pub web: WebServer,
     pub browser: Browser,
-    // Behind the programs that use it, which end first.
+    // After the programs that use it, because fields are dropped in order.
     pub database: Database,
 }
 
 impl Story {
-    /// With a file for a database.
+    /// With an SQLite database.
     pub fn start(mode: &str, host: Host) -> Story {
         Story::start_with(mode, host, |site| site)
     }
@@ -54,13 +54,13 @@ impl Story {
         self.fill(self.browser.get("/register").form(), localpart)
     }
 
-    /// What `localpart` writes into the form.
+    /// Fills in the form as `localpart`.
     pub fn fill(&self, form: Form, localpart: &str) -> Form {
         let form = form.fill("first_name", "Ada").fill("last_name", "Lovelace-Größe").fill("username", localpart);
         form.fill("email", &address_of(localpart)).fill("note", "Hello & <b>welcome</b>\nsecond line").press("send", "1")
     }
 
-    /// Sends the form; the page must say thank you.
+    /// Sends the form and checks that the page confirms it.
     pub fn ask(&self, localpart: &str) -> Page {
         let page = self.browser.submit(&self.filled_form(localpart));
         assert_eq!(page.status, 200, "{}\n{}", page.text(), self.web.log());
@@ -71,14 +71,14 @@ impl Story {
         self.mails.wait_for(&address_of(localpart), 1).remove(0)
     }
 
-    /// Opens the link of the mail and presses the button.
+    /// Opens the link in the mail and presses the button.
     pub fn confirm(&self, localpart: &str) -> Page {
         let page = self.browser.get(&self.verify_mail(localpart).link());
         assert_eq!(page.status, 200, "{}", page.text());
         self.browser.submit(&page.form())
     }
 
-    /// The same where a password is chosen with it.
+    /// Confirms the address and chooses a password.
     pub fn confirm_choosing(&self, localpart: &str, password: &str) -> Page {
         let form = self.browser.get(&self.verify_mail(localpart).link()).form();
         self.browser.submit(&form.fill("password", password).fill("password_again", password))
@@ -98,7 +98,7 @@ impl Story {
         self.browser.submit(&decision_form(&page, decision, reason))
     }
 
-    /// The whole way to a decision.
+    /// All steps before the decision.
     pub fn ask_and_confirm(&self, localpart: &str) {
         self.ask(localpart);
         assert_eq!(self.confirm(localpart).status, 200);
@@ -113,7 +113,7 @@ impl Story {
         self.database.sql(sql);
     }
 
-    /// The one value that the query finds.
+    /// The single value that a query returns.
     pub fn text(&self, select: &str) -> String {
         let found = self.database.rows(select).concat();
         <[String; 1]>::try_from(found).unwrap_or_else(|found| panic!("{select}: {found:?}"))[0].clone()
@@ -139,7 +139,7 @@ pub fn address_of(localpart: &str) -> String {
     format!("{localpart}@applicants.example.org")
 }
 
-/// The form of the decision page whose button is `decision`.
+/// The form of the decision page with the button `decision`.
 pub fn decision_form(page: &Page, decision: &str, reason: &str) -> Form {
     let form = page.form();
     let form = form.put("decision", decision);

@@ -1,4 +1,4 @@
-//! The real homeserver: the one that `make test` shares among all tests, or one of one's own.
+//! The real homeserver: the one that all tests share in `make test`, or a test's own.
 
 use super::http;
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,16 +21,16 @@ pub struct Account {
     pub token: String,
 }
 
-/// A message as it stands in a room.
+/// A message in a room.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub event_id: String,
     pub sender: String,
     /// The plain text.
     pub body: String,
-    /// The HTML, empty where there is none.
+    /// The HTML; empty if there is none.
     pub html: String,
-    /// All of the event.
+    /// The whole event.
     pub event: Value,
 }
 
@@ -41,7 +41,7 @@ impl Message {
     }
 }
 
-/// A homeserver with an administrator, the bot, alice (who approves), bob, and a room of bot and alice.
+/// A homeserver with an administrator, the bot, alice (who approves), bob, and a room with bot and alice.
 #[derive(Debug, Clone)]
 pub struct Synapse {
     pub base_url: String,
@@ -86,7 +86,7 @@ impl Synapse {
         format!("@{localpart}:{}", self.server_name)
     }
 
-    /// One request to the homeserver; panics only if there is no answer at all.
+    /// Sends a request to the homeserver; panics only if there is no answer.
     pub fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.base_url);
         http::json(&http::agent(30), method, &url, token, body.as_ref()).unwrap_or_else(|cause| panic!("Synapse: {cause}"))
@@ -99,7 +99,7 @@ impl Synapse {
         }
     }
 
-    /// Logs in as a client does; the access token, or the error code and text.
+    /// Logs in as a client does. Returns the access token, or the error code and text.
     pub fn login(&self, localpart: &str, password: &str) -> Result<String, String> {
         let identifier = json!({"type": "m.id.user", "user": localpart});
         let body = json!({"type": "m.login.password", "identifier": identifier, "password": password});
@@ -109,7 +109,7 @@ impl Synapse {
         }
     }
 
-    /// Makes an account by the shared secret.
+    /// Creates an account with the shared secret.
     pub fn register(&self, localpart: &str, password: &str) -> Account {
         let path = "/_synapse/admin/v1/register";
         let nonce = text(&self.need("GET", path, None, None)["nonce"]);
@@ -126,27 +126,27 @@ impl Synapse {
         }
     }
 
-    /// The display name; `None` for an account that does not exist or has none.
+    /// The display name; `None` if the account does not exist or has none.
     pub fn display_name(&self, localpart: &str) -> Option<String> {
         let path = format!("/_matrix/client/v3/profile/{}/displayname", quote(&self.user_id(localpart)));
         let (status, answer) = self.call("GET", &path, Some(&self.alice.token), None);
         (status == 200).then(|| answer["displayname"].as_str().map(str::to_owned)).flatten()
     }
 
-    /// Is there such an account?
+    /// Whether the account exists.
     pub fn exists(&self, localpart: &str) -> bool {
         let path = format!("/_synapse/admin/v2/users/{}", quote(&self.user_id(localpart)));
         self.call("GET", &path, Some(&self.admin.token), None).0 == 200
     }
 
-    /// A room of bot and alice for one test alone.
+    /// A new room with bot and alice.
     pub fn create_room(&self) -> String {
         let room = self.create_room_of(&self.bot, &[&self.alice]);
         self.join(&room, &self.alice);
         room
     }
 
-    /// A private room; the guests are invited, and join only by `join`.
+    /// A private room; the guests are invited, and join only with `join`.
     pub fn create_room_of(&self, owner: &Account, guests: &[&Account]) -> String {
         let invite: Vec<_> = guests.iter().map(|guest| &guest.user_id).collect();
         let body = json!({"preset": "private_chat", "name": "Registrations", "invite": invite});
@@ -180,7 +180,7 @@ impl Synapse {
         messages
     }
 
-    /// The messages of a room once there are `count` of them; fails after 30 seconds.
+    /// The messages of a room, once there are `count`; panics after 30 seconds.
     pub fn wait_for_messages(&self, room: &str, count: usize) -> Vec<Message> {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
@@ -212,20 +212,20 @@ fn quote(part: &str) -> String {
     utf8_percent_encode(part, NON_ALPHANUMERIC).to_string()
 }
 
-/// A homeserver of one's own, for the demo and for tests that need another configuration.
+/// A separate homeserver, for the demo and for tests that need another configuration.
 #[derive(Debug)]
 pub struct OwnSynapse {
     pub synapse: Synapse,
-    /// Where it has its data.
+    /// Its data folder.
     folder: PathBuf,
     child: Child,
 }
 
 impl OwnSynapse {
-    /// Starts one with further options of `start-synapse`, such as `["--rest-endpoint", "http://127.0.0.1:8080"]`.
+    /// Starts a homeserver with further options of `start-synapse`, such as `["--rest-endpoint", "http://127.0.0.1:8080"]`.
     pub fn start(options: &[&str]) -> OwnSynapse {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/start-synapse");
-        // It lives as long as our end of its standard input: until this value is dropped, or this process is dead.
+        // It runs until our end of its standard input closes: when this value is dropped or this process dies.
         let wait = ["--", "sh", "-c", "env | grep ^MX_; echo; exec cat"];
         let mut command = Command::new(script);
         command.arg("run").args(options).args(wait).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -236,7 +236,7 @@ impl OwnSynapse {
         OwnSynapse { synapse: Synapse::from_variables(|name| variables.get(name).cloned()), folder, child }
     }
 
-    /// Runs statements on its database.
+    /// Runs statements in its database.
     pub fn sql(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.folder.join("homeserver.db")).unwrap();
         connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
@@ -248,7 +248,7 @@ impl OwnSynapse {
     }
 }
 
-/// `NAME=value` lines up to an empty one.
+/// Reads lines `NAME=value` up to an empty one.
 fn read_variables(child: &mut Child) -> HashMap<String, String> {
     let output = child.stdout.take().expect("the output is piped");
     let lines = BufReader::new(output).lines().map_while(Result::ok).take_while(|line| !line.is_empty());

@@ -1,4 +1,4 @@
-//! Browsers that show text only, used by their keys in a terminal of tmux.
+//! Text browsers, controlled by keys in a tmux terminal.
 
 use super::process::{Process, guarded};
 use super::{Page, TempFolder};
@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a screen may take, in seconds.
+/// How long a screen may take to appear, in seconds.
 const PATIENCE: u64 = 30;
 
-/// One of Debian's.
+/// The browsers, as packaged by Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Lynx,
@@ -31,7 +31,7 @@ impl Kind {
         }
     }
 
-    /// The key to the next link or field.
+    /// The key that moves to the next link or field.
     fn next(self) -> &'static str {
         match self {
             Kind::Lynx | Kind::W3m => "Tab",
@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    /// Keys before the first link or field has the keyboard.
+    /// Keys to press before the first link or field has the focus.
     fn first(self) -> &'static [&'static str] {
         match self {
             Kind::W3m => &["Tab"],
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// Keys around what is typed into a field.
+    /// Keys to press before and after typing into a field.
     fn around(self) -> (&'static [&'static str], &'static [&'static str]) {
         match self {
             Kind::Lynx | Kind::Links2 => (&[], &[]),
@@ -57,7 +57,7 @@ impl Kind {
     }
 }
 
-/// A terminal with one browser in it; dropping it ends both.
+/// A terminal with a browser in it; dropping this value ends both.
 #[derive(Debug)]
 pub struct TextBrowser {
     kind: Kind,
@@ -67,10 +67,10 @@ pub struct TextBrowser {
 }
 
 impl TextBrowser {
-    /// Opens a page, and waits until `shown` is on the screen.
+    /// Opens a page and waits until `shown` is on the screen.
     pub fn open(kind: Kind, url: &str, shown: &str) -> TextBrowser {
         let home = TempFolder::new("text-browser");
-        // Neither a greeting nor a question whether a form may be sent.
+        // Turns off the greeting and the confirmation before sending a form.
         for (folder, file, line) in
             [(".elinks", "elinks.conf", "set document.browse.forms.confirm_submit = 0\n"), (".links2", "links.cfg", "")]
         {
@@ -84,7 +84,7 @@ impl TextBrowser {
         let mut terminal = Process::start("tmux", server, None);
         terminal.wait_until(PATIENCE, || socket.exists());
         let browser = TextBrowser { kind, socket, _terminal: terminal, _home: home };
-        // As high as the page: nothing has to be scrolled.
+        // As high as the page, so that nothing has to be scrolled.
         browser.tmux(&["new-session", "-d", "-x", "100", "-y", "200", kind.program(), url]);
         browser.wait_for(shown);
         if browser.screen().contains("[ OK ]") {
@@ -93,8 +93,8 @@ impl TextBrowser {
         browser
     }
 
-    /// Fills in fields of the page, in the order of the page, and presses a button, each named by its CSS selector. `page` is
-    /// the same page, which says how many links and fields are before each.
+    /// Fills in fields in the order of the page and presses a button; fields and button are CSS selectors. `page` is the same
+    /// page as HTML, to count the links and fields before each of them.
     pub fn send(&self, page: &Page, fields: &[(&str, &str)], button: &str) {
         let html = page.html();
         let stops: Vec<ElementRef> = html.select(&parse("a[href], input:not([type=hidden]), textarea, select, button")).collect();
@@ -127,7 +127,7 @@ impl TextBrowser {
         self.tmux(&["capture-pane", "-p", "-J"])
     }
 
-    /// Waits until the screen shows a text, wherever its lines break; the screen.
+    /// Waits until the screen shows a text, wherever its lines break. Returns the screen.
     pub fn wait_for(&self, text: &str) -> String {
         let end = Instant::now() + Duration::from_secs(PATIENCE);
         loop {

@@ -1,4 +1,4 @@
-//! Real web servers in front of a site, configured by the lines of `docs/hosts`.
+//! Real web servers in front of a site, configured with the lines in `docs/hosts`.
 
 mod apache;
 mod lighttpd;
@@ -16,20 +16,20 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A web server and the way in which it runs the programs.
+/// A web server and how it runs the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// nginx; fcgiwrap starts a process for each request.
     NginxCgi,
-    /// nginx; each program runs all the time under spawn-fcgi.
+    /// nginx; each program keeps running under spawn-fcgi.
     NginxFastCgi,
-    /// nginx; each program runs all the time on a socket that was made before it, as systemd does.
+    /// nginx; each program keeps running on a socket that existed before it, as with systemd.
     NginxSystemd,
     /// Apache; mod_cgid starts a process for each request.
     ApacheCgi,
     /// Apache; mod_fcgid starts the programs and keeps them.
     ApacheFcgid,
-    /// Apache; mod_proxy_fcgi asks programs on sockets.
+    /// Apache; mod_proxy_fcgi connects to programs on sockets.
     ApacheProxyFcgi,
     /// lighttpd; mod_cgi starts a process for each request.
     LighttpdCgi,
@@ -38,7 +38,7 @@ pub enum Host {
 }
 
 impl Host {
-    /// For promises that must hold behind each of them.
+    /// For promises that must hold with each of them.
     pub const ALL: [Host; 8] = [
         Host::NginxCgi,
         Host::NginxFastCgi,
@@ -50,28 +50,28 @@ impl Host {
         Host::LighttpdFastCgi,
     ];
 
-    /// Those that start a process for each request.
+    /// The hosts that start a process for each request.
     pub const PLAIN_CGI: [Host; 3] = [Host::NginxCgi, Host::ApacheCgi, Host::LighttpdCgi];
 
-    /// Those that keep the programs running.
+    /// The hosts that keep the programs running.
     pub const FASTCGI: [Host; 5] =
         [Host::NginxFastCgi, Host::NginxSystemd, Host::ApacheFcgid, Host::ApacheProxyFcgi, Host::LighttpdFastCgi];
 }
 
-/// A running web server with its helpers, on the two ports of its site: one for the world, with the pages and the
-/// homeserver behind `/_matrix`, and one for the programs in `internal/`, if the site has them.
+/// A running web server with its helpers, on the two ports of its site: one for the public, with the pages and the homeserver
+/// behind `/_matrix`, and one for the programs in `internal/`, if the site has them.
 #[derive(Debug)]
 pub struct WebServer {
     url: String,
     port: u16,
     internal_port: u16,
-    /// What a visitor must trust, where a proxy with a certificate stands in front.
+    /// The certificate that a visitor must trust, if a proxy is in front.
     certificate: Option<String>,
-    /// The parts of `docs/hosts/hardening.md` that its host adds; empty: none of them.
+    /// The parts of `docs/hosts/hardening.md` that are added; may be empty.
     hardening: &'static [&'static str],
-    /// What the programs find in their environment.
+    /// Environment variables of the programs.
     variables: Vec<(String, String)>,
-    // The server itself is first, and ends first: it must not find its helpers gone.
+    // The server itself comes first and is stopped first, so that it never misses its helpers.
     processes: Vec<Process>,
     folder: TempFolder,
 }
@@ -81,22 +81,22 @@ impl WebServer {
         WebServer::start_with(site, host, &[])
     }
 
-    /// With what `docs/hosts/hardening.md` adds; for nginx and Apache.
+    /// Adds the lines of `docs/hosts/hardening.md`; for nginx and Apache.
     pub fn start_hardened(site: &SiteFolder, host: Host) -> WebServer {
         WebServer::launch(site, host, &["server"], &[])
     }
 
-    /// The same, and one visitor may not ask too often.
+    /// The same, with the limit for a single visitor.
     pub fn start_with_limit_for_one_visitor(site: &SiteFolder, host: Host) -> WebServer {
         WebServer::launch(site, host, &["server", "one visitor"], &[])
     }
 
-    /// The same with variables that what starts the programs (fcgiwrap, spawn-fcgi) has in its environment.
+    /// Sets variables in the environment of fcgiwrap or spawn-fcgi, which start the programs.
     pub fn start_with(site: &SiteFolder, host: Host, variables: &[(&str, &str)]) -> WebServer {
         WebServer::launch(site, host, &[], variables)
     }
 
-    /// `hardening`: the parts of its page about the server.
+    /// `hardening`: the parts of `docs/hosts/hardening.md` to add.
     fn launch(site: &SiteFolder, host: Host, hardening: &'static [&'static str], variables: &[(&str, &str)]) -> WebServer {
         let mut server = WebServer {
             url: site.public_url(),
@@ -124,12 +124,12 @@ impl WebServer {
         server
     }
 
-    /// Where visitors find the pages, with a slash at the end.
+    /// The URL of the pages, with a slash at the end.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// A visitor's browser.
+    /// A browser for the site.
     pub fn browser(&self) -> Browser {
         match &self.certificate {
             Some(certificate) => Browser::trusting(&self.url, certificate),
@@ -137,12 +137,12 @@ impl WebServer {
         }
     }
 
-    /// Where Synapse and the identity servers ask, with a slash at the end.
+    /// The URL for Synapse and identity servers, with a slash at the end.
     pub fn internal_url(&self) -> String {
         format!("http://127.0.0.1:{}/", self.internal_port)
     }
 
-    /// What the web server and the programs complained about so far.
+    /// The errors of the web server and the programs so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
@@ -151,7 +151,7 @@ impl WebServer {
         self.folder.join("error.log")
     }
 
-    /// What the server wrote about each request below `docs/hosts/hardening.md`.
+    /// The server's access log, as configured by `docs/hosts/hardening.md`.
     pub fn access_log(&self) -> String {
         fs::read_to_string(self.folder.join("register.log")).unwrap_or_default()
     }
@@ -161,12 +161,12 @@ impl WebServer {
         self.processes.iter().map(Process::pid).collect()
     }
 
-    /// A crash of the machine with the web server: SIGKILL to all of them and to the programs that they run.
+    /// Simulates a crash of the machine: SIGKILL to all servers and to the programs that they run.
     pub fn kill(mut self) {
         self.processes.iter_mut().for_each(Process::kill_all);
     }
 
-    /// Starts what the web server leans on: several at once, and all of them listen when this returns.
+    /// Starts the helpers of the web server at once; all of them are listening when this returns.
     fn start_helpers(&mut self, helpers: Vec<(String, Command, PathBuf)>) {
         let log = self.log_path();
         let mut started = Vec::new();
@@ -190,22 +190,22 @@ impl WebServer {
     }
 }
 
-/// `docs/hosts/hardening.md`, for this server.
+/// `docs/hosts/hardening.md` with the values for this server.
 fn hardening_page(server: &WebServer) -> Page {
     let log = server.folder.join("register.log");
     Page::read("hardening", &[("/var/log/nginx/register.log", text(&log)), ("/var/log/apache2/register.log", text(&log))])
 }
 
-/// Does the site have the programs that Synapse and the identity servers ask?
+/// Whether the site has programs for Synapse and identity servers.
 fn has_internal(site: &SiteFolder) -> bool {
     !site.programs_in("internal").is_empty()
 }
 
-/// Who runs the programs where root starts a server that does not serve as root, as on Debian.
+/// The user who runs the programs if root starts a server that drops its privileges, as on Debian.
 const USER: &str = "www-data";
 
-/// Gives [`USER`] what the programs write, and the way there; the programs themselves are not touched, they may be links to the
-/// built ones. For root only: anybody else runs the servers as he is.
+/// Gives [`USER`] access to the files that the programs write. The programs themselves are not changed, as they may be links to
+/// the built ones. Only for root; other users run the servers as themselves.
 fn hand_over(server: &WebServer, site: &SiteFolder) {
     if !rustix::process::geteuid().is_root() {
         return;

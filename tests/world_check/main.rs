@@ -1,4 +1,4 @@
-//! The test world keeps its own promises: each server that the other tests lean on is started once and looked at.
+//! The test world keeps its own promises: each server that other tests rely on is started once and checked.
 
 #[path = "../world/mod.rs"]
 mod world;

@@ -3,7 +3,7 @@
 use super::{Page, SiteFolder, Snippets, USER, WebServer, guarded, hand_over, hardening_page, sockets, text};
 use std::fs;
 
-/// Where Debian keeps Apache's modules.
+/// Where Debian installs Apache's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
 const LOADED: [&str; 9] = ["mpm_event", "authz_core", "authz_host", "alias", "dir", "headers", "setenvif", "proxy", "proxy_http"];
 
@@ -24,7 +24,7 @@ impl Way {
         }
     }
 
-    /// Where the module keeps what it needs; Debian's defaults are for root alone.
+    /// Where the module keeps its files; Debian's defaults are only for root.
     fn places(self, folder: &str) -> String {
         match self {
             Way::Cgid => format!("ScriptSock \"{folder}/cgid.socket\"\n"),
@@ -49,7 +49,7 @@ pub fn start(server: &mut WebServer, site: &SiteFolder, way: Way) {
         sockets::start_like_systemd(server, site);
     }
     fs::create_dir(server.folder.join("www")).unwrap();
-    // As on Debian: it must not win over the form.
+    // Debian's start page, which must not replace the form.
     fs::write(server.folder.join("www/index.html"), "It works!").unwrap();
     Snippets::of(&way.page(server, site), site).write(server);
     fs::write(server.folder.join("apache.conf"), frame(server, site, way)).unwrap();
@@ -59,7 +59,7 @@ pub fn start(server: &mut WebServer, site: &SiteFolder, way: Way) {
     server.start_server("Apache", command, site.port);
 }
 
-/// What surrounds the lines of a page on a sysadmin's machine.
+/// The configuration around the lines of a page.
 fn frame(server: &WebServer, site: &SiteFolder, way: Way) -> String {
     let folder = text(server.folder.path());
     let (mut hardened, mut more, mut log) = (Vec::new(), String::new(), String::new());

@@ -28,14 +28,15 @@ pub fn start(server: &mut WebServer, site: &SiteFolder, way: Way) {
     hand_over(server, site);
     let mut command = guarded("setpriv");
     if rustix::process::geteuid().is_root() {
-        // Not by lighttpd's own setting: the kernel forgets what `guarded` asked of it when a process changes its user.
+        // Not with lighttpd's own setting: when a process changes its user, the kernel clears the death signal that `guarded`
+        // set.
         command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
     }
     command.args(["--pdeathsig", "TERM", "--", "lighttpd", "-D", "-f"]).arg(server.folder.join("lighttpd.conf"));
     server.start_server("lighttpd", command, site.port);
 }
 
-/// What surrounds the lines of a page on a sysadmin's machine.
+/// The configuration around the lines of a page.
 fn frame(server: &WebServer, site: &SiteFolder, module: &str) -> String {
     let folder = text(server.folder.path());
     let homeserver = Url::parse(site.homeserver_url()).expect("the homeserver has an address");

@@ -24,14 +24,14 @@ pub fn start_cgi(server: &mut WebServer, site: &SiteFolder) {
     start(server, site, &page);
 }
 
-/// fcgiwrap ends without its workers; the shell ends the whole group.
+/// fcgiwrap leaves its workers behind when it ends, so the shell ends the whole group.
 fn fcgiwrap(name: &str, socket: &Path) -> (String, Command, PathBuf) {
     let mut command = guarded("sh");
     command.args(["-c", "trap 'trap - TERM; kill 0' TERM; fcgiwrap -f -c 4 -s \"unix:$0\" & wait"]).arg(socket);
     (name.to_owned(), command, socket.to_owned())
 }
 
-/// Whoever starts the programs, the lines are the same.
+/// The lines are the same whatever starts the programs.
 pub fn start_fastcgi(server: &mut WebServer, site: &SiteFolder, start_programs: fn(&mut WebServer, &SiteFolder)) {
     start_programs(server, site);
     let listen = format!("127.0.0.1:{}", site.internal_port);
@@ -51,7 +51,7 @@ fn start(server: &mut WebServer, site: &SiteFolder, page: &Page) {
     server.start_server("nginx", command, site.port);
 }
 
-/// What a sysadmin has around the lines of a page, the homeserver as Synapse's manual has it.
+/// The configuration around the lines of a page, with the homeserver as in Synapse's manual.
 fn servers(site: &SiteFolder, more: &str) -> String {
     format!(
         "    server {{\n        listen 127.0.0.1:{};\n\
@@ -63,7 +63,7 @@ fn servers(site: &SiteFolder, more: &str) -> String {
     )
 }
 
-/// The whole configuration with the lines of `docs/hosts/hardening.md`.
+/// The whole configuration, with the lines of `docs/hosts/hardening.md`.
 fn hardened(server: &WebServer, site: &SiteFolder) -> String {
     let page = hardening_page(server);
     let beside = server.folder.join("beside.conf");
@@ -76,7 +76,7 @@ fn hardened(server: &WebServer, site: &SiteFolder) -> String {
     config.replace(events, page.lines("nginx: connections"))
 }
 
-/// The rest of the configuration; all paths are relative to the folder.
+/// The rest of the configuration; all paths are relative to its folder.
 pub fn frame(http: &str) -> String {
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]

@@ -1,4 +1,4 @@
-//! The pages of `docs/hosts`: what they tell the sysadmin to write is what the tests run.
+//! The pages of `docs/hosts`: the tests run exactly the lines that the pages show.
 
 use super::{SiteFolder, WebServer, has_internal};
 use std::fs;
@@ -11,7 +11,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads `docs/hosts/NAME.md`; an example value that it does not have fails.
+    /// Reads `docs/hosts/NAME.md`; panics if it does not contain an example value.
     pub fn read(name: &str, replacements: &[(&str, &str)]) -> Page {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/hosts/{name}.md"));
         let mut text = fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
@@ -22,7 +22,7 @@ impl Page {
         Page { name: name.to_owned(), text }
     }
 
-    /// The fenced lines below a heading.
+    /// The code block below a heading.
     pub fn lines(&self, heading: &str) -> &str {
         let part = self.text.split_once(&format!("\n## {heading}\n")).map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest));
         let fence = part.and_then(|part| part.split_once("\n```")).and_then(|(_, rest)| rest.split_once('\n'));
@@ -33,14 +33,14 @@ impl Page {
     }
 }
 
-/// The lines for one site: inside of the server for the world, and beside it.
+/// The lines for one site: those inside the public server, and those beside it.
 pub struct Snippets {
     pub world: String,
     pub beside: String,
 }
 
 impl Snippets {
-    /// The lines of a page for this site, at the root or in the subfolder, with the internal programs if it has them.
+    /// The lines of a page for this site, at the root or in the subfolder, with the internal programs if the site has them.
     pub fn of(page: &Page, site: &SiteFolder) -> Snippets {
         let pages = if site.is_in_folder() { "The pages in a subfolder" } else { "The pages" };
         let mut snippets = Snippets { world: page.lines(pages).to_owned(), beside: String::new() };
@@ -51,7 +51,7 @@ impl Snippets {
         snippets
     }
 
-    /// Writes them where the frame includes them from.
+    /// Writes the files that the surrounding configuration includes.
     pub fn write(&self, server: &WebServer) {
         fs::write(server.folder.join("world.conf"), &self.world).unwrap();
         fs::write(server.folder.join("beside.conf"), &self.beside).unwrap();

@@ -1,4 +1,4 @@
-//! FastCGI programs on a socket each, named after the program.
+//! FastCGI programs, each on a socket named after it.
 
 use super::{Process, SiteFolder, WebServer, guarded, log_to};
 use std::fs::{self, Permissions};
@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-/// As the page on spawn-fcgi says, but for the user.
+/// Starts the programs as in docs/hosts/nginx-spawn-fcgi.md, except for the user.
 pub fn start_by_spawn_fcgi(server: &mut WebServer, site: &SiteFolder) {
     let helper = |name: String| {
         let socket = server.folder.join(format!("{name}.socket"));
@@ -18,13 +18,13 @@ pub fn start_by_spawn_fcgi(server: &mut WebServer, site: &SiteFolder) {
     server.start_helpers(helpers);
 }
 
-/// As systemd does for `Accept=no` and `StandardInput=socket`: the socket is there first, and the program finds it as its
-/// standard input.
+/// Starts the programs as systemd does with `Accept=no` and `StandardInput=socket`: the socket exists first and becomes the
+/// program's standard input.
 pub fn start_like_systemd(server: &mut WebServer, site: &SiteFolder) {
     for name in names(site) {
         let socket = server.folder.join(format!("{name}.socket"));
         let listener = UnixListener::bind(&socket).unwrap_or_else(|cause| panic!("{}: {cause}", socket.display()));
-        // The folder keeps others out; Apache's workers are another user than root.
+        // The folder keeps others out; Apache's workers do not run as root.
         fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
         let log = server.log_path();
         let mut command = guarded(site.program(&name));

@@ -4,7 +4,7 @@ use super::{Page, WebServer, guarded, nginx};
 use std::fs;
 use std::process::{Command, Stdio};
 
-/// Puts nginx with a throw-away certificate in front of the server, as the overview of the pages has it.
+/// Puts nginx with a throw-away certificate in front of the server, configured as in the overview of `docs/hosts`.
 pub fn start(server: &mut WebServer, port: u16) {
     let folder = server.folder.join("tls");
     fs::create_dir(&folder).unwrap();
