@@ -1,26 +1,26 @@
-# make               builds the programs into public/, internal/ and cron/; REGISTER_BOT_PIE=1 make: to any address (build.rs)
-# make install       puts them where a system has such things, below DESTDIR and PREFIX (/usr/local); build them before
+# make               builds the programs into public/, internal/ and cron/; REGISTER_BOT_PIE=1 make: position-independent (build.rs)
+# make install       installs the built programs below DESTDIR and PREFIX (/usr/local); run make first
 # make deb           a Debian package, target/packages/*.deb
-# make demo          a whole homeserver with sign-up on this machine, to look at; Ctrl-C ends it
-# make demo-check    the same, used by a script from the form to the login
-# make test          all tests; installs what they need
+# make demo          a whole homeserver with sign-up on this machine, to try out; Ctrl-C ends it
+# make demo-check    the same, and a script goes from the form to the login
+# make test          all tests; installs everything they need
 # make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
-# make screenshots   takes the pictures in docs/screenshots anew; pngquant, if it is there, makes them small
+# make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
-# make fuzz-rounds   all targets in turn, 600 s each, until it is stopped; adds to target/fuzz/rounds.tsv
+# make fuzz-rounds   all targets in turn, 600 s each, until stopped; adds to target/fuzz/rounds.tsv
 # make load          2,000 registrations and 20,000 logins at once, and thousands of slow visitors; figures in docs/load.md
-# make attack        sqlmap and wapiti against a running site, ATTACK_SECONDS (240) for each of wapiti's modules and pages;
+# make attack        sqlmap and wapiti against a running site, ATTACK_SECONDS (240) for each module and page of wapiti;
 #                    figures in docs/security.md
-# make nodes         several machines at once: 600 people, three nodes, Galera and PostgreSQL, and servers that are killed
-# make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up over FAULTS_DATABASE (sqlite, postgres,
-#                    mariadb) and everything around fails; FAULTS_PEOPLE (96) at a time; FAULTS_SEED repeats the choices
-# make planted       does that see anything? Plants bugs one at a time in a copy of the sources, and expects to be told of them
-# make bench         how fast everything is, beside the least that CGI and FastCGI cost: docs/performance.md; bench/README.md has
+# make nodes         several machines: 600 people, three nodes, Galera and PostgreSQL, while servers are killed
+# make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up, with FAULTS_DATABASE (sqlite,
+#                    postgres, mariadb) and failing servers; FAULTS_PEOPLE (96) at a time; FAULTS_SEED repeats the random choices
+# make planted       checks that `make faults` finds bugs: plants them one at a time in a copy of the sources
+# make bench         how fast everything is, compared with minimal CGI and FastCGI programs: docs/performance.md; bench/README.md lists
 #                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite
-# make bench-lookups the figures of bench/lookups.md: lookups among a million accounts
+# make bench-lookups the figures of bench/lookups.md: lookups in a million accounts
 
-# Where each program belongs; src/bin/ has one file for each.
+# The folder of each program; src/bin/ has one file for each.
 PROGRAMS = public/register public/verify public/verify_admin cron/cron \
 	internal/login internal/directory_search internal/identity_single internal/identity_bulk internal/profile internal/intercept_change_password
 
@@ -32,7 +32,7 @@ all:
 	cargo build --release $(addprefix --bin ,$(notdir $(PROGRAMS)))
 	@for program in $(PROGRAMS); do $(call place,$$program,$$program) || exit; done
 
-# By rename: a program that runs at this moment is not disturbed, and nobody sees half of one.
+# Renames the new file into place, so that running programs are not disturbed and nobody sees a partial file.
 place = mkdir -p $$(dirname $(2)) && \
 	cp $(BUILT)/$$(basename $(1)) $(2).new && chmod 755 $(2).new && mv -f $(2).new $(2)
 
@@ -44,10 +44,10 @@ MAN = $(PREFIX)/share/man
 UNITS = $(PREFIX)/lib/systemd/system
 SETTINGS = /etc/matrix-register-bot
 with_places = sed -e 's|@LIBRARY@|$(LIBRARY)|g' -e 's|@DOCUMENTS@|$(DOCUMENTS)|g'
-# Documents find the templates and the Synapse module where those are installed, and do not point at what only the sources have.
+# In the installed documents, links lead to the installed templates and Synapse module; links to files that are not installed are removed.
 with_near_links = sed -E -e 's@\]\((\.\./)?(synapse/README\.md|templates|cron/crontab\.sample)\)@](\1../../matrix-register-bot/\2)@g' \
 	-e 's@\[([^]]*)\]\((\.\./)?(src|tests|bench)(/[^)]*)?\)@\1@g'
-# $(1) from the page $(2), below the heading $(3); what is in /etc already stays.
+# Writes $(1) from the code blocks of page $(2) below heading $(3); existing files in /etc are kept.
 lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 	{ mkdir -p $(DESTDIR)$(SETTINGS)/$(dir $(1)) && packaging/lines $(2) $(3) > $(DESTDIR)$(SETTINGS)/$(1).conf; }
 
@@ -80,10 +80,10 @@ install:
 
 PACKAGE_TOOLS = target/tools
 PACKAGE_ROOT = $(CURDIR)/target/package
-# Not target/debian: cargo-deb clears that.
+# Not target/debian, which cargo-deb empties.
 DEBS ?= target/packages
 DEB_REVISION ?= 1
-# Cargo.toml says what of the root goes into the package, and how.
+# Cargo.toml lists the files that go into the package.
 deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
 	rm -rf $(PACKAGE_ROOT)
 	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
@@ -112,14 +112,13 @@ test:
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_TOOLS = fuzz/target/tools
-# libFuzzer wants options of a nightly compiler; the stable one has them where it is told to. No address sanitizer: the
-# library forbids unsafe code, and what is looked for is panics, hangs and memory: an input that takes 30 s, 512 MiB at once,
-# 1 GiB in all.
+# libFuzzer needs options of a nightly compiler; RUSTC_BOOTSTRAP enables them in the stable one. No address sanitizer, because the
+# library forbids unsafe code. Findings are panics, inputs that take 30 s, and memory: 512 MiB at once or 1 GiB in total.
 FUZZ_LIMITS = -timeout=30 -malloc_limit_mb=512 -rss_limit_mb=1024 -max_len=16384
 FUZZ = cd fuzz && TMPDIR=$(CURDIR)/fuzz/target/tmp RUSTC_BOOTSTRAP=1 target/tools/bin/cargo-fuzz
 
-# What is found is kept in fuzz/artifacts, and the command that repeats it is printed. The inputs that were grown stay in
-# fuzz/target/grown for the next time; fuzz/corpus has the ones to start from.
+# Findings are kept in fuzz/artifacts, and the command that repeats them is printed. New inputs stay in fuzz/target/grown for
+# the next run; fuzz/corpus contains the initial ones.
 fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/target/tmp fuzz/target/grown/$$target && \
@@ -128,7 +127,7 @@ fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz
 		rm -rf fuzz/target/tmp; \
 	done
 
-# The same without an end, the targets in turn; docs/fuzzing.md has what came of it.
+# The same without end, one target after the other; docs/fuzzing.md has the results.
 fuzz-rounds: $(FUZZ_TOOLS)/bin/cargo-fuzz
 	mkdir -p fuzz/target/tmp && $(FUZZ) build --sanitizer none
 	fuzz/rounds
@@ -136,7 +135,7 @@ fuzz-rounds: $(FUZZ_TOOLS)/bin/cargo-fuzz
 $(FUZZ_TOOLS)/bin/cargo-fuzz:
 	cargo install --locked cargo-fuzz --version 0.13.2 --root $(FUZZ_TOOLS)
 
-# The databases run around it where they are asked for.
+# The database servers are started if they are asked for.
 BENCH_DATABASES ?= sqlite,postgres,mariadb
 bench: all
 	$(WORLD)/install bench
@@ -147,7 +146,7 @@ bench: all
 bench-lookups:
 	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
 
-# Two packages: the second is an upgrade.
+# Two packages, the second as an upgrade.
 package-test:
 	$(WORLD)/install test
 	$(MAKE) deb

@@ -1,4 +1,4 @@
-"""A whole registration, as applicant and room go through it: form, mail, confirmation, message, decision, account, mail."""
+"""A whole registration by applicant and room: form, mail, confirmation, message, decision, account, mail."""
 
 import email
 import email.policy

@@ -1,4 +1,4 @@
--- For wrk: sends the lines of the file BENCH_BODIES in turn (or GET where there is none), and prints one line of
+-- For wrk: sends the lines of the file BENCH_BODIES in turn (or GET if the variable is not set), and prints one line of
 -- figures: requests, seconds, p50 and p99 in milliseconds, errors.
 local file = os.getenv("BENCH_BODIES")
 local requests = {}

@@ -1,8 +1,8 @@
-//! Users that look like people: the same ones each time, as many as are wanted.
+//! Users with realistic names: any number, and the same ones each time.
 
 use super::NewLogin;
 
-/// First and last names that occur together, by script.
+/// First and last names that go together, by script.
 const PEOPLE: [(&[&str], &[&str]); 8] = [
     (
         &["Anna", "Max Emil", "Jürgen", "Zoë", "Ben", "Clara Sophie", "Łukasz", "Søren", "Émilie", "Ingrid", "Paul", "Lena"],
@@ -17,7 +17,7 @@ const PEOPLE: [(&[&str], &[&str]); 8] = [
     (&["आरव", "प्रिया", "Nguyễn Thị", "ก้อง"], &["शर्मा", "पटेल", "Minh Anh", "สุขใจ"]),
 ];
 
-/// What localparts begin with.
+/// Beginnings of localparts.
 const HANDLES: [&str; 16] = [
     "anna",
     "max.m",
@@ -37,10 +37,10 @@ const HANDLES: [&str; 16] = [
     "aarav",
 ];
 
-/// Mail domains; one of a kind in ten.
+/// Mail domains.
 const DOMAINS: [&str; 5] = ["example.org", "mail.example.com", "students.example.edu", "bücher.example", "example.net"];
 
-/// The user of this number.
+/// The user with this number.
 pub fn user(number: u64) -> NewLogin {
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let pick = |list: &[&'static str], shift: u32| list[(mixed >> shift) as usize % list.len()];
@@ -50,7 +50,7 @@ pub fn user(number: u64) -> NewLogin {
     NewLogin {
         first_name: pick(first_names, 32).to_owned(),
         last_name: pick(last_names, 40).to_owned(),
-        // Nobody logs in: a hash of a password that there is not.
+        // The hash of no password: nobody logs in.
         password_hash: "$argon2id$v=19$m=19456,t=2,p=1$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned(),
         email: format!("{localpart}@{domain}"),
         email_folded: format!("{localpart}@{}", domain.replace("bücher", "xn--bcher-kva")),

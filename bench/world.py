@@ -1,4 +1,4 @@
-"""The programs, the floors, and the servers around them, in a folder of their own."""
+"""The programs, the floors, and the servers around them, in a separate folder."""
 
 import contextlib
 import http.server
@@ -31,7 +31,7 @@ public_url = "https://register.example.org/"
 operation_mode = "local"
 database = "{url}"
 [limits]
-# The limits are asked for, and stop nobody.
+# The limits are checked, but stop nobody.
 requests_per_network_per_day = 86400
 requests_per_address_per_day = 86400
 requests_per_day = 100000
@@ -54,7 +54,7 @@ def run(*command, **options):
 
 
 def build():
-    """The floors in C, and the generator. The programs must be there: `make`."""
+    """Builds the floors in C and the generator. The programs must be built already, by `make`."""
     missing = [name for name in PROGRAMS if not (RELEASE / name).exists()]
     if missing:
         raise SystemExit(f"{RELEASE} has no {', '.join(missing)}; run make")
@@ -70,7 +70,7 @@ def generator():
 
 
 class Homeserver:
-    """Stands for Synapse: takes every message for the room, and keeps the last one; has no account."""
+    """Stands in for Synapse: accepts every room message and keeps the last one; has no accounts."""
 
     def __init__(self):
         home = self
@@ -108,12 +108,12 @@ class Site:
         self.config = folder / "config.toml"
         self.homeserver = Homeserver()
         self.config.write_text(SETTINGS.format(url=url, homeserver=self.homeserver.port, token=ROOM_TOKEN))
-        # The first run makes what is missing: tables, state file.
+        # The first run creates the tables and the state file.
         run(RELEASE / "cron", env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
 
 
 def sqlite_site(folder, users):
-    """Its file is kept for the next time."""
+    """An SQLite database, whose file is kept for the next run."""
     kept = KEPT / f"users/{users}.sqlite"
     if not kept.exists():
         kept.parent.mkdir(exist_ok=True)
@@ -217,7 +217,7 @@ class Servers:
         return f"http://127.0.0.1:{self.port}/{way}/{name}"
 
     def stop(self):
-        """Each with what it started: fcgiwrap leaves its workers behind."""
+        """Stops each server and its children: fcgiwrap leaves its workers behind."""
         for process in reversed(self.children):
             os.killpg(process.pid, signal.SIGTERM)
         for process in self.children:
@@ -225,7 +225,7 @@ class Servers:
 
 
 def bodies(folder, users):
-    """Files with one request body a line, for wrk; the accounts spread over all of them, the same each time."""
+    """Files for wrk with one request body per line; they ask for accounts spread over all users, the same in each run."""
     pick = random.Random(1)
     asked = [account(number) for number in (pick.sample(range(users), min(users, 20_000)))]
     entry = lambda email: {"medium": "email", "address": email}
@@ -246,7 +246,7 @@ def bodies(folder, users):
         (folder / f"{name}.bodies").write_text("".join(json.dumps(body, ensure_ascii=False) + "\n" for body in requests))
 
 
-# What bench/users.rs makes of a number: localpart and address.
+# The localpart and address that bench/users.rs makes from a number.
 HANDLES = ["anna", "max.m", "jurgen_s", "zoe", "ben", "clara-s", "lukasz", "sorensen", "emilie", "i.nikolaou", "paul", "lena", "yuri", "taro", "minjun", "aarav"]
 DOMAINS = ["example.org", "mail.example.com", "students.example.edu", "bücher.example", "example.net"]
 

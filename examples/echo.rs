@@ -1,7 +1,7 @@
-//! A program for `tests/gateway`: says what it was asked, and misbehaves on request.
+//! A program for `tests/gateway`: echoes the request, and misbehaves when asked to.
 //!
-//! * `GET ?sleep=MILLISECONDS` takes its time; `GET ?panic=1` panics; `GET ?fill=BYTES` answers that much;
-//! * every answer names the process, the site, the body's length, and how many requests were at work at most.
+//! * `GET ?sleep=MILLISECONDS` waits; `GET ?panic=1` panics; `GET ?fill=BYTES` sends an answer of that size;
+//! * every answer names the process, the site, the body's length, and the largest number of simultaneous requests.
 
 use matrix_register_bot::domain::error::Error;
 use matrix_register_bot::faces::gateway;

@@ -1,5 +1,5 @@
-//! Renders every page, mail and room message in both languages with sample values, to be looked at:
-//! `cargo run --example gallery -- FOLDER`. Pages are whole HTTP answers (`.http`) and HTML files with their policy.
+//! Renders every page, mail and room message in both languages with sample values, for inspection:
+//! `cargo run --example gallery -- FOLDER`. Pages are written as HTTP answers (`.http`) and as HTML files with their policy.
 
 use matrix_register_bot::domain::config::{Config, Language};
 use matrix_register_bot::domain::error::Error;
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Long names and a logo: what breaks a layout.
+/// Long names and a logo, which may break a layout.
 fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::Error>> {
     let long = "matrix.faculty-of-extraordinarily-long-names.university.example.org:8448";
     let sample = sample
@@ -55,7 +55,7 @@ fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::
     Ok(())
 }
 
-/// A file from disk has no headers: the policy goes in as `<meta>`, so that a browser applies it all the same.
+/// A file has no headers, so the policy is inserted as `<meta>`, and a browser applies it nevertheless.
 fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::outside::cgi::Response) -> std::io::Result<()> {
     let answer = String::from_utf8_lossy(&response.to_bytes(false)).into_owned();
     let policy = answer.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap_or("default-src 'none'");
@@ -121,7 +121,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
         ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
     ];
-    // What was typed would be lost by a link.
+    // Following a link would lose what was typed.
     for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !["register-errors", "register-free", "registered"].contains(name)) {
         values["language_links"] = json!(page::language_links(language, (*name != "register").then_some("0123456789abcdef")));
     }

@@ -1,10 +1,10 @@
-//! Fills a database with users that look like people, millions of them in minutes, for `make bench`:
+//! Fills a database with realistic users, millions in a few minutes, for `make bench`:
 //!
 //! * `generate_users sqlite FILE COUNT` into a new SQLite database;
 //! * `generate_users tables FOLDER COUNT` into `logins.tsv` and `directory_terms.tsv`, for a database on a server to load.
 //!
-//! Two accounts with the password [`PASSWORD`] come on top: `bench_login`, and `bench_cheap`, whose hash costs nearly nothing, so that
-//! what a login costs beside the hash can be told.
+//! Adds two accounts with the password [`PASSWORD`]: `bench_login`, and `bench_cheap`, whose hash costs almost nothing, to measure the
+//! cost of a login without the hash.
 
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -23,7 +23,7 @@ mod users;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What `bench_login` and `bench_cheap` log in with.
+/// The password of `bench_login` and `bench_cheap`.
 const PASSWORD: &str = "a password for figures";
 
 fn main() -> Result<(), Failure> {
@@ -36,7 +36,7 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// All accounts; the id is the place in this order, from 1 on.
+/// All accounts, in the order of their ids, which start at 1.
 fn accounts(count: u64) -> Result<impl Iterator<Item = NewLogin>, Failure> {
     let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None)?);
     let cheap = cheap.hash_password(PASSWORD.as_bytes()).map_err(|cause| cause.to_string())?.to_string();
@@ -51,20 +51,20 @@ fn accounts(count: u64) -> Result<impl Iterator<Item = NewLogin>, Failure> {
     Ok((0..count).map(users::user).chain(known))
 }
 
-/// Rows of `directory_terms` in the order of their key, which is the fast one to write.
+/// Rows of `directory_terms` in the order of their key, which is the fastest to write.
 #[derive(Default)]
 struct Terms {
     localparts: Vec<(String, u32)>,
     addresses: Vec<(String, u32)>,
-    /// Few terms with many accounts each.
+    /// Few terms, each with many accounts.
     names: BTreeMap<(i64, String), Vec<u32>>,
-    /// What the same first and last name came to before.
+    /// The terms of names that occurred before.
     known: HashMap<String, Vec<(i64, String)>>,
 }
 
 impl Terms {
     fn add(&mut self, id: u32, login: &NewLogin) {
-        // ASCII in lower case already, but for one domain.
+        // Already lower-case ASCII, except for one domain.
         self.localparts.push((login.localpart.clone(), id));
         self.addresses.push((login.email.replace('ü', "u"), id));
         let of_name = self.known.entry(format!("{}\n{}", login.first_name, login.last_name)).or_insert_with(|| {
@@ -90,7 +90,7 @@ impl Terms {
     }
 }
 
-/// Without waiting for the disk, and with the indexes made at the end.
+/// Writes without syncing to disk, and creates the indexes at the end.
 fn fill_sqlite(file: &Path, count: u64) -> Result<(), Failure> {
     drop(Store::open(&DatabaseUrl::Sqlite(file.into()), Access::Write)?);
     let mut connection = Connection::open(file)?;
@@ -145,7 +145,8 @@ fn fill_sqlite(file: &Path, count: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Tab-separated, as PostgreSQL's COPY and MariaDB's LOAD DATA read it by themselves: no text here has a tab or a backslash.
+/// Writes tab-separated files in the default format of PostgreSQL's COPY and MariaDB's LOAD DATA. No text here contains a tab or a
+/// backslash.
 fn write_tables(folder: &Path, count: u64) -> Result<(), Failure> {
     let file = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
     let (mut logins, mut rows) = (file("logins.tsv")?, file("directory_terms.tsv")?);

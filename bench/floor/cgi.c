@@ -1,4 +1,4 @@
-/* The least that plain CGI costs: a C program that answers, under the same fcgiwrap as ours. */
+/* The minimum cost of plain CGI: a C program that only answers, under the same fcgiwrap as ours. */
 #include <unistd.h>
 
 int main(void)

@@ -1,6 +1,6 @@
-/* For LD_PRELOAD below fcgiwrap: it ignores the end of the programs that it starts, and the kernel then forgets what they cost. With
- * this it waits for the last one before it starts the next, so that their time is in its own /proc/PID/stat. The programs themselves
- * do not get it. No handler for the signal: that would interrupt fcgiwrap's select. */
+/* For LD_PRELOAD in fcgiwrap. It ignores the end of the programs that it starts, so the kernel does not record their time. With this
+ * library it waits for each program before it starts the next, which adds the time to its own /proc/PID/stat. The programs themselves
+ * do not load it. It installs no signal handler, as that would interrupt fcgiwrap's select. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>

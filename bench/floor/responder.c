@@ -1,4 +1,4 @@
-/* The least that FastCGI costs: libfcgi's own loop, behind the same nginx as ours. It reads the body, as whoever answers must. */
+/* The minimum cost of FastCGI: libfcgi's own loop, behind the same nginx as ours. It reads the body, as every program must. */
 #include <fcgiapp.h>
 
 int main(void)

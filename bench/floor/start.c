@@ -1,7 +1,7 @@
-/* Starts a CGI program so many times and says what each start cost: start TIMES BODY_FILE PROGRAM
+/* Starts a CGI program several times and prints the cost of each start: start TIMES BODY_FILE PROGRAM
  *
- * A line each: microseconds until the first byte of the answer, microseconds of processor time (user and system), minor and
- * major page faults, the most memory in KiB. In C, because a new process first shares the memory of the one that starts it. */
+ * One line per start: microseconds until the first byte of the answer, microseconds of processor time (user and system), minor and
+ * major page faults, peak memory in KiB. In C, because a new process first shares the memory of its parent. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>

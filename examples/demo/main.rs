@@ -1,10 +1,10 @@
-//! `make demo`: a whole homeserver with moderated sign-up on this machine, to look at and to play with.
+//! `make demo`: a whole homeserver with moderated sign-up on this machine, to try out.
 //!
-//! * `demo [--mode local] PROGRAM...` starts all of it, says where everything is, and runs until Ctrl-C.
-//! * `demo --check PROGRAM...` goes through the whole story instead, in both operation modes, and exits with 0.
+//! * `demo [--mode local] PROGRAM...` starts everything, prints the addresses, and runs until Ctrl-C.
+//! * `demo --check PROGRAM...` goes through a whole registration in both operation modes, and exits with 0.
 //!
 //! The programs are the ones that `make` placed (`public/register`, `cron/cron`, ...). Everything listens on loopback
-//! only, lies in temporary folders and is removed at the end.
+//! only, is kept in temporary folders and is removed at the end.
 
 mod story;
 #[path = "../../tests/world/mod.rs"]
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Removes a word from the arguments and says where it stood.
+/// Removes a word from the arguments and returns its position.
 fn take(arguments: &mut Vec<String>, word: &str) -> Option<usize> {
     let at = arguments.iter().position(|argument| argument == word)?;
     arguments.remove(at);
     Some(at)
 }
 
-/// What the site talks to.
+/// The servers that the site uses.
 struct Surroundings {
     mails: MailCatcher,
     homeserver: OwnSynapse,
@@ -56,7 +56,7 @@ impl Surroundings {
     }
 }
 
-/// A site with its web server; the fields are dropped, and so stopped, in this order.
+/// A site with its web server; the fields are dropped, and their servers stopped, in this order.
 struct Demo<'a> {
     web: WebServer,
     site: SiteFolder,
@@ -73,7 +73,7 @@ impl Demo<'_> {
         Demo { web: WebServer::start(&site, Host::NginxCgi), site, mode: mode.to_owned(), room, surroundings }
     }
 
-    /// Says where everything is, then what happens, until Ctrl-C.
+    /// Prints the addresses, and then all events until Ctrl-C.
     fn show(&self) {
         let ended = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -112,7 +112,7 @@ impl Demo<'_> {
         println!("\nFill in the form. Mails and what the bot says in the room are shown here too.");
     }
 
-    /// Shows mails and room messages that came since the last time.
+    /// Prints mails and room messages that arrived since the last call.
     fn print_news(&self, (mails, messages): (usize, usize)) -> (usize, usize) {
         let all_mails = self.surroundings.mails.all();
         for mail in all_mails.iter().skip(mails) {
@@ -125,7 +125,7 @@ impl Demo<'_> {
         (all_mails.len(), all_messages.len())
     }
 
-    /// What the crontab line does every few minutes.
+    /// Runs cron, as the crontab does every few minutes.
     fn run_cron(&self) {
         let output = self.site.run_cron();
         let said = [output.stdout, output.stderr].concat();

@@ -1,4 +1,4 @@
-//! The whole story by HTTP: from the empty form to a login with the new account.
+//! A whole registration over HTTP: from the empty form to a login with the new account.
 
 use super::Demo;
 use super::world::{Browser, Mail, Page};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// More than `limits.form_minimum_seconds`.
 const LONGER_THAN_A_PROGRAM: Duration = Duration::from_secs(4);
 
-/// Goes through it; panics at the first thing that is not as it should be.
+/// Goes through a registration; panics at the first unexpected result.
 pub fn go_through(demo: &Demo) {
     let name = format!("ada_{}", demo.mode);
     let address = format!("{name}@example.org");
@@ -72,7 +72,7 @@ fn log_in(demo: &Demo, name: &str, password: &str) {
     assert_eq!(synapse.display_name(name).as_deref(), Some("Ada Lovelace"));
 }
 
-/// In local mode Synapse would ask the site; here its table answers.
+/// In local mode Synapse would ask the site; here the table is checked directly.
 fn check_stored_hash(demo: &Demo, name: &str, password: &str) {
     let database = Connection::open_with_flags(demo.site.database_path(), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the database opens");
     let hash: String = database

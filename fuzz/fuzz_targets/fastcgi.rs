@@ -1,8 +1,8 @@
-//! Records of FastCGI, by libFuzzer: a worker of `register` within this process, and a connection for each input.
+//! FastCGI records from libFuzzer: a worker of `register` within this process, and a connection for each input.
 //!
-//! The crate gives up on records that it cannot read by a panic, and libFuzzer's hook would end the process. The worker's own
-//! hook (`outside::panics`) stands before libFuzzer's and lets through what is neither the crate's nor caught by us: those are
-//! findings, and so are a 500, and a connection that hangs.
+//! The crate panics on malformed records, and libFuzzer's panic hook would end the process. The worker's hook
+//! (`outside::panics`) runs first and passes on only panics that are neither the crate's nor caught by us. Those are findings,
+//! and so are a 500 and a connection that hangs.
 #![no_main]
 
 #[path = "../../tests/properties/promises/mod.rs"]
@@ -26,7 +26,7 @@ static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
     let listener = UnixListener::bind(&socket).expect("the folder is ours");
     rustix::stdio::dup2_stdin(&listener).expect("there is a standard input");
     let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().to_string()).unwrap_or_default();
-    // SAFETY: no other thread of ours runs yet, and libFuzzer's reads no environment.
+    // SAFETY: no other thread of this program runs yet, and libFuzzer's thread does not read the environment.
     unsafe {
         std::env::set_var(CONFIG_VARIABLE, world.config_path());
         std::env::set_var("MATRIX_REGISTER_BOT_WORKER_OF", parent);
@@ -34,7 +34,7 @@ static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
     // Both live as long as the process.
     std::mem::forget((world, scratch));
     let serve = || gateway::serve("register", |_| 64 * 1024, |_, _, error| Response::bare(error), register::show);
-    // A panic in a thread without a name counts as a connection that broke.
+    // A panic in an unnamed thread counts as a broken connection.
     std::thread::Builder::new().name("worker".into()).spawn(serve).expect("a thread can be started");
     socket
 });
@@ -42,7 +42,7 @@ static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
 fn send(records: &[u8]) -> Vec<u8> {
     let mut connection = UnixStream::connect(&*SOCKET).expect("the worker listens");
     connection.set_read_timeout(Some(Duration::from_secs(10))).expect("it is not zero");
-    // It may be closed before all is written, and with something that was not read.
+    // The worker may close the connection before everything is written or read.
     let _ = connection.write_all(records);
     let _ = connection.shutdown(Shutdown::Write);
     let mut answer = Vec::new();

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Catch mails for tests and demonstrations: a real SMTP server (aiosmtpd) that keeps what it gets as files.
+"""Catch mails for tests and demonstrations: a real SMTP server (aiosmtpd) that stores mails as files.
 
   python3 mail_catcher.py --folder DIR [--port 0] [--starttls | --tls] [--certificate PEM --key PEM]
                           [--auth USER:PASSWORD] [--login-only] [--bare] [--reject-recipient ADDRESS]... [--rejection "550 5.1.1 No such user"]
 
-Listens on 127.0.0.1 and prints one JSON line, {"port": 40123, "pid": 4711}, when it does. Each accepted mail becomes
-DIR/NNNN-<recipient>.eml, one file a recipient, complete from the moment the name is there; the envelope stands on top as
-X-Envelope-From and X-Envelope-To, what follows is as it came.
+Listens on 127.0.0.1, and then prints one JSON line, {"port": 40123, "pid": 4711}. Each accepted mail becomes
+DIR/NNNN-<recipient>.eml, one file per recipient, complete as soon as the file exists. The envelope comes first, as
+X-Envelope-From and X-Envelope-To, followed by the unchanged mail.
 
-Ends on SIGTERM, on SIGINT and when the process that started it is gone (it looks every half second; the signal that
-Linux sends at a parent's death would come already when the parent's *thread* ends).
+Ends on SIGTERM, on SIGINT and when its parent process is gone (checked every half second, because Linux sends the signal
+for a parent's death already when the parent's *thread* ends).
 
-aiosmtpd is installed from PyPI at the first run, into a virtual environment of its own: $MAIL_VENV, or
+aiosmtpd is installed from PyPI at the first run, into a separate virtual environment: $MAIL_VENV, or
 ~/.cache/matrix-register-bot/mail-venv. Python 3.9 or newer.
 """
 import argparse
@@ -32,7 +32,7 @@ REQUIREMENT = "aiosmtpd==1.4.6"
 
 
 def run_in_own_environment():
-    """Start again with the interpreter that has aiosmtpd; install it if need be (one process at a time)."""
+    """Restart with the interpreter that has aiosmtpd; install it if necessary (one process at a time)."""
     python = os.path.join(VENV, "bin", "python")
     if os.path.abspath(sys.executable) == os.path.abspath(python):
         sys.exit("mail_catcher: aiosmtpd is missing in %s; remove that folder and start again" % VENV)
@@ -54,7 +54,7 @@ except ImportError:
 
 
 class Keeper:
-    """What the server does with recipients and mails."""
+    """How the server handles recipients and mails."""
 
     def __init__(self, folder, rejected, rejection):
         self.folder, self.rejected, self.rejection = folder, rejected, rejection
@@ -89,7 +89,7 @@ def authenticator(expected):
 
 
 class BareSMTP(SMTP):
-    """Answers with codes and nothing behind them, but for what it offers."""
+    """Answers with bare codes, except for the list of extensions."""
 
     async def push(self, status):
         text = status if isinstance(status, str) else status.decode()
