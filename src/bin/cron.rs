@@ -1,21 +1,24 @@
 //! `cron`: run by crontab every few minutes. Repeats what failed, ends what expired, deletes what is over.
 //!
-//! * Without arguments it prints nothing if all went well, so that cron mails only what a person should see; `-v` always prints
-//!   the summary.
+//! * Without arguments it prints something when something starts to fail, once a day while it fails, and when all is well again, so
+//!   that cron mails only what a person should see; `-v` prints everything that fails or waits, and each failed try.
+//! * `--waiting` lists the requests that are not over; `--end ID [REASON]` ends one, whatever it waits for.
 //! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
 //!
-//! Exit status: 0 success, 64 wrong arguments, 75 something failed and the next run will try again, 78 wrong configuration.
+//! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or is failing and is more than a mail address that
+//! takes no mail, 78 wrong configuration.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
-use matrix_register_bot::domain::config;
+use matrix_register_bot::domain::config::{self, LogTarget};
 use matrix_register_bot::faces::cron;
 use matrix_register_bot::flow::keys;
 use matrix_register_bot::outside::log;
 use matrix_register_bot::outside::ownership;
-use matrix_register_bot::outside::site;
+use matrix_register_bot::outside::panics;
+use matrix_register_bot::outside::site::{self, Site};
 use matrix_register_bot::outside::take_over;
 use std::io::Write;
 use std::process::ExitCode;
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             log::warnings_only();
-            finish(cron::run(&site), false)
+            log::hold_back(&["step_failed"]);
+            finish(&site, false)
         }
         ["-v"] => {
             if let Some(owner) = ownership::owner_beside_root(&site.config.state_folder) {
@@ -48,32 +52,60 @@ fn main() -> ExitCode {
                     &format!("what is made is given to {owner}; better run cron as {owner}: sudo -u {owner} ..."),
                 );
             }
-            finish(cron::run(&site), true)
+            finish(&site, true)
         }
+        ["--waiting"] => report(cron::waiting(&site)),
+        ["--end", id] => end(&site, id, None),
+        ["--end", id, reason] => end(&site, id, Some(reason)),
         ["--rekey"] => report(keys::renew(&site)),
         ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
         ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
-        _ => complain("expected no argument, -v, --rekey, --dry-run or --open-backup FILE", EX_USAGE),
+        _ => complain("expected no argument, -v, --waiting, --end ID [REASON], --rekey, --dry-run or --open-backup FILE", EX_USAGE),
     }
 }
 
-fn finish(done: Result<cron::Summary, matrix_register_bot::domain::error::Error>, talkative: bool) -> ExitCode {
-    match done {
+fn finish(site: &Site, talkative: bool) -> ExitCode {
+    panics::keep_quiet();
+    match cron::run(site) {
         Ok(summary) => {
-            if talkative || summary.failed > 0 {
+            summary.said.iter().for_each(|line| say(site, line));
+            if talkative || !summary.said.is_empty() {
                 // println! would panic if the output cannot be written, e.g. to a full disk.
                 let _ = writeln!(std::io::stdout(), "matrix-register-bot cron: {summary}");
             }
-            if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EX_TEMPFAIL) }
+            for line in summary.all.iter().filter(|_| talkative) {
+                let _ = writeln!(std::io::stdout(), "matrix-register-bot cron: {}", one_line(line));
+            }
+            if summary.fails() { ExitCode::from(EX_TEMPFAIL) } else { ExitCode::SUCCESS }
         }
         Err(error) => complain(&error.cause, EX_TEMPFAIL),
+    }
+}
+
+/// What cron has to say is mailed, wherever the log goes.
+fn say(site: &Site, line: &str) {
+    let _ = writeln!(std::io::stderr(), "matrix-register-bot cron: {}", one_line(line));
+    if site.config.log == LogTarget::Syslog {
+        log::warn("cron_says", None, line);
+    }
+}
+
+/// Parts of it were said by others.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn end(site: &Site, id: &str, reason: Option<&str>) -> ExitCode {
+    match id.parse() {
+        Ok(id) => report(cron::end(site, id, reason)),
+        Err(_) => complain("--end expects the number of a request; --waiting lists them", EX_USAGE),
     }
 }
 
 fn report(done: Result<String, matrix_register_bot::domain::error::Error>) -> ExitCode {
     match done {
         Ok(text) => {
-            print!("{text}");
+            let _ = write!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Err(error) => complain(&error.cause, EX_TEMPFAIL),

@@ -5,10 +5,10 @@
 //!
 //! | state             | requires              | left when                                   | a crash leaves                             |
 //! |-------------------|-----------------------|---------------------------------------------|--------------------------------------------|
-//! | `EmailSend`       | the confirmation mail | mail sent; link used first; no such mailbox | no mail, or two with one Message-ID        |
+//! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up         | no mail, or two with one Message-ID        |
 //! | `EmailVerify`     | -                     | link used; expired                          | nothing                                    |
 //! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
-//! | `AdminVerify`     | -                     | approved; declined                          | nothing                                    |
+//! | `AdminVerify`     | -, later a reminder   | approved; declined                          | nothing                                    |
 //! | `Register`        | the account           | account made; homeserver refused it         | no account, or one found to be ours        |
 //! | `MailCredentials` | the credentials mail  | mail sent; given up                         | no mail, or two with one Message-ID        |
 //! | `Done`            | -                     | -                                           | nothing                                    |
@@ -16,10 +16,14 @@
 //! | `Declined`        | -                     | -                                           | nothing                                    |
 //! | `Expired`         | -                     | -                                           | nothing                                    |
 //!
+//! The operator can end every request that is not over ([`Event::EndedByOperator`]), so that nothing waits for ever.
+//!
+//! Beside the states there are side actions ([`SideAction`]), which do not change the state.
+//!
 //! The numbers are those of the PHP program, except for `DeclineSend` and `Expired`: it deleted such rows.
 
 /// The state of a registration. The database stores its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     EmailSend = 0,
     EmailVerify = 1,
@@ -53,8 +57,10 @@ pub enum Event {
     AccountRefused,
     CredentialsSent,
     DeclineSent,
-    /// The mailbox is gone, or nothing could be sent for a month: the last mail is given up.
+    /// The last mail failed for long enough and is given up.
     GivenUp,
+    /// The operator ended the request, whatever it was waiting for.
+    EndedByOperator,
 }
 
 /// An action that a state requires.
@@ -65,6 +71,21 @@ pub enum Action {
     MakeAccount,
     SendCredentials,
     SendDecline,
+}
+
+/// An action that a state requires without being left by it. The database stores its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SideAction {
+    /// Remind the room of the undecided request.
+    Remind = 0,
+}
+
+impl SideAction {
+    pub const ALL: [SideAction; 1] = [SideAction::Remind];
+
+    pub fn number(self) -> i64 {
+        self as i64
+    }
 }
 
 impl State {
@@ -99,6 +120,11 @@ impl State {
             (Register, Event::AccountRefused) => Some(DeclineSend),
             (MailCredentials, Event::CredentialsSent | Event::GivenUp) => Some(Done),
             (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
+            // An unproven address gets no mail; whoever confirmed theirs is told no.
+            (EmailSend | EmailVerify, Event::EndedByOperator) => Some(Expired),
+            (AdminSend | AdminVerify | Register, Event::EndedByOperator) => Some(DeclineSend),
+            (MailCredentials, Event::EndedByOperator) => Some(Done),
+            (DeclineSend, Event::EndedByOperator) => Some(Declined),
             _ => None,
         }
     }
@@ -112,6 +138,23 @@ impl State {
             State::MailCredentials => Some(Action::SendCredentials),
             State::DeclineSend => Some(Action::SendDecline),
             State::EmailVerify | State::AdminVerify | State::Declined | State::Expired | State::Done => None,
+        }
+    }
+
+    /// What happens when the required mail has failed for long enough; `None` for actions that are tried without an end.
+    pub fn end_of_tries(self) -> Option<Event> {
+        match self.owes()? {
+            Action::SendConfirmMail => Some(Event::TimeRanOut),
+            Action::SendCredentials | Action::SendDecline => Some(Event::GivenUp),
+            Action::TellRoom | Action::MakeAccount => None,
+        }
+    }
+
+    /// The side actions that this state requires, from when it is reached until it is left.
+    pub fn owes_beside(self) -> &'static [SideAction] {
+        match self {
+            State::AdminVerify => &[SideAction::Remind],
+            _ => &[],
         }
     }
 
@@ -140,7 +183,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 12] = [
+    const EVENTS: [Event; 13] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -153,6 +196,7 @@ mod tests {
         Event::CredentialsSent,
         Event::DeclineSent,
         Event::GivenUp,
+        Event::EndedByOperator,
     ];
 
     /// All moves, written a second time as pairs of states.
@@ -212,6 +256,29 @@ mod tests {
                 state = EVENTS.iter().find_map(|event| state.after(*event)).unwrap_or(state);
             }
             assert!(state.is_final());
+        }
+    }
+
+    #[test]
+    fn the_operator_can_end_whatever_is_not_over_and_nothing_else() {
+        for state in State::ALL {
+            assert_eq!(state.after(Event::EndedByOperator).is_none(), state.is_final(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_confirmed_an_address_hears_of_the_operators_end() {
+        for state in [AdminSend, AdminVerify, Register] {
+            assert_eq!(state.after(Event::EndedByOperator), Some(DeclineSend));
+        }
+    }
+
+    #[test]
+    fn only_mails_are_ever_given_up_and_each_of_them_can_be() {
+        for state in State::ALL {
+            let is_mail = matches!(state.owes(), Some(Action::SendConfirmMail | Action::SendCredentials | Action::SendDecline));
+            assert_eq!(state.end_of_tries().is_some(), is_mail, "{state:?}");
+            assert!(state.end_of_tries().is_none_or(|event| state.after(event).is_some()), "{state:?}");
         }
     }
 

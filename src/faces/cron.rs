@@ -1,8 +1,15 @@
-//! `cron/cron`: finishes what was left, ends what ran out, forgets what is over.
+//! `cron/cron`: finishes what was left, ends what ran out, forgets what is over, and says what fails.
 //!
 //! One function per duty. A lock in the database keeps two runs, on one machine or several, from doing the same work;
-//! it ends by itself if its holder dies. A run starts nothing new after `times.cron_budget_seconds`.
+//! it ends by itself if its holder dies. A run starts nothing that would outlast `times.cron_budget_seconds`.
 
+mod clock;
+mod ending;
+mod word;
+
+pub use ending::{end, waiting};
+
+use crate::domain::back_off;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
@@ -10,35 +17,46 @@ use crate::domain::token;
 use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::password_check;
-use crate::flow::steps::{self, Reached, Step};
+use crate::flow::queue::{self, Worked};
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Store};
+use crate::outside::store::{Access, Closed, Failing, Store};
 use crate::outside::take_over;
+use clock::Judged;
 use std::fmt;
+use std::time::{Duration, Instant};
+use word::Trouble;
 
 /// Seconds that the lock outlasts the budget, for the step that is under way when time is up. A step may take longer: then
 /// two runs overlap, and leases keep them apart.
 const LOCK_MARGIN_SECONDS: i64 = 120;
-/// Registrations that are looked up at a time.
-const BATCH: i64 = 50;
 /// Accounts whose terms are made anew in one transaction.
 const ACCOUNTS_AT_A_TIME: i64 = 500;
+const WEEK: i64 = 7 * DAY;
 
-/// What a run did, and what is left.
+/// What a run did, what is left, and what a person should hear of it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Registrations that went on.
-    pub moved: u64,
-    /// Registrations whose step failed; they are tried again later.
-    pub failed: u64,
-    pub reminded: u64,
+    pub worked: Worked,
     pub expired: u64,
     pub forgotten: u64,
-    /// Registrations that still owe something outside, be it their turn or not.
+    /// Requests that still owe something outside, be it their turn or not.
     pub open: u64,
     /// Another run holds the lock; this one did nothing.
     pub other_run: bool,
+    /// What is to be said now, a line each.
+    pub said: Vec<String>,
+    /// All that fails or waits, told before or not, a line each.
+    pub all: Vec<String>,
+    /// Something fails that the sysadmin can mend.
+    pub is_failing: bool,
+}
+
+impl Summary {
+    /// Whether the exit status should say that something fails.
+    pub fn fails(&self) -> bool {
+        self.is_failing || self.worked.failed > 0
+    }
 }
 
 impl fmt::Display for Summary {
@@ -46,159 +64,104 @@ impl fmt::Display for Summary {
         if self.other_run {
             return f.write_str("another run is at work, nothing done");
         }
-        let Summary { moved, failed, reminded, expired, forgotten, open, .. } = self;
+        let Summary { worked: Worked { moved, reminded, failed, held_up, ran_out_of_time }, expired, forgotten, open, .. } = self;
         write!(
             f,
             "{moved} finished, {failed} failed (tried again later), {open} still open, {reminded} reminders, {expired} expired, {forgotten} forgotten"
-        )
+        )?;
+        if *held_up > 0 {
+            write!(f, ", {held_up} not tried as somebody whom they need is away")?;
+        }
+        if *ran_out_of_time {
+            f.write_str(", time was up before all were tried")?;
+        }
+        Ok(())
     }
 }
 
 /// One run.
 pub fn run(site: &Site) -> Result<Summary, Error> {
     let mut store = site.store(Access::Write)?;
-    let (holder, now) = (token::new_seed(), site.now());
-    let deadline = now + site.config.times.cron_budget_seconds.0 as i64;
-    if !store.take_lock("cron", &holder, now, deadline + LOCK_MARGIN_SECONDS)? {
+    let (holder, now, begun) = (token::new_seed(), site.now(), Instant::now());
+    let budget = site.config.times.cron_budget_seconds.0;
+    if !store.take_lock("cron", &holder, now, now + budget as i64 + LOCK_MARGIN_SECONDS)? {
         return Ok(Summary { other_run: true, ..Summary::default() });
     }
-    let done = duties(site, &mut store, deadline);
+    let done = duties(site, &mut store, begun + Duration::from_secs(budget));
     store.release_lock("cron", &holder)?;
     done
 }
 
-fn duties(site: &Site, store: &mut Store, deadline: i64) -> Result<Summary, Error> {
-    let mut summary = Summary::default();
+fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, Error> {
     if let Err(cause) = take_over::wipe_rest(&site.config, store) {
         log::warn("php_tables_left", None, &cause.cause);
     }
-    store.forget_times_of_a_wrong_clock(site.now())?;
-    match keys::others(site, store)? {
-        None => expire(site, store, &mut summary)?,
-        // Who wanted to confirm in time could not.
-        Some((count, sentence)) => {
-            log::warn("other_secret_key", None, &sentence);
-            summary.failed += count;
+    let mut summary = Summary::default();
+    let judged = judge_clock(site, store)?;
+    summary.said.extend(judged.sentence());
+    correct_times(site, store, &judged, &mut summary)?;
+    summary.worked = queue::work(site, store, deadline)?;
+    // Behind the queue: what waited for cron has had its try. Not under a clock that may be wrong, as nothing of it comes back.
+    let others = keys::others(site, store)?;
+    if judged.is_trusted() {
+        // With another key nobody could confirm in time.
+        if others.is_none() {
+            expire(site, store, &mut summary)?;
         }
+        forget(site, store, &mut summary)?;
     }
-    give_up(site, store)?;
-    remind(site, store, deadline, &mut summary)?;
-    // The end of the way first: who waits for credentials has waited longest.
-    for state in State::ALL.into_iter().rev().filter(|state| state.owes().is_some()) {
-        finish(site, store, state, deadline, &mut summary)?;
-    }
-    forget(site, store, &mut summary)?;
-    fold_directory_anew(site, store, deadline)?;
+    fold_directory_anew(store, deadline)?;
     store.tidy()?;
-    if let Some(closed) = limits::closed_by(site, store)? {
-        log::warn("form_closed", None, closed_because(closed));
-    }
+    speak(site, store, others, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
     Ok(summary)
 }
 
-fn closed_because(closed: Closed) -> &'static str {
-    match closed {
-        Closed::TooManyOpen => "as many requests wait for confirmation or decision as limits.open_requests in config.toml allows",
-        Closed::TooManyToday(_) => "as many requests came in 24 hours as limits.requests_per_day in config.toml allows",
-    }
+fn judge_clock(site: &Site, store: &mut Store) -> Result<Judged, Error> {
+    let now = site.now();
+    let last = store.cron_clock()?;
+    let newest = if last.is_none() { store.newest_time(now)? } else { None };
+    let judged = clock::judge(last, newest, now);
+    store.note_cron_clock(&judged.clock)?;
+    Ok(judged)
 }
 
-/// Repeats what registrations in `state` owe. Each is taken up once in a run: a failure sets the next time.
-fn finish(site: &Site, store: &mut Store, state: State, deadline: i64, summary: &mut Summary) -> Result<(), Error> {
-    loop {
-        let due = store.due(state, site.now(), BATCH)?;
-        let mut went_on = false;
-        for id in &due {
-            if site.now() >= deadline {
-                return Ok(());
-            }
-            match steps::carry_on(site, store, *id)? {
-                Reached::Failure(reached) => {
-                    summary.failed += 1;
-                    went_on |= reached != state;
-                }
-                Reached::Rest(reached) if reached == Some(state) => {}
-                Reached::Rest(_) => {
-                    summary.moved += 1;
-                    went_on = true;
-                }
-            }
-        }
-        if due.len() < BATCH as usize || !went_on {
-            return Ok(());
-        }
+/// Times that were written under a wrong clock.
+fn correct_times(site: &Site, store: &mut Store, judged: &Judged, summary: &mut Summary) -> Result<(), Error> {
+    let brought_back = store.bring_back(site.now())?;
+    if brought_back > 0 {
+        let hours = back_off::LONGEST / HOUR;
+        summary.said.push(format!(
+            "{brought_back} requests were to wait for longer than the {hours} hours that a wait can last: a clock was wrong when that was written. They are due now"
+        ));
     }
+    if judged.is_trusted() {
+        store.forget_times_of_a_wrong_clock(site.now())?;
+    }
+    Ok(())
 }
 
-/// Requests whose address was not confirmed in time. A mail that could not be sent so far is no fault of the applicant's:
-/// it has a month, unless the mail server says that there is no such mail box.
+/// Requests whose address was not confirmed in time. It counts from when the mail was sent; a mail that cannot be sent is given up
+/// where it is tried ([`crate::flow::attempt`]).
 fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
-    let (confirm_before, forget_before) = limits(site);
-    for (from, before, undeliverable_only) in
-        [(State::EmailVerify, confirm_before, false), (State::EmailSend, confirm_before, true), (State::EmailSend, forget_before, false)]
-    {
-        if let Some(to) = from.after(Event::TimeRanOut) {
-            summary.expired += store.expire(from, to, before, undeliverable_only, site.now())?;
-        }
-    }
-    Ok(())
-}
-
-/// Last mails that reach nobody: cron must not try, and complain, for ever.
-fn give_up(site: &Site, store: &mut Store) -> Result<(), Error> {
-    let (confirm_before, forget_before) = limits(site);
-    for from in [State::MailCredentials, State::DeclineSend] {
-        let Some(to) = from.after(Event::GivenUp) else { continue };
-        for (before, undeliverable_only) in [(confirm_before, true), (forget_before, false)] {
-            for id in store.give_up(from, to, before, undeliverable_only, site.now())? {
-                log::warn(
-                    "mail_given_up",
-                    Some(id),
-                    &format!("{from:?}: no mail reached this address in all this time; tell the applicant in another way"),
-                );
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What was left before these times is too old: to be confirmed, and to be kept.
-fn limits(site: &Site) -> (i64, i64) {
-    let times = &site.config.times;
-    (site.now() - times.confirm_within_hours.0 as i64 * HOUR, site.now() - times.forget_after_days.0 as i64 * DAY)
-}
-
-/// One reminder to the room for each request that waits for it too long.
-fn remind(site: &Site, store: &mut Store, deadline: i64, summary: &mut Summary) -> Result<(), Error> {
-    let hours = site.config.times.remind_after_hours.0 as i64;
-    if hours == 0 {
-        return Ok(());
-    }
-    for id in store.undecided(site.now() - hours * HOUR, site.now())? {
-        if site.now() >= deadline {
-            return Ok(());
-        }
-        match steps::remind_room(site, store, id)? {
-            Step::Done => summary.reminded += 1,
-            Step::Failed => summary.failed += 1,
-            Step::Elsewhere => {}
-        }
+    let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
+    if let Some(to) = State::EmailVerify.after(Event::TimeRanOut) {
+        summary.expired = store.expire(State::EmailVerify, to, before, site.now())?;
     }
     Ok(())
 }
 
 /// After an upgrade: what the directory finds accounts by, as this version compares it.
-fn fold_directory_anew(site: &Site, store: &mut Store, deadline: i64) -> Result<(), Error> {
-    while site.now() < deadline && store.fold_directory_anew(ACCOUNTS_AT_A_TIME)? {}
+fn fold_directory_anew(store: &mut Store, deadline: Instant) -> Result<(), Error> {
+    while Instant::now() < deadline && store.fold_directory_anew(ACCOUNTS_AT_A_TIME)? {}
     Ok(())
 }
 
 /// Requests that are over: the row goes, and with it the personal data.
 fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
-    let (_, before) = limits(site);
+    let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
     for state in State::ALL.into_iter().filter(|state| state.is_final()) {
         summary.forgotten += store.forget(state, before)?;
     }
@@ -209,4 +172,53 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
         log::info("forgotten", None, &format!("{} requests", summary.forgotten));
     }
     Ok(())
+}
+
+/// Sees what is not as it should be, and says what is new about it.
+fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary: &mut Summary) -> Result<(), Error> {
+    let failing = store.failing()?;
+    let mut troubles: Vec<Trouble> = failing.iter().map(of_failing).collect();
+    let lost = store.of_unknown_state()?;
+    // A stranger's slip in an address is nothing that the sysadmin could mend.
+    summary.is_failing =
+        !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble != back_off::Trouble::Addresses);
+    troubles.extend(of_lost_rows(&lost));
+    troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
+    troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
+    troubles.extend(of_undecided(site, store)?);
+    summary.said.extend(word::say(store, &troubles, site.now())?);
+    summary.all = troubles.iter().map(word::full).collect();
+    summary.all.extend(ending::counts(store)?);
+    Ok(())
+}
+
+fn of_failing(failing: &Failing) -> Trouble {
+    let Failing { trouble, count, since, sentence, registration } = failing;
+    let what = format!("{count} tried in vain so far; the newest, registration={registration}: {sentence}");
+    Trouble { name: trouble.name().into(), since: *since, what, again_after: DAY }
+}
+
+fn of_lost_rows(ids: &[i64]) -> Option<Trouble> {
+    let first = ids.first()?;
+    let what = format!(
+        "{} have a state that this program does not know, so nothing is done for them: registration={first}; mend the column state, or delete the rows",
+        ids.len()
+    );
+    Some(Trouble { name: "rows of registrations".into(), since: None, what, again_after: DAY })
+}
+
+fn of_closed_form(closed: Closed) -> Trouble {
+    let what = match closed {
+        Closed::TooManyOpen => "as many requests wait for confirmation or decision as limits.open_requests in config.toml allows",
+        Closed::TooManyToday(_) => "as many requests came in 24 hours as limits.requests_per_day in config.toml allows",
+    };
+    Trouble { name: "form_closed".into(), since: None, what: what.into(), again_after: DAY }
+}
+
+/// Requests that the room leaves undecided for as long as others are kept: nothing fails, and nothing will happen by itself.
+fn of_undecided(site: &Site, store: &mut Store) -> Result<Option<Trouble>, Error> {
+    let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
+    let Some((count, oldest)) = store.waiting_since_before(State::AdminVerify, before)? else { return Ok(None) };
+    let what = format!("{count} wait for a decision in the room, the oldest is registration={oldest}; cron --end ends one");
+    Ok(Some(Trouble { name: "undecided requests".into(), since: None, what, again_after: WEEK }))
 }

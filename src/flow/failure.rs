@@ -1,5 +1,6 @@
 //! What stands in the way of a step, for the log and for the next try.
 
+use crate::domain::back_off::{AddressFault, Blame, Peer};
 use crate::domain::config;
 use crate::domain::error;
 use crate::domain::password;
@@ -15,14 +16,24 @@ pub struct Failure {
     pub sentence: String,
     /// Seconds that the other side asked us to wait.
     pub retry_after: Option<i64>,
-    /// The mail server will not take mail for this address, now or later.
-    pub undeliverable: bool,
+    /// Who is to be spared for now, and what counts as a try.
+    pub blame: Blame,
 }
 
 impl Failure {
-    /// Try again at the next turn.
+    /// Try again at the next turn; nobody outside was asked.
     pub fn later(sentence: impl Into<String>) -> Failure {
-        Failure { sentence: sentence.into(), retry_after: None, undeliverable: false }
+        Failure { sentence: sentence.into(), retry_after: None, blame: Blame::Ours }
+    }
+
+    /// The same, of something that needs `way` of the homeserver: who is asked to come back later must not come for that before.
+    pub fn on_the_way(self, way: Peer) -> Failure {
+        let blame = match self.blame {
+            Blame::Answer(Peer::Homeserver) if self.retry_after.is_some() => Blame::Peer(way),
+            Blame::Answer(Peer::Homeserver) => Blame::Answer(way),
+            other => other,
+        };
+        Failure { blame, ..self }
     }
 }
 
@@ -32,13 +43,24 @@ impl From<matrix::Error> for Failure {
             matrix::Error::Limited { retry_after_seconds, .. } => i64::try_from(retry_after_seconds).ok(),
             _ => None,
         };
-        Failure { retry_after, ..Failure::later(cause.to_string()) }
+        let blame = match cause {
+            matrix::Error::Unreachable(_) => Blame::Peer(Peer::Homeserver),
+            _ => Blame::Answer(Peer::Homeserver),
+        };
+        Failure { sentence: cause.to_string(), retry_after, blame }
     }
 }
 
 impl From<mail::Error> for Failure {
     fn from(cause: mail::Error) -> Failure {
-        Failure { undeliverable: matches!(cause, mail::Error::Refused(_)), ..Failure::later(cause.to_string()) }
+        let blame = match cause {
+            mail::Error::Later(_) => Blame::Answer(Peer::MailServer),
+            mail::Error::Unreachable(_) | mail::Error::PerhapsSent(_) => Blame::Peer(Peer::MailServer),
+            mail::Error::PutOff(_) => Blame::Address(AddressFault::PutOff),
+            mail::Error::Refused(_) => Blame::Address(AddressFault::Gone),
+            mail::Error::Config(_) => Blame::Ours,
+        };
+        Failure { sentence: cause.to_string(), retry_after: None, blame }
     }
 }
 

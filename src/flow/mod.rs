@@ -1,9 +1,12 @@
 //! What happens to a request, step by step, and within which limits.
 
 pub mod accounts;
+pub mod attempt;
+pub mod breakers;
 pub mod caller;
 pub mod failure;
 pub mod keys;
 pub mod limits;
 pub mod password_check;
+pub mod queue;
 pub mod steps;

@@ -1,19 +1,21 @@
 //! What a registration's state owes to the outside, done: mails, room messages, accounts.
 //!
-//! The programs call [`carry_on`] right after their transaction, for a quick answer; cron calls the same function for
+//! The programs call [`carry_on`] right after their transaction, for a quick answer; the queue ([`crate::flow::queue`]) does the same for
 //! whatever is left. A step takes a lease on the registration, does one thing outside, and moves the state on with a
 //! compare-and-set. A crash before the move leaves the state owing, and every repetition is recognised on the other side:
 //! a mail by its Message-ID, a room message by its `txnId`, an account by our own password.
 
 use crate::domain::address::Address;
+use crate::domain::back_off::Peer;
 use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::password;
-use crate::domain::registration::{Action, Event, State};
+use crate::domain::registration::{Action, Event, SideAction, State};
 use crate::domain::seconds::{DAY, HOUR};
-use crate::domain::token;
 use crate::domain::token::Secret;
 use crate::flow::accounts::{self, Outcome};
+use crate::flow::attempt::{Tried, attempt};
+use crate::flow::breakers::Breakers;
 use crate::flow::failure::Failure;
 use crate::flow::keys;
 use crate::flow::limits;
@@ -23,17 +25,8 @@ use crate::outside::matrix::bot;
 use crate::outside::matrix::room::RoomMessage;
 use crate::outside::page::{self, MailName, RoomPost};
 use crate::outside::site::Site;
-use crate::outside::store::{self, Registration, Store};
+use crate::outside::store::{self, Owed, OwedRow, Registration, Store};
 use serde_json::{Value, json};
-
-/// The shortest lease, in seconds.
-const LEASE_SECONDS: u64 = 600;
-/// Seconds by which a lease outlasts the longest step.
-const LEASE_MARGIN_SECONDS: u64 = 60;
-/// The wait after the first failure, in seconds; it doubles each time.
-const FIRST_WAIT_SECONDS: i64 = 60;
-/// The longest wait between two tries, in seconds.
-const LONGEST_WAIT_SECONDS: i64 = HOUR;
 
 /// How far [`carry_on`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,32 +35,38 @@ pub enum Reached {
     Rest(Option<State>),
     /// What this state owes failed; it will be tried again.
     Failure(State),
-}
-
-/// What became of one step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Done,
-    Failed,
-    /// Somebody else is at it, or has done it.
-    Elsewhere,
+    /// What this state owes needs somebody who is away; it was not tried.
+    HeldUp(State),
 }
 
 /// What a step did outside.
-enum Done {
+enum Outside {
     Told(Event),
     Account(Outcome),
 }
 
 /// Does what the registration owes, step after step, until it waits for somebody, is finished, or something fails.
 pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, store::Error> {
+    carry_on_among(site, store, id, "", &mut Breakers::default())
+}
+
+/// The same for one of many: who is away is not asked again. `address` is the folded mail address of the request.
+pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, breakers: &mut Breakers) -> Result<Reached, store::Error> {
     loop {
-        let Some(registration) = store.registration(id)? else { return Ok(Reached::Rest(None)) };
-        let Some(action) = registration.state.owes() else { return Ok(Reached::Rest(Some(registration.state))) };
-        match step(site, store, &registration, action)? {
-            Step::Done => {}
-            Step::Failed => return Ok(Reached::Failure(registration.state)),
-            Step::Elsewhere => return Ok(Reached::Rest(Some(registration.state))),
+        let Some(state) = store.state(id)? else { return Ok(Reached::Rest(None)) };
+        let Some(action) = state.owes() else { return Ok(Reached::Rest(Some(state))) };
+        let row = OwedRow { owed: Owed::Step(state), id };
+        if breakers.hold_up_row(row.owed, address) {
+            return Ok(Reached::HeldUp(state));
+        }
+        match step(site, store, row, state, action)? {
+            Tried::Done => {}
+            Tried::GivenUp(failure) => breakers.note(&failure.blame, address),
+            Tried::Failed(failure) => {
+                breakers.note(&failure.blame, address);
+                return Ok(Reached::Failure(state));
+            }
+            Tried::Elsewhere => return Ok(Reached::Rest(Some(state))),
         }
     }
 }
@@ -77,7 +76,7 @@ pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, stor
 pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<State> {
     match carry_on(site, store, id) {
         Ok(Reached::Rest(state)) => state,
-        Ok(Reached::Failure(state)) => Some(state),
+        Ok(Reached::Failure(state) | Reached::HeldUp(state)) => Some(state),
         Err(cause) => {
             log::warn("left_to_cron", Some(id), &cause.to_string());
             None
@@ -91,80 +90,56 @@ fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
     matches!(keys::fits(site, registration), Ok(false))
 }
 
-/// One step under a lease.
-fn step(site: &Site, store: &mut Store, seen: &Registration, action: Action) -> Result<Step, store::Error> {
-    if waits_for_its_key(site, seen) {
-        return Ok(Step::Elsewhere);
-    }
-    let holder = token::new_seed();
-    let now = site.now();
-    if !store.lease(seen.id, seen.state, &holder, now, now + lease_seconds(site))? {
-        return Ok(Step::Elsewhere);
-    }
-    // Only now nobody else changes it: what another program tried in between counts.
-    let Some(registration) = store.registration(seen.id)?.filter(|now| now.state == seen.state) else {
-        return Ok(Step::Elsewhere);
-    };
-    let acted = act(site, store, &registration, action);
-    // That may have taken long.
-    store.distrust_connection();
-    match acted {
-        Ok(done) => settle(site, store, &registration, &holder, done),
-        Err(failure) => {
-            postpone(site, store, &registration, &holder, &failure)?;
-            Ok(Step::Failed)
+fn step(site: &Site, store: &mut Store, row: OwedRow, state: State, action: Action) -> Result<Tried, store::Error> {
+    let act = |store: &mut Store| {
+        // Read under the lease, when nobody else changes it: what another program tried before counts.
+        let Some(registration) = store.registration(row.id)?.filter(|now| now.state == state) else { return Ok(None) };
+        if waits_for_its_key(site, &registration) {
+            return Ok(None);
         }
-    }
+        act(site, store, &registration, action).map(|done| Some((registration, done)))
+    };
+    attempt(site, store, row, row.id, act, |store, holder, (registration, done)| settle(site, store, &registration, holder, done))
 }
 
-/// How long a lease lasts: longer than a mail or a room message with all their time-outs.
-fn lease_seconds(site: &Site) -> i64 {
-    let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS);
-    LEASE_SECONDS.max(longest + LEASE_MARGIN_SECONDS) as i64
-}
-
-fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Done, Failure> {
+fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Outside, Failure> {
     match action {
-        Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Done::Told(Event::ConfirmMailSent)),
-        Action::TellRoom => tell_room(site, store, registration).map(|()| Done::Told(Event::RoomTold)),
-        Action::MakeAccount => accounts::make(site, store, registration).map(Done::Account),
-        Action::SendCredentials => send_credentials(site, store, registration).map(|()| Done::Told(Event::CredentialsSent)),
-        Action::SendDecline => send_decline(site, store, registration).map(|()| Done::Told(Event::DeclineSent)),
+        Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Outside::Told(Event::ConfirmMailSent)),
+        Action::TellRoom => tell_room(site, store, registration).map(|()| Outside::Told(Event::RoomTold)),
+        Action::MakeAccount => {
+            let made = accounts::make(site, store, registration);
+            made.map(Outside::Account).map_err(|failure| failure.on_the_way(Peer::Accounts))
+        }
+        Action::SendCredentials => send_credentials(site, store, registration).map(|()| Outside::Told(Event::CredentialsSent)),
+        Action::SendDecline => send_decline(site, store, registration).map(|()| Outside::Told(Event::DeclineSent)),
     }
 }
 
 /// Moves the state on after a step.
-fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Done) -> Result<Step, store::Error> {
+fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Outside) -> Result<Tried, store::Error> {
     let (id, from, now) = (registration.id, registration.state, site.now());
     let event = match &done {
-        Done::Told(event) => *event,
-        Done::Account(Outcome::Refused(_)) => Event::AccountRefused,
-        Done::Account(Outcome::MadeByPhp) => Event::AccountFound,
-        Done::Account(_) => Event::AccountMade,
+        Outside::Told(event) => *event,
+        Outside::Account(Outcome::Refused(_)) => Event::AccountRefused,
+        Outside::Account(Outcome::MadeByPhp) => Event::AccountFound,
+        Outside::Account(_) => Event::AccountMade,
     };
-    let Some(to) = from.after(event) else { return Ok(Step::Elsewhere) };
+    let Some(to) = from.after(event) else { return Ok(Tried::Elsewhere) };
     let settled = match done {
-        Done::Told(_) | Done::Account(Outcome::Made | Outcome::MadeByPhp) => store.settle(id, from, holder, to, now),
-        Done::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
-        Done::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
+        Outside::Told(_) | Outside::Account(Outcome::Made | Outcome::MadeByPhp) => store.settle(id, from, holder, to, now),
+        Outside::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
+        Outside::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
     if matches!(settled, Err(store::Error::Conflict)) {
         // Our own table has the name although nobody claimed it: an account that the operator made by hand.
-        return settle(site, store, registration, holder, Done::Account(Outcome::Refused("in use in our own table".into())));
+        return settle(site, store, registration, holder, Outside::Account(Outcome::Refused("in use in our own table".into())));
     }
     if !settled? {
         log::warn("lease_lost", Some(id), &format!("{from:?} was moved on by somebody else meanwhile"));
-        return Ok(Step::Elsewhere);
+        return Ok(Tried::Elsewhere);
     }
     log::info("moved_on", Some(id), &format!("{from:?} -> {to:?}"));
-    Ok(Step::Done)
-}
-
-fn postpone(site: &Site, store: &mut Store, registration: &Registration, holder: &str, failure: &Failure) -> Result<(), store::Error> {
-    let doubled = FIRST_WAIT_SECONDS.checked_shl(registration.attempts.clamp(0, 16) as u32).unwrap_or(LONGEST_WAIT_SECONDS);
-    let wait = doubled.min(LONGEST_WAIT_SECONDS).max(failure.retry_after.unwrap_or(0).clamp(0, DAY));
-    log::warn("step_failed", Some(registration.id), &format!("{:?}, next try in {wait} s: {}", registration.state, failure.sentence));
-    store.postpone(registration.id, holder, site.now() + wait, failure.undeliverable, &failure.sentence)
+    Ok(Tried::Done)
 }
 
 fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -190,25 +165,21 @@ fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Res
     say(site, registration, RoomPost::Request, others.len())
 }
 
-/// Reminds the room, once, of a request that nobody decided.
-pub fn remind_room(site: &Site, store: &mut Store, id: i64) -> Result<Step, store::Error> {
-    let Some(registration) = store.registration(id)? else { return Ok(Step::Elsewhere) };
-    if waits_for_its_key(site, &registration) {
-        return Ok(Step::Elsewhere);
-    }
-    let (holder, now) = (token::new_seed(), site.now());
-    if registration.state != State::AdminVerify || !store.lease(id, State::AdminVerify, &holder, now, now + lease_seconds(site))? {
-        return Ok(Step::Elsewhere);
-    }
-    let said = say(site, &registration, RoomPost::Reminder, 0);
-    store.distrust_connection();
-    match said {
-        Ok(()) => store.reminded(id, &holder, site.now()).map(|()| Step::Done),
-        Err(failure) => {
-            postpone(site, store, &registration, &holder, &failure)?;
-            Ok(Step::Failed)
+/// Does what `row` owes beside the path of a registration.
+pub fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
+    let act = |store: &mut Store| {
+        let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else { return Ok(None) };
+        if waits_for_its_key(site, &registration) {
+            return Ok(None);
         }
-    }
+        match action {
+            SideAction::Remind => say(site, &registration, RoomPost::Reminder, 0).map(Some),
+        }
+    };
+    attempt(site, store, row, id, act, |store, holder, ()| {
+        let is_ours = store.settle_beside(row, id, holder, site.now())?;
+        Ok(if is_ours { Tried::Done } else { Tried::Elsewhere })
+    })
 }
 
 /// Posts templates/room/NAME to the room: once, however often it is tried.
@@ -219,7 +190,8 @@ fn say(site: &Site, registration: &Registration, name: RoomPost, same_address: u
     context["link"] = json!(decide_link(site, &secret, registration));
     let said = page::room(&site.config, site.config.default_language, name, &context)?;
     let message = RoomMessage { text: &said.text, html: &said.html };
-    Ok(bot::say(site, &message, &secret.token(&format!("txnId of {}", name.as_str()), &registration.seed))?)
+    let said = bot::say(site, &message, &secret.token(&format!("txnId of {}", name.as_str()), &registration.seed));
+    said.map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {

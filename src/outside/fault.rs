@@ -4,6 +4,7 @@
 ///
 /// * `settled`, `settled:2`: at this point, or when it is passed for the second time;
 /// * `1/40`, `1/40:7`: at each point that is passed, with this probability; behind the colon the seed of the choice;
+/// * `panic settled`: it panics there instead, once;
 /// * `/a/file`: as this file says at the moment, if it is there.
 pub const DIE_AT_VARIABLE: &str = "MATRIX_REGISTER_BOT_DIE_AT";
 
@@ -16,6 +17,10 @@ pub fn point(name: &str) {
     use std::io::Write;
     let Ok(wanted) = std::env::var(DIE_AT_VARIABLE) else { return };
     let wanted = if wanted.starts_with('/') { std::fs::read_to_string(&wanted).unwrap_or_default() } else { wanted };
+    if let Some(place) = wanted.strip_prefix("panic ") {
+        assert!(!is_last(name, place), "a test wants a panic here");
+        return;
+    }
     if !is_last(name, &wanted) {
         return;
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static LOG: OnceLock<(&'static str, LogTarget)> = OnceLock::new();
 static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
+static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 
 /// Syslog's numbers.
 const WARNING: u8 = 4;
@@ -26,6 +27,11 @@ pub fn start(program: &'static str, target: LogTarget) {
 /// Keeps what went well from standard error: cron mails every line there.
 pub fn warnings_only() {
     WARNINGS_ONLY.store(true, Ordering::Relaxed);
+}
+
+/// Keeps these words from standard error: cron tells of them in its own way.
+pub fn hold_back(events: &'static [&'static str]) {
+    let _ = HELD_BACK.set(events);
 }
 
 /// Something happened as it should.
@@ -50,6 +56,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     }
     match target {
         LogTarget::Stderr if severity > WARNING && WARNINGS_ONLY.load(Ordering::Relaxed) => {}
+        LogTarget::Stderr if HELD_BACK.get().is_some_and(|held_back| held_back.contains(&event)) => {}
         LogTarget::Stderr => to_stderr(program, &line),
         LogTarget::Syslog => to_syslog(severity, program, &line),
     }

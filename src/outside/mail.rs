@@ -5,7 +5,9 @@
 //!
 //! [`Error`] lists the ways a letter can fail. A refusal is final only if the mail server rejects the mailbox itself (RFC 3463:
 //! 5.1.1 and similar, in answer to RCPT TO). The operator can repair everything else (a wrong password, relaying denied, a
-//! filter, a full disk), so those errors mean "later" and no accepted request is lost.
+//! filter, a full disk), so those errors mean "later" and no accepted request is lost. In
+//! between are answers about this address or its domain that may pass or last ([`Error::PutOff`]); after some days of them the
+//! letter is given up.
 
 mod compose;
 mod folder;
@@ -42,6 +44,11 @@ pub struct Letter<'a> {
 pub enum Error {
     /// Not sent. It may work later, perhaps after the operator repaired something.
     Later(String),
+    /// Not sent, and no other letter would be sent now: the mail server or program cannot be reached, or accepts nothing from us.
+    Unreachable(String),
+    /// The mail server cannot deliver to this address or its domain now, and perhaps never can: a typo in a domain looks like a name
+    /// server that is down (`450 4.1.2 Domain not found`).
+    PutOff(String),
     /// The connection broke while the mail was being sent. Try again later, although it may have been sent.
     PerhapsSent(String),
     /// There is no such mailbox. Trying again does not help.
@@ -52,7 +59,12 @@ pub enum Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Error::Later(sentence) | Error::PerhapsSent(sentence) | Error::Refused(sentence) | Error::Config(sentence)) = self;
+        let (Error::Later(sentence)
+        | Error::Unreachable(sentence)
+        | Error::PutOff(sentence)
+        | Error::PerhapsSent(sentence)
+        | Error::Refused(sentence)
+        | Error::Config(sentence)) = self;
         f.write_str(sentence)
     }
 }
@@ -123,6 +135,15 @@ pub fn longest_seconds(config: &Config) -> u64 {
         MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::LONGEST_IN_TIMEOUTS,
         MailTransport::Sendmail => sendmail::LONGEST.as_secs(),
         MailTransport::File => 10,
+    }
+}
+
+/// Seconds after which sending to a mail server that falls silent has failed. [`longest_seconds`] is for a server that answers each
+/// step just in time.
+pub fn silence_seconds(config: &Config) -> u64 {
+    match config.mail.transport {
+        MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::SILENCE_IN_TIMEOUTS,
+        MailTransport::Sendmail | MailTransport::File => longest_seconds(config),
     }
 }
 

@@ -7,7 +7,7 @@ fn the_room_is_reminded_once_of_a_request_that_nobody_decides(engine: Engine) {
     story.ask_and_confirm(&ada);
     story.site.run_cron();
     assert_eq!(story.synapse.messages(&story.room).len(), 1, "not yet");
-    story.sql("UPDATE registrations SET state_since = state_since - 25 * 3600");
+    story.sql("UPDATE owed_actions SET owed_since = owed_since - 25 * 3600");
     for _ in 0..3 {
         assert!(story.site.run_cron().status.success());
     }

@@ -18,6 +18,7 @@ mod lost_key;
 mod outages;
 mod ownership;
 mod passwords;
+mod queue;
 mod restored;
 mod synapse_mode;
 mod text_browsers;

@@ -23,15 +23,18 @@ const MOST_SAID: u64 = 16 * 1024;
 /// sysexits.h: "the user specified did not exist".
 const EX_NOUSER: i32 = 67;
 
-/// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 means that the mailbox does not exist; any other failure counts as
-/// temporary.
+/// sysexits.h: "the host name is unknown".
+const EX_NOHOST: i32 = 68;
+
+/// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 means that the mailbox does not exist, 68 that its domain was not found;
+/// any other failure counts as temporary.
 pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Result<(), Error> {
     let sentence = |what: String| format!("the program {} {what}; look at sendmail in [mail]", program.display());
     let (later, perhaps_sent) = (|what| Error::Later(sentence(what)), |what| Error::PerhapsSent(sentence(what)));
     let complaints = complaints().map_err(|cause| later(format!("cannot be listened to: {cause}")))?;
     let mut child = command(program, from, to, &complaints)
         .and_then(|mut command| command.spawn())
-        .map_err(|cause| later(format!("cannot be started: {cause}")))?;
+        .map_err(|cause| Error::Unreachable(sentence(format!("cannot be started: {cause}"))))?;
     let written = feed(&mut child, with_unix_line_ends(bytes));
     let status = wait(&mut child, LONGEST).map_err(|cause| perhaps_sent(format!("cannot be waited for: {cause}")))?;
     let said = quote(&read(&complaints));
@@ -39,6 +42,9 @@ pub fn send(program: &Path, from: &Address, to: &Address, bytes: &[u8]) -> Resul
         None => Err(perhaps_sent(format!("did not end within {} s", LONGEST.as_secs()))),
         Some(status) if status.code() == Some(EX_NOUSER) => {
             Err(Error::Refused(format!("{} knows no such mail box: {said}", program.display())))
+        }
+        Some(status) if status.code() == Some(EX_NOHOST) => {
+            Err(Error::PutOff(format!("{} does not find the domain: {said}", program.display())))
         }
         Some(status) if !status.success() => Err(later(format!("failed ({status}): {said}"))),
         Some(_) => match written.recv_timeout(Duration::from_millis(500)) {

@@ -23,6 +23,9 @@ pub const LONGEST_IN_TIMEOUTS: u64 = 15;
 /// the page, and web servers wait 60 s.
 const PATIENCE_IN_TIMEOUTS: u32 = 3;
 
+/// A server that falls silent late in the conversation takes its patience and one time-out more.
+pub const SILENCE_IN_TIMEOUTS: u64 = PATIENCE_IN_TIMEOUTS as u64 + 1;
+
 /// The mail server of `[mail.smtp]`.
 pub struct Relay {
     host: String,
@@ -134,7 +137,7 @@ impl Relay {
 
     fn too_slow(&self, step: Step) -> Error {
         let seconds = self.timeout.as_secs() * u64::from(PATIENCE_IN_TIMEOUTS);
-        Error::Later(format!(
+        Error::Unreachable(format!(
             "the mail server {}:{} was not ready for {} after {seconds} s; look at its load, and at timeout_seconds in [mail.smtp]",
             self.host,
             self.port,
@@ -147,12 +150,17 @@ impl Relay {
         let server = format!("the mail server {}:{}", self.host, self.port);
         if let Some(refusal) = cause.refusal() {
             let (code, said) = (refusal.code, refusal.text());
-            return match step == Step::Recipient && code / 100 == 5 && is_about_the_mailbox(&said) {
-                true => Error::Refused(format!("{server} has no such mail box: {code} {}", quote(&said))),
-                false => Error::Later(format!("{server} refuses {}: {code} {}; {}", step.what(), quote(&said), step.hint())),
+            if step == Step::Recipient && code / 100 == 5 && is_about_the_mailbox(&said) {
+                return Error::Refused(format!("{server} has no such mail box: {code} {}", quote(&said)));
+            }
+            let kind = match step {
+                Step::Recipient if is_about_the_way_to_it(&said) => Error::PutOff,
+                Step::Recipient | Step::Content if code != SHUTTING_DOWN => Error::Later,
+                _ => Error::Unreachable,
             };
+            return kind(format!("{server} refuses {}: {code} {}; {}", step.what(), quote(&said), step.hint()));
         }
-        let kind = if step == Step::Content { Error::PerhapsSent } else { Error::Later };
+        let kind = if step == Step::Content { Error::PerhapsSent } else { Error::Unreachable };
         let said = cause.to_string();
         kind(match said {
             _ if cause.is_timeout() => {
@@ -203,6 +211,35 @@ fn is_about_the_mailbox(said: &str) -> bool {
     matches!(code, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
 }
 
+/// RFC 5321 3.8: the server ends the conversation, whatever was asked.
+const SHUTTING_DOWN: u16 = 421;
+
+/// An answer to RCPT TO that speaks of this mail box or the way to its domain, and may pass: RFC 3463 X.1 addressing, X.2 mail box, X.4
+/// routing, as in Postfix's `450 4.1.2 Domain not found` and `550 5.4.4`; without such a code by the words of Exim, OpenSMTPD and others.
+/// Not X.3 and X.7, which are about the server and about us, nor what relays say to those who may not use them.
+fn is_about_the_way_to_it(said: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "domain not found",
+        "domain does not exist",
+        "host not found",
+        "host or domain name not found",
+        "unrouteable address",
+        "unknown user",
+        "user unknown",
+        "no such user",
+    ];
+    let enhanced = said.split_whitespace().next().unwrap_or("");
+    match enhanced.split('.').collect::<Vec<_>>()[..] {
+        ["4", subject, detail] => matches!(subject, "1" | "2" | "4") && !matches!((subject, detail), ("1", "7" | "8")),
+        ["5", "4", detail] => detail != "1",
+        ["5", ..] => false,
+        _ => {
+            let said = said.to_lowercase();
+            WORDS.iter().any(|words| said.contains(words))
+        }
+    }
+}
+
 fn of_ca_file(cause: String) -> Error {
     Error::Config(format!("ca_file in [mail.smtp]: {cause}"))
 }
@@ -250,6 +287,31 @@ mod tests {
             ["5.7.1 Relay access denied", "relay not permitted", "5.1.8 Sender address rejected", "5.4.1 Access denied", "User unknown", ""]
         {
             assert!(!is_about_the_mailbox(ours), "{ours}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_is_not_found_is_told_from_a_server_that_is_in_trouble() {
+        for passing in [
+            "4.1.2 <max@exmaple.org>: Recipient address rejected: Domain not found",
+            "4.4.3 Name server: temporary failure",
+            "4.2.2 Mail box is full",
+            "5.4.4 Unable to route",
+            "Unrouteable address",
+            "(address): Host or domain name not found",
+        ] {
+            assert!(is_about_the_way_to_it(passing) && !is_about_the_mailbox(passing), "{passing}");
+        }
+        for other in [
+            "4.3.0 Temporary lookup failure",
+            "4.7.1 Greylisted",
+            "5.7.1 Relay access denied",
+            "5.4.1 Access denied",
+            "4.1.8 Sender domain not found",
+            "relay not permitted",
+            "",
+        ] {
+            assert!(!is_about_the_way_to_it(other), "{other}");
         }
     }
 

@@ -34,6 +34,9 @@ const MOST_UPGRADES: u64 = 5;
 /// program's login comes on top.
 pub const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_secs();
 
+/// Seconds after which a homeserver that falls silent has been given up: at its first answer, or at the next one.
+pub const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
+
 /// Says something in the room of `[room]`; the same `txn_id` again says it once.
 ///
 /// [`Error::Limited`] says when to try again. [`Error::Forbidden`] and [`Error::Misconfigured`] name what the operator

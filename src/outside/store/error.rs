@@ -18,9 +18,16 @@ pub enum Error {
     OfPhp,
     /// It is there but not fit for this program; a person has to look.
     Unfit(String),
+    /// One row has something that makes no sense; others are fine. The sentence names table, column and row.
+    Unreadable(String),
 }
 
 impl Error {
+    /// Whether it would meet every statement, and not only those about one row.
+    pub fn is_about_the_database(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::OfPhp)
+    }
+
     /// The same with more words.
     pub(super) fn map(self, more: impl FnOnce(String) -> String) -> Error {
         match self {
@@ -28,6 +35,7 @@ impl Error {
             Error::Contended(cause) => Error::Contended(more(cause)),
             Error::Lost(cause) => Error::Lost(more(cause)),
             Error::Unfit(cause) => Error::Unfit(more(cause)),
+            Error::Unreadable(cause) => Error::Unreadable(more(cause)),
             Error::Conflict => Error::Conflict,
             Error::OfPhp => Error::OfPhp,
         }
@@ -46,6 +54,7 @@ impl fmt::Display for Error {
             Error::Unavailable(cause) | Error::Contended(cause) | Error::Lost(cause) | Error::Unfit(cause) => {
                 write!(f, "{cause}; see the key database in config.toml")
             }
+            Error::Unreadable(cause) => write!(f, "{cause}; mend that value in the database, or delete the row"),
             Error::Conflict => f.write_str("the database has such an entry already"),
             Error::OfPhp => f.write_str("the database is the PHP program's, and not taken over yet; see the key database in config.toml"),
         }
@@ -57,7 +66,7 @@ impl std::error::Error for Error {}
 impl From<Error> for crate::domain::error::Error {
     fn from(cause: Error) -> crate::domain::error::Error {
         match cause {
-            Error::Unfit(_) | Error::OfPhp => crate::domain::error::Error::internal(cause.to_string()),
+            Error::Unfit(_) | Error::Unreadable(_) | Error::OfPhp => crate::domain::error::Error::internal(cause.to_string()),
             Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::Conflict => {
                 crate::domain::error::Error::unavailable(cause.to_string())
             }

@@ -1,8 +1,8 @@
 //! With which secret key did the open requests come, and what is done where that key is lost.
 
+use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
-use super::registrations::FREE;
-use super::{Error, LONGEST_WAIT, Registration, Store};
+use super::{Error, Registration, Store};
 use crate::domain::registration::State;
 
 /// What tells whether an open request came with a certain secret key.
@@ -57,9 +57,10 @@ impl Store {
     pub fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             let sql = format!(
-                "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, attempts = 0, last_error = NULL
+                "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, {UNTRIED}
                  WHERE id = ? AND state = ? AND seed = ? AND verify_token_hash = ? AND {FREE}"
             );
+            let [free_now, free_far] = free(now);
             let values = [
                 new.seed.as_str().into(),
                 new.verify_token_hash.as_str().into(),
@@ -68,8 +69,8 @@ impl Store {
                 of.state.number().into(),
                 of.seed.as_str().into(),
                 of.verify_token_hash.as_str().into(),
-                now.into(),
-                (now + LONGEST_WAIT).into(),
+                free_now,
+                free_far,
             ];
             if store.execute(&sql, &values)? != 1 {
                 return Ok(false);

@@ -236,7 +236,7 @@ fn a_page_finds_a_request_without_reading_others() {
         store.same_submission("hash").unwrap();
         store.registration_by_verify_token("hash").unwrap();
         store.registration_by_admin_token("hash").unwrap();
-        store.due(crate::domain::registration::State::EmailSend, 1, 10).unwrap();
+        store.due(Owed::Step(crate::domain::registration::State::EmailSend), 1, (i64::MIN, 0), 10).unwrap();
     });
     seen.iter().for_each(|seen| assert_plan("pages", seen));
 }

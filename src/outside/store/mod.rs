@@ -1,6 +1,6 @@
 //! The database: one place for each query, one small driver for each kind of database.
 //!
-//! Queries are written once, with `?` for values, in `registrations`, `logins`, `guesses`, `allowances` and `locks`; what differs between
+//! Queries are written once, with `?` for values, in `registrations`, `owed`, `troubles`, `logins`, `guesses`, `allowances` and `locks`; what differs between
 //! databases is in the driver's file. A schema is made and brought up to date at the first use, under a lock.
 //!
 //! What goes wrong on the way is repeated where that is safe, and only there:
@@ -24,6 +24,7 @@ mod locks;
 mod logins;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod owed;
 mod patience;
 pub mod php;
 #[cfg(feature = "postgres")]
@@ -33,14 +34,17 @@ mod row;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod troubles;
 
 pub use allowances::{Allowance, AllowanceKind};
 pub use error::Error;
 pub use keys::{FirstPassword, KeyOfRequest, NewKey};
 pub use logins::{Found, Login, NewLogin};
+pub use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
-pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress};
+pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress, Waiting};
 pub(crate) use row::{Row, Value};
+pub use troubles::{CronClock, Told};
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use error::untrusted;
@@ -114,6 +118,12 @@ enum End<T> {
 /// Seconds by which a time in the database can lie in the future at the most. One beyond that was written under a wrong
 /// clock, and means nothing.
 const LONGEST_WAIT: i64 = 2 * DAY;
+
+/// Seconds by which the clocks of several machines may differ.
+const CLOCK_SKEW: i64 = 300;
+
+/// Seconds that a lease lasts at the most. One that ends later was taken under a wrong clock.
+pub const LONGEST_LEASE: i64 = 3600;
 
 /// An open database with a schema that this program knows.
 pub struct Store {
@@ -232,6 +242,12 @@ impl Store {
     /// Before the next change it is looked whether the connection is still there: time passed in which it may have died.
     pub fn distrust_connection(&mut self) {
         self.is_proven = false;
+    }
+
+    /// A panic may have left the connection in the middle of something: it is made anew.
+    pub fn recover(&mut self) -> Result<(), Error> {
+        self.in_transaction = false;
+        self.reconnect()
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {

@@ -164,7 +164,9 @@ impl Mysql {
 
     pub(super) fn take_step(&mut self, step: &schema::Step) -> Result<(), Error> {
         let statements = step.mysql.replace("utf8mb4_bin", &self.exact_collation()?);
-        statements.split(";\n").filter(|statement| !statement.trim().is_empty()).try_for_each(|statement| self.run(statement))
+        let statements = statements.split(";\n").filter(|statement| !statement.trim().is_empty());
+        // A column that is there already: a program died here, or another node of the cluster was faster.
+        statements.map(|statement| self.run(statement)).find(|taken| !matches!(taken, Ok(()) | Err(Error::Conflict))).unwrap_or(Ok(()))
     }
 
     /// The collation that distinguishes all texts: `utf8mb4_bin` ignores trailing spaces and takes "max" and "max " for equal.
@@ -392,8 +394,8 @@ fn silent(bound: Duration) -> Error {
 fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     let sentence = format!("the database server: {} ({})", said.message, said.code);
     match said.code {
-        // Duplicate key.
-        1062 => Error::Conflict,
+        // Duplicate key or column.
+        1062 | 1060 => Error::Conflict,
         // A deadlock, or in a cluster a failed certification; a record changed since it was read; a node outside its cluster.
         1213 | 1020 | OUTSIDE_OF_CLUSTER => Error::Contended(sentence),
         // The server is stopping, or somebody ended the connection.

@@ -3,8 +3,9 @@
 //! Every change of a state names the state it starts from and must change exactly one row; who comes second changes
 //! none and is told so.
 
+use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
-use super::{Allowance, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
+use super::{Allowance, CLOCK_SKEW, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
 use crate::domain::config::Language;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
@@ -54,16 +55,10 @@ pub struct Registration {
     pub state_since: i64,
     pub decided_at: Option<i64>,
     pub account_tried_at: Option<i64>,
-    pub attempts: i64,
 }
 
-/// Nobody holds the row, or somebody whose clock was wrong: `now`, `now + LONGEST_WAIT`.
-pub(super) const FREE: &str = "(lease IS NULL OR lease_until <= ? OR lease_until > ?)";
-/// Its time has come, or lies where only a wrong clock puts it; the same two values.
-const DUE: &str = "(due_at <= ? OR due_at > ?)";
-
 const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
-                       requested_at, state_since, decided_at, account_tried_at, attempts";
+                       requested_at, state_since, decided_at, account_tried_at";
 
 impl Registration {
     /// First and last name; the username where there is none, as the PHP program did not always ask for one.
@@ -74,10 +69,11 @@ impl Registration {
         }
     }
 
-    fn read(mut row: Row) -> Result<Registration, Error> {
+    fn read(row: Row) -> Result<Registration, Error> {
+        let mut row = row.of("registrations", COLUMNS);
         let id = row.integer()?;
         let number = row.integer()?;
-        let state = State::from_number(number).ok_or_else(|| Error::Unfit(format!("registration {id} has the unknown state {number}")))?;
+        let state = State::from_number(number).ok_or_else(|| unknown_state(id))?;
         Ok(Registration {
             id,
             state,
@@ -99,9 +95,12 @@ impl Registration {
             state_since: row.integer()?,
             decided_at: row.optional_integer()?,
             account_tried_at: row.optional_integer()?,
-            attempts: row.integer()?,
         })
     }
+}
+
+fn unknown_state(id: i64) -> Error {
+    Error::Unreadable(format!("state in row {id} of registrations is none that this program knows"))
 }
 
 /// What became of a form.
@@ -154,6 +153,19 @@ pub struct SameAddress {
     pub state: Option<State>,
     /// When it was asked for, or made (seconds since 1970).
     pub since: i64,
+}
+
+/// A request that is not over, as far as its row can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub id: i64,
+    /// `None`: none that this program knows.
+    pub state: Option<State>,
+    pub username: String,
+    /// Since when it is in this state (seconds since 1970).
+    pub since: Option<i64>,
+    /// What the last try failed at.
+    pub error: Option<String>,
 }
 
 impl Store {
@@ -226,7 +238,8 @@ impl Store {
             // The oldest of those that make the day full: when it is a day old, the next may come.
             let sql = "SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1 OFFSET ?";
             let skipped = i64::try_from(limits.per_day - 1).unwrap_or(i64::MAX);
-            if let Some(since) = self.first(sql, &[skipped.into()], |mut row| row.integer())?
+            // A time that cannot be read closes nothing.
+            if let Some(Some(since)) = self.first(sql, &[skipped.into()], |mut row| Ok(row.integer().ok()))?
                 && since > now - DAY
                 && since <= now + LONGEST_WAIT
             {
@@ -318,14 +331,16 @@ impl Store {
 
     /// Others with the same address: accounts first, then requests; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
+        // A time that cannot be read must not keep the room from hearing of the rest.
         let accounts = "SELECT localpart, created_at FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
         let mut others = Vec::new();
         for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
-            others.push(SameAddress { username: row.text()?, state: None, since: row.integer()? });
+            others.push(SameAddress { username: row.text()?, state: None, since: row.integer().unwrap_or(0) });
         }
         let requests = "SELECT username, state, requested_at FROM registrations WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
         for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()])? {
-            let (username, state, since) = (row.text()?, State::from_number(row.integer()?), row.integer()?);
+            let (username, state) = (row.text()?, row.integer().ok().and_then(State::from_number));
+            let since = row.integer().unwrap_or(0);
             // A finished request of local mode stands for the account that is in the list already.
             if state != Some(State::Done) || others.iter().all(|other| other.username != username) {
                 others.push(SameAddress { username, state, since });
@@ -335,8 +350,14 @@ impl Store {
         Ok(others)
     }
 
+    /// Where a registration stands, without reading the rest of its row.
+    pub fn state(&mut self, id: i64) -> Result<Option<State>, Error> {
+        let number = self.first("SELECT state FROM registrations WHERE id = ?", &[id.into()], |mut row| Ok(row.integer().ok()))?;
+        number.map(|number| number.and_then(State::from_number).ok_or_else(|| unknown_state(id))).transpose()
+    }
+
     /// Moves a registration from one state to another where nothing was done outside. `false`: it is not in state `from`
-    /// any more, somebody else moved it.
+    /// any more, somebody else moved it. Part of a transaction.
     pub(super) fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
         self.move_state(id, from, to, now, "1 = 1", &[])
     }
@@ -361,31 +382,44 @@ impl Store {
             if !store.advance_by(id, decision, now)? {
                 return Ok(false);
             }
-            store.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])?;
+            store.note_decision(id, reason, now)?;
             Ok(true)
         })
     }
 
+    fn note_decision(&mut self, id: i64, reason: Option<&str>, now: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])
+            .map(|_| ())
+    }
+
     /// Moves a registration on by what somebody did, whatever state it is in now, if it fits. Part of a transaction.
     fn advance_by(&mut self, id: i64, event: Event, now: i64) -> Result<bool, Error> {
-        let Some(state) = self.registration(id)?.map(|registration| registration.state) else { return Ok(false) };
+        let Some(state) = self.state(id)? else { return Ok(false) };
         match state.after(event) {
             Some(next) => self.advance(id, state, next, now),
             None => Ok(false),
         }
     }
 
-    /// Takes the lease on what a state owes, so that nobody else does it at the same time. It ends by itself at `until`.
-    pub fn lease(&mut self, id: i64, state: State, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
-        let sql = format!("UPDATE registrations SET lease = ?, lease_until = ? WHERE id = ? AND state = ? AND {FREE}");
-        let values = [holder.into(), until.into(), id.into(), state.number().into(), now.into(), (now + LONGEST_WAIT).into()];
-        let leased = self.execute(&sql, &values)? == 1;
-        fault::point("leased");
-        Ok(leased)
+    /// The operator ends what is in state `from`, with the reason that the applicant is told where a mail says no. `false`: it is not in
+    /// that state any more, or a program is at it.
+    pub fn end(&mut self, id: i64, from: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+        let Some(to) = from.after(Event::EndedByOperator) else { return Ok(false) };
+        self.transaction(|store| {
+            let ended = store.move_state(id, from, to, now, FREE, &free(now))?;
+            if ended && to == State::DeclineSend {
+                store.note_decision(id, reason, now)?;
+            }
+            Ok(ended)
+        })
     }
 
     /// What the state owed is done: moves on and ends the lease. `false`: the lease was lost meanwhile.
     pub fn settle(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| store.settle_inside(id, from, holder, to, now))
+    }
+
+    fn settle_inside(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
         fault::point("settle");
         let settled = self.move_state(id, from, to, now, "lease = ?", &[holder.into()]);
         fault::point("settled");
@@ -395,7 +429,7 @@ impl Store {
     /// The account of local mode and the move to the next state, together or not at all.
     pub fn settle_with_login(&mut self, id: i64, from: State, holder: &str, to: State, login: &NewLogin) -> Result<bool, Error> {
         self.transaction(|store| {
-            if !store.settle(id, from, holder, to, login.created_at)? {
+            if !store.settle_inside(id, from, holder, to, login.created_at)? {
                 return Ok(false);
             }
             store.add_login(login)?;
@@ -406,7 +440,7 @@ impl Store {
     /// The homeserver's no: moves on to telling it, frees the username, ends the lease.
     pub fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
-            if !store.settle(id, from, holder, to, now)? {
+            if !store.settle_inside(id, from, holder, to, now)? {
                 return Ok(false);
             }
             store.execute("UPDATE registrations SET refusal = ? WHERE id = ?", &[refusal.into(), id.into()])?;
@@ -414,29 +448,30 @@ impl Store {
         })
     }
 
-    /// The one statement that changes a state. It frees the username and wipes the typed password where the new state
-    /// has no use for them.
+    /// The one place that changes a state. It frees the username and wipes the typed password where the new state has no use for them,
+    /// and the person's data where the request expired: what remains lets its link say so. What is owed beside the path changes with
+    /// it. Part of a transaction.
     fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
         let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
         let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
         let password = if is_needed { "password" } else { "NULL" };
+        let person = match to {
+            State::Expired => ", first_name = '', last_name = '', email = '', email_folded = '', note = ''",
+            _ => "",
+        };
         let sql = format!(
-            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, attempts = 0, last_error = NULL, undeliverable = 0, lease = NULL, lease_until = NULL,
-             claimed_username = {claim}, password = {password} WHERE id = ? AND state = ? AND ({holding})"
+            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL,
+             claimed_username = {claim}, password = {password}{person} WHERE id = ? AND state = ? AND ({holding})"
         );
         let mut values = vec![to.number().into(), now.into(), now.into(), id.into(), from.number().into()];
         values.extend_from_slice(holder);
-        Ok(self.execute(&sql, &values)? == 1)
-    }
-
-    /// What the state owed could not be done: not again before `due_at`.
-    pub fn postpone(&mut self, id: i64, holder: &str, due_at: i64, undeliverable: bool, error: &str) -> Result<(), Error> {
-        let sql =
-            "UPDATE registrations SET attempts = attempts + 1, due_at = ?, undeliverable = CASE WHEN ? = 1 THEN 1 ELSE undeliverable END,
-                   last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?";
-        self.execute(sql, &[due_at.into(), i64::from(undeliverable).into(), error.into(), id.into(), holder.into()])?;
-        fault::point("postponed");
-        Ok(())
+        if self.execute(&sql, &values)? != 1 {
+            return Ok(false);
+        }
+        if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
+            self.owe_beside(id, to, now)?;
+        }
+        Ok(true)
     }
 
     /// Gives up a typed password that cannot be used any more; an initial one is derived instead.
@@ -456,41 +491,15 @@ impl Store {
         self.execute("UPDATE registrations SET account_tried_at = NULL WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
-    /// Registrations in `state` whose turn it is, the longest waiting first.
-    pub fn due(&mut self, state: State, now: i64, limit: i64) -> Result<Vec<i64>, Error> {
-        let sql = format!("SELECT id FROM registrations WHERE state = ? AND {DUE} AND {FREE} ORDER BY due_at, id LIMIT ?");
-        let far = now + LONGEST_WAIT;
-        self.query(&sql, &[state.number().into(), now.into(), far.into(), now.into(), far.into(), limit.into()])?
-            .into_iter()
-            .map(|mut row| row.integer())
-            .collect()
-    }
-
-    /// Ends requests in `from` whose address was not confirmed: the username is free, the personal data is wiped; what
-    /// remains lets the link say "expired". Where the mail was not sent yet, only those that the mail server refused for
-    /// good (`undeliverable_only`) or that are very old.
-    pub fn expire(&mut self, from: State, to: State, before: i64, undeliverable_only: bool, now: i64) -> Result<u64, Error> {
-        let refused_only = if undeliverable_only { "AND undeliverable = 1" } else { "" };
-        let sql = format!(
-            "UPDATE registrations SET state = ?, state_since = ?, claimed_username = NULL, first_name = '', last_name = '', email = '', email_folded = '',
-             note = '', password = NULL, last_error = NULL, lease = NULL, lease_until = NULL
-             WHERE state = ? AND state_since < ? {refused_only}"
-        );
-        self.execute(&sql, &[to.number().into(), now.into(), from.number().into(), before.into()])
-    }
-
-    /// Gives up the last mail of requests that have been in `from` since before `before`. Their ids.
-    pub fn give_up(&mut self, from: State, to: State, before: i64, undeliverable_only: bool, now: i64) -> Result<Vec<i64>, Error> {
-        let refused_only = if undeliverable_only { "AND undeliverable = 1" } else { "" };
-        let sql = format!("SELECT id FROM registrations WHERE state = ? AND state_since < ? {refused_only}");
-        let mut given_up = Vec::new();
-        for mut row in self.query(&sql, &[from.number().into(), before.into()])? {
+    /// Ends requests in `from` that have been there since before `before`. How many.
+    pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
+        let mut expired = 0;
+        for mut row in self.query(sql, &[from.number().into(), before.into()])? {
             let id = row.integer()?;
-            if self.advance(id, from, to, now)? {
-                given_up.push(id);
-            }
+            expired += u64::from(self.transaction(|store| store.advance(id, from, to, now))?);
         }
-        Ok(given_up)
+        Ok(expired)
     }
 
     /// Forgets requests that have been in the final state `state` since before `before`.
@@ -498,36 +507,59 @@ impl Store {
         self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
     }
 
-    /// What came to its state under a clock that ran ahead has been there since now. Otherwise it would not end until that time.
-    ///
-    /// Nothing is done where the newest request lies in the future: then it may be `now` that is wrong, and everything would seem
-    /// old once it is right again. What is really ahead waits for the next request.
-    pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<(), Error> {
-        let newest = self.first("SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1", &[], |mut row| row.integer())?;
-        if newest.is_none_or(|newest| newest > now) {
-            return Ok(());
-        }
+    /// What came to its state under a clock that ran ahead has been there since now. Otherwise it would not end until that time. Only
+    /// for a `now` that is known to be right. How many there were.
+    pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
+        let soon = now + CLOCK_SKEW;
         // MariaDB assigns from left to right. Equal times say that the PHP program tried: see `accounts::php`.
         let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
                    state_since = ? WHERE state_since > ?";
-        self.execute(sql, &[now.into(), now.into(), (now + LONGEST_WAIT).into()]).map(|_| ())
+        let of_states = self.execute(sql, &[now.into(), now.into(), soon.into()])?;
+        let of_requests = self.execute("UPDATE registrations SET requested_at = ? WHERE requested_at > ?", &[now.into(), soon.into()])?;
+        Ok(of_states.max(of_requests))
     }
 
-    /// Undecided since before `before`, and the room was not reminded of it yet.
-    pub fn undecided(&mut self, before: i64, now: i64) -> Result<Vec<i64>, Error> {
+    /// The newest time that a request has and that is not ahead of `now`.
+    pub fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
+        let mut newest = None;
+        for column in ["requested_at", "state_since"] {
+            let sql = format!("SELECT MAX({column}) FROM registrations WHERE {column} <= ?");
+            newest = newest.max(self.first(&sql, &[now.into()], |mut row| row.optional_integer())?.flatten());
+        }
+        Ok(newest)
+    }
+
+    /// Rows whose state is none that this program knows: nobody does anything for them.
+    pub fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
+        let known = State::ALL.map(|state| state.number().to_string()).join(", ");
+        let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
+        self.query(&sql, &[])?.into_iter().map(|mut row| row.integer()).collect()
+    }
+
+    /// Requests that are not over, in `state` or in any, the longest waiting first. What cannot be read of a row is left out.
+    pub fn waiting(&mut self, state: Option<State>, limit: i64) -> Result<Vec<Waiting>, Error> {
+        let over: Vec<String> = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.number().to_string()).collect();
+        let which = state.map_or(format!("state NOT IN ({})", over.join(", ")), |state| format!("state = {}", state.number()));
         let sql = format!(
-            "SELECT id FROM registrations WHERE state = ? AND state_since < ? AND reminded_at IS NULL AND {DUE} AND {FREE} ORDER BY state_since, id LIMIT 100"
+            "SELECT id, state, username, state_since, last_error FROM registrations WHERE {which} ORDER BY state_since, id LIMIT ?"
         );
-        let far = now + LONGEST_WAIT;
-        let values = [State::AdminVerify.number().into(), before.into(), now.into(), far.into(), now.into(), far.into()];
-        self.query(&sql, &values)?.into_iter().map(|mut row| row.integer()).collect()
+        let read = |mut row: Row| {
+            Ok(Waiting {
+                id: row.integer()?,
+                state: row.integer().ok().and_then(State::from_number),
+                username: row.optional_text()?.unwrap_or_default(),
+                since: row.integer().ok(),
+                error: row.optional_text()?,
+            })
+        };
+        self.query(&sql, &[limit.into()])?.into_iter().map(read).collect()
     }
 
-    /// The room was reminded; ends the lease under which that was done.
-    pub fn reminded(&mut self, id: i64, holder: &str, now: i64) -> Result<(), Error> {
-        let sql = "UPDATE registrations SET reminded_at = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?";
-        self.execute(sql, &[now.into(), id.into(), holder.into()])?;
-        Ok(())
+    /// How many requests have been in `state` since before `before`, and the id of the first; `None`: none.
+    pub fn waiting_since_before(&mut self, state: State, before: i64) -> Result<Option<(i64, i64)>, Error> {
+        let sql = "SELECT COUNT(*), MIN(id) FROM registrations WHERE state = ? AND state_since < ?";
+        let found = self.first(sql, &[state.number().into(), before.into()], |mut row| Ok((row.integer()?, row.optional_integer()?)))?;
+        Ok(found.and_then(|(count, first)| first.map(|first| (count, first))))
     }
 
     /// How many registrations are in `state`.

@@ -30,31 +30,65 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// One row, its values in the order of the `SELECT`.
-pub(crate) struct Row(std::vec::IntoIter<Value>);
+pub(crate) struct Row {
+    values: std::vec::IntoIter<Value>,
+    /// How many values were taken.
+    taken: usize,
+    /// For errors.
+    name: Option<Name>,
+}
+
+/// What to call a row: its table, its columns as the `SELECT` lists them, and its id.
+struct Name {
+    table: &'static str,
+    columns: &'static str,
+    id: String,
+}
 
 impl Row {
     pub(crate) fn new(values: Vec<Value>) -> Row {
-        Row(values.into_iter())
+        Row { values: values.into_iter(), taken: 0, name: None }
+    }
+
+    /// The same row, which is named in its errors. The first column is its id.
+    pub(super) fn of(self, table: &'static str, columns: &'static str) -> Row {
+        let id = match self.values.as_slice().first() {
+            Some(Value::Integer(id)) => id.to_string(),
+            _ => "?".to_owned(),
+        };
+        Row { name: Some(Name { table, columns, id }), ..self }
     }
 
     pub(super) fn next(&mut self) -> Value {
-        self.0.next().unwrap_or(Value::Null)
+        self.taken += 1;
+        self.values.next().unwrap_or(Value::Null)
+    }
+
+    /// The value that was taken last is not what it should be.
+    fn unreadable(&self, what: &str) -> Error {
+        Error::Unreadable(match &self.name {
+            Some(Name { table, columns, id }) => {
+                let column = columns.split(", ").nth(self.taken.saturating_sub(1)).unwrap_or("a value");
+                format!("{column} in row {id} of {table} {what}")
+            }
+            None => format!("a value in the database {what}"),
+        })
     }
 
     pub(crate) fn integer(&mut self) -> Result<i64, Error> {
-        self.optional_integer()?.ok_or_else(|| Error::Unfit("a number is missing in the database".into()))
+        self.optional_integer()?.ok_or_else(|| self.unreadable("is missing"))
     }
 
     pub(crate) fn optional_integer(&mut self) -> Result<Option<i64>, Error> {
         match self.next() {
             Value::Null => Ok(None),
             Value::Integer(number) => Ok(Some(number)),
-            Value::Text(_) => Err(Error::Unfit("there is text where a number should be in the database".into())),
+            Value::Text(_) => Err(self.unreadable("is text where a number belongs")),
         }
     }
 
     pub(crate) fn text(&mut self) -> Result<String, Error> {
-        self.optional_text()?.ok_or_else(|| Error::Unfit("a text is missing in the database".into()))
+        self.optional_text()?.ok_or_else(|| self.unreadable("is missing"))
     }
 
     /// A person's name as it may be shown: rows of former times may hold characters that cannot be seen.

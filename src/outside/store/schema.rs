@@ -27,14 +27,15 @@ macro_rules! steps {
 }
 
 /// The number of steps that were done is kept in `schema_version`.
-pub(super) const STEPS: [Step; 7] = steps!(
+pub(super) const STEPS: [Step; 8] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
     "0004_typed_passwords",
     "0005_directory_folding",
     "0006_former_links",
-    "0007_familiar_networks"
+    "0007_familiar_networks",
+    "0008_queue"
 );
 
 /// Runs before the first step.

@@ -7,10 +7,12 @@ mod database;
 #[allow(dead_code)]
 mod folder;
 mod limits;
+mod owed;
 
 use super::*;
+use crate::domain::back_off::{AddressFault, Blame, Peer};
 use crate::domain::config::Language;
-use crate::domain::registration::{Event, State};
+use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
 use std::path::PathBuf;
 
@@ -92,6 +94,25 @@ fn accepted(store: &mut Store, username: &str) -> i64 {
     }
 }
 
+fn step(id: i64, state: State) -> OwedRow {
+    OwedRow { owed: Owed::Step(state), id }
+}
+
+fn due(store: &mut Store, owed: Owed, now: i64) -> Vec<i64> {
+    store.due(owed, now, (i64::MIN, 0), 10).unwrap().iter().map(|due| due.registration).collect()
+}
+
+/// A try that failed as it was due again at once.
+fn failed(store: &mut Store, row: OwedRow, blame: &Blame, now: i64, due_at: i64) {
+    assert!(store.lease(row, "me", now, now + 100).unwrap());
+    let tries = store.tries(row).unwrap().and(blame, now);
+    store.postpone(row, "me", &Postponed { tries, due_at, trouble: blame.trouble(), error: "away" }).unwrap();
+}
+
+const AWAY: Blame = Blame::Peer(Peer::MailServer);
+const GONE: Blame = Blame::Address(AddressFault::Gone);
+const REMINDER: Owed = Owed::Beside(SideAction::Remind);
+
 fn a_form_sent_twice_is_one_request(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -148,48 +169,15 @@ fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
+    assert!(store.lease(step(id, State::EmailSend), "me", 1000, 1100).unwrap());
     assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1010).unwrap());
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, false, 2000).unwrap(), 0);
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, false, 2000).unwrap(), 1);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1010, 2000).unwrap(), 0);
+    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1011, 2000).unwrap(), 1);
     let expired = store.registration(id).unwrap().unwrap();
     assert_eq!((expired.state, expired.email.as_str(), expired.first_name.as_str()), (State::Expired, "", ""));
     accepted(&mut store, "max");
     assert_eq!(store.forget(State::Expired, 2001).unwrap(), 1);
     assert!(store.registration(id).unwrap().is_none());
-}
-
-fn an_unsent_mail_does_not_expire_unless_it_was_refused_for_good(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 0);
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
-    store.postpone(id, "me", 1060, true, "550 no such user").unwrap();
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
-}
-
-fn a_lease_is_held_by_one_and_ends_by_itself(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
-    assert!(!store.lease(id, State::EmailSend, "you", 1099, 1200).unwrap());
-    assert!(store.due(State::EmailSend, 1099, 10).unwrap().is_empty());
-    assert!(store.lease(id, State::EmailSend, "you", 1100, 1200).unwrap());
-    assert!(!store.settle(id, State::EmailSend, "me", State::EmailVerify, 1101).unwrap(), "the first lost it");
-    assert!(store.settle(id, State::EmailSend, "you", State::EmailVerify, 1101).unwrap());
-}
-
-fn what_failed_is_not_tried_again_before_its_time(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1100).unwrap());
-    store.postpone(id, "me", 1060, false, "mail server away").unwrap();
-    assert!(store.due(State::EmailSend, 1059, 10).unwrap().is_empty());
-    assert_eq!(store.due(State::EmailSend, 1060, 10).unwrap(), [id]);
-    assert_eq!(store.registration(id).unwrap().unwrap().attempts, 1);
 }
 
 fn account_and_state_change_together_or_not_at_all(engine: Engine) {
@@ -201,7 +189,7 @@ fn account_and_state_change_together_or_not_at_all(engine: Engine) {
     let login = login("max");
     assert!(!store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap(), "without the lease");
     assert!(!store.login_exists("max").unwrap());
-    assert!(store.lease(id, State::Register, "me", 3, 100).unwrap());
+    assert!(store.lease(step(id, State::Register), "me", 3, 100).unwrap());
     assert!(store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap());
     assert!(store.login_exists("max").unwrap());
     let made = store.registration(id).unwrap().unwrap();
@@ -311,45 +299,6 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     }
 }
 
-fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    let in_ten_years = 1000 + 10 * 365 * 86_400;
-    assert!(store.lease(id, State::EmailSend, "dead", in_ten_years, in_ten_years + 600).unwrap());
-    store.execute("UPDATE registrations SET due_at = ?", &[in_ten_years.into()]).unwrap();
-    assert!(store.take_lock("cron", "dead", in_ten_years, in_ten_years + 300).unwrap());
-    assert_eq!(store.due(State::EmailSend, 1000, 10).unwrap(), [id]);
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
-    assert!(store.take_lock("cron", "me", 1000, 1300).unwrap());
-    store.settle(id, State::EmailSend, "me", State::AdminVerify, 1000).unwrap();
-    assert!(store.lease(id, State::AdminVerify, "dead", in_ten_years, in_ten_years + 600).unwrap());
-    assert_eq!(store.undecided(5000, 6000).unwrap(), [id], "the room is reminded, too");
-}
-
-fn what_came_to_rest_under_a_wrong_clock_ends_all_the_same(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let (ahead, behind) = (accepted(&mut store, "max"), accepted(&mut store, "eve"));
-    let in_ten_years = 1000 + 10 * 365 * 86_400;
-    store.advance(ahead, State::EmailSend, State::EmailVerify, in_ten_years).unwrap();
-    store.advance(behind, State::EmailSend, State::EmailVerify, 900).unwrap();
-    store.forget_times_of_a_wrong_clock(1000).unwrap();
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 950, false, 1000).unwrap(), 1, "others keep their time");
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, 1001, false, 1001).unwrap(), 1);
-}
-
-fn a_clock_that_lags_behind_ends_nothing(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    let today = 20_000 * 86_400;
-    store.execute("UPDATE registrations SET requested_at = ?", &[today.into()]).unwrap();
-    store.advance(id, State::EmailSend, State::EmailVerify, today).unwrap();
-    store.forget_times_of_a_wrong_clock(5 * 86_400).unwrap();
-    assert_eq!(store.expire(State::EmailVerify, State::Expired, today - 86_400, false, today + 86_400).unwrap(), 0);
-}
-
 fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -395,33 +344,10 @@ fn a_connection_that_died_during_a_long_step_is_made_anew(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(store.lease(id, State::EmailSend, "me", 1000, 1600).unwrap());
+    assert!(store.lease(step(id, State::EmailSend), "me", 1000, 1600).unwrap());
     scratch.end_connections();
     store.distrust_connection();
     assert!(store.settle(id, State::EmailSend, "me", State::EmailVerify, 1100).unwrap());
-}
-
-fn a_mail_box_that_is_gone_stays_gone_whatever_fails_later(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    for (undeliverable, now) in [(true, 1000), (false, 2000)] {
-        assert!(store.lease(id, State::EmailSend, "me", now, now + 100).unwrap());
-        store.postpone(id, "me", now + 60, undeliverable, "no").unwrap();
-    }
-    assert_eq!(store.expire(State::EmailSend, State::Expired, 9000, true, 9000).unwrap(), 1);
-}
-
-fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
-    assert_eq!(store.undecided(5000, 6000).unwrap(), [id]);
-    assert!(store.lease(id, State::AdminVerify, "me", 6000, 6100).unwrap());
-    store.postpone(id, "me", 7000, false, "room away").unwrap();
-    assert!(store.undecided(5000, 6999).unwrap().is_empty());
-    assert_eq!(store.undecided(5000, 7000).unwrap(), [id]);
 }
 
 fn guesses_are_counted_and_forgotten(engine: Engine) {
@@ -474,24 +400,16 @@ on_every_database! {
     a_username_goes_to_the_first_even_if_many_ask_at_once,
     a_declined_name_can_be_claimed_again,
     an_expired_request_frees_its_name_and_forgets_the_person,
-    an_unsent_mail_does_not_expire_unless_it_was_refused_for_good,
-    a_lease_is_held_by_one_and_ends_by_itself,
-    what_failed_is_not_tried_again_before_its_time,
     account_and_state_change_together_or_not_at_all,
     a_reader_cannot_change_anything,
     a_newer_database_is_refused_with_a_sentence,
     a_lock_is_one_holders_until_it_ends,
     sixteen_programs_that_find_no_database_all_get_one,
     only_a_taken_name_is_a_conflict,
-    a_clock_that_was_wrong_once_delays_nothing_for_long,
-    what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
-    a_clock_that_lags_behind_ends_nothing,
     a_password_is_kept_no_longer_than_until_the_account_is_there,
     only_who_confirms_first_chooses_the_password,
     passwords_from_the_form_of_older_versions_are_forgotten_unless_an_account_may_have_them,
     a_connection_that_died_during_a_long_step_is_made_anew,
-    a_mail_box_that_is_gone_stays_gone_whatever_fails_later,
-    a_reminder_that_failed_waits_for_its_time,
     guesses_are_counted_and_forgotten,
     nobody_gets_more_than_three_mails_that_he_did_not_ask_for,
 }

@@ -1,0 +1,253 @@
+//! How long to wait after a try that failed, and when it was tried for long enough. Pure, no I/O.
+//!
+//! What counts is only what was really tried. A wait of the programs themselves (a limit, a template that cannot be used, a database
+//! that was away) gives up nothing, however long it lasts; nor does a pause of cron, or a clock that jumped: between two tries no more
+//! than a day counts.
+
+use super::seconds::{DAY, HOUR};
+
+const MINUTE: i64 = 60;
+
+/// The wait after the first failure, in seconds; it doubles each time.
+const FIRST_WAIT: i64 = MINUTE;
+/// The longest wait where something is away that others need as well: it may be back at any time.
+const LONGEST_WAIT: i64 = HOUR;
+/// The longest wait for a mail box or a domain of which the mail server said that there is none.
+const LONGEST_WAIT_FOR_ADDRESS: i64 = 12 * HOUR;
+/// The longest wait that another side may ask for.
+const LONGEST_ASKED_WAIT: i64 = DAY;
+/// The longest wait of all, in seconds: a time that lies further ahead was written under a wrong clock.
+pub const LONGEST: i64 = DAY;
+
+/// The time between two tries counts up to this, in seconds.
+const LONGEST_GAP: i64 = DAY;
+/// Nothing is given up after fewer tries, however long they took.
+pub const FEWEST_TRIES: i64 = 5;
+/// For how long a domain that the mail server does not find, or a mail box that it puts off, is tried: RFC 5321 4.5.4.1 has four to five
+/// days for a mail server of its own.
+const PUT_OFF_FOR: i64 = 5 * DAY;
+
+/// Something outside that several rows need.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Peer {
+    MailServer,
+    /// The mail servers behind ours, for the addresses of one domain.
+    MailDomain(String),
+    Homeserver,
+    /// The bot's way into the room.
+    Room,
+    /// The way to new accounts.
+    Accounts,
+}
+
+/// What the mail server says of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressFault {
+    /// There is no such mail box.
+    Gone,
+    /// Not now; perhaps never: no such domain, its mail server does not answer, the mail box is full.
+    PutOff,
+}
+
+/// What a try failed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blame {
+    /// Nothing was asked of anybody outside: a setting, a template, a limit, our database.
+    Ours,
+    /// It answered, but not as it should; others may fare better.
+    Answer(Peer),
+    /// It is away, or takes nothing at the moment: others that need it would fare the same.
+    Peer(Peer),
+    Address(AddressFault),
+}
+
+/// The groups in which cron tells of failures. The text is what the database keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Trouble {
+    MailServer,
+    Addresses,
+    Homeserver,
+    Room,
+    Accounts,
+    Ours,
+}
+
+impl Trouble {
+    pub const ALL: [Trouble; 6] =
+        [Trouble::MailServer, Trouble::Addresses, Trouble::Homeserver, Trouble::Room, Trouble::Accounts, Trouble::Ours];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Trouble::MailServer => "mail server",
+            Trouble::Addresses => "mail addresses",
+            Trouble::Homeserver => "homeserver",
+            Trouble::Room => "room",
+            Trouble::Accounts => "accounts",
+            Trouble::Ours => "programs",
+        }
+    }
+}
+
+impl Blame {
+    fn is_about_mail(&self) -> bool {
+        match self {
+            Blame::Ours => false,
+            Blame::Address(_) => true,
+            Blame::Answer(peer) | Blame::Peer(peer) => matches!(peer, Peer::MailServer | Peer::MailDomain(_)),
+        }
+    }
+
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Blame::Ours => Trouble::Ours,
+            Blame::Address(_) => Trouble::Addresses,
+            Blame::Answer(peer) | Blame::Peer(peer) => match peer {
+                Peer::MailServer => Trouble::MailServer,
+                Peer::MailDomain(_) => Trouble::Addresses,
+                Peer::Homeserver => Trouble::Homeserver,
+                Peer::Room => Trouble::Room,
+                Peer::Accounts => Trouble::Accounts,
+            },
+        }
+    }
+}
+
+/// What was tried in vain so far. Times are seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tries {
+    pub count: i64,
+    pub failing_since: Option<i64>,
+    pub last_at: Option<i64>,
+    /// Over how many seconds it was tried.
+    pub seconds: i64,
+    /// Tries at which the mail server spoke against the address, and the seconds over which.
+    pub refusals: i64,
+    pub refused_seconds: i64,
+    /// It once said that there is no such mail box: that stays, whatever fails later.
+    pub is_gone: bool,
+}
+
+impl Tries {
+    /// The same with one more.
+    pub fn and(self, blame: &Blame, now: i64) -> Tries {
+        let gap = self.last_at.map_or(0, |last| (now.saturating_sub(last)).clamp(0, LONGEST_GAP));
+        let mut tries = Tries { count: self.count.saturating_add(1), last_at: Some(now), ..self };
+        tries.failing_since = Some(self.failing_since.filter(|since| *since <= now).unwrap_or(now));
+        if *blame != Blame::Ours {
+            tries.seconds = self.seconds.saturating_add(gap);
+        }
+        if let Blame::Address(fault) = blame {
+            tries.is_gone |= *fault == AddressFault::Gone;
+            tries.refused_seconds = if self.refusals > 0 { self.refused_seconds.saturating_add(gap) } else { 0 };
+            tries.refusals = self.refusals.saturating_add(1);
+        }
+        tries
+    }
+
+    /// Seconds until the next try; `asked` is what the other side asked for.
+    pub fn wait(&self, blame: &Blame, asked: Option<i64>) -> i64 {
+        let longest = if matches!(blame, Blame::Address(_)) { LONGEST_WAIT_FOR_ADDRESS } else { LONGEST_WAIT };
+        let doublings = self.count.saturating_sub(1).clamp(0, 16) as u32;
+        (FIRST_WAIT << doublings).min(longest).max(asked.unwrap_or(0).clamp(0, LONGEST_ASKED_WAIT))
+    }
+
+    /// Whether a mail was tried for long enough, right after a try with this outcome. `gone_for` and `patience` are seconds: for a mail
+    /// box of which the mail server says that there is none, and for everything else.
+    pub fn are_enough(&self, blame: &Blame, gone_for: i64, patience: i64) -> bool {
+        let put_off_for = if self.is_gone { gone_for } else { PUT_OFF_FOR.max(gone_for) };
+        match blame {
+            Blame::Address(_) if self.refusals >= FEWEST_TRIES && self.refused_seconds >= put_off_for => true,
+            blame => blame.is_about_mail() && self.count >= FEWEST_TRIES && self.seconds >= patience,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GONE_FOR: i64 = 2 * DAY;
+    const PATIENCE: i64 = 30 * DAY;
+    const AWAY: Blame = Blame::Peer(Peer::MailServer);
+    const GONE: Blame = Blame::Address(AddressFault::Gone);
+    const NO_SUCH_DOMAIN: Blame = Blame::Address(AddressFault::PutOff);
+
+    /// Fails with `blame` whenever it is due, until that is enough: the tries and the seconds it took.
+    fn until_enough(blame: &Blame) -> (i64, i64) {
+        let (mut tries, mut now) = (Tries::default(), 1000);
+        loop {
+            tries = tries.and(blame, now);
+            if tries.are_enough(blame, GONE_FOR, PATIENCE) {
+                return (tries.count, now - 1000);
+            }
+            assert!(tries.count < 10_000, "{blame:?} is never enough");
+            now += tries.wait(blame, None);
+        }
+    }
+
+    #[test]
+    fn a_domain_that_does_not_exist_is_tried_for_days_and_not_each_hour() {
+        let (tries, seconds) = until_enough(&NO_SUCH_DOMAIN);
+        assert!((PUT_OFF_FOR..PUT_OFF_FOR + DAY).contains(&seconds) && tries < 25, "{tries} tries in {} h", seconds / HOUR);
+    }
+
+    #[test]
+    fn a_mail_box_that_is_gone_is_given_up_after_two_days_and_a_dead_mail_server_after_a_month() {
+        let (tries, seconds) = until_enough(&GONE);
+        assert!((GONE_FOR..GONE_FOR + DAY).contains(&seconds) && tries >= FEWEST_TRIES);
+        assert!((PATIENCE..PATIENCE + DAY).contains(&until_enough(&AWAY).1));
+    }
+
+    #[test]
+    fn nothing_is_given_up_at_the_first_try_after_a_pause_or_under_a_clock_that_jumped() {
+        for blame in [AWAY, GONE, NO_SUCH_DOMAIN] {
+            let mut tries = Tries::default();
+            for minute in 0..10 {
+                tries = tries.and(&blame, minute * MINUTE);
+            }
+            for later in [45 * DAY, 45 * DAY + HOUR] {
+                tries = tries.and(&blame, later);
+                assert!(!tries.are_enough(&blame, GONE_FOR, PATIENCE), "{blame:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_and_forth_adds_nothing() {
+        let mut tries = Tries::default();
+        for _ in 0..20 {
+            tries = tries.and(&AWAY, 45 * DAY).and(&AWAY, 0);
+        }
+        assert!(tries.seconds <= 20 * DAY && tries.failing_since == Some(0));
+    }
+
+    #[test]
+    fn days_without_a_mail_server_do_not_count_against_an_address() {
+        let mut tries = Tries::default();
+        for hour in 0..10 * 24 {
+            tries = tries.and(&AWAY, hour * HOUR);
+        }
+        tries = tries.and(&GONE, 10 * DAY);
+        assert!(!tries.are_enough(&GONE, GONE_FOR, PATIENCE));
+    }
+
+    #[test]
+    fn a_mail_that_was_never_tried_is_never_given_up() {
+        for blame in [Blame::Ours, Blame::Peer(Peer::Homeserver)] {
+            let mut tries = Tries::default();
+            for day in 0..100 {
+                tries = tries.and(&blame, day * DAY);
+                assert!(!tries.are_enough(&blame, GONE_FOR, PATIENCE), "{blame:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_an_hour_and_for_an_address_up_to_half_a_day() {
+        let waits = |blame: &Blame| [1, 2, 5, 7, 12, 99].map(|count| Tries { count, ..Tries::default() }.wait(blame, None));
+        assert_eq!(waits(&AWAY), [60, 120, 960, 3600, 3600, 3600]);
+        assert_eq!(waits(&NO_SUCH_DOMAIN), [60, 120, 960, 3840, 43200, 43200]);
+        assert_eq!(Tries { count: 1, ..Tries::default() }.wait(&AWAY, Some(600)), 600);
+        assert_eq!(Tries { count: 1, ..Tries::default() }.wait(&AWAY, Some(i64::MAX)), LONGEST);
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether the clock can be trusted with what cannot be undone. Pure, no I/O.
+//!
+//! A request expires and is forgotten by the clock, and a clock may be wrong for a while: a machine that starts without a battery, a
+//! guest that slept. From the inside a jump ahead looks like a pause of cron. So after either nothing is ended or forgotten until the clock
+//! has gone evenly for most of a day, from run to run. The price is that a request keeps its name a day longer after a real pause.
+
+use crate::domain::seconds::{DAY, HOUR};
+use crate::outside::store::CronClock;
+
+const MINUTE: i64 = 60;
+
+/// Runs of cron come at least so often where it is set up as the README says; a crontab with longer gaps is learnt.
+const EVEN_GAP: i64 = HOUR;
+/// The longest gap that is learnt.
+const LONGEST_USUAL_GAP: i64 = DAY;
+/// How far back a clock may be set by its own correction, or be behind that of another machine.
+const SKEW: i64 = 5 * MINUTE;
+/// After so many seconds without a jump the clock is trusted.
+const EVEN_FOR: i64 = 20 * HOUR;
+/// A shorter pause is nothing to tell.
+const TELLING: i64 = DAY;
+
+/// What a run of cron thinks of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// To be noted for the next run.
+    pub clock: CronClock,
+    /// Seconds since the last run, where that is more or less than it should be by far: a jump or a pause.
+    pub jump: Option<i64>,
+}
+
+impl Judged {
+    /// Whether what cannot be undone may be done.
+    pub fn is_trusted(&self) -> bool {
+        self.clock.even_seconds >= EVEN_FOR
+    }
+
+    /// The sentence for the sysadmin.
+    pub fn sentence(&self) -> Option<String> {
+        let jump = self.jump.filter(|jump| jump.abs() >= TELLING || *jump < 0)?;
+        let happened = match jump {
+            ..0 => format!("the clock went back by {} since the last run of cron", span(-jump)),
+            _ => format!("cron did not run for {}, or the clock jumped", span(jump)),
+        };
+        Some(format!("{happened}: no request is ended or forgotten until the clock has gone evenly for a day"))
+    }
+}
+
+/// Judges `now` by the last run; where there was none, by the newest time in the database that is not ahead of it.
+pub fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Judged {
+    let Some(last) = last else {
+        let jump = newest_time.map(|newest| now - newest).filter(|gap| *gap > DAY);
+        let even_seconds = if jump.is_some() { 0 } else { EVEN_FOR };
+        return Judged { clock: CronClock { ran_at: now, usual_gap: 0, even_seconds }, jump };
+    };
+    let gap = now.saturating_sub(last.ran_at);
+    let is_even = (-SKEW..=EVEN_GAP.max(last.usual_gap.saturating_mul(2))).contains(&gap);
+    // One run by hand in between does not make the usual gap short.
+    let usual_gap = gap.max(last.usual_gap / 2).clamp(0, LONGEST_USUAL_GAP);
+    let even_seconds = if is_even { last.even_seconds.clamp(0, EVEN_FOR).saturating_add(gap.max(0)) } else { 0 };
+    Judged { clock: CronClock { ran_at: now, usual_gap, even_seconds }, jump: (!is_even).then_some(gap) }
+}
+
+fn span(seconds: i64) -> String {
+    match seconds {
+        s if s >= 2 * DAY => format!("{} days", s / DAY),
+        s if s >= 2 * HOUR => format!("{} hours", s / HOUR),
+        s => format!("{} minutes", s / MINUTE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: i64 = 1_800_000_000;
+    const FIVE_MINUTES: i64 = 5 * MINUTE;
+
+    /// Runs at these times; whether the clock was trusted at each.
+    fn trusted(times: impl IntoIterator<Item = i64>) -> Vec<bool> {
+        let mut last = None;
+        let mut trusted = Vec::new();
+        for time in times {
+            let judged = judge(last, None, START + time);
+            last = Some(judged.clock);
+            trusted.push(judged.is_trusted());
+        }
+        trusted
+    }
+
+    #[test]
+    fn a_clock_that_goes_evenly_is_trusted_from_the_start() {
+        assert!(trusted((0..100).map(|run| run * FIVE_MINUTES)).iter().all(|trusted| *trusted));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_for_some_runs_ends_nothing_nor_does_the_way_back() {
+        let ahead = (0..10).map(|run| 45 * DAY + run * FIVE_MINUTES);
+        let back = (0..10).map(|run| run * FIVE_MINUTES + HOUR);
+        let seen = trusted([0].into_iter().chain(ahead).chain(back));
+        assert_eq!(seen.iter().filter(|trusted| **trusted).count(), 1, "{seen:?}");
+    }
+
+    #[test]
+    fn after_a_pause_of_a_month_requests_end_a_day_later() {
+        let seen = trusted([0].into_iter().chain((0..300).map(|run| 31 * DAY + run * FIVE_MINUTES)));
+        assert!(!seen[1] && !seen[200] && seen[260], "{seen:?}");
+    }
+
+    #[test]
+    fn two_jumps_in_a_row_are_not_taken_for_a_rare_crontab() {
+        assert_eq!(trusted([0, 45 * DAY, 75 * DAY, 76 * DAY, 77 * DAY]), [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_crontab_that_runs_once_a_day_is_learnt() {
+        let seen = trusted([0, DAY, 2 * DAY, 2 * DAY + 7, 3 * DAY, 4 * DAY]);
+        assert_eq!(seen, [true, false, true, true, true, true]);
+    }
+
+    #[test]
+    fn the_first_run_of_all_is_judged_by_the_newest_request() {
+        assert!(judge(None, Some(START - HOUR), START).is_trusted());
+        let first = judge(None, Some(START - 45 * DAY), START);
+        assert!(!first.is_trusted() && first.sentence().is_some_and(|sentence| sentence.contains("45 days")));
+    }
+
+    #[test]
+    fn a_small_correction_is_no_jump() {
+        assert_eq!(trusted([0, 300, 290, 600]), [true, true, true, true]);
+    }
+}

@@ -1,0 +1,96 @@
+//! What waits, and how the operator ends it: `cron --waiting` and `cron --end ID [REASON]`. They need neither mail server nor homeserver.
+
+use super::word::date;
+use crate::domain::error::Error;
+use crate::domain::names;
+use crate::domain::registration::{Event, State};
+use crate::flow::steps;
+use crate::outside::log;
+use crate::outside::site::Site;
+use crate::outside::store::{self, Access, Store, Waiting};
+
+/// Requests that are listed at the most.
+const MOST_LISTED: i64 = 1000;
+
+/// The states in which a request waits, each with how many do and since when, a line each.
+pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::new();
+    for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
+        if let Some(oldest) = store.waiting(Some(state), 1)?.first() {
+            let (count, since) = (store.count(state)?, oldest.since.map_or("?".into(), date));
+            lines.push(format!("{count} wait for {}, the longest, registration={}, since {since}", awaited(state), oldest.id));
+        }
+    }
+    Ok(lines)
+}
+
+/// Every request that waits, a line each, the longest waiting first.
+pub fn waiting(site: &Site) -> Result<String, Error> {
+    let mut store = site.store(Access::Read)?;
+    let listed = store.waiting(None, MOST_LISTED)?;
+    let lines = listed.iter().map(|waiting| line(site, waiting));
+    Ok(lines.collect())
+}
+
+fn line(site: &Site, waiting: &Waiting) -> String {
+    let Waiting { id, state, username, since, error } = waiting;
+    let awaited = state.map_or("nothing that this program knows (column state)", awaited);
+    let since = since.map_or("?".into(), date);
+    let mxid = names::mxid(username, &site.config.server_name);
+    let error = error.as_deref().map_or(String::new(), |error| format!("; tried in vain: {error}"));
+    let line = format!("{id}: {mxid} waits for {awaited} since {since}{error}");
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).chain(['\n']).collect()
+}
+
+fn awaited(state: State) -> &'static str {
+    match state {
+        State::EmailSend => "the mail to confirm the address",
+        State::EmailVerify => "the applicant to confirm the address",
+        State::AdminSend => "the message to the room",
+        State::AdminVerify => "a decision in the room",
+        State::Register => "the account",
+        State::MailCredentials => "the mail with the credentials",
+        State::DeclineSend => "the mail that says no",
+        State::Declined | State::Expired | State::Done => "nothing",
+    }
+}
+
+/// Ends a request, whatever it waits for. What became of it, for the operator.
+pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> {
+    let Some(reason) = reason.map_or(Some(String::new()), names::note) else {
+        return Err(Error::bad_request("the reason is too long"));
+    };
+    let mut store = site.store(Access::Write)?;
+    let Some(from) = store.state(id)? else {
+        return Err(Error::bad_request(format!("there is no request {id}; cron --waiting lists them")));
+    };
+    let Some(to) = from.after(Event::EndedByOperator) else { return Err(Error::bad_request(format!("request {id} is over already"))) };
+    let perhaps_made = from == State::Register && account_was_asked_for(&mut store, id);
+    if !store.end(id, from, Some(reason.as_str()).filter(|reason| !reason.is_empty()), site.now())? {
+        return Err(Error::unavailable(format!("a program is at request {id} just now; try again in some minutes")));
+    }
+    log::info("ended_by_operator", Some(id), &format!("{from:?} -> {to:?}"));
+    if to.owes().is_some() {
+        steps::carry_on_or_leave(site, &mut store, id);
+    }
+    Ok(told(id, to, perhaps_made))
+}
+
+/// A row that cannot be read is taken for one whose account may be there.
+fn account_was_asked_for(store: &mut Store, id: i64) -> bool {
+    let registration: Result<_, store::Error> = store.registration(id);
+    registration.map_or(true, |registration| registration.is_some_and(|registration| registration.account_tried_at.is_some()))
+}
+
+fn told(id: i64, to: State, perhaps_made: bool) -> String {
+    let became = match to {
+        State::DeclineSend => "ended; a mail tells the applicant that there will be no account",
+        State::Expired => "expired; nobody confirmed its address, so nobody is told",
+        _ => "ended; no further mail is sent",
+    };
+    let account = match perhaps_made {
+        true => ". The homeserver was asked for the account and may have made it without our hearing of it: look, and deactivate it",
+        false => "",
+    };
+    format!("request {id} is {became}{account}\n")
+}

@@ -1,0 +1,129 @@
+//! One try at what a row owes: under a lease, and written down however it ends.
+//!
+//! A try that fails is put off with a growing wait ([`crate::domain::back_off`]), and so is one that panics or whose row cannot be read. A
+//! mail that was tried for long enough is given up right after such a try: never because time has passed.
+
+use crate::domain::back_off::Tries;
+use crate::domain::registration::State;
+use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::token;
+use crate::flow::failure::Failure;
+use crate::outside::log;
+use crate::outside::mail;
+use crate::outside::matrix::bot;
+use crate::outside::panics;
+use crate::outside::site::Site;
+use crate::outside::store::{self, LONGEST_LEASE, Owed, OwedRow, Postponed, Store};
+
+/// The shortest lease, in seconds.
+const LEASE_SECONDS: u64 = 600;
+/// Seconds by which a lease outlasts the longest step.
+const LEASE_MARGIN_SECONDS: u64 = 60;
+
+/// What became of a try.
+#[derive(Debug)]
+pub enum Tried {
+    Done,
+    /// It will be tried again.
+    Failed(Failure),
+    /// It failed for long enough; the row owes it no more.
+    GivenUp(Failure),
+    /// Somebody else is at it, or has done it.
+    Elsewhere,
+}
+
+/// Tries what `row` owes for a registration.
+///
+/// `act` does it outside; `None`: it is not owed any more. `settle` writes down that it is done, as the holder of the lease. An error is
+/// one of the database; what goes wrong otherwise is a [`Failure`].
+pub fn attempt<T>(
+    site: &Site,
+    store: &mut Store,
+    row: OwedRow,
+    registration: i64,
+    act: impl FnOnce(&mut Store) -> Result<Option<T>, Failure>,
+    settle: impl FnOnce(&mut Store, &str, T) -> Result<Tried, store::Error>,
+) -> Result<Tried, store::Error> {
+    let (holder, now) = (token::new_seed(), site.now());
+    if !store.lease(row, &holder, now, now + lease_seconds(site))? {
+        return Ok(Tried::Elsewhere);
+    }
+    let acted = guarded(store, act)?;
+    // That may have taken long.
+    store.distrust_connection();
+    match acted {
+        Ok(Some(done)) => settle(store, &holder, done),
+        Ok(None) => store.release(row, &holder).map(|()| Tried::Elsewhere),
+        Err(failure) => put_off(site, store, row, registration, &holder, failure),
+    }
+}
+
+/// How long a lease lasts: longer than a mail or a room message with all their time-outs.
+fn lease_seconds(site: &Site) -> i64 {
+    let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS);
+    LONGEST_LEASE.min(LEASE_SECONDS.max(longest + LEASE_MARGIN_SECONDS) as i64)
+}
+
+/// A panic is a failure like any other.
+fn guarded<T>(
+    store: &mut Store,
+    act: impl FnOnce(&mut Store) -> Result<Option<T>, Failure>,
+) -> Result<Result<Option<T>, Failure>, store::Error> {
+    match panics::guard(|| act(store)) {
+        Ok(acted) => Ok(acted),
+        Err(panic) => {
+            store.recover()?;
+            Ok(Err(Failure::later(format!("the program panicked at {}; please report it", panic.place))))
+        }
+    }
+}
+
+fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, holder: &str, failure: Failure) -> Result<Tried, store::Error> {
+    let now = site.now();
+    let tries = store.tries(row)?.and(&failure.blame, now);
+    if let Some(to) = given_up(site, row, &tries, &failure)
+        && let Owed::Step(from) = row.owed
+    {
+        let settled = store.settle(row.id, from, holder, to, now)?;
+        if settled {
+            tell_of_end(registration, from, &tries, &failure);
+        }
+        return Ok(if settled { Tried::GivenUp(failure) } else { Tried::Elsewhere });
+    }
+    let wait = tries.wait(&failure.blame, failure.retry_after);
+    log::warn("step_failed", Some(registration), &format!("{}, next try in {wait} s: {}", name(row.owed), failure.sentence));
+    let postponed = Postponed { tries, due_at: now + wait, trouble: failure.blame.trouble(), error: &failure.sentence };
+    store.postpone(row, holder, &postponed)?;
+    Ok(Tried::Failed(failure))
+}
+
+/// The state that follows where this try was the last one.
+fn given_up(site: &Site, row: OwedRow, tries: &Tries, failure: &Failure) -> Option<State> {
+    let Owed::Step(state) = row.owed else { return None };
+    let times = &site.config.times;
+    let (gone_for, patience) = (times.confirm_within_hours.0 as i64 * HOUR, times.forget_after_days.0 as i64 * DAY);
+    match tries.are_enough(&failure.blame, gone_for, patience) {
+        true => state.end_of_tries().and_then(|event| state.after(event)),
+        false => None,
+    }
+}
+
+fn tell_of_end(registration: i64, from: State, tries: &Tries, failure: &Failure) {
+    let tried = format!("{} tries; the last one: {}", tries.count, failure.sentence);
+    match from {
+        // Nobody proved that the address is theirs: there is nobody to tell.
+        State::EmailSend => log::info("unsent_request_expired", Some(registration), &tried),
+        _ => log::warn(
+            "mail_given_up",
+            Some(registration),
+            &format!("{from:?}: no mail reached this address in {tried}. Tell the applicant in another way"),
+        ),
+    }
+}
+
+fn name(owed: Owed) -> String {
+    match owed {
+        Owed::Step(state) => format!("{state:?}"),
+        Owed::Beside(action) => format!("{action:?}"),
+    }
+}

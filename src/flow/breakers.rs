@@ -1,0 +1,95 @@
+//! Who is spared for the rest of a run of cron: a peer that does not answer costs one time-out a run, not one for each row that needs it.
+//! What waits for it is not tried, so nothing counts against it. Pure, no I/O.
+
+use crate::domain::back_off::{AddressFault, Blame, Peer};
+use crate::domain::registration::{Action, SideAction};
+use crate::outside::store::Owed;
+use std::collections::HashSet;
+
+/// All closed at first.
+#[derive(Debug, Default)]
+pub struct Breakers {
+    open: HashSet<Peer>,
+}
+
+impl Breakers {
+    /// Notes what a try for a request with this folded mail address failed at.
+    pub fn note(&mut self, blame: &Blame, address: &str) {
+        match blame {
+            Blame::Peer(peer) => drop(self.open.insert(peer.clone())),
+            Blame::Address(AddressFault::PutOff) => drop(self.open.insert(domain(address))),
+            Blame::Address(AddressFault::Gone) | Blame::Answer(_) | Blame::Ours => {}
+        }
+    }
+
+    /// Whether nothing of this kind can go on in this run.
+    pub fn hold_up(&self, owed: Owed) -> bool {
+        needs(owed).iter().any(|peer| self.open.contains(peer))
+    }
+
+    /// The same, for one row: the mail servers of its address's domain count, too.
+    pub fn hold_up_row(&self, owed: Owed, address: &str) -> bool {
+        self.hold_up(owed) || (needs(owed).contains(&Peer::MailServer) && self.open.contains(&domain(address)))
+    }
+}
+
+fn needs(owed: Owed) -> &'static [Peer] {
+    let action = match owed {
+        Owed::Step(state) => state.owes(),
+        Owed::Beside(SideAction::Remind) => Some(Action::TellRoom),
+    };
+    match action {
+        Some(Action::SendConfirmMail | Action::SendCredentials | Action::SendDecline) => &[Peer::MailServer],
+        Some(Action::TellRoom) => &[Peer::Homeserver, Peer::Room],
+        Some(Action::MakeAccount) => &[Peer::Homeserver, Peer::Accounts],
+        None => &[],
+    }
+}
+
+fn domain(address: &str) -> Peer {
+    Peer::MailDomain(address.rsplit_once('@').map_or("", |(_, domain)| domain).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::registration::State;
+
+    const MAIL: Owed = Owed::Step(State::MailCredentials);
+    const ROOM: Owed = Owed::Step(State::AdminSend);
+    const ACCOUNT: Owed = Owed::Step(State::Register);
+    const REMINDER: Owed = Owed::Beside(SideAction::Remind);
+
+    fn after(blame: &Blame) -> Breakers {
+        let mut breakers = Breakers::default();
+        breakers.note(blame, "max@example.org");
+        breakers
+    }
+
+    #[test]
+    fn who_is_away_holds_up_what_needs_it_and_nothing_else() {
+        for (peer, held_up) in [
+            (Peer::MailServer, [true, false, false, false]),
+            (Peer::Homeserver, [false, true, true, true]),
+            (Peer::Room, [false, true, false, true]),
+            (Peer::Accounts, [false, false, true, false]),
+        ] {
+            let breakers = after(&Blame::Peer(peer.clone()));
+            assert_eq!([MAIL, ROOM, ACCOUNT, REMINDER].map(|owed| breakers.hold_up(owed)), held_up, "{peer:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_takes_no_mail_holds_up_its_own_addresses_only() {
+        let breakers = after(&Blame::Address(AddressFault::PutOff));
+        assert!(breakers.hold_up_row(MAIL, "eve@example.org") && !breakers.hold_up_row(MAIL, "eve@example.com"));
+        assert!(!breakers.hold_up_row(ROOM, "eve@example.org") && !breakers.hold_up(MAIL));
+    }
+
+    #[test]
+    fn an_answer_about_one_row_holds_up_nobody() {
+        for blame in [Blame::Ours, Blame::Answer(Peer::MailServer), Blame::Address(AddressFault::Gone)] {
+            assert!(!after(&blame).hold_up_row(MAIL, "max@example.org"), "{blame:?}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Whatever is owed, in a fair order: the steps of requests, and what is owed beside them.
+//!
+//! * Each kind (a state that owes something, a side action) has a line of its own, the longest waiting first. The kinds take turns, the end
+//!   of the way first; reminders come last, when nothing else is due.
+//! * Each row is tried once in a run. One that fails, panics or cannot be read is put off like any other, and the next one has its turn.
+//! * Who is away is asked once in a run ([`Breakers`]). What needs it waits for the next run, and nothing counts against it.
+//! * A step is begun only where it can end within the time that is left, even if the other side falls silent. The first one is always
+//!   begun: a short time must not keep everything back for ever.
+
+use crate::domain::registration::{SideAction, State};
+use crate::domain::seconds::HOUR;
+use crate::flow::attempt::Tried;
+use crate::flow::breakers::Breakers;
+use crate::flow::steps::{self, Reached};
+use crate::outside::log;
+use crate::outside::mail;
+use crate::outside::matrix::bot;
+use crate::outside::panics;
+use crate::outside::site::Site;
+use crate::outside::store::{self, Due, Owed, Store};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Rows that are looked up at a time.
+const BATCH: i64 = 50;
+
+/// What a run came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Worked {
+    /// Requests that went on.
+    pub moved: u64,
+    pub reminded: u64,
+    /// Rows that failed; they are tried again later.
+    pub failed: u64,
+    /// Rows that were not tried, as somebody whom they need is away.
+    pub held_up: u64,
+    /// Time was up before all had had their turn.
+    pub ran_out_of_time: bool,
+}
+
+/// Works until nothing is due any more, or until `deadline`.
+pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
+    let mut queue = Queue { site, store, deadline, breakers: Breakers::default(), worked: Worked::default(), has_begun: false };
+    let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some());
+    queue.take_turns(steps.map(Owed::Step))?;
+    // Only now: the room may just have been told of a request.
+    let reminder_hours = site.config.times.remind_after_hours.0 as i64;
+    queue.store.schedule_reminders(reminder_hours * HOUR)?;
+    let is_wanted = |action: &SideAction| *action != SideAction::Remind || reminder_hours > 0;
+    queue.take_turns(SideAction::ALL.into_iter().filter(is_wanted).map(Owed::Beside))?;
+    Ok(queue.worked)
+}
+
+struct Queue<'a> {
+    site: &'a Site,
+    store: &'a mut Store,
+    deadline: Instant,
+    breakers: Breakers,
+    worked: Worked,
+    has_begun: bool,
+}
+
+/// The rows of one kind.
+struct Line {
+    owed: Owed,
+    waiting: VecDeque<Due>,
+    /// Time and id of the last row that was looked up: behind it comes the next one.
+    after: (i64, i64),
+    /// There may be more than those that wait here.
+    may_have_more: bool,
+}
+
+impl Queue<'_> {
+    fn take_turns(&mut self, kinds: impl Iterator<Item = Owed>) -> Result<(), store::Error> {
+        let mut lines: Vec<Line> =
+            kinds.map(|owed| Line { owed, waiting: VecDeque::new(), after: (i64::MIN, 0), may_have_more: true }).collect();
+        while !lines.is_empty() {
+            let mut still_waiting = Vec::new();
+            for mut line in lines {
+                if self.serve_next(&mut line)? {
+                    still_waiting.push(line);
+                }
+            }
+            lines = still_waiting;
+        }
+        Ok(())
+    }
+
+    /// Serves the next row of a line that can have its turn. `false`: there is none.
+    fn serve_next(&mut self, line: &mut Line) -> Result<bool, store::Error> {
+        while let Some(due) = self.next(line)? {
+            if self.breakers.hold_up_row(line.owed, &due.address) {
+                self.worked.held_up += 1;
+                continue;
+            }
+            if !self.has_time_for(line.owed) {
+                self.worked.ran_out_of_time = true;
+                return Ok(false);
+            }
+            self.has_begun = true;
+            self.serve(&due)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn next(&mut self, line: &mut Line) -> Result<Option<Due>, store::Error> {
+        if line.waiting.is_empty() && line.may_have_more {
+            let found = self.store.due(line.owed, self.site.now(), line.after, BATCH)?;
+            line.may_have_more = found.len() == BATCH as usize;
+            line.waiting = found.into();
+            line.after = line.waiting.back().map_or(line.after, |last| (last.due_at, last.row.id));
+        }
+        Ok(line.waiting.pop_front())
+    }
+
+    fn has_time_for(&self, owed: Owed) -> bool {
+        !self.has_begun || Instant::now() + longest(self.site, owed) <= self.deadline
+    }
+
+    fn serve(&mut self, due: &Due) -> Result<(), store::Error> {
+        let served = panics::guard(|| -> Result<(), store::Error> {
+            match due.row.owed {
+                Owed::Step(from) => {
+                    let reached = steps::carry_on_among(self.site, self.store, due.registration, &due.address, &mut self.breakers)?;
+                    self.worked.count(from, reached);
+                }
+                Owed::Beside(action) => {
+                    let tried = steps::act_beside(self.site, self.store, due.row, action, due.registration)?;
+                    self.count_beside(&tried, &due.address);
+                }
+            }
+            Ok(())
+        });
+        let trouble = match served {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(cause)) if cause.is_about_the_database() => return Err(cause),
+            Ok(Err(cause)) => cause.to_string(),
+            Err(panic) => {
+                self.store.recover()?;
+                format!("the program panicked at {}; please report it", panic.place)
+            }
+        };
+        // Its lease ends by itself.
+        log::warn("step_failed", Some(due.registration), &format!("{:?}: {trouble}", due.row.owed));
+        self.worked.failed += 1;
+        Ok(())
+    }
+
+    fn count_beside(&mut self, tried: &Tried, address: &str) {
+        match tried {
+            Tried::Done => self.worked.reminded += 1,
+            Tried::Failed(failure) | Tried::GivenUp(failure) => {
+                self.breakers.note(&failure.blame, address);
+                self.worked.failed += 1;
+            }
+            Tried::Elsewhere => {}
+        }
+    }
+}
+
+impl Worked {
+    fn count(&mut self, from: State, reached: Reached) {
+        match reached {
+            Reached::Failure(_) => self.failed += 1,
+            Reached::HeldUp(state) if state == from => self.held_up += 1,
+            Reached::Rest(Some(state)) if state == from => {}
+            Reached::HeldUp(_) | Reached::Rest(_) => self.moved += 1,
+        }
+    }
+}
+
+/// How long a step takes if the other side falls silent; one that answers each question just in time takes longer.
+fn longest(site: &Site, owed: Owed) -> Duration {
+    let needs_mail = matches!(owed, Owed::Step(State::EmailSend | State::MailCredentials | State::DeclineSend));
+    Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config) } else { bot::SILENCE_SECONDS })
+}

@@ -1,0 +1,289 @@
+//! What is owed: the steps of requests on their way (`registrations`) and what is owed beside it (`owed_actions`). One lease, one back-off
+//! and one order for both.
+//!
+//! Nothing here reads more of a row than it needs, and what it reads need not make sense: SQLite keeps text where a number belongs, and
+//! such a row must be put off like any other. In SQLite's order any text is greater than any number, so that it counts as a time too far
+//! ahead.
+
+use super::{CLOCK_SKEW, Error, LONGEST_LEASE, Row, Store, Value};
+use crate::domain::back_off::{self, Tries, Trouble};
+use crate::domain::registration::{SideAction, State};
+use crate::outside::fault;
+
+/// What a row owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owed {
+    /// What this state of a registration owes.
+    Step(State),
+    Beside(SideAction),
+}
+
+impl Owed {
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Owed::Step(_) => "registrations",
+            Owed::Beside(_) => "owed_actions",
+        }
+    }
+
+    fn column(self) -> &'static str {
+        match self {
+            Owed::Step(_) => "state",
+            Owed::Beside(_) => "kind",
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Owed::Step(state) => state.number(),
+            Owed::Beside(action) => action.number(),
+        }
+    }
+}
+
+/// A row that owes something: a row of `registrations` or of `owed_actions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwedRow {
+    pub owed: Owed,
+    /// In its own table.
+    pub id: i64,
+}
+
+/// A row whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub row: OwedRow,
+    pub registration: i64,
+    pub due_at: i64,
+    /// The folded mail address of the request.
+    pub address: String,
+}
+
+/// How a try that failed is written down.
+#[derive(Debug, Clone)]
+pub struct Postponed<'a> {
+    /// This try included.
+    pub tries: Tries,
+    pub due_at: i64,
+    pub trouble: Trouble,
+    /// The sentence for the sysadmin.
+    pub error: &'a str,
+}
+
+/// What fails at the moment, in one group of [`Trouble`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failing {
+    pub trouble: Trouble,
+    pub count: i64,
+    /// Since when the first of them does (seconds since 1970).
+    pub since: Option<i64>,
+    /// The newest sentence, and the registration that it is about.
+    pub sentence: String,
+    pub registration: i64,
+}
+
+/// Nothing was tried yet of what the row owes.
+pub(super) const UNTRIED: &str =
+    "attempts = 0, failing_since = NULL, tried_at = NULL, tried_seconds = 0, refusals = 0, refused_seconds = 0,
+                                  undeliverable = 0, trouble = NULL, last_error = NULL";
+
+/// Nobody holds the row, or somebody whose clock was wrong: the values are those of [`free`].
+pub(super) const FREE: &str = "(lease IS NULL OR lease_until IS NULL OR lease_until <= ? OR lease_until > ?)";
+
+pub(super) fn free(now: i64) -> [Value; 2] {
+    [now.into(), (now + LONGEST_LEASE + CLOCK_SKEW).into()]
+}
+
+impl Store {
+    /// Rows that owe `owed` and whose turn it is, the longest waiting first; those behind `after`, a time and an id.
+    pub fn due(&mut self, owed: Owed, now: i64, after: (i64, i64), limit: i64) -> Result<Vec<Due>, Error> {
+        let (from, id, address, of) = match owed {
+            Owed::Step(_) => ("registrations q", "q.id", "q.email_folded", "q.state"),
+            Owed::Beside(_) => {
+                ("owed_actions q JOIN registrations ON registrations.id = q.registration_id", "q.registration_id", "email_folded", "q.kind")
+            }
+        };
+        let is_free = FREE.replace("lease", "q.lease");
+        let sql = format!(
+            "SELECT q.id, {id}, q.due_at, {address} FROM {from} WHERE {of} = ? AND q.due_at <= ? AND (q.due_at, q.id) > (?, ?) AND {is_free}
+             ORDER BY q.due_at, q.id LIMIT ?"
+        );
+        let [free_now, free_far] = free(now);
+        let values = [owed.number().into(), now.into(), after.0.into(), after.1.into(), free_now, free_far, limit.into()];
+        self.query(&sql, &values)?
+            .into_iter()
+            .map(|mut row| {
+                let row_id = row.integer()?;
+                Ok(Due {
+                    row: OwedRow { owed, id: row_id },
+                    registration: row.integer()?,
+                    due_at: row.integer()?,
+                    address: row.optional_text()?.unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes the lease on what a row owes, so that nobody else does it at the same time. It ends by itself at `until`.
+    pub fn lease(&mut self, row: OwedRow, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
+        let (table, column) = (row.owed.table(), row.owed.column());
+        let sql = format!("UPDATE {table} SET lease = ?, lease_until = ? WHERE id = ? AND {column} = ? AND {FREE}");
+        let [free_now, free_far] = free(now);
+        let values = [holder.into(), until.into(), row.id.into(), row.owed.number().into(), free_now, free_far];
+        let leased = self.execute(&sql, &values)? == 1;
+        fault::point("leased");
+        Ok(leased)
+    }
+
+    /// What was tried so far. A value that makes no sense counts as none.
+    pub fn tries(&mut self, row: OwedRow) -> Result<Tries, Error> {
+        let table = row.owed.table();
+        let sql = format!(
+            "SELECT attempts, failing_since, tried_at, tried_seconds, refusals, refused_seconds, undeliverable FROM {table} WHERE id = ?"
+        );
+        let read = |mut row: Row| {
+            let mut next = || row.optional_integer().ok().flatten();
+            Ok(Tries {
+                count: next().unwrap_or(0),
+                failing_since: next(),
+                last_at: next(),
+                seconds: next().unwrap_or(0),
+                refusals: next().unwrap_or(0),
+                refused_seconds: next().unwrap_or(0),
+                is_gone: next() == Some(1),
+            })
+        };
+        Ok(self.first(&sql, &[row.id.into()], read)?.unwrap_or_default())
+    }
+
+    /// A try failed: not again before `due_at`. Ends the lease of `holder`.
+    pub fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<(), Error> {
+        let sql = format!(
+            "UPDATE {} SET due_at = ?, attempts = ?, failing_since = ?, tried_at = ?, tried_seconds = ?, refusals = ?, refused_seconds = ?,
+             undeliverable = ?, trouble = ?, last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?",
+            row.owed.table()
+        );
+        let tries = &postponed.tries;
+        let values = [
+            postponed.due_at.into(),
+            tries.count.into(),
+            tries.failing_since.into(),
+            tries.last_at.into(),
+            tries.seconds.into(),
+            tries.refusals.into(),
+            tries.refused_seconds.into(),
+            i64::from(tries.is_gone).into(),
+            postponed.trouble.name().into(),
+            postponed.error.into(),
+            row.id.into(),
+            holder.into(),
+        ];
+        self.execute(&sql, &values)?;
+        fault::point("postponed");
+        Ok(())
+    }
+
+    /// Ends the lease without a word about the row: nothing was tried.
+    pub fn release(&mut self, row: OwedRow, holder: &str) -> Result<(), Error> {
+        let sql = format!("UPDATE {} SET lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?", row.owed.table());
+        self.execute(&sql, &[row.id.into(), holder.into()]).map(|_| ())
+    }
+
+    /// What is owed beside the path is done: for good, so that it is not owed anew. `false`: the lease was lost meanwhile.
+    pub fn settle_beside(&mut self, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if store.execute("DELETE FROM owed_actions WHERE id = ? AND lease = ?", &[row.id.into(), holder.into()])? == 0 {
+                return Ok(false);
+            }
+            if row.owed == Owed::Beside(SideAction::Remind) {
+                store.execute("UPDATE registrations SET reminded_at = ? WHERE id = ?", &[now.into(), registration.into()])?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Writes down what `state` owes beside the path, and drops what the state before owed there. When a reminder is due depends on the
+    /// configuration: [`Store::schedule_reminders`]. Part of a transaction.
+    pub(super) fn owe_beside(&mut self, registration: i64, state: State, now: i64) -> Result<(), Error> {
+        self.execute("DELETE FROM owed_actions WHERE registration_id = ?", &[registration.into()])?;
+        for action in state.owes_beside() {
+            let sql = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at) VALUES (?, ?, ?, ?)";
+            self.execute(sql, &[registration.into(), action.number().into(), now.into(), now.into()])?;
+        }
+        Ok(())
+    }
+
+    /// Before it is looked which reminders are due: each undecided request has its reminder, those of the PHP program and of earlier versions
+    /// included, `delay` seconds after the room was told.
+    pub fn schedule_reminders(&mut self, delay: i64) -> Result<(), Error> {
+        let remind = SideAction::Remind.number();
+        let missing = format!(
+            "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at)
+             SELECT id, {remind}, state_since, state_since FROM registrations WHERE state = ? AND reminded_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM owed_actions WHERE registration_id = registrations.id AND kind = {remind})"
+        );
+        self.execute(&missing, &[State::AdminVerify.number().into()])?;
+        // What failed already has a time of its own.
+        let sql = "UPDATE owed_actions SET due_at = owed_since + ? WHERE kind = ? AND attempts = 0 AND due_at <> owed_since + ?";
+        self.execute(sql, &[delay.into(), remind.into(), delay.into()]).map(|_| ())
+    }
+
+    /// Times that lie further ahead than any wait were written under a wrong clock: such rows are due now. How many there were.
+    pub fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
+        let soon = now + CLOCK_SKEW;
+        let steps = "UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN (?, ?, ?, ?, ?)";
+        let mut values: Vec<Value> = vec![now.into(), soon.into(), (soon + back_off::LONGEST).into()];
+        values.extend(owing().map(|state| Value::from(state.number())));
+        let brought_back = self.execute(steps, &values)?;
+        // Before the first try of a side action its time follows from owed_since.
+        let since = "UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?";
+        let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
+        Ok(brought_back
+            + self.execute(since, &[now.into(), soon.into()])?
+            + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)
+    }
+
+    /// What fails at the moment.
+    pub fn failing(&mut self) -> Result<Vec<Failing>, Error> {
+        let mut failing: Vec<Failing> = Vec::new();
+        for trouble in Trouble::ALL {
+            let mut of_trouble: Option<(i64, Failing)> = None;
+            for table in ["registrations", "owed_actions"] {
+                if let Some((tried_at, found)) = self.failing_in(table, trouble)? {
+                    of_trouble = Some(match of_trouble.take() {
+                        Some((before_at, before)) => (before_at.max(tried_at), before.with(found, tried_at > before_at)),
+                        None => (tried_at, found),
+                    });
+                }
+            }
+            failing.extend(of_trouble.map(|(_, found)| found));
+        }
+        Ok(failing)
+    }
+
+    fn failing_in(&mut self, table: &'static str, trouble: Trouble) -> Result<Option<(i64, Failing)>, Error> {
+        let id = if table == "registrations" { "id" } else { "registration_id" };
+        let counted = format!("SELECT COUNT(*), MIN(failing_since) FROM {table} WHERE trouble = ?");
+        let count = |mut row: Row| Ok((row.integer()?, row.optional_integer().ok().flatten()));
+        let Some((count @ 1.., since)) = self.first(&counted, &[trouble.name().into()], count)? else { return Ok(None) };
+        let newest = format!("SELECT {id}, tried_at, last_error FROM {table} WHERE trouble = ? ORDER BY tried_at DESC LIMIT 1");
+        let read = |mut row: Row| {
+            let (registration, tried_at) = (row.integer()?, row.optional_integer().ok().flatten().unwrap_or(0));
+            let sentence = row.optional_text()?.unwrap_or_default();
+            Ok((tried_at, Failing { trouble, count, since, sentence, registration }))
+        };
+        self.first(&newest, &[trouble.name().into()], read)
+    }
+}
+
+fn owing() -> impl Iterator<Item = State> {
+    State::ALL.into_iter().filter(|state| state.owes().is_some())
+}
+
+impl Failing {
+    fn with(self, other: Failing, other_is_newer: bool) -> Failing {
+        let (count, since) = (self.count + other.count, self.since.into_iter().chain(other.since).min());
+        let newest = if other_is_newer { other } else { self };
+        Failing { count, since, ..newest }
+    }
+}
