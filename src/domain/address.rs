@@ -1,4 +1,4 @@
-//! A mail address as an applicant types it, parsed at the door.
+//! A mail address as an applicant types it, checked and parsed.
 
 use crate::domain::characters::{self, CharacterFault};
 use std::fmt;
@@ -8,7 +8,7 @@ const LONGEST: usize = 254;
 /// Bytes of the longest local part (RFC 5321, 4.5.3.1.1).
 const LONGEST_LOCAL_PART: usize = 64;
 
-/// An address that can be written into an SMTP command and a header as it is: ASCII, no quoting, no IP literal.
+/// An address that can be written unchanged into an SMTP command and a header: ASCII, no quoting, no IP literal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     typed: String,
@@ -22,19 +22,19 @@ pub enum AddressFault {
     Missing,
     /// Not of the form `name@domain.tld`.
     NotAnAddress,
-    /// Left of the `@` only ASCII is taken: few mail servers deliver anything else (SMTPUTF8).
+    /// The part before the `@` must be ASCII: few mail servers deliver anything else (SMTPUTF8).
     NonAsciiLocalPart,
-    /// More than 254 bytes, or more than 64 left of the `@`.
+    /// More than 254 bytes, or more than 64 before the `@`.
     TooLong,
-    /// It has a character that cannot be seen, and misleads.
+    /// The text contains an invisible, misleading character.
     Invisible,
-    /// It begins with a dash, and some mail programs would take it for an option.
+    /// Begins with a dash, which some mail programs would take for an option.
     StartsWithDash,
 }
 
 impl Address {
-    /// Takes what was typed, without blanks around it and what is invisible and harmless; at most 254 bytes. The domain may
-    /// have letters of any script; it must have a dot, and be neither an IP address nor quoted, as no public mail box is.
+    /// Parses typed text, at most 254 bytes; blanks around it and harmless invisible characters are removed. The domain may
+    /// contain letters of any script. It must contain a dot and must not be an IP address or quoted, as no public mailbox is.
     pub fn parse(typed: &str) -> Result<Address, AddressFault> {
         let typed = characters::plain(typed).map_err(|fault| match fault {
             CharacterFault::Invisible => AddressFault::Invisible,
@@ -58,13 +58,13 @@ impl Address {
         Ok(Address { typed, sending })
     }
 
-    /// As the applicant wrote it, without what cannot be seen: for showing, and for handing on.
+    /// As the applicant wrote it, without invisible characters: for display and for passing on.
     pub fn as_typed(&self) -> &str {
         &self.typed
     }
 
-    /// For whoever decides about it: as typed, and as the mails are sent where that reads otherwise. Letters of another script
-    /// may look like those of a domain that everybody knows.
+    /// For the people who decide: as typed, followed by the form used for sending if that differs. Letters of another script
+    /// may look like those of a well-known domain.
     pub fn for_deciding(&self) -> String {
         match self.typed.eq_ignore_ascii_case(&self.sending) {
             true => self.typed.clone(),
@@ -72,19 +72,19 @@ impl Address {
         }
     }
 
-    /// With the domain in ASCII (`xn--...`), the local part as typed: for mail servers.
+    /// For mail servers: the domain in ASCII (`xn--...`), the local part as typed.
     pub fn for_sending(&self) -> &str {
         &self.sending
     }
 
-    /// In lower case as a whole, the domain in ASCII: for comparing. No mail provider in use tells `Max@` from `max@`,
-    /// and Synapse compares addresses in the same way (contract synapse 2.2).
+    /// For comparison: all in lower case, the domain in ASCII. No mail provider in use distinguishes `Max@` from `max@`, and
+    /// Synapse compares addresses in the same way.
     pub fn folded(&self) -> String {
         self.sending.to_ascii_lowercase()
     }
 }
 
-/// An address of a row, as it may be handed on: those of former times may hold characters that cannot be seen.
+/// A stored address, for passing on; older rows may contain invisible characters.
 pub fn cleaned(stored: &str) -> String {
     match stored.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => stored.to_owned(),
@@ -92,15 +92,15 @@ pub fn cleaned(stored: &str) -> String {
     }
 }
 
-/// What every spelling of an address has in common, also of one that nothing can be sent to: [`Address::folded`], else lower
-/// case.
+/// The form in which all spellings of an address are equal: [`Address::folded`], or lower case if the text is not a valid
+/// address.
 pub fn folded(text: &str) -> String {
     Address::parse(text).map_or_else(|_| characters::one_line(text).to_lowercase(), |address| address.folded())
 }
 
-/// The beginning of an address, or a whole one, for comparing with beginnings of others: in lower case, and each part of the
-/// domain in letters, whether it was written so or as `xn--...`. (ASCII would not do: the `xn--` of a beginning is no
-/// beginning of the other's.)
+/// Folds the beginning of an address, or a whole one, for comparison with beginnings of others: in lower case, with each part
+/// of the domain in its own script, even if it was written as `xn--...`. (ASCII would not work: the `xn--` form of a beginning
+/// is not a beginning of the whole `xn--` form.)
 pub fn folded_beginning(text: &str) -> String {
     let text = characters::one_line(text).to_lowercase();
     match text.rsplit_once('@') {
@@ -113,8 +113,8 @@ pub fn folded_beginning(text: &str) -> String {
     }
 }
 
-/// A folded address without what stands behind a `+` in its local part: at most mail providers all of these are one box.
-/// For counting only.
+/// A folded address without the part after `+` in its local part, because most mail providers deliver all of these to one
+/// mailbox. Only for counting.
 pub fn without_tag(folded: &str) -> String {
     match folded.rsplit_once('@') {
         Some((local, domain)) => format!("{}@{domain}", local.split_once('+').map_or(local, |(name, _)| name)),
@@ -122,7 +122,7 @@ pub fn without_tag(folded: &str) -> String {
     }
 }
 
-/// Shows the domain only, so that no log line has an address by accident.
+/// Shows only the domain, so that no address appears in a log by accident.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let domain = self.sending.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -130,7 +130,7 @@ impl fmt::Debug for Address {
     }
 }
 
-/// A dot-atom (RFC 5321, 4.1.2): no quoted string.
+/// Checks for a dot-atom (RFC 5321, 4.1.2), not a quoted string.
 fn check_local_part(local: &str) -> Result<(), AddressFault> {
     if local.chars().any(|c| !c.is_ascii() && !c.is_control() && !c.is_whitespace()) {
         return Err(AddressFault::NonAsciiLocalPart);
@@ -145,11 +145,11 @@ fn check_local_part(local: &str) -> Result<(), AddressFault> {
     Ok(())
 }
 
-/// By UTS 46 with the rules for host names, in lower case.
+/// The domain according to UTS 46 with the rules for host names, in lower case.
 fn domain_in_ascii(domain: &str) -> Result<String, AddressFault> {
     let ascii = idna::domain_to_ascii_strict(domain).map_err(|_| AddressFault::NotAnAddress)?;
     let (rest, top) = ascii.rsplit_once('.').ok_or(AddressFault::NotAnAddress)?;
-    // 192.0.2.1 would pass as a name; no top-level domain is a number
+    // 192.0.2.1 would pass as a name, but no top-level domain is a number.
     if rest.is_empty() || top.is_empty() || top.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(AddressFault::NotAnAddress);
     }

@@ -1,12 +1,12 @@
-//! Characters that cannot be seen, and what becomes of them: the one place that decides, by Unicode's own properties.
+//! Handling of invisible characters, decided only here, from Unicode's properties.
 //!
-//! * *Harmless* ones are dropped wherever they stand: direction marks, zero-width spaces, soft hyphens, byte order marks
-//!   and the like, as phones and web pages put them into what people paste.
-//! * A few are needed where they stand: joiners in scripts that write with them and inside emoji, variation selectors
-//!   behind the characters that have variants.
-//! * *Misleading* ones make a text look like another one: they turn the direction of what follows, hide text (tags), or are
-//!   blanks that pass for letters. What identifies somebody is refused with them ([`plain`]); in what is only shown they are
-//!   dropped ([`one_line`], [`lines`]).
+//! * *Harmless* ones are always removed: direction marks, zero-width spaces, soft hyphens, byte order marks and similar, which
+//!   phones and web pages add to pasted text.
+//! * Some are kept where they have a function: joiners in scripts that need them and inside emoji, variation selectors after
+//!   characters that have variants.
+//! * *Misleading* ones make a text look like another: they change the direction of what follows, hide text (tags), or are
+//!   blanks that count as letters. Text that identifies somebody is refused if it contains any ([`plain`]); in text that is
+//!   only shown they are removed ([`one_line`], [`lines`]).
 
 use icu_properties::props::{
     CanonicalCombiningClass, DefaultIgnorableCodePoint, Emoji, ExtendedPictographic, GeneralCategory, JoiningType, UnifiedIdeograph,
@@ -14,20 +14,20 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 
-/// Marks that may stand above and below one letter. No living orthography stacks more; a hundred cover the lines around.
+/// Marks allowed above and below one letter. No living orthography uses more; a hundred would cover the lines around.
 pub const MOST_MARKS: usize = 4;
 
 /// Why a text cannot identify somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CharacterFault {
-    /// It has a character that cannot be seen and that changes how the rest looks.
+    /// Contains an invisible character that changes how the rest looks.
     Invisible,
     /// More than [`MOST_MARKS`] marks on one letter.
     Stacked,
 }
 
-/// A text that identifies somebody (a name, a username, a mail address): composed (NFC), without what is invisible and
-/// harmless, and without blanks and the marks that phones put around a pasted name. Blanks inside stay as they are.
+/// A text that identifies somebody (a name, a username, a mail address): composed (NFC), without harmless invisible characters,
+/// blanks at the ends, and the marks that phones put around a pasted name. Inner blanks are not changed.
 pub fn plain(typed: &str) -> Result<String, CharacterFault> {
     let mut text = typed.trim_matches(is_wrapping).to_owned();
     loop {
@@ -42,8 +42,8 @@ pub fn plain(typed: &str) -> Result<String, CharacterFault> {
     }
 }
 
-/// A text for people to read, on one line: composed, with nothing in it that is invisible or misleading. White space and
-/// controls of any kind and length become one blank.
+/// A text for people to read, on one line: composed, without invisible and misleading characters. Any run of white space and
+/// control characters becomes one blank.
 pub fn one_line(text: &str) -> String {
     let is_blank = |c: char| c.is_control() || c.is_whitespace() || is_blank_symbol(c);
     let mut text: String = text.chars().map(|c| if is_blank(c) { ' ' } else { c }).collect();
@@ -57,8 +57,8 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The lines of a text, whichever way they were broken, each as [`one_line`] has it. Of several empty lines in a row one is
-/// left, and none at the ends.
+/// The lines of a text, with any kind of line break, each as from [`one_line`]. Runs of empty lines are collapsed, and those at
+/// the ends removed.
 pub fn lines(text: &str) -> Vec<String> {
     let text = text.replace("\r\n", "\n");
     let mut lines: Vec<String> = Vec::new();
@@ -73,13 +73,12 @@ pub fn lines(text: &str) -> Vec<String> {
     lines
 }
 
-/// Whether a character leaves no mark of its own on a screen and is none of the letters that only look blank: what a search
-/// does not compare.
+/// Whether a character is invisible by itself and not one of the blank-looking letters. Searches ignore such characters.
 pub fn is_invisible(c: char) -> bool {
     is_ignorable(c) && !is_letter(c)
 }
 
-/// One pass: NFC, without harmless and misleading characters; and the first fault of what was taken out.
+/// Composes a text (NFC), removes harmless and misleading characters, and reports the first fault found.
 fn cleaned(text: &str) -> (String, Option<CharacterFault>) {
     let text: Vec<char> = text.nfc().collect();
     let mut kept: Vec<char> = Vec::with_capacity(text.len());
@@ -118,30 +117,31 @@ fn misleads(c: char) -> bool {
         || is_blank_symbol(c)
 }
 
-/// The Hangul fillers are letters by their category.
+/// For the Hangul fillers, whose category is "letter".
 fn is_letter(c: char) -> bool {
     CodePointMapData::<GeneralCategory>::new().get(c) == GeneralCategory::OtherLetter
 }
 
-/// Braille without a dot, and the note head that is not drawn: symbols by their category, blanks to the eye.
+/// The Braille pattern without dots and the null note head: symbols by category, but blank to the eye.
 fn is_blank_symbol(c: char) -> bool {
     matches!(c, '\u{2800}' | '\u{1d159}')
 }
 
-/// Bidi_Control without the three marks, which turn nothing by themselves.
+/// Bidi_Control without the three marks, which do not affect other text.
 fn turns_direction(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Around a text: blanks, harmless characters, and embeddings and isolates, as phones put them there. What both begins and
-/// ends there turns nothing inside; an override would have turned the text itself.
+/// Characters that may surround a text: blanks, harmless characters, and the embeddings and isolates that phones add. A pair of
+/// those around the whole text changes nothing inside it, but an override would have.
 fn is_wrapping(c: char) -> bool {
     let is_override = matches!(c, '\u{202d}' | '\u{202e}');
     let is_part = matches!(c, '\u{200c}' | '\u{200d}') || is_selector(c);
     c.is_whitespace() || (turns_direction(c) && !is_override) || (is_ignorable(c) && !is_part && !misleads(c))
 }
 
-/// What a program that does not know a character does not show either. Dictation leaves U+FFFC where it heard nothing.
+/// Characters that are not displayed even by programs that do not know them. Dictation inserts U+FFFC where it understood
+/// nothing.
 fn is_ignorable(c: char) -> bool {
     !c.is_ascii() && (c == '\u{fffc}' || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c))
 }
@@ -150,12 +150,12 @@ fn is_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}' | '\u{180f}')
 }
 
-/// Marks that take no room of their own.
+/// Marks that take no space of their own.
 fn stacks(c: char) -> bool {
     matches!(CodePointMapData::<GeneralCategory>::new().get(c), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
-/// Whether an ignorable character does what it is there for, between what was kept before it and what follows.
+/// Whether an ignorable character has a function between the kept characters before it and those that follow.
 fn belongs(c: char, before: &[char], after: &[char]) -> bool {
     let Some(&previous) = before.last() else { return false };
     let next = after.iter().copied().find(|c| !is_ignorable(*c));
@@ -172,8 +172,8 @@ fn is_mongolian(c: char) -> bool {
     matches!(c, '\u{1820}'..='\u{18aa}')
 }
 
-/// A joiner beside a virama (Indic scripts), between letters that would join without it or beside one that joins with it
-/// (Arabic and its like), or between two emoji. Nearly RFC 5892, appendix A, which has no emoji.
+/// Whether a joiner stands next to a virama (Indic scripts), between letters that would otherwise join, next to one that joins
+/// because of it (Arabic and similar), or between two emoji. Close to RFC 5892, appendix A, which does not cover emoji.
 fn joins(joiner: char, before: &[char], next: Option<char>) -> bool {
     let Some(&previous) = before.last() else { return false };
     let is_virama = |c: char| CodePointMapData::<CanonicalCombiningClass>::new().get(c) == CanonicalCombiningClass::Virama;
@@ -204,7 +204,7 @@ fn is_emoji(c: char) -> bool {
     CodePointSetData::new::<Emoji>().contains(c)
 }
 
-/// A black flag and the tags behind it that make it the flag of a region (Unicode TR 51, ED-14a): how many tags.
+/// The number of tags after a black flag that turn it into a regional flag (Unicode TR 51, ED-14a).
 fn flag(c: char, rest: &[char]) -> Option<usize> {
     if c != '\u{1f3f4}' {
         return None;

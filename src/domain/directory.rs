@@ -1,8 +1,8 @@
-//! What a search in the user directory compares: folded texts.
+//! The user directory compares folded texts.
 //!
-//! A user is found by any beginning of the localpart, of the whole name, of any later word of the name, and, where the
-//! operator allows it, of the mail address; by default only by the whole address. So each account has a few terms in `directory_terms`, and a search is one
-//! range of an index for each kind of term, whatever the number of accounts.
+//! A search finds users by any beginning of the localpart, of the whole name, and of any later word of the name; and by the
+//! whole mail address or, if the operator allows it, its beginning. So each account has a few terms in `directory_terms`, and a
+//! search reads one index range for each kind of term, whatever the number of accounts.
 
 use crate::domain::{address, characters};
 use icu_properties::CodePointMapData;
@@ -10,18 +10,18 @@ use icu_properties::props::GeneralCategory;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Characters of a term that are kept and compared; longer ones are told apart by their beginnings.
+/// Characters of a term that are stored and compared; longer texts are cut.
 pub const TERM_MAX_CHARACTERS: usize = 100;
 
-/// Which folding the terms in the database have; one more when what [`terms`] gives changes for an account. cron brings the
-/// accounts of before up to date.
+/// The version of the folding of stored terms. Increase it when [`terms`] returns something else for an account; cron then
+/// updates existing accounts.
 pub const FOLDING: i64 = 1;
 
-/// Words of a first or a last name from which terms start. More would let a single account with a name of many words fill
-/// an answer of its own; the words behind are found as the continuation of those before.
+/// How many words of a first or last name start a term. Without a limit a single account with a long name could fill an answer.
+/// Later words are found as the continuation of earlier ones.
 const WORDS_OF_A_NAME: usize = 5;
 
-/// What a term was made of; the better match first.
+/// What a term was made from; better matches come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TermKind {
     Localpart = 0,
@@ -31,14 +31,14 @@ pub enum TermKind {
 }
 
 impl TermKind {
-    /// The kinds by which `by: "name"` searches.
+    /// The kinds that `by: "name"` searches.
     pub const NAMES: [TermKind; 3] = [TermKind::Localpart, TermKind::NameStart, TermKind::NameWord];
 
     pub fn number(self) -> i64 {
         self as i64
     }
 
-    /// How many terms of this kind one account has at the most: a search that wants n accounts reads n times as many.
+    /// The largest number of terms of this kind per account: to find n accounts, a search must read n times as many rows.
     pub fn most_of_an_account(self) -> usize {
         match self {
             TermKind::Localpart | TermKind::NameStart | TermKind::Address => 1,
@@ -68,16 +68,15 @@ pub fn terms(localpart: &str, first_name: &str, last_name: &str, address: &str) 
     terms
 }
 
-/// Whether the terms of an account with these texts are the same in every folding so far: then there is nothing to bring up
-/// to date.
+/// Whether all foldings so far give the same terms for an account with these texts, so that nothing needs an update.
 pub fn is_as_before(texts: [&str; 4]) -> bool {
     texts
         .iter()
         .all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'`') && !text.to_ascii_lowercase().contains("xn--"))
 }
 
-/// A text without case and accents: `"Jürgen  GROß"` becomes `"jurgen gross"`. White space becomes one blank, and of
-/// apostrophes and hyphens all spellings are one: `"O’Neil‐Smith"` is `"o'neil-smith"`. What is invisible is left out.
+/// A text without case and accents: `"Jürgen  GROß"` becomes `"jurgen gross"`. Runs of white space become one blank, and all
+/// kinds of apostrophes and hyphens one each: `"O’Neil‐Smith"` becomes `"o'neil-smith"`. Invisible characters are removed.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     let characters = text.chars().map(one_spelling).nfkd().map(one_spelling);
@@ -100,8 +99,8 @@ pub fn fold(text: &str) -> String {
     folded.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The apostrophe and the hyphen of a keyboard for all others. Some apostrophes are letters or accents by their category, so
-/// these are named.
+/// The keyboard's apostrophe and hyphen for all similar characters. They are listed, because some apostrophes are letters or
+/// accents by category.
 fn one_spelling(c: char) -> char {
     match c {
         '`' | '\u{b4}' | '\u{2b9}'..='\u{2bf}' | '\u{2c8}' | '\u{2ca}' | '\u{2cb}' | '\u{374}' | '\u{384}' | '\u{55a}' | '\u{5f3}' => '\'',

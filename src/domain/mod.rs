@@ -1,4 +1,5 @@
-//! What a request, a name, an address and a configuration are. Pure: what is here decides and computes, and asks nobody, but that [`config`] reads its file.
+//! Requests, names, addresses and the configuration. Pure: this code decides and computes without I/O, except that [`config`]
+//! reads its file.
 
 pub mod address;
 pub mod back_off;

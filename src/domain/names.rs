@@ -1,17 +1,17 @@
-//! Names, parsed at the door: behind this file a username, a person's name or a note is within its limits and holds
-//! nothing that could be mistaken for something else.
+//! Usernames, names of people, and notes. A parsed value is within its limits and contains nothing that could be mistaken for
+//! something else.
 
 use crate::domain::characters::{self, CharacterFault};
 use crate::domain::config::{Form, ServerName};
 
-/// Characters that a person's first or last name may have.
+/// The largest length of a first or last name, in characters.
 pub const NAME_MAX_CHARACTERS: usize = 100;
-/// Characters that the note to the admins may have.
+/// The largest length of the note to the admins, in characters.
 pub const NOTE_MAX_CHARACTERS: usize = 2000;
-/// Bytes that a whole Matrix id may have (Matrix specification, appendix "User identifiers").
+/// The largest length of a whole Matrix id, in bytes (Matrix specification, appendix "User identifiers").
 const MXID_MAX_BYTES: usize = 255;
 
-/// Names that look like an authority. The operator's own list and the bot's name come on top.
+/// Names that look like an authority. The operator's own list and the bot's name are added.
 const RESERVED: [&str; 24] = [
     "abuse",
     "admin",
@@ -50,7 +50,7 @@ pub enum LocalpartFault {
     TooShort,
     TooLong,
     Characters,
-    /// A character that cannot be seen, and misleads.
+    /// Contains an invisible, misleading character.
     Invisible,
     StartsWithUnderscore,
     OnlyDigits,
@@ -58,12 +58,11 @@ pub enum LocalpartFault {
 }
 
 impl Localpart {
-    /// The username that an applicant typed. Capitals are folded, as Synapse does; a typed `@` in front is left out.
+    /// Parses a username that an applicant typed. Capital letters are folded, as Synapse does; a leading `@` is removed.
     ///
-    /// The rules are Matrix's (a-z 0-9 . _ = - / +), Synapse's (no `_` in front, not only digits, contract synapse 3)
-    /// and the operator's.
+    /// The rules are those of Matrix (a-z 0-9 . _ = - / +), Synapse (no leading `_`, not only digits) and the operator.
     ///
-    /// It may be reserved ([`Localpart::is_reserved`]).
+    /// The result may be reserved ([`Localpart::is_reserved`]).
     pub fn choose(typed: &str, rules: &Form, server_name: &ServerName) -> Result<Localpart, LocalpartFault> {
         let typed = characters::plain(typed).map_err(LocalpartFault::from)?;
         let name = typed.trim_start_matches('@').to_ascii_lowercase();
@@ -95,7 +94,7 @@ impl Localpart {
         &self.0
     }
 
-    /// Whether nobody may have it: it looks like an authority, is the bot's, or on the operator's list.
+    /// Whether nobody may have the name: it looks like an authority, is the bot's, or is on the operator's list.
     pub fn is_reserved(&self, rules: &Form, bot: &str) -> bool {
         let own = rules.reserved_usernames.iter().map(String::as_str);
         RESERVED.into_iter().chain([bot]).chain(own).any(|reserved| reserved.eq_ignore_ascii_case(&self.0))
@@ -121,7 +120,7 @@ impl From<CharacterFault> for LocalpartFault {
     }
 }
 
-/// What names of people do not have, but markup, addresses and Matrix ids; and the mark of a decoding error.
+/// Characters that occur not in names but in markup, addresses and Matrix ids; and the replacement character.
 const NOT_IN_NAMES: [char; 13] = ['<', '>', '"', '@', ':', '/', '\\', '{', '}', '[', ']', '|', '\u{fffd}'];
 
 /// A person's first or last name, in any script.
@@ -134,7 +133,7 @@ pub enum PersonNameFault {
     Missing,
     TooLong,
     Characters,
-    /// A character that cannot be seen, and misleads.
+    /// Contains an invisible, misleading character.
     Invisible,
 }
 
@@ -148,7 +147,7 @@ impl From<CharacterFault> for PersonNameFault {
 }
 
 impl PersonName {
-    /// A name that must be there.
+    /// Parses a name that must not be empty.
     pub fn parse(typed: &str) -> Result<PersonName, PersonNameFault> {
         match PersonName::parse_optional(typed)? {
             PersonName(name) if name.is_empty() => Err(PersonNameFault::Missing),
@@ -156,7 +155,7 @@ impl PersonName {
         }
     }
 
-    /// A name that may be empty: many people have one name only.
+    /// Parses a name that may be empty: many people have only one name.
     pub fn parse_optional(typed: &str) -> Result<PersonName, PersonNameFault> {
         let name = characters::plain(typed)?.split_whitespace().collect::<Vec<_>>().join(" ");
         if name.chars().count() > NAME_MAX_CHARACTERS {
@@ -174,8 +173,8 @@ impl PersonName {
     }
 }
 
-/// First and last name as one, whatever a row of former times has in them. At most 201 characters for a name that was parsed
-/// here; Synapse takes 256 (contract synapse 2.3).
+/// First and last name together; older rows may contain anything. Parsed names give at most 201 characters; Synapse accepts
+/// 256.
 pub fn display_name(first_name: &str, last_name: &str) -> String {
     characters::one_line(&format!("{first_name} {last_name}"))
 }

@@ -1,10 +1,10 @@
-//! Passwords: hashed for good, derived for a start, sealed for the way.
+//! Passwords: hashed, derived, or sealed.
 //!
-//! * An account's password is kept as Argon2id.
-//! * An initial password is derived from the secret key and the registration's seed: it is stored nowhere in clear, and
-//!   a repeated mail carries the same one.
-//! * A password that the applicant typed, and that the homeserver must get in clear later, is sealed with a key that is
-//!   not in the database, and wiped when the account is made.
+//! * The password of an account is stored as an Argon2id hash.
+//! * An initial password is derived from the secret key and the registration's seed: it is never stored in clear, and a
+//!   repeated mail contains the same one.
+//! * A password that the applicant chose, and that the homeserver must later get in clear, is sealed with a key that is not in
+//!   the database, and wiped once the account is made.
 
 use crate::domain::token::{Secret, random};
 use argon2::password_hash::{PasswordHasher, phc::PasswordHash};
@@ -15,13 +15,13 @@ use data_encoding::BASE64URL_NOPAD;
 use std::sync::{Condvar, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
-/// Characters of initial passwords: nothing that is mistaken for something else when typed from a phone's screen.
+/// Characters of initial passwords: none is easily mistaken for another when read from a phone's screen.
 const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
 
-/// Bytes that a password may have; Synapse's limit is 512 characters (contract synapse 3).
+/// The largest password, in bytes; Synapse's limit is 512 characters.
 pub const MAX_BYTES: usize = 512;
 
-/// Something in the library refused to work; nothing a visitor can cause.
+/// The library failed, which no visitor can cause.
 #[derive(Debug)]
 pub struct Error(pub String);
 
@@ -33,17 +33,17 @@ impl std::fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Why a password is not good enough to be chosen.
+/// Why a password cannot be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordFault {
     TooShort,
-    /// Or with a NUL, at which some programs stop reading.
+    /// Too long, or contains a NUL, at which some programs stop reading.
     TooLong,
-    /// One's own username or mail address.
+    /// The same as the username or mail address.
     Weak,
 }
 
-/// What is wrong with a password that somebody wants to have; at least `least` characters, at most [`MAX_BYTES`].
+/// What is wrong with a chosen password; it needs at least `least` characters and at most [`MAX_BYTES`].
 pub fn fault(password: &str, least: u64, localpart: &str, address: &str) -> Option<PasswordFault> {
     let own = |text: &str| !text.is_empty() && text.eq_ignore_ascii_case(password);
     if (password.chars().count() as u64) < least {
@@ -57,31 +57,31 @@ pub fn fault(password: &str, least: u64, localpart: &str, address: &str) -> Opti
     }
 }
 
-/// Argon2id with 19 MiB, 2 passes, 1 lane: OWASP's first choice for small machines.
+/// Argon2id with 19 MiB, 2 passes, 1 lane: OWASP's first recommendation with little memory.
 fn argon2() -> Result<Argon2<'static>, Error> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(|cause| Error(cause.to_string()))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-/// The password as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$...`, with a random salt.
+/// The hash of a password as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$...`, with a random salt.
 pub fn hash(password: &str) -> Result<String, Error> {
     argon2()?.hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|cause| Error(cause.to_string()))
 }
 
-/// Whether this is a hash, and not a sealed password (which has no `$`).
+/// Whether this is a hash rather than a sealed password, which contains no `$`.
 pub fn is_hash(stored: &str) -> bool {
     stored.starts_with('$')
 }
 
-/// KiB of memory that a check of an Argon2 hash may take. PHP's own are 64 MiB.
+/// The most memory for checking an Argon2 hash, in KiB. PHP's own hashes use 64 MiB.
 const MOST_MEMORY: u32 = 256 * 1024;
-/// KiB that it may go through in all its passes: seconds, where a hash may ask for years.
+/// The most memory accessed in all passes, in KiB. This takes seconds; without a limit a hash could take years.
 const MOST_WORK: u64 = 1024 * 1024;
-/// PHP's own bcrypt hashes have a cost of 10 or 12; each one more takes twice as long.
+/// PHP's own bcrypt hashes have a cost of 10 or 12; each step doubles the time.
 const HIGHEST_COST: u32 = 15;
 
-/// Whether a check of this hash would take more memory or time than a login has. We make no such hashes; a database that was
-/// somebody else's may hold any.
+/// Whether checking this hash would take too much memory or time for a login. We make no such hashes, but a database from
+/// another program may contain any.
 pub fn is_too_costly(stored: &str) -> bool {
     if is_php_hash(stored) {
         let cost = stored.split('$').nth(2).and_then(|cost| cost.parse().ok());
@@ -91,8 +91,8 @@ pub fn is_too_costly(stored: &str) -> bool {
     params.is_some_and(|params| params.m_cost() > MOST_MEMORY || u64::from(params.m_cost()) * u64::from(params.t_cost()) > MOST_WORK)
 }
 
-/// Whether a check of this hash takes the time that its kind and cost ask for. One that is [too costly](is_too_costly) or no
-/// hash at all is refused at once.
+/// Whether checking this hash takes the time that its kind and cost imply. A hash that is [too costly](is_too_costly) or
+/// invalid is refused at once.
 pub fn is_checkable(stored: &str) -> bool {
     if is_too_costly(stored) {
         return false;
@@ -103,13 +103,12 @@ pub fn is_checkable(stored: &str) -> bool {
     PasswordHash::new(stored).is_ok_and(|parsed| parsed.salt.is_some() && parsed.hash.is_some() && argon2_of(&parsed).is_some())
 }
 
-/// Whether the password is the one of a hash, ours or PHP's.
+/// Whether the password belongs to a hash, ours or PHP's.
 pub fn verify_any(password: &str, stored: &str) -> bool {
     if is_php_hash(stored) { verify_php(password, stored) } else { verify(password, stored) }
 }
 
-/// Whether the password is the one of a PHC string. Nothing is cut: all bytes count. A hash that is [too costly](is_too_costly)
-/// is nobody's.
+/// Whether the password belongs to a PHC string. All bytes count. A hash that is [too costly](is_too_costly) matches nothing.
 pub fn verify(password: &str, stored: &str) -> bool {
     if is_too_costly(stored) {
         return false;
@@ -130,10 +129,10 @@ fn argon2_of(parsed: &PasswordHash) -> Option<Argon2<'static>> {
     Some(Argon2::new(algorithm, version, Params::try_from(parsed).ok()?))
 }
 
-/// Runs `work` with a piece of memory that was used before.
+/// Runs `work` with memory that was used before.
 ///
-/// Whether the allocator has to ask the system for 19 MiB depends on what the request allocated before, and asking takes as
-/// long as hashing: it told users who are there from others.
+/// Whether the allocator has to ask the system for 19 MiB depends on the request's earlier allocations, and asking takes as
+/// long as hashing: the difference revealed which users exist.
 fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
     let mut piece = Piece::take();
     if piece.0.len() < blocks {
@@ -142,7 +141,7 @@ fn with_memory<T>(blocks: usize, work: impl FnOnce(&mut [Block]) -> T) -> T {
     work(&mut piece.0[..blocks])
 }
 
-/// Memory of one Argon2 hash. There are as many pieces as processors: more hashes at a time would not be done sooner.
+/// The memory for one Argon2 hash. There are as many pieces as processors, as more hashes at a time would not be faster.
 struct Piece(Vec<Block>);
 
 struct Pieces {
@@ -154,7 +153,7 @@ static PIECES: Mutex<Pieces> = Mutex::new(Pieces { made: 0, idle: Vec::new() });
 static GIVEN_BACK: Condvar = Condvar::new();
 
 impl Piece {
-    /// Waits while all of them are in use.
+    /// Waits while all pieces are in use.
     fn take() -> Piece {
         let most = std::thread::available_parallelism().map_or(1, usize::from);
         let mut pieces = PIECES.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,16 +178,16 @@ impl Drop for Piece {
     }
 }
 
-/// A hash of nothing that anybody knows, with the parameters of [`hash`]: for checks of users that are not there.
+/// A hash of an unknown password, with the parameters of [`hash`]: for checks of users who do not exist.
 pub const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Whether this is a hash of PHP's `password_hash` (bcrypt).
+/// Whether this hash was made by PHP's `password_hash` (bcrypt).
 pub fn is_php_hash(stored: &str) -> bool {
     stored.starts_with("$2")
 }
 
-/// Whether the password is the one of a hash that PHP made. PHP looked at the first 72 bytes only, so we must, too:
-/// else users with longer passwords would be locked out.
+/// Whether the password belongs to a hash that PHP made. PHP used only the first 72 bytes, so we must do the same, or users
+/// with longer passwords would be locked out.
 pub fn verify_php(password: &str, stored: &str) -> bool {
     let bytes = password.as_bytes();
     !is_too_costly(stored) && bcrypt::verify(&bytes[..bytes.len().min(72)], stored).unwrap_or(false)
@@ -201,13 +200,13 @@ pub fn initial(secret: &Secret, seed: &str) -> String {
     letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-")
 }
 
-/// The password that Synapse's own table gets in local mode, where nobody is to log in with it: 256 bits that nobody
-/// knows. Derived, so that an account found after a lost answer can be proved to be ours.
+/// The password in Synapse's own table in local mode, where nobody should log in with it: 256 bits that nobody knows. It is
+/// derived, so that after a lost answer we can prove that the account is ours.
 pub fn for_homeserver(secret: &Secret, seed: &str) -> String {
     BASE64URL_NOPAD.encode(&secret.derive("homeserver password", &[seed.as_bytes()]))
 }
 
-/// Seals a typed password for the time until the account is made.
+/// Seals a chosen password until the account is made.
 pub fn seal(secret: &Secret, seed: &str, password: &str) -> Result<String, Error> {
     let nonce: [u8; 24] = random();
     let sealed = cipher(secret)

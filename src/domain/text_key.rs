@@ -1,5 +1,5 @@
-//! The names of the texts in `templates/locales`, as constants: `text_key::form::error::USERNAME_MISSING`. They are made of
-//! `en.toml` when the programs are built, so a name that is not there does not compile.
+//! The names of the texts in `templates/locales` as constants: `text_key::form::error::USERNAME_MISSING`. The build generates
+//! them from `en.toml`, so a wrong name does not compile.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Key(&'static str);
 
 impl Key {
-    /// As it stands in the files: `form.error.username_missing`.
+    /// The name as in the files: `form.error.username_missing`.
     pub fn name(self) -> &'static str {
         self.0
     }

@@ -1,19 +1,19 @@
-//! Where a request comes from: the address, as far as it can be believed, and the network around it.
+//! Where a request comes from: the trustworthy part of its address, and the network around it.
 
 use crate::domain::config::{CallerRange, Internal};
 use crate::outside::cgi::Request;
 use crate::outside::site::Site;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Where the client of a request from the world sits, as far as it can be believed: if it came through a proxy that is
-/// not trusted, the proxy.
+/// The address of the client of a public request, as far as it can be trusted: if an untrusted proxy is involved, that of the
+/// proxy.
 pub fn client(site: &Site, request: &Request) -> Option<String> {
     let remote = request.variable("REMOTE_ADDR");
     address(&site.config.internal, remote, request.header("x-forwarded-for")).or(remote.map(str::to_owned))
 }
 
-/// The address of who really calls. `X-Forwarded-For` counts only as far as trusted proxies wrote it; where a proxy that
-/// is not trusted wrote one, the caller is unknown: behind it the world could call from a loopback address.
+/// The address of the real caller. `X-Forwarded-For` counts only as far as trusted proxies wrote it. If an untrusted proxy
+/// wrote one, the caller is unknown; otherwise anybody behind that proxy could claim a loopback address.
 pub fn address(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) -> Option<String> {
     let remote = remote.filter(|remote| !remote.is_empty())?;
     let Some(forwarded) = forwarded else { return Some(remote.to_owned()) };
@@ -25,7 +25,7 @@ pub fn address(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) 
         }
         trusted_from = index;
     }
-    // hops[trusted_from..] are trusted proxies; the one before was written down by the first of them.
+    // hops[trusted_from..] are trusted proxies; the first of them recorded the hop before it.
     match trusted_from {
         0 => Some(hops[0].to_owned()),
         index if index < hops.len() => Some(hops[index - 1].to_owned()),
@@ -33,12 +33,12 @@ pub fn address(rules: &Internal, remote: Option<&str>, forwarded: Option<&str>) 
     }
 }
 
-/// Whether an address, as the web server or a proxy wrote it, is in one of the ranges.
+/// Whether one of the ranges contains an address as written by the web server or a proxy.
 pub fn contains(ranges: &[CallerRange], address: &str) -> bool {
     ranges.iter().any(|range| range.contains(address))
 }
 
-/// Where somebody sits, coarsely: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if it is not known.
+/// The caller's network: the /24 of an IPv4 address, the /48 of an IPv6 address; empty if unknown.
 pub fn network(client: Option<&str>) -> String {
     match client.and_then(written_by_a_proxy).map(behind_a_gateway) {
         Some(IpAddr::V4(address)) => {
@@ -50,13 +50,13 @@ pub fn network(client: Option<&str>) -> String {
     }
 }
 
-/// Some proxies forward `192.0.2.7:51234` and `[2001:db8::1]:443`.
+/// Parses also what some proxies write: `192.0.2.7:51234` and `[2001:db8::1]:443`.
 fn written_by_a_proxy(text: &str) -> Option<IpAddr> {
     let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.or_else(|_| text.trim_start_matches('[').trim_end_matches(']').parse()).ok()
 }
 
-/// The IPv4 address in an IPv6 address that stands for one: mapped (RFC 4291, 2.5.5.2), or behind NAT64 (RFC 6052, 2.1).
+/// The IPv4 address that an IPv6 address represents: mapped (RFC 4291, 2.5.5.2), or behind NAT64 (RFC 6052, 2.1).
 fn behind_a_gateway(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {

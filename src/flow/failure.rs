@@ -1,4 +1,4 @@
-//! What stands in the way of a step, for the log and for the next try.
+//! Failures of a step, for the log and for the next attempt.
 
 use crate::domain::back_off::{AddressFault, Blame, Peer};
 use crate::domain::config;
@@ -9,7 +9,7 @@ use crate::outside::matrix;
 use crate::outside::state_file;
 use crate::outside::store;
 
-/// A step that could not be done now.
+/// A step that failed for now.
 #[derive(Debug)]
 pub struct Failure {
     /// For the log and the column `last_error`: what was tried, what came back, where to look.
@@ -64,7 +64,7 @@ impl From<mail::Error> for Failure {
     }
 }
 
-/// Failures that only waiting, or the sysadmin, can mend.
+/// Failures that only waiting, or the sysadmin, can fix.
 macro_rules! later {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {

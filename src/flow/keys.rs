@@ -1,10 +1,10 @@
-//! Requests that came with another secret key than `config.json` has now.
+//! Requests that were filed with another secret key than the present one in `config.json`.
 //!
-//! Links, transaction ids and passwords are derived from the key. So with another key nothing is sent, posted or made for such a
-//! request: the page of its link says that it has to wait, and cron tells the sysadmin. Either another machine has its key, or the
-//! key comes back from a backup; then all goes on by itself. Where it is lost for good, `cron --rekey` ([`renew`]) gives the
-//! requests a new one. That is never done by itself: two machines with different keys would take the requests from each other for
-//! ever, and send everything twice.
+//! Links, transaction ids and passwords are derived from the key. So nothing is sent, posted or made for such a request: the
+//! page behind its link says that it has to wait, and cron tells the sysadmin. If another machine has the key, or the key is
+//! restored from a backup, the request continues. If the key is lost for good, `cron --rekey` ([`renew`]) gives the requests a
+//! new one. This never happens automatically: two machines with different keys would take the requests from each other forever,
+//! and send everything twice.
 
 use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
@@ -17,11 +17,11 @@ use crate::outside::site::Site;
 use crate::outside::state_file;
 use crate::outside::store::{Access, FirstPassword, NewKey, Registration, Store};
 
-/// Seconds for which the lock of cron is held.
+/// Seconds for which cron's lock is held.
 const LOCK_SECONDS: i64 = 600;
 const REMEDY: &str = "restore config.json from a backup, or copy it from the other machine; if it is lost for good, cron --rekey gives these requests a new key";
 
-/// Whether the request came with the key of `config.json`.
+/// Whether the request was filed with the key in `config.json`.
 pub fn fits(site: &Site, registration: &Registration) -> Result<bool, state_file::Error> {
     Ok(is_of(&site.state.secret()?, &registration.seed, &registration.verify_token_hash))
 }
@@ -30,7 +30,7 @@ fn is_of(secret: &Secret, seed: &str, verify_token_hash: &str) -> bool {
     secret.link_token_hashes(seed).0 == verify_token_hash
 }
 
-/// For the pages: what a request with another key cannot do at the moment.
+/// For the pages: the error for a request that was filed with another key.
 pub fn check(site: &Site, registration: &Registration) -> Result<(), Error> {
     match fits(site, registration)? {
         true => Ok(()),
@@ -41,7 +41,7 @@ pub fn check(site: &Site, registration: &Registration) -> Result<(), Error> {
     }
 }
 
-/// The open requests with another key: how many, and a sentence about them.
+/// The number of open requests with another key, and a message about them.
 pub fn others(site: &Site, store: &mut Store) -> Result<Option<(u64, String)>, Error> {
     let ids = ids_of_others(&site.state.secret()?, store)?;
     let Some(first) = ids.first() else { return Ok(None) };
@@ -57,7 +57,7 @@ fn ids_of_others(secret: &Secret, store: &mut Store) -> Result<Vec<i64>, Error> 
     Ok(keys.into_iter().filter(|key| !is_of(secret, &key.seed, &key.verify_token_hash)).map(|key| key.id).collect())
 }
 
-/// `cron --rekey`: gives all open requests with another key a new one. What was done, in words.
+/// `cron --rekey`: gives all open requests with another key a new one. Returns a message about what was done.
 pub fn renew(site: &Site) -> Result<String, Error> {
     let mut store = site.store(Access::Write)?;
     let (holder, now) = (token::new_seed(), site.now());
@@ -108,7 +108,7 @@ fn new_key(site: &Site, secret: &Secret, registration: &Registration) -> Result<
     Ok(NewKey { seed, verify_token_hash, admin_token_hash, password_is_lost, first_password })
 }
 
-/// What the sysadmin has to know of a request that cannot simply go on.
+/// What the sysadmin has to know about a request that cannot simply continue.
 fn remark(site: &Site, registration: &Registration, new: &NewKey) -> Option<String> {
     let mxid = names::mxid(&registration.username, &site.config.server_name);
     if matches!(new.first_password, FirstPassword::Lost) {

@@ -1,5 +1,5 @@
-//! What strangers may use up (`[limits]` in config.toml): a form must not become a way to write to others, to keep names
-//! from them, or to bury the deciders. Counted in the database, so it holds for plain CGI and for several machines.
+//! Limits on what strangers can use up (`[limits]` in config.toml). The form must not become a means to send mail to others, to
+//! block names, or to flood the room. The counts are in the database, so they hold for plain CGI and for several machines.
 
 use crate::domain::address;
 use crate::domain::config::Limits;
@@ -10,7 +10,7 @@ use crate::outside::cgi::Request;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
 
-/// Whom one request is counted for: keyed hashes, so that the database tells nobody who was here.
+/// The subjects that a request counts for: keyed hashes, so that the database does not reveal who was here.
 pub struct Subjects {
     network: String,
     address: String,
@@ -25,7 +25,7 @@ impl Subjects {
     }
 }
 
-/// All that stands against a request from these.
+/// All limits that apply to a request by these subjects.
 pub fn of_filing<'a>(limits: &Limits, subjects: &'a Subjects) -> FilingLimits<'a> {
     let network =
         Allowance { kind: AllowanceKind::RequestsOfNetwork, subject: &subjects.network, per_day: limits.requests_per_network_per_day.0 };
@@ -43,8 +43,8 @@ fn of_everybody(limits: &Limits) -> FilingLimits<'static> {
     }
 }
 
-/// Whether the form is closed, so that nobody fills it in for nothing. A database that cannot be asked closes nothing: it
-/// may not have been made yet, and whoever sends the form is told.
+/// Whether the form is closed, so that nobody fills it in for nothing. If the database cannot be reached, the form stays open:
+/// the database may not exist yet, and sending the form reports the problem.
 pub fn closed(site: &Site) -> Option<Closed> {
     match (site.config.limits.open_requests.0, site.config.limits.requests_per_day.0) {
         (0, 0) => None,
@@ -52,12 +52,12 @@ pub fn closed(site: &Site) -> Option<Closed> {
     }
 }
 
-/// The same for who has the database open.
+/// The same for callers with an open database.
 pub fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store::Error> {
     store.closed(&of_everybody(&site.config.limits), site.now())
 }
 
-/// A mail that was counted, for the case that it does not go.
+/// A mail that was counted, in case it is not sent.
 pub struct CountedMail {
     mailbox: String,
     confirming: bool,
@@ -71,14 +71,15 @@ impl CountedMail {
         if self.confirming { vec![to_address, to_all] } else { vec![to_address] }
     }
 
-    /// It surely did not go: a mail server that is away, or a mail box that is none, uses up nobody's mails.
+    /// Releases the count of a mail that was certainly not sent, so that an unavailable mail server or a missing mailbox uses
+    /// up nobody's limit.
     pub fn give_back(self, site: &Site, store: &mut Store) -> Result<(), store::Error> {
         store.give_back_allowances(&self.allowances(&site.config.limits), site.now())
     }
 }
 
-/// Counts a mail before it goes. Whatever goes wrong, nobody's mail box is filled by us; and mails that only a stranger asked
-/// for (`confirming`) have a limit for all addresses together.
+/// Counts a mail before it is sent, so that no error can make us flood a mailbox. Mails that only a stranger asked for
+/// (`confirming`) also have a common limit for all addresses.
 pub fn count_mail(
     site: &Site,
     store: &mut Store,

@@ -1,4 +1,4 @@
-//! What happens to a request, step by step, and within which limits.
+//! The steps of a request, and its limits.
 
 pub mod accounts;
 pub mod attempt;

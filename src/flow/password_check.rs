@@ -1,21 +1,22 @@
 //! Checks the password of an account in our own table.
 //!
-//! Time tells nothing: not whether there is such a user, is disabled, or has run out. Every check computes one hash. That of a user who is
-//! not there is the hash of some active account, drawn by the name and the secret key: so kinds and costs of hashes are as
-//! frequent among the users who are not there as among the accounts, and a name costs the same each time.
+//! Response times reveal nothing: neither whether a user exists, nor whether it is disabled or expired. Every check computes
+//! one hash. For a user who does not exist it is the hash of some active account, selected by the name and the secret key. So
+//! kinds and costs of hashes are as frequent among missing users as among the accounts, and a name always costs the same.
 //!
-//! Guessing is slowed, and nobody is locked out. After [`FREE_GUESSES`] wrong passwords for an account within a quarter of
-//! an hour, only some of the attempts are really checked, the fewer the more there were; the others are a "no", whatever
-//! the password. They are counted twice:
+//! Guessing is slowed down, but nobody is locked out. After [`FREE_GUESSES`] wrong passwords for an account within a quarter of
+//! an hour, only a fraction of the attempts is really checked, which shrinks with every wrong one; the others are answered
+//! "no", whatever the password. Wrong passwords are counted twice:
 //!
-//! * by the network they come from: what a stranger does elsewhere does not slow the user's own logins;
-//! * over all networks, as a stranger may have many. This count does not slow networks from which the right password came before.
+//! * by network, so that a stranger elsewhere does not slow down the user's own logins;
+//! * over all networks, because a stranger may have many. This count does not affect networks from which the right password
+//!   came before.
 //!
-//! The web, the web with an access token of the account, and Synapse with the identity servers are counted apart: nobody on the
-//! web slows logins, or the password change of a user who is logged in. Where the caller cannot say where the user sits
-//! (published Synapse modules, mxisd), there is one count for all.
-//! One attempt in [`LOTTERY`] is checked at the least, so that the right password gets through after some tries; Synapse's
-//! own limits are far below that. The counts are in the database, so several web nodes share them.
+//! Three kinds of callers are counted separately: the web, the web with an access token of the account, and Synapse with the
+//! identity servers. So nobody on the web slows down logins, or the password change of a user who is logged in. If the caller
+//! cannot tell the user's address (published Synapse modules, mxisd), there is one count for all. At least one attempt in
+//! [`LOTTERY`] is checked, so that the right password gets through after some tries; Synapse's own limits are far below that.
+//! The counts are in the database, so several web nodes share them.
 
 use crate::domain::error::Error;
 use crate::domain::password;
@@ -25,31 +26,31 @@ use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Login, Store};
 
-/// Wrong passwords from one network within the window that slow nothing.
+/// Wrong passwords from one network within the window that slow nothing down.
 pub const FREE_GUESSES: i64 = 20;
-/// The same from all networks together. One network counts for [`FREE_GUESSES`] of them at the most, so it slows no other.
+/// The same for all networks together. One network counts at most [`FREE_GUESSES`] of them, so it cannot slow down others.
 const FREE_GUESSES_EVERYWHERE: i64 = 2 * FREE_GUESSES;
-/// Whatever happened, one attempt in so many is checked.
+/// At least one attempt in this many is checked.
 pub const LOTTERY: i64 = 50;
 /// How long wrong passwords count, in seconds.
 pub const WINDOW_SECONDS: i64 = 900;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub enum Verdict {
     Right(Box<Login>),
-    /// The password is right, but an initial one whose time is over.
+    /// The password is right, but it is an initial one that has expired.
     Expired(Box<Login>),
-    /// No such user, disabled, or another password: callers are not told which.
+    /// No such user, disabled, or a wrong password: callers are not told which.
     Wrong,
 }
 
-/// Who asks for a check: each is counted apart.
+/// The kind of caller; each is counted separately.
 #[derive(Debug, Clone)]
 pub enum Caller<'a> {
-    /// Synapse or an identity server, which may say where the user sits.
+    /// Synapse or an identity server, which may know the user's address.
     Backend { client: Option<&'a str> },
-    /// Somebody on the web, with the address as the web server knows it.
+    /// Somebody on the web, with the address that the web server reports.
     World { address: Option<String> },
     /// The same with a valid access token of the account.
     Owner { address: Option<String> },
@@ -63,7 +64,7 @@ impl Caller<'_> {
         }
     }
 
-    /// What the guesses of this caller are counted under: those from its network, and those from everywhere.
+    /// The names of the counters for this caller: for its network, and for all networks.
     fn counters(&self) -> (String, Option<String>) {
         let class = match self {
             Caller::Backend { .. } if self.network().is_empty() => return (String::new(), None),
@@ -75,7 +76,7 @@ impl Caller<'_> {
     }
 }
 
-/// Checks. `localpart` is `None` for an id that cannot be ours, which costs the same.
+/// Checks a password. `localpart` is `None` for an id that cannot be ours, which takes the same time.
 pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Caller) -> Result<Verdict, Error> {
     let mut store = site.store(Access::Hasty)?;
     let attempt = Attempt::new(site, localpart.unwrap_or(""), caller);
@@ -90,7 +91,7 @@ pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Call
     let login = Box::new(with_better_hash(&mut store, login, password));
     match login.initial_password_until {
         Some(until) if until < attempt.now => {
-            // To the caller of a login this is a "no", and takes as long as any other.
+            // For the caller of a login this is a "no", which takes as long as any other.
             attempt.note_wrong(&mut store);
             Ok(Verdict::Expired(login))
         }
@@ -101,14 +102,14 @@ pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Call
     }
 }
 
-/// One attempt: for which name, from where.
+/// One attempt: the name and the origin.
 struct Attempt<'a> {
     asked: &'a str,
-    /// The name, as guesses are counted for it: it may be somebody who is not there.
+    /// The name under which guesses are counted; the account may not exist.
     account: String,
     here: String,
     everywhere: Option<String>,
-    /// The network, as it is remembered for this name: a keyed hash. `None`: not known, or there is no key.
+    /// The network as it is remembered for this name: a keyed hash. `None` if it is unknown, or there is no key.
     network: Option<String>,
     secret: Option<Secret>,
     now: i64,
@@ -124,10 +125,10 @@ impl<'a> Attempt<'a> {
         Attempt { asked, account: token::hash(asked), here, everywhere, network, secret, now: site.now() }
     }
 
-    /// Whether the password counts at all, or too many were wrong.
+    /// Whether the attempt is checked, or is one of too many.
     fn is_admitted(&self, store: &mut Store, login: Option<&Login>) -> Result<bool, Error> {
         let (here, everywhere) = self.wrong_before(store)?;
-        // Asked for whoever it is: no number is 0.
+        // Queried even for unknown users; no account has the number 0.
         let id = login.map_or(0, |login| login.id);
         let is_familiar = match &self.network {
             Some(network) => store.is_familiar_network(id, network)?,
@@ -137,13 +138,13 @@ impl<'a> Attempt<'a> {
         Ok(wins(ticket, here, FREE_GUESSES) && (is_familiar || wins(ticket, everywhere, FREE_GUESSES_EVERYWHERE)))
     }
 
-    /// Wrong passwords from this network, and from all of them.
+    /// Wrong passwords from this network, and from all networks.
     fn wrong_before(&self, store: &mut Store) -> Result<(i64, i64), store::Error> {
         let mut wrong = |counter: &str| store.wrong_guesses(&self.account, counter, self.since(), self.now);
         Ok((wrong(&self.here)?, self.everywhere.as_deref().map_or(Ok(0), wrong)?))
     }
 
-    /// A hash to check where the account has none.
+    /// A hash to check if the account has none.
     fn stand_in(&self, store: &mut Store) -> Result<Option<String>, store::Error> {
         let highest = store.highest_login_id()?;
         let key = self.secret.as_ref().map(|secret| secret.derive("stand-in", &[self.asked.as_bytes()])).unwrap_or_default();
@@ -151,7 +152,7 @@ impl<'a> Attempt<'a> {
         if hash.is_some() { Ok(hash) } else { store.password_hash_from(0) }
     }
 
-    /// A database that is busy must not hold up Synapse: then this one is not counted.
+    /// A busy database must not delay Synapse; the attempt is then not counted.
     fn note_wrong(&self, store: &mut Store) {
         if let Err(cause) = self.count_wrong(store) {
             log::warn("guess_not_counted", None, &cause.to_string());
@@ -179,8 +180,8 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// A number from 1 to `highest` (at least 1), by a keyed hash of a name. When an account is added, one name in `highest` gets
-/// another number and all the others keep theirs.
+/// A number from 1 to `highest` (at least 1), derived from a keyed hash of a name. When an account is added, one name in
+/// `highest` gets another number and all others keep theirs.
 fn drawn(hash: [u8; 32], highest: i64) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = hash;
     let (number, count) = (u64::from_be_bytes([a, b, c, d, e, f, g, h]), highest.max(1).unsigned_abs());
@@ -189,7 +190,7 @@ fn drawn(hash: [u8; 32], highest: i64) -> i64 {
     place as i64 + 1
 }
 
-/// One hash is computed: the account's own, or where there is none to check the stand-in's.
+/// Computes one hash: the account's own, or the stand-in if there is none.
 fn is_right(login: Option<&Login>, stand_in: Option<&str>, password: &str) -> bool {
     let checkable = |hash: &&str| password::is_checkable(hash);
     let own = login.filter(|login| login.active).map(|login| login.password_hash.as_str()).filter(checkable);
@@ -197,13 +198,14 @@ fn is_right(login: Option<&Login>, stand_in: Option<&str>, password: &str) -> bo
     password::verify_any(password, own.unwrap_or(stand_in)) && own.is_some()
 }
 
-/// Whether one of 2^32 tickets is admitted: with a probability of `free` in `wrong_before`, so that a thousand guesses where
-/// 20 are free are about a hundred checks. A ticket that wins where more were wrong wins where fewer were.
+/// Whether one of 2^32 tickets is admitted: with a probability of `free` in `wrong_before`, so that of a thousand guesses with
+/// 20 free about a hundred are checked. A ticket that is admitted stays so with fewer wrong guesses before it.
 fn wins(ticket: u32, wrong_before: i64, free: i64) -> bool {
     i64::from(ticket) * wrong_before.clamp(free, free * LOTTERY) < free << 32
 }
 
-/// Replaces a hash of PHP's, which looked at 72 bytes, by one of all that was typed. The user is let in even if that cannot be written; the next login tries again.
+/// Replaces a PHP hash, which covers only 72 bytes, by one of the whole password. If it cannot be stored, the user is let in
+/// anyway, and the next login tries again.
 fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
     if !password::is_php_hash(&login.password_hash) {
         return login;
@@ -226,7 +228,7 @@ fn with_better_hash(store: &mut Store, login: Login, password: &str) -> Login {
 mod tests {
     use super::*;
 
-    /// Of this thread: what else runs on the machine does not count.
+    /// Processor time of this thread; other work on the machine does not count.
     fn processor_time() -> std::time::Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -1,4 +1,4 @@
-//! What a registration's state owes to the outside, done: mails, room messages, accounts.
+//! Carries out what a registration's state requires: mails, room messages, accounts.
 //!
 //! The programs call [`carry_on`] right after their transaction, for a quick answer; the queue ([`crate::flow::queue`]) does the same for
 //! whatever is left. A step takes a lease on the registration, does one thing outside, and moves the state on with a
@@ -31,9 +31,9 @@ use serde_json::{Value, json};
 /// How far [`carry_on`] came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// Nothing is owed any more, or somebody else is at it; `None`: there is no such registration.
+    /// Nothing is left to do, or another program is doing it; `None` if there is no such registration.
     Rest(Option<State>),
-    /// What this state owes failed; it will be tried again.
+    /// The step of this state failed and will be tried again.
     Failure(State),
     /// What this state owes needs somebody who is away; it was not tried.
     HeldUp(State),
@@ -45,7 +45,7 @@ enum Outside {
     Account(Outcome),
 }
 
-/// Does what the registration owes, step after step, until it waits for somebody, is finished, or something fails.
+/// Carries out step after step until the registration waits for a person, is finished, or a step fails.
 pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, store::Error> {
     carry_on_among(site, store, id, "", &mut Breakers::default())
 }
@@ -71,8 +71,8 @@ pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, br
     }
 }
 
-/// The same for a program that has written down what its visitor wanted: whatever happens now, the visitor's part is
-/// done and cron does the rest. The state that was reached.
+/// The same for a program that has stored what its visitor wanted: whatever happens now, the visitor's part is done, and cron
+/// does the rest. Returns the state reached.
 pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<State> {
     match carry_on(site, store, id) {
         Ok(Reached::Rest(state)) => state,
@@ -84,8 +84,8 @@ pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<Stat
     }
 }
 
-/// Links and initial passwords come from the secret key; with another one than at the start they would be dead. Whoever has the key
-/// does the step. Where it cannot be read at all, the step itself fails.
+/// Links and initial passwords are derived from the secret key, so with another key they would not work. A machine that has the
+/// right key does the step. If the key cannot be read at all, the step itself fails.
 fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
     matches!(keys::fits(site, registration), Ok(false))
 }
@@ -153,8 +153,8 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
     send(site, store, registration, MailName::Verify, &context)
 }
 
-/// Until when the mail says that the link works. Time counts from when the mail is sent; so that a repeated mail says the
-/// same, delays are counted in steps of six hours, and never promise more than is kept.
+/// When, according to the mail, the link expires. Time counts from when the mail is sent. Delays count in steps of six hours,
+/// so that a repeated mail gives the same time, and never a later one than the real expiry.
 fn promised_expiry(requested_at: i64, now: i64, seconds: i64) -> i64 {
     const STEP: i64 = 6 * HOUR;
     requested_at + seconds + (now - requested_at).max(0) / STEP * STEP
@@ -213,8 +213,8 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
     send(site, store, registration, MailName::Credentials, &context)
 }
 
-/// Gives an initial password its full time again where the mail was delayed for so long that it is nearly over. `None`: it is
-/// good for ever.
+/// Restores the full time of an initial password that has nearly expired because the mail was delayed. `None`: it never
+/// expires.
 fn enough_time(site: &Site, store: &mut Store, registration: &Registration, until: i64) -> Result<Option<i64>, Failure> {
     let full = site.config.times.initial_password_days.0 as i64 * DAY;
     if until - site.now() >= full / 2 && full > 0 {
@@ -234,7 +234,7 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
     send(site, store, registration, if registration.refusal.is_some() { MailName::Refused } else { MailName::Declined }, &context)
 }
 
-/// Sends templates/mail/NAME to the applicant. The Message-ID is the same each time.
+/// Sends templates/mail/NAME to the applicant. The Message-ID is always the same.
 fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailName, context: &serde_json::Value) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let letter = page::mail(&site.config, registration.language, name, context)?;
@@ -242,7 +242,7 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailN
     let message_id = format!("{}.{}@{host}", name.as_str(), secret.token(&format!("Message-ID of {}", name.as_str()), &registration.seed));
     let letter = Letter {
         to_address: &registration.email,
-        // Before the address is confirmed a stranger could have any text sent to others as their name.
+        // Before the address is confirmed, a stranger could have any text sent to others as a name.
         to_name: None,
         message_id: &message_id,
         language: registration.language,
@@ -254,7 +254,7 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailN
     let counted = limits::count_mail(site, store, &secret, registration, name == MailName::Verify)?;
     if let Err(cause) = mailer.send(&letter, site.now()) {
         if !matches!(cause, mail::Error::PerhapsSent(_)) {
-            // A mail counted too many is the smaller harm: what the mail server said must be told.
+            // It is better to count a mail too many than to lose the mail server's message.
             let _ = counted.give_back(site, store);
         }
         return Err(cause.into());
@@ -263,7 +263,7 @@ fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailN
     Ok(())
 }
 
-/// What the room is told about a request, in its message and on the page behind the link.
+/// The facts about a request for the room: in its message and on the page behind the link.
 pub fn facts(site: &Site, registration: &Registration) -> Value {
     json!({
         "full_name": registration.full_name(),
@@ -275,12 +275,12 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
     })
 }
 
-/// The link by which the applicant confirms the address.
+/// The link with which the applicant confirms the address.
 fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify?t={}", secret.verify_token(&registration.seed)))
 }
 
-/// The link by which the room decides.
+/// The link with which the room decides.
 fn decide_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify_admin?t={}", secret.admin_token(&registration.seed)))
 }

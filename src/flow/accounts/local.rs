@@ -1,4 +1,4 @@
-//! Accounts in our own table, which Synapse asks for passwords.
+//! Accounts in our own table, for which Synapse checks passwords with us.
 
 use super::{Outcome, open, synapse};
 use crate::domain::password;
@@ -9,12 +9,11 @@ use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
 use crate::outside::store::{Login, NewLogin, Registration, Store};
 
-/// Prepares the row of the account. A name that is in our table already is nobody else's to have; and Synapse must not
-/// have it either, or the applicant would be let into somebody's account there.
+/// Prepares the row of the account. A name that is already in our table belongs to somebody else. Synapse must not have it
+/// either, or the applicant would be let into somebody's account there.
 ///
-/// Where a shared secret is configured, the account is made in Synapse first: that
-/// reserves the name there, and published password modules fail at the first login of an account that is not there yet
-/// (contract synapse 2.1).
+/// If a shared secret is configured, the account is first made in Synapse. This reserves the name there, and published password
+/// modules fail at the first login of an account that does not exist yet.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
     if let Some(login) = store.login(&registration.username)? {
         return match is_of_this_request(&login, registration, secret) {
@@ -33,7 +32,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     }
 }
 
-/// Whether a row of our own table was made for this request, by the proof that its password is the one of the request.
+/// Whether a row of our own table was made for this request; the proof is that it has the password of the request.
 fn is_of_this_request(login: &Login, registration: &Registration, secret: &Secret) -> bool {
     match registration.password.as_deref() {
         Some(hash) if password::is_hash(hash) => hash == login.password_hash,
@@ -44,7 +43,7 @@ fn is_of_this_request(login: &Login, registration: &Registration, secret: &Secre
     }
 }
 
-/// Without the shared secret only what Synapse tells strangers is left to go by.
+/// Without the shared secret we know only what Synapse tells strangers.
 fn without_secret(site: &Site, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
     match availability(&Homeserver::new(&site.config), &registration.username).map_err(not_told)? {
         Availability::Free => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),

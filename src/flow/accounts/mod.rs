@@ -1,4 +1,4 @@
-//! Where an approved account comes to be: in Synapse, or in our own table.
+//! Creates approved accounts: in Synapse, or in our own table.
 
 mod local;
 mod php;
@@ -13,20 +13,20 @@ use crate::flow::failure::Failure;
 use crate::outside::site::Site;
 use crate::outside::store::{NewLogin, Registration, Store};
 
-/// What became of the wish for an account.
+/// The outcome of creating an account.
 #[derive(Debug)]
 pub enum Outcome {
-    /// It is there, at the homeserver.
+    /// The account exists in Synapse.
     Made,
-    /// It is ready to be written into our own table.
+    /// The account is ready to be written into our own table.
     ForOurTable(Box<NewLogin>),
-    /// It is there, and the PHP program, whose registration this was, mailed its password: it could not write that down.
+    /// The account exists. The PHP program, which this registration came from, mailed its password but could not record that.
     MadeByPhp,
-    /// The homeserver will never make it; the text is its reason.
+    /// The homeserver will never create it; the text is the reason.
     Refused(String),
 }
 
-/// Makes the account of an approved registration. Safe to repeat: an account that a former try made is found to be ours.
+/// Creates the account of an approved registration. Safe to repeat: an account that an earlier attempt made is recognised.
 pub fn make(site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
     let secret = site.state.secret()?;
     match site.config.operation_mode {
@@ -38,10 +38,10 @@ pub fn make(site: &Site, store: &mut Store, registration: &Registration) -> Resu
     }
 }
 
-/// The password with which an account in Synapse starts: the one that the applicant typed, or the initial one.
+/// The first password of an account in Synapse: the one that the applicant chose, or the initial one.
 ///
-/// A password that was typed while `operation_mode` was "local" is there as a hash only, which Synapse cannot take; an
-/// initial one is mailed then.
+/// A password chosen while `operation_mode` was "local" is stored only as a hash, which Synapse cannot use; then an initial one
+/// is mailed.
 fn first_password(store: &mut Store, secret: &Secret, registration: &Registration) -> Result<String, Failure> {
     match registration.password.as_deref() {
         None => Ok(password::initial(secret, &registration.seed)),

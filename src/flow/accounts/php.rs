@@ -1,4 +1,4 @@
-//! Accounts in Synapse that the PHP program made, and left in a way in which it never could go on.
+//! Accounts in Synapse that the PHP program made, but could not complete.
 
 use crate::domain::config::OperationMode;
 use crate::domain::password;
@@ -11,10 +11,10 @@ use crate::outside::store::{Registration, Store};
 /// Seconds by which the clocks of two machines may differ.
 const CLOCK_MARGIN_SECONDS: i64 = 600;
 
-/// Whether an account that is there already is most likely the PHP program's work: on SQLite its cron made and mailed accounts again
-/// and again, and could not write that down. Such a registration has a try from before it was taken over.
+/// Whether an existing account was most likely made by the PHP program: on SQLite its cron made and mailed accounts again and
+/// again, and could not record that. Such a registration has an attempt from before the take-over.
 pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> Result<bool, Failure> {
-    // A request that was approved here has its first try in the second of the decision.
+    // For a request that was approved here, the first attempt is in the second of the decision.
     let tried_before = registration.decided_at.is_none() && registration.account_tried_at == Some(registration.state_since);
     let may = tried_before && store.is_from_php(registration.id)?;
     if may {
@@ -27,11 +27,11 @@ pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> R
     Ok(may)
 }
 
-/// Sets the initial password of an account whose password nobody knows: the PHP program could not mail it, or it was derived from a
-/// secret key that is lost. Nothing to do for others.
+/// Sets the initial password of an account whose password is lost: the PHP program could not mail it, or it was derived from a
+/// lost secret key. Does nothing for other accounts.
 ///
-/// The PHP program took a name that was in use for a success. So it is made sure that the account is this person's: made after the
-/// request, and never used.
+/// The PHP program took a name in use for a success. So this function first makes sure that the account belongs to this person:
+/// made after the request, and never used.
 pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let is_lost = !registration.password_chosen
         && registration.account_tried_at.is_none()
@@ -52,7 +52,7 @@ pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Regist
     let password = password::initial(&site.state.secret()?, &registration.seed);
     homeserver_accounts::set_password(&homeserver, &token, &registration.username, &password)
         .map_err(|cause| explained(site, registration, cause))?;
-    // From here on the password is known: a repeated mail carries the same one, whatever the person does with it meanwhile.
+    // From now on the password is known: a repeated mail contains the same one, even if the person has changed it meanwhile.
     Ok(store.note_account_try(registration.id, site.now())?)
 }
 

@@ -11,14 +11,14 @@ use crate::outside::matrix::{self, Homeserver, login};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
 
-/// In local mode: how long an operator has to look at a name that may be ours or not, in seconds.
+/// In local mode: how long the operator has to check a name that may or may not be ours, in seconds.
 const UNCLEAR_SECONDS: i64 = DAY;
 
 /// Asks the homeserver for the account.
 ///
-/// Where the name is in use, the account may be ours all the same: an answer was lost, or the database came back from a backup
-/// that was older than the account. So before it is called somebody else's, it is asked for proof. A display name proves
-/// nothing: anybody can choose it.
+/// If the name is in use, the account may still be ours: an answer was lost, or the database was restored from a backup that is
+/// older than the account. So it counts as somebody else's only if the proof fails. A display name proves nothing, because
+/// anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
         return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));
@@ -35,7 +35,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
         Ok(Registered::NameInUse { asked_again: false }) if first_try => {
             let outcome = before_the_first_try(&homeserver, registration, password);
             if outcome.is_err() {
-                // Nothing was made by this try, and the proof has to wait: the next try is the first one again.
+                // This attempt created nothing and the proof has to wait, so the next attempt counts as the first.
                 store.forget_account_try(registration.id)?;
             }
             outcome
@@ -51,13 +51,14 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     }
 }
 
-/// Whether the homeserver surely made no account. A lost or strange answer leaves that open.
+/// Whether the homeserver certainly created no account. A lost or unexpected answer leaves that open.
 fn did_nothing(cause: &matrix::Error) -> bool {
     !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
 }
 
-/// Whether an account that was there before this request's first try is the applicant's: made for this very request, before
-/// the database was put back to an older state. With the password that the account would get it is theirs whoever made it.
+/// Whether an account that existed before this request's first attempt is the applicant's: made for this very request, before
+/// the database was restored to an older state. If it has the password that the new account would get, it is theirs, whoever
+/// made it.
 fn before_the_first_try(homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     if login::proves(homeserver, &registration.username, password)? {
         log::warn(
@@ -70,10 +71,10 @@ fn before_the_first_try(homeserver: &Homeserver, registration: &Registration, pa
     Ok(Outcome::Refused("M_USER_IN_USE".into()))
 }
 
-/// Whether an account that exists was made by a former try: its password is the proof that the try was ours.
+/// Whether an existing account was made by an earlier attempt: its password proves that it is ours.
 ///
-/// In local mode Synapse may have its own password table switched off, and then nothing can be proved: the operator is
-/// told for a day, and after that the applicant is asked to choose another name.
+/// In local mode Synapse's own password table may be switched off, and nothing can be proved. Then the operator is told for a
+/// day, and after that the applicant is asked to choose another name.
 fn whose_account(
     site: &Site,
     store: &mut Store,
