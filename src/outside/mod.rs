@@ -1,6 +1,7 @@
 //! The world around the programs, each part behind one door: web server, database, homeserver, mail server, templates, log.
 
 pub mod cgi;
+mod disk;
 pub mod fault;
 pub mod log;
 pub mod mail;

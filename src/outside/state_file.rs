@@ -19,7 +19,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::domain::token::{Secret, random};
-use crate::outside::{fault, ownership};
+use crate::outside::{disk, fault, ownership};
 
 /// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
 const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
@@ -204,6 +204,9 @@ impl StateFile {
 
     fn cannot_write(&self, cause: &std::io::Error) -> Error {
         let folder = self.folder().display();
+        if let Some(full) = disk::full(&self.path, cause) {
+            return self.error(&format!("cannot be written: {full}"));
+        }
         let remedy = ownership::hindrance(&self.path).unwrap_or_else(|| {
             format!("let the user that runs the programs write to its folder, for example: chown www-data {folder} && chmod 750 {folder}")
         });

@@ -17,6 +17,7 @@ use crate::domain::config::{Config, DatabaseUrl, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::password;
 use crate::domain::token::Secret;
+use crate::outside::disk;
 use crate::outside::fault;
 use crate::outside::log;
 use crate::outside::state_file::StateFile;
@@ -81,6 +82,7 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
     fault::point("take-over locked");
     if let (DatabaseUrl::Sqlite(path), Some(bytes)) = (url, php.bytes()?) {
         backup::write(secret, path, &bytes).map_err(|cause| {
+            let cause = disk::full(path, &cause).unwrap_or_else(|| cause.to_string());
             Error::unavailable(format!("the PHP program's database is not taken over, as no backup of it can be written: {cause}; see the key database in config.toml"))
         })?;
         fault::point("take-over backup written");

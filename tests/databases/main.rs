@@ -17,6 +17,7 @@ macro_rules! on_every_server {
 
 mod connections;
 mod contention;
+mod full_disk;
 mod letters;
 mod outages;
 mod schema;

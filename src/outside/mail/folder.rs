@@ -1,7 +1,7 @@
 //! `transport = "file"`: each mail becomes a file `MESSAGE-ID.eml`, for trying things out without a mail server.
 
 use super::Error;
-use crate::outside::ownership;
+use crate::outside::{disk, ownership};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,6 +27,9 @@ pub fn send(folder: &Path, message_id: &str, bytes: &[u8]) -> Result<(), Error> 
     };
     write().map_err(|cause| {
         let _ = fs::remove_file(&aside);
+        if let Some(full) = disk::full(&aside, &cause) {
+            return Error::Later(format!("cannot write a mail: {full} (folder in [mail])"));
+        }
         let whose = ownership::hindrance(&aside).unwrap_or_else(|| "the user that runs the programs must be able to write there".into());
         Error::Later(format!("cannot write a mail into {}: {cause}; look at folder in [mail]: {whose}", folder.display()))
     })

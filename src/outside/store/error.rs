@@ -48,6 +48,14 @@ pub(super) fn untrusted(cause: &str) -> Error {
     Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls behind the ? of its URL"))
 }
 
+/// The server is well but for one thing.
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(super) fn full(said: &str) -> Error {
+    Error::Unavailable(format!(
+        "the disk of the database server is full: make room there; what could not be written is tried again ({said})"
+    ))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

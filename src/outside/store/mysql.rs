@@ -8,6 +8,7 @@
 //! * In a Galera cluster a conflict may appear only at the `COMMIT`, as a deadlock, and is repeated like one. A node outside
 //!   the cluster refuses every statement, and the next host is tried. What was committed on one node is visible on all.
 
+use super::error::full;
 use super::guarded::guarded;
 use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, Row, TRIES, Value, WAIT, pause, schema, untrusted};
@@ -390,10 +391,17 @@ fn silent(bound: Duration) -> Error {
     Error::Unavailable(format!("the database server did not answer within {} s", bound.as_secs()))
 }
 
+/// A full table (1114) or disk (1021), or another failure whose text has the system's error number for a full disk.
+fn is_full(said: &mysql::error::MySqlError) -> bool {
+    let of_system = matches!(said.code, 3 | 1004 | 1005 | 1026 | 1030);
+    matches!(said.code, 1021 | 1114) || of_system && ["error 28", "rrcode: 28", "rrno: 28"].iter().any(|full| said.message.contains(full))
+}
+
 /// Interprets the error numbers of MariaDB and MySQL.
 fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     let sentence = format!("the database server: {} ({})", said.message, said.code);
     match said.code {
+        _ if is_full(said) => full(&sentence),
         // Duplicate key or column.
         1062 | 1060 => Error::Conflict,
         // A deadlock, or in a cluster a failed certification; a record changed since it was read; a node outside its cluster.

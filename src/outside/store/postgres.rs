@@ -6,6 +6,7 @@
 //! * The crate waits forever for a server that accepts connections but does not answer. So each connection has its own thread,
 //!   which is abandoned if it takes longer than [`BOUND`].
 
+use super::error::full;
 use super::guarded::guarded;
 use super::patience::Worker;
 use super::{Access, BOUND, CONNECT_BOUND, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema, untrusted};
@@ -358,6 +359,9 @@ impl From<&postgres::Error> for Error {
             };
         };
         let sentence = format!("the PostgreSQL server: {} ({})", said.message(), said.code().code());
+        if said.code() == &SqlState::DISK_FULL {
+            return full(&sentence);
+        }
         match said.code() {
             &SqlState::UNIQUE_VIOLATION => Error::Conflict,
             &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE => Error::Contended(sentence),

@@ -4,7 +4,7 @@
 //! a power failure. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
 
 use super::{Access, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
-use crate::outside::ownership;
+use crate::outside::{disk, ownership};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, params_from_iter};
@@ -26,11 +26,11 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
         if access != Access::Read && !path.exists() {
-            create(path).map_err(|cause| Error::Unfit(cannot_create(path, &cause)))?;
+            create(path).map_err(|cause| cannot_create(path, &cause))?;
         }
         let connection =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(|cause| {
-                not_ours(path).unwrap_or_else(|| {
+                not_ours(path).or_else(|| no_room(path, &cause)).unwrap_or_else(|| {
                     Error::Unavailable(format!(
                         "cannot open the SQLite database {}: {cause} (it is made by the first request for an account, or by cron)",
                         path.display()
@@ -42,9 +42,12 @@ impl Sqlite {
                 .unwrap_or_else(|| Error::Unfit(format!("the SQLite database {} can only be read; {}", path.display(), remedy(path)))));
         }
         let mut sqlite = Sqlite { connection, path: path.to_owned(), file: identity(path) };
-        sqlite.prepare(access).map_err(|cause| match (cause, not_ours(path)) {
-            (Error::Unavailable(_), Some(not_ours)) => not_ours,
-            (cause, _) => name_the_file(path, cause),
+        sqlite.prepare(access).map_err(|cause| match (cause, not_ours(path), disk::full_now(path)) {
+            (Error::Unavailable(_), Some(not_ours), _) => not_ours,
+            (Error::Unavailable(cause), None, Some(full)) => {
+                Error::Unavailable(format!("cannot use the SQLite database {}: {full} ({cause})", path.display()))
+            }
+            (cause, ..) => name_the_file(path, cause),
         })?;
         Ok(sqlite)
     }
@@ -61,6 +64,11 @@ impl Sqlite {
     /// The whole database in the format of its file.
     pub(super) fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         Ok(self.connection.serialize(rusqlite::MAIN_DB)?.to_vec())
+    }
+
+    /// Lets the file's connection do something.
+    fn ask<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        work(&self.connection).map_err(|cause| no_room(&self.path, &cause).unwrap_or_else(|| Error::from(cause)))
     }
 
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
@@ -146,16 +154,15 @@ impl Sqlite {
 
 impl Driver for Sqlite {
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.execute(params_from_iter(values))? as u64)
+        self.ask(|connection| Ok(connection.prepare_cached(sql)?.execute(params_from_iter(values))? as u64))
     }
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        rows(&mut *self.connection.prepare_cached(sql)?, values)
+        self.ask(|connection| rows(&mut *connection.prepare_cached(sql)?, values))
     }
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        rows(&mut self.connection.prepare(sql)?, values)
+        self.ask(|connection| rows(&mut connection.prepare(sql)?, values))
     }
 
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
@@ -164,7 +171,7 @@ impl Driver for Sqlite {
     }
 
     fn run(&mut self, statements: &str) -> Result<(), Error> {
-        Ok(self.connection.execute_batch(statements)?)
+        self.ask(|connection| connection.execute_batch(statements))
     }
 
     /// A read-only connection cannot become writable.
@@ -185,15 +192,15 @@ impl Driver for Sqlite {
     }
 
     fn tidy(&mut self) -> Result<(), Error> {
-        Ok(self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?)
+        self.ask(|connection| connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"))
     }
 
     fn begin(&mut self) -> Result<(), Error> {
-        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+        self.ask(|connection| connection.execute_batch("BEGIN IMMEDIATE"))
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        Ok(self.connection.execute_batch("COMMIT")?)
+        self.ask(|connection| connection.execute_batch("COMMIT"))
     }
 
     fn rollback(&mut self) {
@@ -202,7 +209,7 @@ impl Driver for Sqlite {
     }
 }
 
-fn rows(statement: &mut Statement<'_>, values: &[Value]) -> Result<Vec<Row>, Error> {
+fn rows(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
     let columns = statement.column_count();
     let mut rows = statement.query(params_from_iter(values))?;
     let mut read = Vec::new();
@@ -265,8 +272,22 @@ fn create(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn cannot_create(path: &Path, cause: &std::io::Error) -> String {
-    format!("cannot make the SQLite database {}: {cause}; {}", path.display(), remedy(path))
+fn cannot_create(path: &Path, cause: &std::io::Error) -> Error {
+    let what = format!("cannot make the SQLite database {}", path.display());
+    match disk::full(path, cause) {
+        Some(full) => Error::Unavailable(format!("{what}: {full}")),
+        None => Error::Unfit(format!("{what}: {cause}; {}", remedy(path))),
+    }
+}
+
+/// SQLite calls a disk full where it writes, and speaks of an error of input or output where it makes its journals longer.
+fn no_room(path: &Path, cause: &rusqlite::Error) -> Option<Error> {
+    let full = match cause.sqlite_error_code()? {
+        ErrorCode::DiskFull => disk::sentence(path),
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => disk::full_now(path)?,
+        _ => return None,
+    };
+    Some(Error::Unavailable(format!("cannot write the SQLite database {}: {full}", path.display())))
 }
 
 /// What the operator can do if a file cannot be created or opened.
