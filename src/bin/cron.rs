@@ -31,12 +31,13 @@ const EX_TEMPFAIL: u8 = 75;
 const EX_CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    log::speak_as("cron");
     let path = std::env::var_os(config::CONFIG_VARIABLE).map_or_else(site::default_config_path, Into::into);
     let site = match site::Site::open(&path) {
         Ok(site) => site,
         Err(error) => return complain(&error.cause, EX_CONFIG),
     };
-    log::start("cron", site.config.log);
+    log::start(site.config.log, site.config.log_level);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {

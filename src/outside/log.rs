@@ -3,15 +3,21 @@
 //! A line starts with a word that occurs once in the source (`confirmed`, `room_message_failed`, ...), then says which
 //! registration, then why. Passwords, tokens and full addresses are never arguments; nothing makes a second line, hides a
 //! part of its own or turns its direction.
+//!
+//! Below a web server, the standard error of a program is usually the web server's error log. There every line counts as an
+//! error, and nginx adds the request, with the link in it. So by default only warnings go there. The journal gets everything,
+//! with its severity; it is recognised by `JOURNAL_STREAM` (systemd.exec(5)).
 
 use crate::domain::characters;
-use crate::domain::config::LogTarget;
+use crate::domain::config::{LogLevel, LogTarget};
 use std::io::Write;
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static LOG: OnceLock<(&'static str, LogTarget)> = OnceLock::new();
+static PROGRAM: OnceLock<&'static str> = OnceLock::new();
+static SETTINGS: OnceLock<(LogTarget, LogLevel)> = OnceLock::new();
+static BEHIND_WEB_SERVER: AtomicBool = AtomicBool::new(false);
 static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
 static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 
@@ -19,12 +25,31 @@ static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 const WARNING: u8 = 4;
 const INFO: u8 = 6;
 
-/// Says who speaks and where to; the first call counts.
-pub fn start(program: &'static str, target: LogTarget) {
-    let _ = LOG.set((program, target));
+/// Bytes of a line as it is written: RFC 3164 lets a packet have 1024, and the kernel keeps what is written at once to a pipe in one piece
+/// up to 4096.
+const LONGEST_LINE: usize = 900;
+/// The same below a web server: fcgiwrap passes standard error on in pieces of 504 bytes, and nginx makes a line of each, with the request
+/// and more around it.
+const LONGEST_LINE_BEHIND_WEB_SERVER: usize = 500;
+/// Bytes that a line may be shorter than that, to be cut between words.
+const LONGEST_WORD: usize = 60;
+
+/// Says who speaks; the first call counts.
+pub fn speak_as(program: &'static str) {
+    let _ = PROGRAM.set(program);
 }
 
-/// Keeps what went well from standard error: cron mails every line there.
+/// Says where to, and how much; the first call counts.
+pub fn start(target: LogTarget, level: LogLevel) {
+    let _ = SETTINGS.set((target, level));
+}
+
+/// From now on standard error is taken for a web server's error log, unless it is the journal.
+pub fn behind_a_web_server() {
+    BEHIND_WEB_SERVER.store(true, Ordering::Relaxed);
+}
+
+/// Keeps what went well from standard error, whatever the configuration says: cron mails every line there.
 pub fn warnings_only() {
     WARNINGS_ONLY.store(true, Ordering::Relaxed);
 }
@@ -45,33 +70,111 @@ pub fn warn(event: &str, registration: Option<i64>, detail: &str) {
 }
 
 fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
-    let (program, target) = LOG.get().copied().unwrap_or(("matrix-register-bot", LogTarget::Stderr));
+    let (target, level) = SETTINGS.get().copied().unwrap_or_default();
+    if severity > WARNING && !takes_everything(target, level) {
+        return;
+    }
     let mut line = event.to_owned();
     if let Some(id) = registration {
         line += &format!(" registration={id}");
     }
     if !detail.is_empty() {
         line += ": ";
-        line.extend(characters::one_line(detail).chars().take(2000));
+        line += &characters::one_line(detail);
     }
+    let program = PROGRAM.get().copied().unwrap_or("?");
     match target {
-        LogTarget::Stderr if severity > WARNING && WARNINGS_ONLY.load(Ordering::Relaxed) => {}
         LogTarget::Stderr if HELD_BACK.get().is_some_and(|held_back| held_back.contains(&event)) => {}
-        LogTarget::Stderr => to_stderr(program, &line),
+        LogTarget::Stderr => to_stderr(severity, program, &line),
         LogTarget::Syslog => to_syslog(severity, program, &line),
     }
 }
 
+/// Whether what went well is told there.
+fn takes_everything(target: LogTarget, level: LogLevel) -> bool {
+    let is_open = match level {
+        LogLevel::Info => true,
+        LogLevel::Warning => false,
+        LogLevel::Auto => target == LogTarget::Syslog || !is_error_log_of_web_server(),
+    };
+    is_open && (target == LogTarget::Syslog || !WARNINGS_ONLY.load(Ordering::Relaxed))
+}
+
+/// Whether standard error is taken for one.
+fn is_error_log_of_web_server() -> bool {
+    BEHIND_WEB_SERVER.load(Ordering::Relaxed) && !is_journal()
+}
+
+/// Whether standard error leads to the journal: systemd names device and inode of the stream that it gave to the service. A program below
+/// it may inherit the variable and have another standard error.
+fn is_journal() -> bool {
+    static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
+    *IS_JOURNAL.get_or_init(|| {
+        let named = std::env::var("JOURNAL_STREAM").ok();
+        let found = rustix::fs::fstat(std::io::stderr()).ok().map(|stream| format!("{}:{}", stream.st_dev, stream.st_ino));
+        named.is_some() && named == found
+    })
+}
+
 /// RFC 3164 as `/dev/log` takes it: facility 3 (daemon); a missing syslog falls back to standard error.
 fn to_syslog(severity: u8, program: &str, line: &str) {
-    let message = format!("<{}>matrix-register-bot/{program}[{}]: {line}", 3 * 8 + severity, std::process::id());
-    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(message.as_bytes(), "/dev/log"));
+    let start = format!("<{}>matrix-register-bot/{program}[{}]: ", 3 * 8 + severity, std::process::id());
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(shortened(start + line, LONGEST_LINE).as_bytes(), "/dev/log"));
     if sent.is_err() {
-        to_stderr(program, line);
+        to_stderr(severity, program, line);
     }
 }
 
-/// `eprintln!` panics where nobody reads standard error any more; a log line is no reason to end.
-fn to_stderr(program: &str, line: &str) {
-    let _ = writeln!(std::io::stderr(), "matrix-register-bot {program} {line}");
+/// By one write, so that lines of several programs do not mix. `eprintln!` would panic where nobody reads standard error any more; a log
+/// line is no reason to end. The journal reads the severity as sd-daemon(3) has it.
+fn to_stderr(severity: u8, program: &str, line: &str) {
+    let severity = if is_journal() { format!("<{severity}>") } else { String::new() };
+    let longest = if is_error_log_of_web_server() { LONGEST_LINE_BEHIND_WEB_SERVER } else { LONGEST_LINE };
+    let line = shortened(format!("{severity}matrix-register-bot {program} {line}"), longest);
+    let _ = std::io::stderr().write_all((line + "\n").as_bytes());
+}
+
+/// At most so many bytes with the line end. A longer one loses words from its middle: what happened stands at its beginning, and what to do
+/// at its end.
+fn shortened(line: String, longest: usize) -> String {
+    const GAP: &str = " ... ";
+    if line.len() < longest {
+        return line;
+    }
+    let tail = longest / 3;
+    let (mut head_end, mut tail_start) = (longest - tail - GAP.len() - 1, line.len() - tail);
+    while !line.is_char_boundary(head_end) {
+        head_end -= 1;
+    }
+    while !line.is_char_boundary(tail_start) {
+        tail_start += 1;
+    }
+    let (head, tail) = (&line[..head_end], &line[tail_start..]);
+    let head = head.rfind(' ').filter(|end| head.len() - end <= LONGEST_WORD).map_or(head, |end| &head[..end]);
+    let tail = tail.find(' ').filter(|start| *start <= LONGEST_WORD).map_or(tail, |start| &tail[start + 1..]);
+    format!("{head}{GAP}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_keeps_beginning_and_end_in_whole_words_below_what_web_servers_and_syslog_keep() {
+        let fits = "x".repeat(499);
+        assert_eq!(shortened(fits.clone(), 500), fits);
+        for longest in [LONGEST_LINE, LONGEST_LINE_BEHIND_WEB_SERVER] {
+            let words = shortened(format!("request_failed: {}; see the key database", "twelve bytes ".repeat(500)), longest);
+            assert!(words.len() < longest && words.len() > longest - 2 * LONGEST_WORD, "{}", words.len());
+            assert!(words.starts_with("request_failed: twelve") && words.ends_with("; see the key database"), "{words}");
+            let whole = ["request_failed:", "twelve", "bytes", "...", ";", "see", "the", "key", "database"];
+            assert!(words.split(' ').all(|word| whole.contains(&word)), "{words}");
+            for long in ["x".repeat(5000), "ü€😀".repeat(5000), format!("word {}", "ü".repeat(5000))] {
+                let line = shortened(long.clone(), longest);
+                assert!(line.len() < longest && line.len() > longest - 2 * LONGEST_WORD, "{}", line.len());
+                let (head, tail) = line.split_once(" ... ").unwrap();
+                assert!(long.starts_with(head) && long.ends_with(tail));
+            }
+        }
+    }
 }

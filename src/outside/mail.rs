@@ -147,9 +147,15 @@ pub fn silence_seconds(config: &Config) -> u64 {
     }
 }
 
-/// What a server or program said, for a message: one line without mail addresses, at most 300 characters.
+/// What a server or program said, for a message: one line without mail addresses and without our links (a filter may quote a
+/// link that it rejects), at most 300 characters.
 fn quote(said: &str) -> String {
     let line = characters::one_line(said);
-    let line = line.split(' ').map(|word| if word.contains('@') { "(address)" } else { word }).collect::<Vec<_>>().join(" ");
+    let words = line.split(' ').map(|word| match word {
+        _ if word.contains("?t=") => "(link)",
+        _ if word.contains('@') => "(address)",
+        _ => word,
+    });
+    let line = words.collect::<Vec<_>>().join(" ");
     line.chars().take(300).collect()
 }

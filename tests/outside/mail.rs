@@ -389,8 +389,10 @@ fn an_address_that_begins_with_a_dash_is_never_an_option_of_a_sendmail_program()
 #[test]
 fn a_sendmail_program_that_fails_is_tried_again_unless_it_knows_no_such_mail_box() {
     let folder = Folder::new();
-    let sentence = later(sendmail(&folder, "cat > /dev/null; echo 'queue full for max@example.org' >&2; exit 75").send(&LETTER, NOW));
-    assert!(sentence.contains("queue full for (address)") && sentence.contains("sendmail in [mail]"), "{sentence}");
+    let link = "<https://register.example.org/verify?t=0123456789abcdef>";
+    let complaint = format!("cat > /dev/null; echo 'queue full for max@example.org, spam: {link}' >&2; exit 75");
+    let sentence = later(sendmail(&folder, &complaint).send(&LETTER, NOW));
+    assert!(sentence.contains("queue full for (address) spam: (link)") && sentence.contains("sendmail in [mail]"), "{sentence}");
     later(sendmail(&folder, "exit 1").send(&LETTER, NOW));
     assert!(matches!(sendmail(&folder, "cat > /dev/null; exit 67").send(&LETTER, NOW), Err(Error::Refused(_))));
     std::fs::remove_file(folder.join("sendmail")).unwrap();

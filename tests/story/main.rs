@@ -14,6 +14,7 @@ mod get_changes_nothing;
 mod hosts;
 mod limits;
 mod local_mode;
+mod logs;
 mod lost_key;
 mod outages;
 mod ownership;

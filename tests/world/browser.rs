@@ -53,10 +53,7 @@ impl Browser {
     /// Submits a form; an error if there is no answer.
     pub fn try_submit(&self, form: &Form) -> Result<Page, String> {
         match form.method.as_str() {
-            "POST" => {
-                let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
-                self.try_request("POST", &form.action, "application/x-www-form-urlencoded", body.as_bytes())
-            }
+            "POST" => self.try_request("POST", &form.action, "application/x-www-form-urlencoded", form.body().as_bytes()),
             _ => {
                 let mut action = Url::parse(&form.action).expect("a form's action is an address");
                 action.query_pairs_mut().clear().extend_pairs(&form.fields);
@@ -166,6 +163,11 @@ impl Form {
             ("select", _) => self.fields.push(field(chosen(element))),
             _ => self.fields.push(field(value)),
         }
+    }
+
+    /// What a browser sends in a POST.
+    pub fn body(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.fields).finish()
     }
 
     /// The current value of a field; panics if there is no such field.

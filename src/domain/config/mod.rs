@@ -65,6 +65,9 @@ pub struct Config {
     pub default_language: Language,
     #[serde(default)]
     pub log: LogTarget,
+    /// How much of it.
+    #[serde(default)]
+    pub log_level: LogLevel,
     pub room: Room,
     pub mail: Mail,
     #[serde(default)]

@@ -52,6 +52,19 @@ pub enum LogTarget {
     Syslog,
 }
 
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything, but only what has to be looked at where standard error is a web server's error log.
+    #[default]
+    Auto,
+    /// Everything.
+    Info,
+    /// What has to be looked at.
+    Warning,
+}
+
 /// The room where requests are decided, and the account that posts there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

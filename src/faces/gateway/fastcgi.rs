@@ -76,11 +76,13 @@ const LINGER: Duration = Duration::from_secs(2);
 pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
     panics::keep_quiet();
     panics::expect_broken_connections();
+    log::speak_as(program.name);
+    log::behind_a_web_server();
     if let Err(cause) = prepare() {
         log::warn("socket_unusable", None, &format!("fd 0 cannot be set up for FastCGI: {cause}"));
         return ExitCode::FAILURE;
     }
-    let sites = Sites::new(program.name, Configurations::of(std::env::vars_os()));
+    let sites = Sites::new(Configurations::of(std::env::vars_os()));
     let worker = Arc::new(Worker { program, sites, gate: Gate::default(), busy: AtomicUsize::new(0) });
     let mut reported = None;
     let mut had_room = None;

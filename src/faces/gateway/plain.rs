@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::program::{Incoming, Program};
 use super::sites::Sites;
 use super::variables;
-use crate::outside::panics;
+use crate::outside::{log, panics};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -17,6 +17,8 @@ const MAX_DISCARDED: u64 = 128 * 1024 * 1024;
 /// Answers the one request. The exit status does not depend on the status of the answer, because errors are logged.
 pub fn run(program: Program) -> ExitCode {
     panics::keep_quiet();
+    log::speak_as(program.name);
+    log::behind_a_web_server();
     let mut body = announced_body();
     let answer = answer(program, std::env::vars_os(), &mut body);
     let mut out = io::stdout().lock();
@@ -33,7 +35,7 @@ pub fn run(program: Program) -> ExitCode {
 /// Turns the environment and the body into the bytes of the answer.
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
     let environment: Vec<(OsString, OsString)> = environment.collect();
-    let sites = Sites::new(program.name, Configurations::of(environment.iter().cloned()));
+    let sites = Sites::new(Configurations::of(environment.iter().cloned()));
     let incoming = Incoming { variables: variables::from_environment(environment.into_iter()), body, framing: Framing::Counted };
     program.answer(incoming, &sites, &Gate::default())
 }

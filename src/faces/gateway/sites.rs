@@ -20,7 +20,6 @@ const YOUNG_SECONDS: i64 = 2;
 
 /// Open sites by the path of their configuration.
 pub struct Sites {
-    program: &'static str,
     configurations: Configurations,
     remembered: Mutex<HashMap<PathBuf, Entry>>,
 }
@@ -33,8 +32,8 @@ struct Entry {
 }
 
 impl Sites {
-    pub fn new(program: &'static str, configurations: Configurations) -> Sites {
-        Sites { program, configurations, remembered: Mutex::default() }
+    pub fn new(configurations: Configurations) -> Sites {
+        Sites { configurations, remembered: Mutex::default() }
     }
 
     /// The site for this request, with its configuration file as it is now. Errors are logged here, once, so the returned error
@@ -57,17 +56,17 @@ impl Sites {
         {
             return Ok(site.clone());
         }
-        entry.open(self.program, path, stamp)
+        entry.open(path, stamp)
     }
 }
 
 impl Entry {
-    fn open(&mut self, program: &'static str, path: &Path, stamp: Option<Stamp>) -> Result<Arc<Site>, Error> {
+    fn open(&mut self, path: &Path, stamp: Option<Stamp>) -> Result<Arc<Site>, Error> {
         self.open = None;
         match Site::open(path) {
             Ok(site) => {
                 let site = Arc::new(site);
-                log::start(program, site.config.log);
+                log::start(site.config.log, site.config.log_level);
                 self.complaint.clear();
                 self.open = stamp.filter(Stamp::is_settled).map(|stamp| (stamp, site.clone()));
                 Ok(site)

@@ -41,7 +41,7 @@ pub fn is_worker() -> bool {
 
 /// Keeps a worker running until `stop` is set, then waits until its requests have finished.
 pub fn run(program: &'static str, stop: &AtomicBool) -> ExitCode {
-    log::start(program, crate::domain::config::LogTarget::default());
+    log::speak_as(program);
     let mut supervisor = match Supervisor::start() {
         Ok(supervisor) => supervisor,
         Err(cause) => {

@@ -265,7 +265,7 @@ impl Page {
 /// The headers of every page. Pages have no scripts, so a Permissions-Policy would restrict nothing.
 fn protected(response: Response, language: Language, style_hash: &str) -> Response {
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );
     response
         .header("Content-Security-Policy", policy)

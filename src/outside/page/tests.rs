@@ -250,6 +250,21 @@ fn the_policy_allows_exactly_the_style_sheet_of_the_page() {
 }
 
 #[test]
+fn every_page_has_an_icon_that_its_policy_allows_so_that_nobody_asks_for_another() {
+    let mut pages: Vec<Response> = minimal()
+        .into_iter()
+        .map(|(name, context)| respond((&config(""), &Compiled::default()), Language::English, 200, name, &context).unwrap())
+        .collect();
+    pages.push(error(None, Language::English, &Error::bad_request("")));
+    for page in pages {
+        let head = head(&page);
+        assert!(header(&head, "Content-Security-Policy").unwrap().contains("img-src 'self' data:;"), "{head}");
+        let html = String::from_utf8(page.body().to_vec()).unwrap();
+        assert!(html.contains("<link rel=\"icon\" href=\"data:image/svg+xml,%3Csvg "), "{html}");
+    }
+}
+
+#[test]
 fn only_the_form_may_be_found_by_search_engines() {
     for (name, context) in minimal() {
         let head = head(&respond((&config(""), &Compiled::default()), Language::English, 200, name, &context).unwrap());

@@ -1,0 +1,80 @@
+//! What the web server's error log says, which is where most sysadmins look first.
+
+use crate::world::Host;
+use crate::{Story, decision_form, fresh};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+/// A site without the setting of the other tests.
+fn as_delivered(host: Host) -> Story {
+    Story::start_with("local", host, |site| site.unset("log_level"))
+}
+
+#[test]
+fn a_registration_that_goes_well_leaves_no_line_in_the_web_servers_error_log() {
+    for host in [Host::NginxCgi, Host::NginxFastCgi, Host::ApacheCgi, Host::ApacheFcgid, Host::LighttpdCgi] {
+        let story = as_delivered(host);
+        let ada = fresh("ada");
+        story.ask_and_confirm(&ada);
+        let page = story.browser.get(&story.room_message(&ada).link());
+        assert_eq!(story.browser.submit(&decision_form(&page, "approve", "")).status, 200);
+        assert_eq!(story.state(&ada), 100);
+        let log = story.web.log();
+        for word in ["matrix-register-bot", "request_filed", "?t=", "&t=", "stderr"] {
+            assert!(!log.contains(word), "{host:?}: {word} in {log}");
+        }
+    }
+}
+
+#[test]
+fn a_warning_stands_whole_in_the_web_servers_error_log_and_names_the_program_once() {
+    for host in [Host::NginxCgi, Host::NginxFastCgi, Host::ApacheCgi] {
+        let mut story = as_delivered(host);
+        story.site.set("default_language", "a language with a name that is longer than any that there is ".repeat(40));
+        let page = story.browser.get("/register");
+        assert_eq!(page.status, 500);
+        let log = story.web.log();
+        let line = log.lines().find(|line| line.contains("configuration_refused")).unwrap_or_else(|| panic!("{host:?}: {log}"));
+        let start = line.find("matrix-register-bot register configuration_refused: ").unwrap_or_else(|| panic!("{host:?}: {line}"));
+        let ours = &line[start..];
+        for part in ["default_language", " ... ", "expected"] {
+            assert!(ours.contains(part), "{host:?}: {part} in {ours}");
+        }
+        assert_eq!(log.matches("longer than any").count(), ours.matches("longer than any").count(), "in one line: {log}");
+        // nginx has its own words behind those of a program that it hears, and cuts none of them.
+        assert!(host != Host::NginxCgi || ours.contains("host: "), "{ours}");
+    }
+}
+
+#[test]
+fn the_journal_gets_everything_with_its_severity() {
+    let story = as_delivered(Host::NginxCgi);
+    let journal = story.site.path().join("journal");
+    let stream = File::create(&journal).unwrap();
+    let id = stream.metadata().map(|file| format!("{}:{}", file.dev(), file.ino())).unwrap();
+    let said = |id: &str, name: &str| {
+        let body = story.filled_form(name).body();
+        stream.set_len(0).unwrap();
+        let mut command = Command::new(story.site.program("register"));
+        command.env_clear().envs([
+            ("GATEWAY_INTERFACE", "CGI/1.1"),
+            ("REQUEST_METHOD", "POST"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+            ("REMOTE_ADDR", "127.0.0.1"),
+            ("CONTENT_TYPE", "application/x-www-form-urlencoded"),
+            ("CONTENT_LENGTH", &body.len().to_string()),
+            ("JOURNAL_STREAM", id),
+        ]);
+        let log = File::options().append(true).open(&journal).unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), body.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        std::fs::read_to_string(&journal).unwrap()
+    };
+    let log = said(&id, &fresh("ada"));
+    assert!(log.lines().any(|line| line.starts_with("<6>matrix-register-bot register request_filed registration=")), "{log}");
+    assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{log}");
+    // A variable that came along from somewhere else.
+    assert_eq!(said("1:2", &fresh("bob")), "");
+}
