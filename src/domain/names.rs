@@ -179,10 +179,10 @@ pub fn display_name(first_name: &str, last_name: &str) -> String {
     characters::one_line(&format!("{first_name} {last_name}"))
 }
 
-/// The note to the admins, or the reason of a refusal: lines of text without invisible characters, blanks and empty lines
-/// not repeated.
+/// The note to the admins, or the reason for declining: lines of text without invisible characters, with single blanks and
+/// single empty lines.
 ///
-/// `None` if it is longer than [`NOTE_MAX_CHARACTERS`]; a note is never cut in silence.
+/// `None` if it is longer than [`NOTE_MAX_CHARACTERS`]; a note is never cut silently.
 pub fn note(typed: &str) -> Option<String> {
     let note = characters::lines(typed).join("\n");
     (note.chars().count() <= NOTE_MAX_CHARACTERS).then_some(note)

@@ -1,17 +1,17 @@
-//! Named points at which a test ends the program as a power cut would. A release build has none of them.
+//! Named points at which tests kill the program, as a power failure would. Release builds have none of them.
 
 /// The environment variable that says where a program dies:
 ///
-/// * `settled`, `settled:2`: at this point, or when it is passed for the second time;
-/// * `1/40`, `1/40:7`: at each point that is passed, with this probability; behind the colon the seed of the choice;
-/// * `panic settled`: it panics there instead, once;
-/// * `/a/file`: as this file says at the moment, if it is there.
+/// * `settled`, `settled:2`: at this point, or when it is reached for the second time;
+/// * `1/40`, `1/40:7`: at each point that is reached, with this probability; the number after the colon is the random seed;
+/// * `panic settled`: panics once at this point instead;
+/// * `/a/file`: according to the content of this file, if it exists.
 pub const DIE_AT_VARIABLE: &str = "MATRIX_REGISTER_BOT_DIE_AT";
 
-/// The environment variable that names a file to which each death is added, as a line with process id and point.
+/// The environment variable that names a file to which each death is appended, as a line with process id and point.
 pub const DEATHS_VARIABLE: &str = "MATRIX_REGISTER_BOT_DEATHS";
 
-/// Ends the process by SIGKILL, if a test wants it here.
+/// Kills the process with SIGKILL if a test asks for it at this point.
 #[cfg(debug_assertions)]
 pub fn point(name: &str) {
     use std::io::Write;
@@ -26,7 +26,7 @@ pub fn point(name: &str) {
     }
     let deaths = std::env::var_os(DEATHS_VARIABLE).map(|path| std::fs::OpenOptions::new().create(true).append(true).open(path));
     if let Some(Ok(mut deaths)) = deaths {
-        // One write: lines of others that die at this moment do not get into it.
+        // Writes once, so that lines of other dying processes do not mix in.
         let _ = deaths.write_all(format!("{} {name}\n", std::process::id()).as_bytes());
     }
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -50,7 +50,7 @@ fn is_last(name: &str, wanted: &str) -> bool {
     of.parse().is_ok_and(|of: u64| of > 0 && chance.finish().is_multiple_of(of))
 }
 
-/// Nothing, outside of tests.
+/// Does nothing in release builds.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn point(_name: &str) {}

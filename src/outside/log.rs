@@ -21,7 +21,7 @@ static BEHIND_WEB_SERVER: AtomicBool = AtomicBool::new(false);
 static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
 static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 
-/// Syslog's numbers.
+/// Syslog's severities.
 const WARNING: u8 = 4;
 const INFO: u8 = 6;
 
@@ -54,17 +54,17 @@ pub fn warnings_only() {
     WARNINGS_ONLY.store(true, Ordering::Relaxed);
 }
 
-/// Keeps these words from standard error: cron tells of them in its own way.
+/// Keeps these events from standard error, because cron reports them in its own way.
 pub fn hold_back(events: &'static [&'static str]) {
     let _ = HELD_BACK.set(events);
 }
 
-/// Something happened as it should.
+/// Logs a success.
 pub fn info(event: &str, registration: Option<i64>, detail: &str) {
     write(INFO, event, registration, detail);
 }
 
-/// Something has to be looked at.
+/// Logs something that needs attention.
 pub fn warn(event: &str, registration: Option<i64>, detail: &str) {
     write(WARNING, event, registration, detail);
 }

@@ -1,4 +1,4 @@
-//! The world around the programs, each part behind one door: web server, database, homeserver, mail server, templates, log.
+//! The world around the programs: web server, database, homeserver, mail server, templates, log. One module for each.
 
 pub mod cgi;
 mod disk;

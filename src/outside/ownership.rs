@@ -1,7 +1,7 @@
-//! Whose files are these? What root makes is handed over, and a sentence about what cannot be written names its owner.
+//! Ownership of files: hands over what root creates, and names the owner of what cannot be written.
 //!
-//! The programs run as the user of the web server. Somebody who runs cron as root must not leave files behind that the
-//! web server's programs cannot use.
+//! The programs run as the user of the web server. A cron run as root must not leave files behind that the web server's
+//! programs cannot use.
 
 use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
@@ -11,10 +11,10 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Folders of the system, which nobody should give away for one file.
+/// System folders, which nobody should give away for one file.
 const SHARED: [&str; 10] = ["/", "/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var/lib", "/var/tmp"];
 
-/// Makes a folder, and those above it that are missing. Where root makes them, each gets the owner of the one above.
+/// Creates a folder and its missing parents. If root creates them, each gets the owner of its parent.
 pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -29,7 +29,7 @@ pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
     hand_over(&made, above)
 }
 
-/// Gives what was just made in `folder` to the owner of the folder. Nothing to do for anybody but root.
+/// Gives a new file in `folder` to the owner of the folder. Does nothing unless the process runs as root.
 pub fn hand_over(made: &File, folder: &Path) -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -43,8 +43,8 @@ pub fn above(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Why this process cannot use a file that is there, or is to be made, or what lies beside it (journals, a lock): whose it is, and what
-/// mends that. `None`: it is not a matter of ownership.
+/// Why this process cannot use or create a file, or the files beside it (journals, a lock): their owner, and the remedy.
+/// `None`: ownership is not the problem.
 pub fn hindrance(file: &Path) -> Option<String> {
     let me = geteuid().as_raw();
     let in_the_way = in_the_way(file, me)?;
@@ -64,10 +64,10 @@ pub fn hindrance(file: &Path) -> Option<String> {
     Some(format!("{} belongs to {owner}, and this program runs as {user}: {other_way}{command}", in_the_way.places.first()?.display()))
 }
 
-/// What belongs to somebody else and keeps us out.
+/// Files of another owner that this process cannot use.
 struct InTheWay {
     owner: u32,
-    /// The folder first.
+    /// The folder comes first.
     places: Vec<PathBuf>,
 }
 
@@ -90,18 +90,18 @@ fn in_the_way(file: &Path, me: u32) -> Option<InTheWay> {
     Some(InTheWay { owner, places: std::iter::once(first).chain(foreign.map(|(_, place)| place)).collect() })
 }
 
-/// A user as `chown` takes it.
+/// A user name in the form that `chown` accepts.
 fn as_owner(user: &str) -> &str {
     user.trim_start_matches('#')
 }
 
-/// Who owns the folder, if root runs this program there and is not the owner.
+/// The owner of the folder, if this program runs as root and root is not the owner.
 pub fn owner_beside_root(folder: &Path) -> Option<String> {
     let owner = fs::metadata(folder).ok()?.uid();
     (geteuid().is_root() && owner != 0).then(|| name(owner))
 }
 
-/// The name of a user on this machine; as `sudo -u` takes it (`#1000`) where it has none in `/etc/passwd`.
+/// The name of a user on this machine, or `#1000` as `sudo -u` accepts it if `/etc/passwd` has no name.
 fn name(uid: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let named = known.lines().find_map(|line| {

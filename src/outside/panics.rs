@@ -1,15 +1,15 @@
-//! What a panic leaves behind: never a message on a visitor's screen, and never request contents in the log.
+//! Handling of panics: no message reaches a visitor, and no request content reaches the log.
 //!
-//! A panic's message may quote what a visitor sent (`byte index 3 is not a char boundary of "..."`), so only its place in
-//! the source is kept. These kinds occur:
+//! A panic message may quote what a visitor sent (`byte index 3 is not a char boundary of "..."`), so only its place in the
+//! source is kept. Panics occur:
 //!
-//! * in a request, or in the driver of a database: [`guard`] hands its place to the caller, who makes an error of it;
-//! * in the `fastcgi` crate, in a connection's thread: that is how the crate gives up on records that it cannot read; it
-//!   is counted, and the main loop logs the count ([`take_broken_connections`]). It is known by its thread, which the crate starts
-//!   without a name, outside of [`guard`]; where the crate's source lies differs from build to build;
-//! * in the `fastcgi` crate, while it accepts or reads a body: that is how it returns to us; [`guard`] again.
+//! * in a request or in a database driver: [`guard`] returns the place to the caller, who turns it into an error;
+//! * in the `fastcgi` crate, in a connection's thread, if it reads malformed records. They are counted, and the main loop logs
+//!   the count ([`take_broken_connections`]). They are recognised by their thread, which the crate starts without a name,
+//!   outside of [`guard`]; the path of the crate's source differs between builds;
+//! * in the `fastcgi` crate, while it accepts or reads a body: this is how it returns to us, again through [`guard`].
 //!
-//! The hook itself never logs: a log that cannot be written would be a panic within a panic, which ends the process.
+//! The hook itself never logs. If the log could not be written, that would panic within a panic, which ends the process.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,30 +17,30 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-/// Whether threads without a name are the `fastcgi` crate's.
+/// Whether unnamed threads belong to the `fastcgi` crate.
 static HAS_CONNECTIONS: AtomicBool = AtomicBool::new(false);
 static BROKEN_CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// `Some` while this thread is in [`guard`]: the place of the panic in it, empty before.
+    /// `Some` while this thread is in [`guard`]: the place of the panic, or empty before one.
     static GUARDED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// A panic that [`guard`] caught.
 pub struct Panic {
-    /// File, line and column in the source; of a crate, from its folder on.
+    /// File, line and column in the source; for a crate, relative to the parent of its folder.
     pub place: String,
     message: Box<dyn Any + Send>,
 }
 
 impl Panic {
-    /// The message, which may quote a request: to compare, not to log.
+    /// The message, which may quote a request: for comparison, not for logging.
     pub fn message(&self) -> &str {
         text(&*self.message)
     }
 }
 
-/// Replaces the hook that would print messages; to be called once, before the first request.
+/// Replaces the hook that would print messages. Call this once, before the first request.
 pub fn keep_quiet() {
     let default = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -50,13 +50,13 @@ pub fn keep_quiet() {
     }));
 }
 
-/// From now on, what panics outside of [`guard`] in a thread without a name is a connection of the `fastcgi` crate's. Our own threads
-/// have names.
+/// From now on, a panic outside of [`guard`] in an unnamed thread counts as a broken connection of the `fastcgi` crate. Our own
+/// threads have names.
 pub fn expect_broken_connections() {
     HAS_CONNECTIONS.store(true, Ordering::Relaxed);
 }
 
-/// Runs `work`; a panic in it comes back as an error.
+/// Runs `work`; a panic in it is returned as an error.
 pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     let outer = GUARDED.replace(Some(String::new()));
     let done = panic::catch_unwind(AssertUnwindSafe(work));
@@ -64,7 +64,7 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     done.map_err(|message| Panic { place, message })
 }
 
-/// How many connections broke off in the middle of a record, or sent what is none, since the last call.
+/// The number of connections since the last call that broke off within a record, or sent something else.
 pub fn take_broken_connections() -> usize {
     BROKEN_CONNECTIONS.swap(0, Ordering::Relaxed)
 }
@@ -74,13 +74,13 @@ fn keep_place(info: &PanicHookInfo) -> bool {
     GUARDED.with_borrow_mut(|kept| kept.as_mut().map(|kept| *kept = place).is_some())
 }
 
-/// `mysql-28.0.4/src/conn/mod.rs:7:1`, wherever crates lie on the machine that built the program.
+/// `mysql-28.0.4/src/conn/mod.rs:7:1`, wherever crates are stored on the build machine.
 fn from_crate_on(place: &str) -> &str {
     let folder = place.rfind("/src/").and_then(|source| place[..source].rfind('/'));
     folder.map_or(place, |folder| &place[folder + 1..])
 }
 
-/// A peer that closes between two requests is a failed assertion on the length of a header, and no news.
+/// If a peer closes between two requests, an assertion on the length of a header fails; that is not counted.
 fn count_if_connection(info: &PanicHookInfo) -> bool {
     let is_connection = HAS_CONNECTIONS.load(Ordering::Relaxed) && thread::current().name().is_none();
     if is_connection && !text(info.payload()).contains("HEADER_LEN") {
@@ -115,7 +115,7 @@ mod tests {
         keep_quiet();
         expect_broken_connections();
         take_broken_connections();
-        // What these panic with has a place in this file, as that of a crate has one somewhere.
+        // These panics have their place in this file, as a crate's panic has one in the crate.
         let end = |work: fn()| assert!(thread::spawn(work).join().is_err());
         end(|| panic!("assertion failed: header[0] == 1"));
         assert_eq!(take_broken_connections(), 1);

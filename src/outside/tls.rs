@@ -1,4 +1,4 @@
-//! Whom these programs trust when they speak TLS to a mail server or a PostgreSQL server.
+//! The certificate authorities trusted for TLS with mail servers and PostgreSQL servers.
 
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -6,8 +6,8 @@ use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Trusts the certificate authorities in `ca_file` (PEM), and no others; without one, those that the system knows. An error names the
-/// file, and what is wrong with it.
+/// Trusts only the certificate authorities in `ca_file` (PEM), or the system's if there is no file. Errors name the file and
+/// its problem.
 pub fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     match ca_file {
@@ -29,7 +29,7 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
         let certificate = certificate.map_err(|cause| unusable(format!("is not a PEM file: {cause}")))?;
         roots.add(certificate).map_err(|cause| unusable(format!("has a certificate that cannot be used: {cause}")))?;
     }
-    // An empty list of authorities would only show as an unknown issuer later.
+    // Without this check an empty list would show only later, as an unknown issuer.
     match roots.is_empty() {
         true => Err(unusable("has no certificate; expected a PEM file with -----BEGIN CERTIFICATE-----".into())),
         false => Ok(()),

@@ -1,4 +1,4 @@
-//! `internal/directory_search`: finds users by name or mail address, for mxisd and ma1sd (contract mxisd 4).
+//! `internal/directory_search`: finds users by name or mail address, for mxisd and ma1sd.
 
 use super::{body, display_name};
 use crate::domain::address;
@@ -11,7 +11,8 @@ use crate::outside::store::{Access, Found};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Users in an answer: the default of the Matrix specification (the caller does not pass the client's limit on).
+/// The largest number of users in an answer: the default of the Matrix specification, because callers do not pass on the
+/// client's limit.
 const LIMIT: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -22,7 +23,7 @@ struct UserDirectorySearchRequest {
     search_term: String,
 }
 
-/// The member is `results`, and each `user_id` a bare localpart (contract mxisd 0.6).
+/// The member is called `results`, and each `user_id` is a bare localpart.
 #[derive(Debug, Serialize)]
 struct UserDirectorySearchResult {
     limited: bool,
@@ -56,7 +57,7 @@ pub fn search(site: &Site, request: &Request) -> Result<Response, Error> {
     Ok(Response::json(200, &UserDirectorySearchResult { limited, results: results.collect() }))
 }
 
-/// By the whole address, whatever its spelling; by its beginning only where the operator wants that.
+/// Searches by the whole address in any spelling; by its beginning only if the operator allows it.
 fn by_address(site: &Site, term: &str) -> Result<Vec<Found>, Error> {
     match site.config.internal.search_by_address {
         SearchByAddress::Off => Ok(Vec::new()),
@@ -68,15 +69,15 @@ fn by_address(site: &Site, term: &str) -> Result<Vec<Found>, Error> {
     }
 }
 
-/// A typed Matrix id of this server counts as its localpart; the caller has taken one `@` away.
+/// The localpart, if the term is a Matrix id of this server; the caller has removed one `@`.
 fn searched(site: &Site, term: &str) -> String {
     let term = term.trim();
     let localpart = term.strip_suffix(site.config.server_name.0.as_str()).and_then(|rest| rest.strip_suffix(':'));
     fold(localpart.unwrap_or(term).trim_start_matches('@'))
 }
 
-/// Best matches first: by localpart, by name from its start, by a later word, each in the order of the term and the age
-/// of the account. One more than `LIMIT` says that there are more.
+/// Best matches first: by localpart, by the start of the name, by a later word; each in the order of terms and the age of
+/// accounts. One more than `LIMIT` shows that there are more.
 fn by_terms(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>, Error> {
     let mut found: Vec<Found> = Vec::new();
     if folded.is_empty() || folded.chars().count() > TERM_MAX_CHARACTERS {
@@ -85,7 +86,7 @@ fn by_terms(site: &Site, kinds: &[TermKind], folded: &str) -> Result<Vec<Found>,
     let mut known = BTreeSet::new();
     let mut store = site.store(Access::Read)?;
     for kind in kinds {
-        // So many rows hold `LIMIT + 1` users, if there are so many.
+        // This many rows contain `LIMIT + 1` users, if there are that many.
         let rows = store.search_directory(*kind, folded, ((LIMIT + 1) * kind.most_of_an_account()) as i64)?;
         found.extend(rows.into_iter().filter(|user| known.insert(user.localpart.clone())));
         if found.len() > LIMIT {

@@ -1,12 +1,12 @@
 //! `internal/intercept_change_password`: a Matrix client changes a password, and the proxy sends it here.
 //!
-//! `POST /_matrix/client/(r0|v3|unstable)/account/password`, answered as Synapse answers it (contract synapse 7.1), user-
-//! interactive authentication included. The new password goes into our own table. Accounts that are not ours go on to
-//! Synapse unchanged, or are refused (`password_change.foreign_accounts`).
+//! `POST /_matrix/client/(r0|v3|unstable)/account/password`, answered as Synapse answers it, including user-interactive
+//! authentication. The new password is stored in our own table. Requests for other accounts are passed to Synapse unchanged, or
+//! refused (`password_change.foreign_accounts`).
 //!
-//! The whole world may call this one. A client with an access token changes the password of the token's owner only. One
-//! without, such as a user whose initial password has run out and who cannot log in, must know the old password all the
-//! same, and learns nothing about who has an account: such a request is never passed on.
+//! The whole world may call this program. A client with an access token can change only the password of the token's owner. A
+//! client without one, such as a user whose initial password has expired and who cannot log in, must know the old password as
+//! well, and learns nothing about who has an account: such a request is never passed on.
 
 use super::{MatrixError, is_localpart};
 use crate::domain::address::Address;
@@ -27,14 +27,14 @@ use crate::outside::site::Site;
 use crate::outside::store::{Access, Login};
 use serde::{Deserialize, Serialize};
 
-/// How long a session of the authentication lasts, in seconds.
+/// How long an authentication session lasts, in seconds.
 const SESSION_SECONDS: i64 = HOUR;
 const UNKNOWN_TOKEN: &str = "M_UNKNOWN_TOKEN";
 /// The paths that the proxy may send here.
 const PATHS: [&str; 3] =
     ["/_matrix/client/v3/account/password", "/_matrix/client/r0/account/password", "/_matrix/client/unstable/account/password"];
 
-/// The body of the request; `logout_devices` is true where it is missing.
+/// The body of the request; a missing `logout_devices` means true.
 #[derive(Deserialize)] // no Debug: passwords
 struct PasswordChange {
     #[serde(default)]
@@ -45,7 +45,7 @@ struct PasswordChange {
     auth: Option<AuthenticationData>,
 }
 
-/// `m.login.password`, with an identifier or, as older clients send it, a `user`.
+/// `m.login.password`, with an `identifier` or, from older clients, a `user`.
 #[derive(Deserialize)] // no Debug: a password
 struct AuthenticationData {
     #[serde(default)]
@@ -61,7 +61,7 @@ struct AuthenticationData {
 }
 
 impl AuthenticationData {
-    /// `{}` is no authentication to Synapse.
+    /// Synapse does not count `{}` as authentication.
     fn is_empty(&self) -> bool {
         let AuthenticationData { r#type, session, identifier, user, password } = self;
         r#type.is_none() && session.is_none() && identifier.is_none() && user.is_none() && password.is_none()
@@ -79,7 +79,7 @@ struct UserIdentifier {
     address: Option<String>,
 }
 
-/// 401: what the client has to do, and how far it has come.
+/// 401: the stages that the client has to complete, and those it has completed.
 #[derive(Debug, Serialize)]
 struct AuthenticationNeeded {
     session: String,
@@ -101,8 +101,8 @@ struct Flow {
 #[derive(Debug, Serialize)]
 struct Empty {}
 
-/// The homeserver's no to an access token. Without `soft_logout: true` a client may throw away what it keeps for the session,
-/// the keys of its messages included.
+/// The homeserver's refusal of an access token. Without `soft_logout: true` a client may delete the data of the session,
+/// including its message keys.
 #[derive(Debug, Serialize)]
 struct TokenError<'a> {
     errcode: &'a str,
@@ -117,10 +117,10 @@ struct LimitExceeded {
     retry_after_ms: u64,
 }
 
-/// Why a change ends before it is done: the answer to it.
+/// Ends a change early, with an answer.
 enum Stop {
     Answer(Response),
-    /// Not our account: Synapse's business.
+    /// Not our account: Synapse is responsible.
     Foreign,
     Failed(Error),
 }
@@ -146,7 +146,7 @@ pub fn change(site: &Site, request: &Request) -> Result<Response, Error> {
     Ok(with_cors(response))
 }
 
-/// The headers that Synapse sends, so that web clients read the answer (contract synapse 7.1).
+/// Adds the headers that Synapse sends, so that web clients may read the answer.
 pub fn with_cors(response: Response) -> Response {
     response
         .header("Access-Control-Allow-Origin", "*")
@@ -168,7 +168,7 @@ fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
     let Some(new_password) = change.new_password.as_deref() else {
         return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
     };
-    // Who sent no access token: only now it is known whose password it is to be.
+    // Without an access token it is known only now whose password will be changed.
     if owner.is_none() {
         check_policy(site, new_password, Some(&login))?;
     }
@@ -187,7 +187,7 @@ fn parse(request: &Request) -> Result<PasswordChange, Stop> {
     serde_json::from_value(json).map_err(|_| refuse(400, "M_BAD_JSON", "A member has the wrong type."))
 }
 
-/// Who the client's access token belongs to; `None` if it sent none.
+/// The owner of the client's access token; `None` if the client sent none.
 fn owner_of_token(site: &Site, request: &Request) -> Result<Option<Whoami>, Stop> {
     let Some(access_token) = access_token(request) else { return Ok(None) };
     if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -219,7 +219,7 @@ fn access_token(request: &Request) -> Option<String> {
     })
 }
 
-/// The account in our table that a Matrix id names; any other is Synapse's business.
+/// The account in our table for a Matrix id; for any other Synapse is responsible.
 fn own_account(site: &Site, mxid: &str) -> Result<Login, Stop> {
     let login = match super::own_localpart(site, mxid) {
         Some(localpart) => site.store(Access::Hasty)?.login(localpart)?,
@@ -263,7 +263,7 @@ fn authenticate(
     }
     let Some(old_password) = auth.password.as_deref() else { return Err(refuse(400, "M_INVALID_PARAM", "Bad parameter: password")) };
     let localpart = named_localpart(site, auth)?;
-    // A name that cannot be ours is a wrong password like any other; a name of somebody else is not the caller's to use.
+    // A name that cannot be ours counts as a wrong password; a name that belongs to another user is refused.
     if let (Some(owner), Some(localpart)) = (owner, &localpart)
         && owner.localpart != *localpart
     {
@@ -278,7 +278,7 @@ fn authenticate(
     }
 }
 
-/// Whose password the client says it knows: a username, a whole id, or a mail address. Case does not matter to Synapse.
+/// The user that the client names: by username, full id or mail address. Case is ignored, as in Synapse.
 fn named_localpart(site: &Site, auth: &AuthenticationData) -> Result<Option<String>, Stop> {
     let user = match &auth.identifier {
         Some(identifier) if identifier.r#type == "m.id.user" => identifier.user.as_deref(),
@@ -310,7 +310,7 @@ fn write(site: &Site, login: &Login, new_password: &str) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The password is changed by now: what fails here is told to the log only.
+/// The password has been changed already, so failures here are only logged.
 fn end_other_sessions(site: &Site, localpart: &str, keep: Option<&str>) {
     if !site.config.password_change.logout_devices {
         return;
@@ -325,7 +325,7 @@ fn end_other_sessions(site: &Site, localpart: &str, keep: Option<&str>) {
     }
 }
 
-/// Synapse's answer for an account that is not ours, or a no.
+/// Synapse's answer for an account that is not ours, or a refusal.
 fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
     if site.config.password_change.foreign_accounts == ForeignAccounts::Refuse {
         return Ok(Response::json(403, &MatrixError { errcode: "M_FORBIDDEN", error: "Password change disabled" }));

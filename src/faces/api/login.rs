@@ -1,8 +1,8 @@
-//! `internal/login`: is this the user's password?
+//! `internal/login`: checks a user's password.
 //!
-//! Two callers, one answer for both: Synapse's password module (`{"user":{"id","password"}}`, contract synapse 2) and
-//! mxisd/ma1sd (`{"auth":{"mxid","localpart","domain","password"}}`, contract mxisd 3). It never calls Synapse, which
-//! waits for it and serves nobody meanwhile.
+//! Two kinds of callers get the same answer: Synapse's password module (`{"user":{"id","password"}}`) and mxisd/ma1sd
+//! (`{"auth":{"mxid","localpart","domain","password"}}`). This program never calls Synapse, which waits for the answer and
+//! serves nobody meanwhile.
 
 use super::{ThreePid, UserId, body, display_name, own_localpart};
 use crate::domain::error::Error;
@@ -12,10 +12,10 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::site::Site;
 use serde::{Deserialize, Serialize};
 
-/// Where the user sits, if the caller can say: then guessing is slowed there and not everywhere.
+/// The address of the user, if the caller knows it; guessing is then slowed down for that network and not for all.
 const CLIENT_HEADER: &str = "x-register-bot-client";
 
-/// Either shape; unknown members are ignored.
+/// Either form; unknown members are ignored.
 #[derive(Deserialize)] // no Debug: a password
 #[serde(untagged)]
 enum CredentialsRequest {
@@ -43,7 +43,7 @@ struct CredentialsAnswer<'a> {
     auth: Auth<'a>,
 }
 
-/// `profile` is always there on success, and nothing is ever null (contract synapse 0.2).
+/// On success `profile` is always present, and nothing is ever null.
 #[derive(Debug, Serialize)]
 struct Auth<'a> {
     success: bool,
@@ -62,7 +62,7 @@ struct Profile<'a> {
     three_pids: Vec<ThreePid<'a>>,
 }
 
-/// Answers 200 to everything but a database that is away.
+/// Answers 200, except if the database is unavailable.
 pub fn check(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let (mxid, password) = match body(request) {
@@ -70,7 +70,7 @@ pub fn check(site: &Site, request: &Request) -> Result<Response, Error> {
         Some(CredentialsRequest::IdentityServer { auth }) => (auth.mxid, auth.password),
         None => return Ok(no()),
     };
-    // A foreign id costs the time of a check as well, so that it says nothing either.
+    // A foreign id takes as long to check, so that the time reveals nothing.
     match password_check::check(site, own_localpart(site, &mxid), &password, &Caller::Backend { client: request.header(CLIENT_HEADER) })? {
         Verdict::Right(login) => {
             let profile =

@@ -1,4 +1,4 @@
-//! What visitors see. A page, its program, its templates and its test share one name.
+//! Pages for visitors. A page, its program, its templates and its test share one name.
 
 pub mod register;
 pub mod verify;
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Field name to the key of the sentence beside it.
+/// Fields with the key of the error text beside each.
 type Faults = BTreeMap<Field, Key>;
 
-/// What a sentence stands beside.
+/// The place of an error text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Field {
@@ -38,10 +38,10 @@ enum Field {
     Terms,
 }
 
-/// How long the form token of the two buttons is good, in seconds.
+/// How long the form token of the two buttons is valid, in seconds.
 const BUTTON_SECONDS: i64 = DAY;
 
-/// Serves one of the pages; an error becomes a page of its own.
+/// Serves one of the pages; errors are shown as a page, too.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     gateway::serve(program, |site| site.config.limits.body_bytes.0, fail, respond)
 }
@@ -55,20 +55,20 @@ fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Respon
     page::error(site.map(|site| &site.config), language, error)
 }
 
-/// The language for a visitor: `?lang=`, then what the browser asks for, then the operator's choice.
+/// The language for a visitor: `?lang=`, or the browser's preference, or the operator's default.
 pub fn language(site: &Site, request: &Request) -> Language {
     let asked = query_value(request, "lang");
     text::choose_language(asked.as_deref(), request.header("accept-language"), site.config.default_language)
 }
 
-/// One value of the query string; unlike [`Request::query`] never an error.
+/// One value of the query string; unlike [`Request::query`], this never fails.
 fn query_value(request: &Request, name: &str) -> Option<String> {
     let query: Vec<(String, String)> = request.query().unwrap_or_default();
     query.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
-/// A page's own content, and the links to the same page in the other languages; `token` is the link's, which has to stay. Not for
-/// the answer to a form: a link to it would be a GET, and lose what was typed.
+/// The values of a page, with links to the same page in the other languages; `token` is that of the page's own link and is
+/// kept. Not for the answer to a form: such a link would be a GET and lose what was typed.
 fn context(language: Language, token: Option<&str>, own: Value) -> Value {
     let mut whole = json!({ "language_links": page::language_links(language, token) });
     merge(&mut whole, own);
@@ -81,7 +81,7 @@ fn merge(whole: &mut Value, more: Value) {
     }
 }
 
-/// A page that leads no further: a section below `[message]` in `templates/locales`.
+/// A page without a way forward: a section below `[message]` in `templates/locales`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadEnd {
@@ -103,14 +103,14 @@ pub enum DeadEnd {
     FormForged,
 }
 
-/// A dead end: which one it is (the texts `message.KIND.*`), and what to do.
+/// The page of a dead end, with its texts `message.KIND.*`.
 fn dead_end(site: &Site, language: Language, token: Option<&str>, status: u16, kind: DeadEnd, more: Value) -> Result<Response, Error> {
     let mut own = json!({ "kind": kind });
     merge(&mut own, more);
     site.page(language, status, PageName::Message, &context(language, token, own))
 }
 
-/// The dead end of a button whose form token is not taken.
+/// The dead end for a refused form token.
 fn form_fault(fault: FormTokenFault) -> DeadEnd {
     match fault {
         FormTokenFault::Expired => DeadEnd::FormExpired,
@@ -118,7 +118,7 @@ fn form_fault(fault: FormTokenFault) -> DeadEnd {
     }
 }
 
-/// A link token has 32 hexadecimal digits; others are neither looked up nor shown back to the visitor.
+/// A link token has 32 hexadecimal digits; anything else is neither looked up nor shown to the visitor.
 fn known_form(token: &str) -> Option<&str> {
     (token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(token)
 }

@@ -1,7 +1,7 @@
 //! The form: a stranger asks for an account.
 //!
-//! GET shows it. POST checks what was typed; where something is wrong, the form comes back with a sentence beside each
-//! field and everything that was typed. Otherwise the request is filed, and only then is a mail sent.
+//! GET shows it. POST checks the input. If something is wrong, the form is shown again with an error beside each field and
+//! everything that was typed. Otherwise the request is filed, and only then a mail is sent.
 
 use super::{DeadEnd, Faults, Field, context, dead_end, language, verify};
 use crate::domain::address::{Address, AddressFault};
@@ -24,10 +24,10 @@ use crate::outside::store::{Access, Closed, Filed, FilingLimits, NewRegistration
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How long a form may lie open in the browser, in seconds.
+/// How long a form may stay open in the browser, in seconds.
 const FORM_SECONDS: i64 = 24 * HOUR;
 
-/// What the form sends; a field that is missing is an empty one.
+/// The input of the form; a missing field is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Typed {
@@ -38,15 +38,15 @@ struct Typed {
     email: String,
     note: String,
     terms: String,
-    /// Not shown to people; programs that fill in every field fill it in, too.
+    /// Hidden from people, but filled in by programs that fill in every field.
     website: String,
-    /// `check`: asks only whether the username is free.
+    /// `check`: only asks whether the username is free.
     action: String,
-    /// The main button. Where a browser sends both buttons, this one counts: else its users could never send the form.
+    /// The main button. If a browser sends both buttons, this one counts; otherwise its users could never send the form.
     send: String,
 }
 
-/// What the form shows again.
+/// The values that the form shows again.
 #[derive(Debug, Default, Serialize)]
 struct Shown<'a> {
     first_name: &'a str,
@@ -57,11 +57,11 @@ struct Shown<'a> {
     terms: bool,
 }
 
-/// The status of the closed form. Not 503: a load balancer would take every machine out, and with them the pages by which the
-/// room decides, and the form opens again.
+/// The status of the closed form. Not 503, which would make a load balancer remove all machines, including the pages with which
+/// the room decides and thereby opens the form again.
 const CLOSED: u16 = 429;
 
-/// What was typed, parsed.
+/// The parsed input.
 struct Applicant {
     first_name: PersonName,
     last_name: PersonName,
@@ -94,7 +94,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
             return again(site, language, &typed, &Faults::from([(Field::Form, form_token_fault(fault))]));
         }
     };
-    // A page elsewhere could have its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
+    // A page elsewhere could make its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
     if request.header("sec-fetch-site") == Some("cross-site") {
         typed.form_token.clear();
         return again(site, language, &typed, &Faults::from([(Field::Form, text::FORM_FORGED)]));
@@ -113,8 +113,8 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     file(site, language, &secret, &mut typed, &applicant, &limits::of_filing(&site.config.limits, &subjects))
 }
 
-/// A person needs a few seconds, and does not see the field that is to stay empty. Whoever is wrongly taken for a program
-/// sends the form once more.
+/// A person needs a few seconds, and does not see the field that should stay empty. A person who is mistaken for a program
+/// sends the form again.
 fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<Key> {
     let seconds = site.now().saturating_sub(made_at);
     if !typed.website.is_empty() {
@@ -130,7 +130,7 @@ fn form_token_fault(fault: FormTokenFault) -> Key {
     }
 }
 
-/// The secondary button: is this username free?
+/// The secondary button: checks whether the username is free.
 fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Response, Error> {
     let fault = match choose_username(&site.config, typed) {
         Err(fault) => Some(fault),
@@ -152,7 +152,7 @@ fn file(
 ) -> Result<Response, Error> {
     let mut store = site.store(Access::Write)?;
     let new = new_registration(site, language, secret, typed, applicant);
-    // The homeserver is asked first: a name in our own table may be a form that came before.
+    // The homeserver is asked first: a name in our own table may belong to the same form, sent before.
     let filed = match is_kept_from_everybody(site, &applicant.username) {
         true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
         false => store.file(&new, limits)?,
@@ -190,7 +190,7 @@ fn file(
             let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, text::CLOSED)]), json!({}))?;
             Ok(page.header("Retry-After", opens_in(closed).to_string()))
         }
-        // The same words for a reserved name and a taken one: nobody learns which names are kept back.
+        // A reserved name gets the same words as a taken one, so that nobody learns which names are reserved.
         Filed::NameTaken => again(site, language, typed, &Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)])),
     }
 }
@@ -214,7 +214,7 @@ fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Ty
     }
 }
 
-/// Whether a form that came before asked for the same: then a second click is answered as the first.
+/// Whether an earlier form asked for the same; a second click then gets the answer to the first.
 fn same_request(before: &Registration, applicant: &Applicant) -> bool {
     before.username == applicant.username.as_str()
         && before.email_folded == applicant.address.folded()
@@ -223,17 +223,17 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.note == applicant.note
 }
 
-/// Whether a username is another's by our own tables, or kept from everybody.
+/// Whether a username is reserved, or taken in our own tables.
 fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
     let taken = site.store(Access::Write)?.username_is_taken(username.as_str())?;
     Ok(is_kept_from_everybody(site, username) || taken)
 }
 
-/// Whether a username is reserved, or taken by what the homeserver tells any stranger. Where the homeserver does not answer,
-/// nobody is turned away: the account step finds out.
+/// Whether a username is reserved, or taken according to what the homeserver tells any stranger. If the homeserver does not
+/// answer, nobody is turned away; the account step finds out.
 ///
-/// The homeserver is asked in any case, and for a reserved name about the bot's, which it has: otherwise the time of the answer
-/// would tell which names are reserved.
+/// The homeserver is asked in any case; for a reserved name the question is about the bot's name, which exists. Otherwise the
+/// response time would reveal which names are reserved.
 fn is_kept_from_everybody(site: &Site, username: &Localpart) -> bool {
     let bot = site.config.room.bot_localpart.as_str();
     let reserved = username.is_reserved(&site.config.form, bot);
@@ -300,7 +300,7 @@ fn address_fault(fault: AddressFault) -> Key {
     }
 }
 
-/// The form once more, with 429: `key` of the limits in config.toml stands against it for so many seconds.
+/// Shows the form again with 429: the limit `key` in config.toml applies for this many seconds.
 fn refused(
     site: &Site,
     language: Language,
@@ -314,7 +314,7 @@ fn refused(
     Ok(response.header("Retry-After", seconds.to_string()))
 }
 
-/// Seconds after which it is worth looking whether requests are taken again.
+/// Seconds after which requests may be accepted again.
 fn opens_in(closed: Closed) -> i64 {
     match closed {
         Closed::TooManyOpen => HOUR,
@@ -322,7 +322,7 @@ fn opens_in(closed: Closed) -> i64 {
     }
 }
 
-/// The form once more, with what was typed.
+/// Shows the form again with what was typed.
 fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Result<Response, Error> {
     form(site, language, 422, typed, faults, json!({}))
 }
@@ -330,7 +330,7 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
     let config = &site.config;
     let is_answer = !faults.is_empty() || notices != json!({});
-    // A token that was not used is used again, so that who corrects one letter need not wait.
+    // An unused token is used again, so that a visitor who corrects one letter need not wait.
     let form_token = match typed.form_token.is_empty() {
         true => token::form_token(&site.state.secret()?, "register", "", site.now()),
         false => typed.form_token.clone(),
@@ -355,7 +355,7 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
     site.page(language, status, PageName::Register, &whole)
 }
 
-/// For a request that waits for its confirmation since `waits_since`.
+/// The answer to a request that has been awaiting confirmation since `waits_since`.
 fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i64) -> Result<Response, Error> {
     let own = json!({
         "email": applicant.address.as_typed(),

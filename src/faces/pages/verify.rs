@@ -1,9 +1,9 @@
 //! The page behind the link in the mail: the applicant confirms the address.
 //!
-//! GET shows the request and a button and changes nothing, as mail scanners follow every link. POST confirms.
+//! GET shows the request and a button, and changes nothing, because mail scanners follow every link. POST confirms.
 //!
-//! With `get_password_on_registration` the password is asked here and not on the form: only who holds the link of the mail may
-//! choose it, or a stranger could have an account made for somebody else's address and know its password.
+//! With `get_password_on_registration` the password is asked for here and not on the form. Only the owner of the mail may
+//! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
 
 use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, context, dead_end, known_form, language};
 use crate::domain::config::{Language, OperationMode};
@@ -32,7 +32,7 @@ struct Link {
 }
 
 /// The form with the one button.
-#[derive(Default, Deserialize)] // no Debug: it has a password
+#[derive(Default, Deserialize)] // no Debug: it contains a password
 #[serde(default)]
 struct Confirmation {
     t: String,
@@ -55,7 +55,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     }
 }
 
-/// POST: confirms, and tells the room.
+/// POST: confirms the address and tells the room.
 pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     let form: Confirmation = request.form()?;
     let registration = find(site, &form.t, Access::Write)?;
@@ -83,7 +83,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     site.page(language, 200, PageName::Verified, &context(language, Some(&form.t), facts(site, &registration)))
 }
 
-/// What is wrong with the password, where one is asked for. Who sends a page that was opened before is asked, too.
+/// The faults of the password, if one is asked for; also if the page was opened before that was configured.
 fn password_faults(site: &Site, registration: &Registration, form: &Confirmation) -> Faults {
     if !site.config.get_password_on_registration {
         return Faults::new();
@@ -100,7 +100,7 @@ fn password_faults(site: &Site, registration: &Registration, form: &Confirmation
     Faults::from([fault])
 }
 
-/// The chosen password as the database keeps it until the account is made.
+/// The chosen password in the form in which the database keeps it until the account is made.
 fn kept_password(site: &Site, secret: &Secret, registration: &Registration, form: &Confirmation) -> Result<Option<String>, Error> {
     let kept = match (site.config.get_password_on_registration, site.config.operation_mode) {
         (false, _) => None,
@@ -117,7 +117,7 @@ fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registra
     }
 }
 
-/// The language of the request, unless the visitor asks for another one by the link on the page.
+/// The language of the request, unless the visitor chooses another one on the page.
 fn language_of(site: &Site, request: &Request, registration: Option<&Registration>) -> Language {
     match registration {
         Some(registration) if super::query_value(request, "lang").is_none() => registration.language,
@@ -156,7 +156,7 @@ fn answer_dead_end(site: &Site, language: Language, link_token: &str, registrati
     dead_end(site, language, known_form(link_token), status, kind, json!({ "back": leads_back(kind) }))
 }
 
-/// What an applicant is told of a request that does not wait for its confirmation: the status, and which of `message.KIND.*`.
+/// The status and the text (`message.KIND.*`) for an applicant whose request does not await confirmation.
 pub fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     match registration.state {
         State::Expired => (410, DeadEnd::LinkExpired),
@@ -167,7 +167,7 @@ pub fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     }
 }
 
-/// Whether the message shows the way back to the form.
+/// Whether the message includes a link to the form.
 pub fn leads_back(kind: DeadEnd) -> bool {
     matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
 }

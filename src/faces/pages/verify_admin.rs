@@ -1,7 +1,7 @@
 //! The page behind the link in the room: somebody approves or declines.
 //!
-//! GET shows the request and changes nothing, as chat servers and clients follow links for previews. POST decides; who
-//! comes second is told what the first decided.
+//! GET shows the request and changes nothing, because chat servers and clients follow links for previews. POST decides; a later
+//! decision is answered with the first one.
 
 use super::{BUTTON_SECONDS, DeadEnd, context, dead_end, known_form, language};
 use crate::domain::config::Language;
@@ -20,7 +20,7 @@ use crate::outside::store::{Access, Registration, SameAddress, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The query of the link; the PHP program's links name the choice in `d`.
+/// The query of the link; links of the PHP program name the decision in `d`.
 #[derive(Debug, Deserialize)]
 struct Link {
     #[serde(default)]
@@ -60,7 +60,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     }
 }
 
-/// POST: decides, and does what follows from it.
+/// POST: decides, and takes the next steps.
 pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     let form: Decision = request.form()?;
     let language = language(site, request);
@@ -91,15 +91,15 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     carry_out(site, language, &form.t, &mut store, registration.id, event)
 }
 
-/// What a decision has led to so far.
+/// The result of a decision so far.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Approved,
     Declined,
-    /// The homeserver does not give the name.
+    /// The homeserver refuses the name.
     Refused,
-    /// Approved, and the account is not there yet.
+    /// Approved, but the account does not exist yet.
     Pending,
 }
 
@@ -151,7 +151,7 @@ fn buttons(
     site.page(language, status, PageName::Decide, &context(language, Some(link_token), own))
 }
 
-/// Where another request with the same address stands: the texts `state.*`.
+/// The state of another request with the same address: the texts `state.*`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
@@ -172,7 +172,7 @@ fn standing(state: Option<State>) -> Standing {
     }
 }
 
-/// The link is no longer, or never was, one to decide with: says what was decided and when.
+/// The page if the link cannot be used to decide any more, or never could: says what was decided and when.
 fn decided(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
     let Some(registration) = registration else {
         return dead_end(site, language, None, 404, DeadEnd::RequestUnknown, json!({}));

@@ -1,19 +1,19 @@
-//! The bot's own account, and what it says in the room.
+//! The bot's own account, and its messages to the room.
 //!
-//! Whose token it speaks with:
+//! The bot uses the first token that is available:
 //! 1. the operator's, if `[room]` has an `access_token`;
-//! 2. else the one in `config.json`, from an earlier login;
-//! 3. else it logs in as `bot_localpart` with the password in `config.json`. If that is refused and there is a shared
-//!    secret, it makes the account first. The token is kept before it is used.
+//! 2. the one in `config.json` from an earlier login;
+//! 3. a new one, by logging in as `bot_localpart` with the password in `config.json`. If that is refused and there is a shared
+//!    secret, the bot creates the account first. The token is stored before it is used.
 //!
-//! A token of `config.json` that has ended is replaced in the same way, once. The device id is always the same, so a
-//! message that was sent before with the same transaction id is not sent twice (contract synapse 4, 5).
+//! A token in `config.json` that has ended is replaced once, in the same way. The device id is always the same, so a message
+//! that was already sent with the same transaction id is not sent twice (Client-Server API, "Transaction identifiers").
 //!
-//! Where it speaks: in the room of `[room]`. Where that was upgraded (`m.room.tombstone`), in the room that replaced it, as
-//! soon as the bot is let in there; until then nothing is said, as nobody reads the old one.
+//! Messages go to the room of `[room]`. If it was upgraded (`m.room.tombstone`), they go to its replacement as soon as the bot
+//! can join that. Until then nothing is sent, because nobody reads the old room.
 //!
-//! Programs that find no token at the same time log in one after the other, under the lock of the state file; the
-//! second finds the token of the first. Logins are few: Synapse takes about 5 in a row.
+//! Programs that find no token at the same time log in one after the other, under the lock of the state file; the second finds
+//! the token of the first. Logins must be rare: Synapse accepts about 5 in a row.
 
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, Removal, RoomMessage};
@@ -21,26 +21,26 @@ use super::{Error, Homeserver, PATIENCE, login, sessions};
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
 
-/// The device of the bot's logins. Another one would end what transaction ids promise.
+/// The device of the bot's logins. With another device, transaction ids would not prevent repeated messages.
 pub const DEVICE_ID: &str = "REGISTERBOT";
-/// How an account that the bot made for itself is called.
+/// The display name of an account that the bot creates.
 pub const DISPLAY_NAME: &str = "Registration bot";
 
-/// How often the room of `[room]` may have been upgraded before somebody has to change the configuration.
+/// How many upgrades of the room of `[room]` are followed before the configuration has to be changed.
 const MOST_UPGRADES: u64 = 5;
 
-/// Seconds after which [`say`] has come to an end, if every single request of a first message (alias, tombstone, login,
-/// account, join, message, ...) is answered just in time; usually it takes a fraction of one. Waiting for another
-/// program's login comes on top.
+/// The longest time that [`say`] takes, in seconds, if every single request of a first message (alias, tombstone, login,
+/// account, join, message, ...) is answered just in time; usually it takes a fraction of a second. Waiting for another
+/// program's login is not included.
 pub const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_secs();
 
-/// Seconds after which a homeserver that falls silent has been given up: at its first answer, or at the next one.
+/// The longest time to detect that a homeserver stays silent, in seconds: at its first answer, or at the next one.
 pub const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
 
-/// Says something in the room of `[room]`; the same `txn_id` again says it once.
+/// Posts a message to the room of `[room]`; repetitions with the same `txn_id` post it once.
 ///
-/// [`Error::Limited`] says when to try again. [`Error::Forbidden`] and [`Error::Misconfigured`] name what the operator
-/// has to do: an invitation, a key, a password.
+/// [`Error::Limited`] says when to try again. [`Error::Forbidden`] and [`Error::Misconfigured`] say what the operator has to
+/// do: an invitation, a key, a password.
 pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
     let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
     match site.config.access_token()? {
@@ -55,7 +55,7 @@ pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<(), Error
     }
 }
 
-/// The token with which the bot speaks: the operator's, or its own.
+/// The bot's access token: the operator's, or its own.
 pub fn access_token(site: &Site) -> Result<String, Error> {
     if let Some(token) = site.config.access_token()? {
         return Ok(token);
@@ -73,7 +73,7 @@ struct Bot<'a> {
 
 impl Bot<'_> {
     fn say_as_itself(&self, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
-        // with the password on the disk: an account is never made with one that a crash could take away
+        // The password must be on disk, so that no account is made with one that a crash could lose.
         let state = self.site.state.complete()?;
         let token = match state.access_token {
             Some(token) => token,
@@ -85,7 +85,7 @@ impl Bot<'_> {
         }
     }
 
-    /// A token other than `ended`: from another program that was faster, or by a login.
+    /// A token other than `ended`: from another program that was faster, or from a new login.
     fn log_in(&self, ended: Option<&str>) -> Result<String, Error> {
         let mut outcome = Ok(());
         let state = self.site.state.update(|state| outcome = self.renew_token(state, ended))?;
@@ -93,7 +93,7 @@ impl Bot<'_> {
         state.access_token.ok_or_else(|| Error::Unexpected("the login brought no access token".into()))
     }
 
-    /// Runs under the lock of the state file. After a failure the ended token is gone from the state.
+    /// Runs under the lock of the state file. After a failure the ended token is removed from the state.
     fn renew_token(&self, state: &mut State, ended: Option<&str>) -> Result<(), Error> {
         if state.access_token.is_some() && state.access_token.as_deref() != ended {
             return Ok(());
@@ -114,7 +114,7 @@ impl Bot<'_> {
         Ok(login.access_token)
     }
 
-    /// `refused` is what the login said.
+    /// `refused` is the homeserver's answer to the login.
     fn make_account(&self, password: &str, refused: &str) -> Result<(), Error> {
         let bot = self.mxid();
         let Some(shared_secret) = self.site.config.registration_shared_secret()? else {
@@ -122,7 +122,7 @@ impl Bot<'_> {
                 "{bot} cannot log in ({refused}); make that account with the register_password of config.json, or set access_token in [room], or registration_shared_secret to let the bot make it"
             )));
         };
-        // A bot need not accept the terms of a homeserver. One other than Synapse may know no kinds of accounts.
+        // A bot need not accept the terms of a homeserver. Homeservers other than Synapse may not know the kind "bot".
         let account = NewAccount { localpart: self.localpart(), password, display_name: Some(DISPLAY_NAME), is_bot: true };
         let registered = match register::register(&self.homeserver, &shared_secret, &account) {
             Err(Error::Misconfigured(_)) => register::register(&self.homeserver, &shared_secret, &NewAccount { is_bot: false, ..account }),
@@ -142,7 +142,7 @@ impl Bot<'_> {
         }
     }
 
-    /// Sends to the room of `[room]`, or to the one that replaced it.
+    /// Sends to the room of `[room]`, or to its replacement.
     fn speak(&self, token: &str, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
         let room_id = self.living_room(token)?;
         let send = || room::send_message(&self.homeserver, token, &room_id, txn_id, message).map(|_| ());
@@ -160,7 +160,7 @@ impl Bot<'_> {
         }
     }
 
-    /// The room at the end of all upgrades. A message to an upgraded room would be accepted where the bot has the power for it,
+    /// The room at the end of all upgrades. A message to an upgraded room would be accepted if the bot has the power to send,
     /// and nobody would read it.
     fn living_room(&self, token: &str) -> Result<String, Error> {
         let configured = self.room_id()?;
@@ -181,7 +181,7 @@ impl Bot<'_> {
         )))
     }
 
-    /// Looks for the tombstone in a room that stands at the end of other tombstones.
+    /// Looks for the tombstone in a room at the end of other tombstones.
     fn successor(&self, token: &str, configured: &str, room_id: &str) -> Result<Option<String>, Error> {
         self.replacement(token, room_id, room_id).map_err(|cause| match cause {
             Error::Forbidden(sentence) => Error::Forbidden(format!(
@@ -191,7 +191,7 @@ impl Bot<'_> {
         })
     }
 
-    /// The room that replaced this one; the bot joins where only members may see that. `name`: the room's id or alias.
+    /// The room that replaced this one; the bot joins if only members can see that. `name` is the room's id or alias.
     fn replacement(&self, token: &str, room_id: &str, name: &str) -> Result<Option<String>, Error> {
         match room::replacement(&self.homeserver, token, room_id) {
             Err(Error::Forbidden(_)) => {
@@ -207,7 +207,7 @@ impl Bot<'_> {
         if room.is_alias() { room::resolve_alias(&self.homeserver, &room.0) } else { Ok(room.0.clone()) }
     }
 
-    /// Joins, or says why not and who can help.
+    /// Joins, or says why that failed and who can help.
     fn join(&self, token: &str, room: &str) -> Result<(), Error> {
         room::join(&self.homeserver, token, room).map_err(|cause| match cause {
             Error::Forbidden(sentence) => {
@@ -223,7 +223,7 @@ impl Bot<'_> {
         })
     }
 
-    /// Whose token it is; the operator's may be of another account than `bot_localpart`.
+    /// The owner of a token; the operator's token may belong to another account than `bot_localpart`.
     fn owner(&self, token: &str) -> String {
         match sessions::whoami(&self.homeserver, token) {
             Ok(Ok(whoami)) => super::line(&whoami.user_id),

@@ -1,16 +1,16 @@
-//! Messages into a room (contract synapse 4).
+//! Messages to a room (Client-Server API, `PUT /rooms/{roomId}/send`).
 
 use super::{Call, Empty, Error, Homeserver, Refusal, line, segment};
 use serde::{Deserialize, Serialize};
 use ureq::http::Method;
 
-/// Bytes of the content of a message. An event may have 64 KiB with everything around it, else 413.
+/// The largest content of a message, in bytes. A whole event may have 64 KiB, else the homeserver answers 413.
 const LARGEST_CONTENT: usize = 60_000;
-/// Characters that are left of a text that is too large: in JSON none needs more than six bytes.
+/// Characters that are kept of a text that is too large; in JSON a character takes at most six bytes.
 const CUT_TEXT: usize = 8_000;
 
-/// What stands in the room: plain text, and the same as HTML. It is sent as `m.text`: of an `m.notice` clients notify
-/// nobody, and somebody has to decide on the request.
+/// A message: plain text, and the same as HTML. It is sent as `m.text`, because clients notify nobody of an `m.notice`, and
+/// somebody has to decide on the request.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomMessage<'a> {
     pub text: &'a str,
@@ -29,7 +29,7 @@ struct MessageContent<'a> {
     format: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     formatted_body: Option<&'a str>,
-    /// Says that nobody is meant in person, whatever name the text has.
+    /// Declares that the message mentions nobody, whatever names the text contains.
     #[serde(rename = "m.mentions")]
     mentions: Empty,
 }
@@ -44,14 +44,14 @@ struct RoomIdAnswer {
     room_id: String,
 }
 
-/// The content of `m.room.tombstone`. Whoever may change the room's settings writes it, so anything can be in there.
+/// The content of `m.room.tombstone`. Anybody who may change the room's settings can write it, so it may contain anything.
 #[derive(Deserialize)]
 struct TombstoneContent {
     #[serde(default)]
     replacement_room: serde_json::Value,
 }
 
-/// A whole `m.room.member` event, as Synapse gives it with `format=event`.
+/// A whole `m.room.member` event, as Synapse returns it with `format=event`.
 #[derive(Deserialize)]
 struct MemberEvent {
     sender: String,
@@ -65,17 +65,17 @@ struct MemberContent {
     reason: serde_json::Value,
 }
 
-/// Who put somebody out of a room, and the reason that they gave.
+/// Who removed somebody from a room, and the reason they gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removal {
     pub by: String,
     pub reason: Option<String>,
 }
 
-/// Sends a message. The same `txn_id` from the same device gives the same event, within 24 hours.
+/// Sends a message. Within 24 hours the same `txn_id` from the same device gives the same event.
 ///
-/// A message too large for an event goes without its HTML, and its text is cut with a word about it.
-/// [`Error::Forbidden`]: not in the room, or not allowed to speak there.
+/// A message that is too large is sent without HTML, and its text is cut and says so. [`Error::Forbidden`]: the bot is not in
+/// the room, or may not send there.
 pub fn send_message(
     homeserver: &Homeserver,
     access_token: &str,
@@ -108,7 +108,7 @@ fn write(text: &str, html: Option<&str>) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(&content).map_err(|cause| Error::Unexpected(format!("a room message cannot be written as JSON: {cause}")))
 }
 
-/// The id of the room that an alias names. Asked without a token.
+/// The id of the room with this alias. Asked without a token.
 pub fn resolve_alias(homeserver: &Homeserver, alias: &str) -> Result<String, Error> {
     let path = format!("/_matrix/client/v3/directory/room/{}", segment(alias));
     match homeserver.ask::<RoomIdAnswer>(&Call::get(path))? {
@@ -120,17 +120,17 @@ pub fn resolve_alias(homeserver: &Homeserver, alias: &str) -> Result<String, Err
     }
 }
 
-/// Joins a room, by id or alias. Nothing happens to one who is in it. [`Error::Forbidden`]: an invitation is needed, or
-/// the room cannot be found.
+/// Joins a room by id or alias; does nothing if the bot is a member. [`Error::Forbidden`]: an invitation is needed, or the room
+/// cannot be found.
 pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(), Error> {
     let call = Call::post(&format!("/_matrix/client/v3/join/{}", segment(room)), &Empty {})?;
     match homeserver.ask::<RoomIdAnswer>(&call.token(access_token))? {
         Ok(_) => Ok(()),
-        // "Cannot join user who was banned", observed with Synapse 1.163
+        // "Cannot join user who was banned", observed with Synapse 1.163.
         Err(refusal) if refusal.is(403, "M_BAD_STATE") => {
             Err(Error::Forbidden(refusal.sentence("the account is banned from the room: lift the ban, then invite the account")))
         }
-        // Synapse answers 404 or 400 where it knows no server that could let us in
+        // Synapse answers 404 or 400 if it knows no server through which to join.
         Err(refusal) if matches!(refusal.status, 400 | 403 | 404) && refusal.is_matrix_error() => {
             Err(Error::Forbidden(refusal.sentence("")))
         }
@@ -138,14 +138,14 @@ pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(
     }
 }
 
-/// The room that replaced this one (`m.room.tombstone`), where it was upgraded. [`Error::Forbidden`]: only members may look.
+/// The room that replaced this one (`m.room.tombstone`), if it was upgraded. [`Error::Forbidden`]: only members may see this.
 ///
-/// Only those may write a tombstone to whom the room gives the power for it; the homeserver sees to that.
+/// The homeserver ensures that only users with the necessary power can write a tombstone.
 pub fn replacement(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Result<Option<String>, Error> {
     let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.tombstone/", segment(room_id));
     match homeserver.ask::<TombstoneContent>(&Call::get(path).token(access_token))? {
         Ok(content) => Ok(content.replacement_room.as_str().filter(|id| is_room_id(id)).map(str::to_owned)),
-        // 404 M_NOT_FOUND: a living room. Whatever else comes, the message itself will tell.
+        // 404 M_NOT_FOUND: the room was not replaced. Any other problem shows when the message is sent.
         Err(refusal) if refusal.is_matrix_error() && refusal.status == 403 => Err(refusal.unexpected()),
         Err(refusal) if refusal.status < 500 => Ok(None),
         Err(refusal) => Err(refusal.unexpected()),
@@ -157,8 +157,8 @@ fn is_room_id(text: &str) -> bool {
     text.len() <= 255 && text.strip_prefix('!').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
-/// Who removed `user_id` from the room, as far as the homeserver tells: Synapse shows it to those who were removed, but
-/// not to those who are banned. `None`: nobody did, or nobody says.
+/// Who removed `user_id` from the room, as far as the homeserver tells: Synapse shows it to removed users, but not to banned
+/// ones. `None`: nobody did, or the homeserver does not tell.
 pub fn removal(homeserver: &Homeserver, access_token: &str, room_id: &str, user_id: &str) -> Result<Option<Removal>, Error> {
     let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.member/{}?format=event", segment(room_id), segment(user_id));
     let Ok(event) = homeserver.ask::<MemberEvent>(&Call::get(path).token(access_token))? else { return Ok(None) };
