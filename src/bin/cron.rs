@@ -1,14 +1,15 @@
 //! `cron`: run by crontab every few minutes. Repeats what failed, ends what expired, deletes what is over.
 //!
-//! * Without arguments it prints something when something starts to fail, once a day while it fails, and when all is well again, so
-//!   that cron mails only what a person should see; `-v` prints everything that fails or waits, and each failed try.
+//! * Without arguments it prints something when something starts to fail, once a day while it fails, and when everything works
+//!   again, so that cron mails only what a person should see. `-v` prints everything that fails or waits, and each failed
+//!   attempt.
 //! * `--waiting` lists the requests that are not over; `--end ID [REASON]` ends one, whatever it waits for.
 //! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
 //!
-//! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or is failing and is more than a mail address that
-//! takes no mail, 78 wrong configuration.
+//! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or has been failing and is more than an address
+//! that takes no mail, 78 wrong configuration.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
@@ -83,7 +84,7 @@ fn finish(site: &Site, talkative: bool) -> ExitCode {
     }
 }
 
-/// What cron has to say is mailed, wherever the log goes.
+/// Written to standard error, which cron mails, wherever the log goes.
 fn say(site: &Site, line: &str) {
     let _ = writeln!(std::io::stderr(), "matrix-register-bot cron: {}", one_line(line));
     if site.config.log == LogTarget::Syslog {
@@ -91,7 +92,7 @@ fn say(site: &Site, line: &str) {
     }
 }
 
-/// Parts of it were said by others.
+/// Removes control characters, as parts of the text come from outside.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,8 +1,7 @@
-//! How long to wait after a try that failed, and when it was tried for long enough. Pure, no I/O.
+//! How long to wait after a failed attempt, and when to give up. Pure, no I/O.
 //!
-//! What counts is only what was really tried. A wait of the programs themselves (a limit, a template that cannot be used, a database
-//! that was away) gives up nothing, however long it lasts; nor does a pause of cron, or a clock that jumped: between two tries no more
-//! than a day counts.
+//! Only real attempts count. If this program itself has to wait (for a limit, an unusable template, a database that was
+//! unavailable), nothing is given up, however long that lasts. A pause of cron or a jump of the clock counts as a day at most.
 
 use super::seconds::{DAY, HOUR};
 
@@ -10,58 +9,58 @@ const MINUTE: i64 = 60;
 
 /// The wait after the first failure, in seconds; it doubles each time.
 const FIRST_WAIT: i64 = MINUTE;
-/// The longest wait where something is away that others need as well: it may be back at any time.
+/// The longest wait for something that other requests need as well, as it may return at any time.
 const LONGEST_WAIT: i64 = HOUR;
-/// The longest wait for a mail box or a domain of which the mail server said that there is none.
+/// The longest wait for a mailbox or a domain that, according to the mail server, does not exist.
 const LONGEST_WAIT_FOR_ADDRESS: i64 = 12 * HOUR;
-/// The longest wait that another side may ask for.
+/// The longest wait that the other side may ask for.
 const LONGEST_ASKED_WAIT: i64 = DAY;
-/// The longest wait of all, in seconds: a time that lies further ahead was written under a wrong clock.
+/// The longest wait of all, in seconds: a time further ahead was written under a wrong clock.
 pub const LONGEST: i64 = DAY;
 
-/// The time between two tries counts up to this, in seconds.
+/// The time between two attempts counts up to this, in seconds.
 const LONGEST_GAP: i64 = DAY;
-/// Nothing is given up after fewer tries, however long they took.
+/// Nothing is given up after fewer attempts, however long they took.
 pub const FEWEST_TRIES: i64 = 5;
-/// For how long a domain that the mail server does not find, or a mail box that it puts off, is tried: RFC 5321 4.5.4.1 has four to five
-/// days for a mail server of its own.
+/// How long to try a domain that the mail server does not find, or a mailbox that it puts off. RFC 5321, 4.5.4.1, recommends
+/// four to five days for mail servers.
 const PUT_OFF_FOR: i64 = 5 * DAY;
 
-/// Something outside that several rows need.
+/// Something outside that several requests need.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Peer {
     MailServer,
-    /// The mail servers behind ours, for the addresses of one domain.
+    /// The mail servers of recipients in one domain.
     MailDomain(String),
     Homeserver,
-    /// The bot's way into the room.
+    /// The bot's access to the room.
     Room,
-    /// The way to new accounts.
+    /// The creation of accounts.
     Accounts,
 }
 
-/// What the mail server says of an address.
+/// What the mail server says about an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressFault {
-    /// There is no such mail box.
+    /// The mailbox does not exist.
     Gone,
-    /// Not now; perhaps never: no such domain, its mail server does not answer, the mail box is full.
+    /// Not now, perhaps never: no such domain, no answer from its mail server, or a full mailbox.
     PutOff,
 }
 
-/// What a try failed at.
+/// The cause of a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blame {
-    /// Nothing was asked of anybody outside: a setting, a template, a limit, our database.
+    /// Nothing outside was involved: a setting, a template, a limit, our database.
     Ours,
-    /// It answered, but not as it should; others may fare better.
+    /// The other side answered, but not as expected; other requests may succeed.
     Answer(Peer),
-    /// It is away, or takes nothing at the moment: others that need it would fare the same.
+    /// The other side is unavailable, or accepts nothing at the moment; other requests would fail, too.
     Peer(Peer),
     Address(AddressFault),
 }
 
-/// The groups in which cron tells of failures. The text is what the database keeps.
+/// The groups in which cron reports failures. The database stores the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Trouble {
     MailServer,
@@ -112,23 +111,23 @@ impl Blame {
     }
 }
 
-/// What was tried in vain so far. Times are seconds since 1970.
+/// The failed attempts so far. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tries {
     pub count: i64,
     pub failing_since: Option<i64>,
     pub last_at: Option<i64>,
-    /// Over how many seconds it was tried.
+    /// The duration of the attempts, in seconds.
     pub seconds: i64,
-    /// Tries at which the mail server spoke against the address, and the seconds over which.
+    /// Attempts at which the mail server rejected the address, and their duration in seconds.
     pub refusals: i64,
     pub refused_seconds: i64,
-    /// It once said that there is no such mail box: that stays, whatever fails later.
+    /// Whether the mail server ever said that the mailbox does not exist; later failures do not change that.
     pub is_gone: bool,
 }
 
 impl Tries {
-    /// The same with one more.
+    /// Adds one failed attempt.
     pub fn and(self, blame: &Blame, now: i64) -> Tries {
         let gap = self.last_at.map_or(0, |last| (now.saturating_sub(last)).clamp(0, LONGEST_GAP));
         let mut tries = Tries { count: self.count.saturating_add(1), last_at: Some(now), ..self };
@@ -144,15 +143,15 @@ impl Tries {
         tries
     }
 
-    /// Seconds until the next try; `asked` is what the other side asked for.
+    /// Seconds until the next attempt; `asked` is the wait that the other side asked for.
     pub fn wait(&self, blame: &Blame, asked: Option<i64>) -> i64 {
         let longest = if matches!(blame, Blame::Address(_)) { LONGEST_WAIT_FOR_ADDRESS } else { LONGEST_WAIT };
         let doublings = self.count.saturating_sub(1).clamp(0, 16) as u32;
         (FIRST_WAIT << doublings).min(longest).max(asked.unwrap_or(0).clamp(0, LONGEST_ASKED_WAIT))
     }
 
-    /// Whether a mail was tried for long enough, right after a try with this outcome. `gone_for` and `patience` are seconds: for a mail
-    /// box of which the mail server says that there is none, and for everything else.
+    /// Whether a mail has been tried for long enough, right after an attempt with this outcome. `gone_for` and `patience` are
+    /// in seconds: for a mailbox that does not exist according to the mail server, and for everything else.
     pub fn are_enough(&self, blame: &Blame, gone_for: i64, patience: i64) -> bool {
         let put_off_for = if self.is_gone { gone_for } else { PUT_OFF_FOR.max(gone_for) };
         match blame {
@@ -172,7 +171,7 @@ mod tests {
     const GONE: Blame = Blame::Address(AddressFault::Gone);
     const NO_SUCH_DOMAIN: Blame = Blame::Address(AddressFault::PutOff);
 
-    /// Fails with `blame` whenever it is due, until that is enough: the tries and the seconds it took.
+    /// Fails with `blame` whenever an attempt is due, until that is enough: the number of attempts and the seconds they took.
     fn until_enough(blame: &Blame) -> (i64, i64) {
         let (mut tries, mut now) = (Tries::default(), 1000);
         loop {

@@ -16,9 +16,9 @@
 //! | `Declined`        | -                     | -                                           | nothing                                    |
 //! | `Expired`         | -                     | -                                           | nothing                                    |
 //!
-//! The operator can end every request that is not over ([`Event::EndedByOperator`]), so that nothing waits for ever.
+//! The operator can end every open request ([`Event::EndedByOperator`]), so that nothing waits forever.
 //!
-//! Beside the states there are side actions ([`SideAction`]), which do not change the state.
+//! Side actions ([`SideAction`]) are required in addition to a state's action and do not change the state.
 //!
 //! The numbers are those of the PHP program, except for `DeclineSend` and `Expired`: it deleted such rows.
 
@@ -73,7 +73,7 @@ pub enum Action {
     SendDecline,
 }
 
-/// An action that a state requires without being left by it. The database stores its number.
+/// An action that a state requires in addition, and that does not change it. The database stores its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SideAction {
     /// Remind the room of the undecided request.
@@ -120,7 +120,7 @@ impl State {
             (Register, Event::AccountRefused) => Some(DeclineSend),
             (MailCredentials, Event::CredentialsSent | Event::GivenUp) => Some(Done),
             (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
-            // An unproven address gets no mail; whoever confirmed theirs is told no.
+            // An unconfirmed address gets no mail; applicants who confirmed theirs get the decline mail.
             (EmailSend | EmailVerify, Event::EndedByOperator) => Some(Expired),
             (AdminSend | AdminVerify | Register, Event::EndedByOperator) => Some(DeclineSend),
             (MailCredentials, Event::EndedByOperator) => Some(Done),
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    /// What happens when the required mail has failed for long enough; `None` for actions that are tried without an end.
+    /// The event when the required mail has failed for long enough; `None` for actions that are tried forever.
     pub fn end_of_tries(self) -> Option<Event> {
         match self.owes()? {
             Action::SendConfirmMail => Some(Event::TimeRanOut),
@@ -150,7 +150,7 @@ impl State {
         }
     }
 
-    /// The side actions that this state requires, from when it is reached until it is left.
+    /// The side actions that this state requires for as long as it lasts.
     pub fn owes_beside(self) -> &'static [SideAction] {
         match self {
             State::AdminVerify => &[SideAction::Remind],

@@ -1,7 +1,7 @@
-//! `cron/cron`: finishes what was left, ends what ran out, forgets what is over, and says what fails.
+//! `cron/cron`: completes what was left, ends what expired, deletes what is over, and reports what fails.
 //!
-//! One function per duty. A lock in the database keeps two runs, on one machine or several, from doing the same work;
-//! it ends by itself if its holder dies. A run starts nothing that would outlast `times.cron_budget_seconds`.
+//! One function per task. A lock in the database keeps two runs, on one machine or several, from doing the same work; it
+//! expires if its holder dies. A run starts nothing that would outlast `times.cron_budget_seconds`.
 
 mod clock;
 mod ending;
@@ -27,33 +27,33 @@ use std::fmt;
 use std::time::{Duration, Instant};
 use word::Trouble;
 
-/// Seconds that the lock outlasts the budget, for the step that is under way when time is up. A step may take longer: then
-/// two runs overlap, and leases keep them apart.
+/// How much longer the lock lasts than the budget, in seconds, for the step that is running when the time is up. If that takes
+/// even longer, two runs overlap, and leases keep them apart.
 const LOCK_MARGIN_SECONDS: i64 = 120;
-/// Accounts whose terms are made anew in one transaction.
+/// Accounts whose terms are renewed in one transaction.
 const ACCOUNTS_AT_A_TIME: i64 = 500;
 const WEEK: i64 = 7 * DAY;
 
-/// What a run did, what is left, and what a person should hear of it.
+/// What a run did, what is left, and what a person should know.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub worked: Worked,
     pub expired: u64,
     pub forgotten: u64,
-    /// Requests that still owe something outside, be it their turn or not.
+    /// Requests that still require an action, due or not.
     pub open: u64,
-    /// Another run holds the lock; this one did nothing.
+    /// Another run holds the lock, so this one did nothing.
     pub other_run: bool,
-    /// What is to be said now, a line each.
+    /// What to report now, one line each.
     pub said: Vec<String>,
-    /// All that fails or waits, told before or not, a line each.
+    /// Everything that fails or waits, reported before or not, one line each.
     pub all: Vec<String>,
-    /// Something fails that the sysadmin can mend.
+    /// Something fails that the sysadmin can fix.
     pub is_failing: bool,
 }
 
 impl Summary {
-    /// Whether the exit status should say that something fails.
+    /// Whether the exit status should report a failure.
     pub fn fails(&self) -> bool {
         self.is_failing || self.worked.failed > 0
     }
@@ -101,10 +101,11 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.said.extend(judged.sentence());
     correct_times(site, store, &judged, &mut summary)?;
     summary.worked = queue::work(site, store, deadline)?;
-    // Behind the queue: what waited for cron has had its try. Not under a clock that may be wrong, as nothing of it comes back.
+    // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
+    // of this can be undone.
     let others = keys::others(site, store)?;
     if judged.is_trusted() {
-        // With another key nobody could confirm in time.
+        // If the key had changed, nobody could have confirmed in time.
         if others.is_none() {
             expire(site, store, &mut summary)?;
         }
@@ -128,7 +129,7 @@ fn judge_clock(site: &Site, store: &mut Store) -> Result<Judged, Error> {
     Ok(judged)
 }
 
-/// Times that were written under a wrong clock.
+/// Corrects times that were written under a wrong clock.
 fn correct_times(site: &Site, store: &mut Store, judged: &Judged, summary: &mut Summary) -> Result<(), Error> {
     let brought_back = store.bring_back(site.now())?;
     if brought_back > 0 {
@@ -143,8 +144,8 @@ fn correct_times(site: &Site, store: &mut Store, judged: &Judged, summary: &mut 
     Ok(())
 }
 
-/// Requests whose address was not confirmed in time. It counts from when the mail was sent; a mail that cannot be sent is given up
-/// where it is tried ([`crate::flow::attempt`]).
+/// Ends requests whose address was not confirmed in time. The time starts when the mail was sent; a mail that cannot be sent is
+/// given up after its attempts ([`crate::flow::attempt`]).
 fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
     let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
     if let Some(to) = State::EmailVerify.after(Event::TimeRanOut) {
@@ -153,13 +154,13 @@ fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     Ok(())
 }
 
-/// After an upgrade: what the directory finds accounts by, as this version compares it.
+/// After an upgrade: renews the terms of the directory for the folding of this version.
 fn fold_directory_anew(store: &mut Store, deadline: Instant) -> Result<(), Error> {
     while Instant::now() < deadline && store.fold_directory_anew(ACCOUNTS_AT_A_TIME)? {}
     Ok(())
 }
 
-/// Requests that are over: the row goes, and with it the personal data.
+/// Deletes requests that are over, and their personal data with them.
 fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
     let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
     for state in State::ALL.into_iter().filter(|state| state.is_final()) {
@@ -174,12 +175,12 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     Ok(())
 }
 
-/// Sees what is not as it should be, and says what is new about it.
+/// Collects everything that is wrong, and reports what is new.
 fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary: &mut Summary) -> Result<(), Error> {
     let failing = store.failing()?;
     let mut troubles: Vec<Trouble> = failing.iter().map(of_failing).collect();
     let lost = store.of_unknown_state()?;
-    // A stranger's slip in an address is nothing that the sysadmin could mend.
+    // A typo in a stranger's address is nothing that the sysadmin could fix.
     summary.is_failing =
         !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble != back_off::Trouble::Addresses);
     troubles.extend(of_lost_rows(&lost));
@@ -215,7 +216,8 @@ fn of_closed_form(closed: Closed) -> Trouble {
     Trouble { name: "form_closed".into(), since: None, what: what.into(), again_after: DAY }
 }
 
-/// Requests that the room leaves undecided for as long as others are kept: nothing fails, and nothing will happen by itself.
+/// Requests that the room has left undecided for as long as others are kept: nothing fails, but nothing will happen without a
+/// person.
 fn of_undecided(site: &Site, store: &mut Store) -> Result<Option<Trouble>, Error> {
     let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
     let Some((count, oldest)) = store.waiting_since_before(State::AdminVerify, before)? else { return Ok(None) };

@@ -1,7 +1,8 @@
-//! One try at what a row owes: under a lease, and written down however it ends.
+//! One attempt at an action that a row requires: under a lease, and recorded whatever its outcome.
 //!
-//! A try that fails is put off with a growing wait ([`crate::domain::back_off`]), and so is one that panics or whose row cannot be read. A
-//! mail that was tried for long enough is given up right after such a try: never because time has passed.
+//! A failed attempt is put off with a growing wait ([`crate::domain::back_off`]), and so is one that panics or whose row cannot
+//! be read. A mail is given up only right after an attempt that made it fail for long enough, never just because time has
+//! passed.
 
 use crate::domain::back_off::Tries;
 use crate::domain::registration::State;
@@ -17,25 +18,25 @@ use crate::outside::store::{self, LONGEST_LEASE, Owed, OwedRow, Postponed, Store
 
 /// The shortest lease, in seconds.
 const LEASE_SECONDS: u64 = 600;
-/// Seconds by which a lease outlasts the longest step.
+/// How much longer a lease lasts than the longest step, in seconds.
 const LEASE_MARGIN_SECONDS: u64 = 60;
 
-/// What became of a try.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub enum Tried {
     Done,
-    /// It will be tried again.
+    /// Failed; it will be tried again.
     Failed(Failure),
-    /// It failed for long enough; the row owes it no more.
+    /// Failed for long enough; the row no longer requires it.
     GivenUp(Failure),
-    /// Somebody else is at it, or has done it.
+    /// Another program is doing it, or has done it.
     Elsewhere,
 }
 
-/// Tries what `row` owes for a registration.
+/// Tries the action that `row` requires for a registration.
 ///
-/// `act` does it outside; `None`: it is not owed any more. `settle` writes down that it is done, as the holder of the lease. An error is
-/// one of the database; what goes wrong otherwise is a [`Failure`].
+/// `act` does it outside and returns `None` if it is no longer required. `settle` records that it is done, as the holder of the
+/// lease. An error comes from the database; any other problem is a [`Failure`].
 pub fn attempt<T>(
     site: &Site,
     store: &mut Store,
@@ -49,7 +50,7 @@ pub fn attempt<T>(
         return Ok(Tried::Elsewhere);
     }
     let acted = guarded(store, act)?;
-    // That may have taken long.
+    // The action may have taken so long that the connection was closed.
     store.distrust_connection();
     match acted {
         Ok(Some(done)) => settle(store, &holder, done),
@@ -58,13 +59,13 @@ pub fn attempt<T>(
     }
 }
 
-/// How long a lease lasts: longer than a mail or a room message with all their time-outs.
+/// How long a lease lasts: longer than a mail or a room message with all time-outs.
 fn lease_seconds(site: &Site) -> i64 {
     let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS);
     LONGEST_LEASE.min(LEASE_SECONDS.max(longest + LEASE_MARGIN_SECONDS) as i64)
 }
 
-/// A panic is a failure like any other.
+/// Turns a panic into a failure like any other.
 fn guarded<T>(
     store: &mut Store,
     act: impl FnOnce(&mut Store) -> Result<Option<T>, Failure>,
@@ -97,7 +98,7 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
     Ok(Tried::Failed(failure))
 }
 
-/// The state that follows where this try was the last one.
+/// The next state, if this was the last attempt.
 fn given_up(site: &Site, row: OwedRow, tries: &Tries, failure: &Failure) -> Option<State> {
     let Owed::Step(state) = row.owed else { return None };
     let times = &site.config.times;
@@ -111,7 +112,7 @@ fn given_up(site: &Site, row: OwedRow, tries: &Tries, failure: &Failure) -> Opti
 fn tell_of_end(registration: i64, from: State, tries: &Tries, failure: &Failure) {
     let tried = format!("{} tries; the last one: {}", tries.count, failure.sentence);
     match from {
-        // Nobody proved that the address is theirs: there is nobody to tell.
+        // Nobody proved that they own the address, so there is nobody to tell.
         State::EmailSend => log::info("unsent_request_expired", Some(registration), &tried),
         _ => log::warn(
             "mail_given_up",

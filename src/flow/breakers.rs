@@ -1,5 +1,5 @@
-//! Who is spared for the rest of a run of cron: a peer that does not answer costs one time-out a run, not one for each row that needs it.
-//! What waits for it is not tried, so nothing counts against it. Pure, no I/O.
+//! Skips unavailable peers for the rest of a cron run: a peer that does not answer costs one time-out per run, not one for each
+//! row that needs it. Rows that wait for it are not tried, so nothing counts against them. Pure, no I/O.
 
 use crate::domain::back_off::{AddressFault, Blame, Peer};
 use crate::domain::registration::{Action, SideAction};
@@ -13,7 +13,7 @@ pub struct Breakers {
 }
 
 impl Breakers {
-    /// Notes what a try for a request with this folded mail address failed at.
+    /// Records the cause of a failed attempt for a request with this folded mail address.
     pub fn note(&mut self, blame: &Blame, address: &str) {
         match blame {
             Blame::Peer(peer) => drop(self.open.insert(peer.clone())),
@@ -22,12 +22,12 @@ impl Breakers {
         }
     }
 
-    /// Whether nothing of this kind can go on in this run.
+    /// Whether no action of this kind can succeed in this run.
     pub fn hold_up(&self, owed: Owed) -> bool {
         needs(owed).iter().any(|peer| self.open.contains(peer))
     }
 
-    /// The same, for one row: the mail servers of its address's domain count, too.
+    /// The same for one row, which may also depend on the mail servers of its address's domain.
     pub fn hold_up_row(&self, owed: Owed, address: &str) -> bool {
         self.hold_up(owed) || (needs(owed).contains(&Peer::MailServer) && self.open.contains(&domain(address)))
     }

@@ -16,17 +16,18 @@ pub struct Failure {
     pub sentence: String,
     /// Seconds that the other side asked us to wait.
     pub retry_after: Option<i64>,
-    /// Who is to be spared for now, and what counts as a try.
+    /// What failed, which decides about the next attempts.
     pub blame: Blame,
 }
 
 impl Failure {
-    /// Try again at the next turn; nobody outside was asked.
+    /// A failure in which nothing outside was involved; try again at the next opportunity.
     pub fn later(sentence: impl Into<String>) -> Failure {
         Failure { sentence: sentence.into(), retry_after: None, blame: Blame::Ours }
     }
 
-    /// The same, of something that needs `way` of the homeserver: who is asked to come back later must not come for that before.
+    /// The same for an action that uses `way` to the homeserver, so that a wait that the homeserver asks for applies only to
+    /// such actions.
     pub fn on_the_way(self, way: Peer) -> Failure {
         let blame = match self.blame {
             Blame::Answer(Peer::Homeserver) if self.retry_after.is_some() => Blame::Peer(way),

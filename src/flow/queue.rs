@@ -1,11 +1,12 @@
-//! Whatever is owed, in a fair order: the steps of requests, and what is owed beside them.
+//! All required actions in a fair order: the steps of requests and their side actions.
 //!
-//! * Each kind (a state that owes something, a side action) has a line of its own, the longest waiting first. The kinds take turns, the end
-//!   of the way first; reminders come last, when nothing else is due.
-//! * Each row is tried once in a run. One that fails, panics or cannot be read is put off like any other, and the next one has its turn.
-//! * Who is away is asked once in a run ([`Breakers`]). What needs it waits for the next run, and nothing counts against it.
-//! * A step is begun only where it can end within the time that is left, even if the other side falls silent. The first one is always
-//!   begun: a short time must not keep everything back for ever.
+//! * Each kind (a state that requires something, a side action) has its own line, the longest waiting first. The lines take
+//!   turns, beginning with the states closest to the end; reminders come last, when nothing else is due.
+//! * Each row is tried once per run. If it fails, panics or cannot be read, it is put off, and the next one follows.
+//! * An unavailable peer is asked once per run ([`Breakers`]). Rows that need it wait for the next run, and nothing counts
+//!   against them.
+//! * A step starts only if it can end within the remaining time, even if the other side stays silent. The first step always
+//!   starts, so that a short time limit does not block everything forever.
 
 use crate::domain::registration::{SideAction, State};
 use crate::domain::seconds::HOUR;
@@ -21,29 +22,29 @@ use crate::outside::store::{self, Due, Owed, Store};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Rows that are looked up at a time.
+/// Rows that are read at a time.
 const BATCH: i64 = 50;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Worked {
-    /// Requests that went on.
+    /// Requests that reached another state.
     pub moved: u64,
     pub reminded: u64,
-    /// Rows that failed; they are tried again later.
+    /// Rows that failed; they will be tried again.
     pub failed: u64,
-    /// Rows that were not tried, as somebody whom they need is away.
+    /// Rows that were not tried, because a peer that they need is unavailable.
     pub held_up: u64,
-    /// Time was up before all had had their turn.
+    /// The time was up before all rows had been tried.
     pub ran_out_of_time: bool,
 }
 
-/// Works until nothing is due any more, or until `deadline`.
+/// Works until nothing is due, or until `deadline`.
 pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
     let mut queue = Queue { site, store, deadline, breakers: Breakers::default(), worked: Worked::default(), has_begun: false };
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some());
     queue.take_turns(steps.map(Owed::Step))?;
-    // Only now: the room may just have been told of a request.
+    // Only now, because the room may just have been told of a request.
     let reminder_hours = site.config.times.remind_after_hours.0 as i64;
     queue.store.schedule_reminders(reminder_hours * HOUR)?;
     let is_wanted = |action: &SideAction| *action != SideAction::Remind || reminder_hours > 0;
@@ -64,9 +65,9 @@ struct Queue<'a> {
 struct Line {
     owed: Owed,
     waiting: VecDeque<Due>,
-    /// Time and id of the last row that was looked up: behind it comes the next one.
+    /// Time and id of the last row read; the next one follows it.
     after: (i64, i64),
-    /// There may be more than those that wait here.
+    /// Whether there may be more rows than those read.
     may_have_more: bool,
 }
 
@@ -86,7 +87,7 @@ impl Queue<'_> {
         Ok(())
     }
 
-    /// Serves the next row of a line that can have its turn. `false`: there is none.
+    /// Serves the next possible row of a line. `false` if there is none.
     fn serve_next(&mut self, line: &mut Line) -> Result<bool, store::Error> {
         while let Some(due) = self.next(line)? {
             if self.breakers.hold_up_row(line.owed, &due.address) {
@@ -141,7 +142,7 @@ impl Queue<'_> {
                 format!("the program panicked at {}; please report it", panic.place)
             }
         };
-        // Its lease ends by itself.
+        // The lease expires on its own.
         log::warn("step_failed", Some(due.registration), &format!("{:?}: {trouble}", due.row.owed));
         self.worked.failed += 1;
         Ok(())
@@ -170,7 +171,7 @@ impl Worked {
     }
 }
 
-/// How long a step takes if the other side falls silent; one that answers each question just in time takes longer.
+/// How long a step takes if the other side stays silent; one that answers each request just in time takes longer.
 fn longest(site: &Site, owed: Owed) -> Duration {
     let needs_mail = matches!(owed, Owed::Step(State::EmailSend | State::MailCredentials | State::DeclineSend));
     Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config) } else { bot::SILENCE_SECONDS })

@@ -1,9 +1,9 @@
 //! Carries out what a registration's state requires: mails, room messages, accounts.
 //!
-//! The programs call [`carry_on`] right after their transaction, for a quick answer; the queue ([`crate::flow::queue`]) does the same for
-//! whatever is left. A step takes a lease on the registration, does one thing outside, and moves the state on with a
-//! compare-and-set. A crash before the move leaves the state owing, and every repetition is recognised on the other side:
-//! a mail by its Message-ID, a room message by its `txnId`, an account by our own password.
+//! The programs call [`carry_on`] right after their transaction, for a quick answer; the queue ([`crate::flow::queue`]) does
+//! the same for unfinished requests. A step takes a lease on the registration, does one thing outside, and changes the state
+//! with a compare-and-set. After a crash before that the state is unchanged, and the other side recognises the repetition: a
+//! mail by its Message-ID, a room message by its `txnId`, an account by our own password.
 
 use crate::domain::address::Address;
 use crate::domain::back_off::Peer;
@@ -28,14 +28,14 @@ use crate::outside::site::Site;
 use crate::outside::store::{self, Owed, OwedRow, Registration, Store};
 use serde_json::{Value, json};
 
-/// How far [`carry_on`] came.
+/// How far [`carry_on`] got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
     /// Nothing is left to do, or another program is doing it; `None` if there is no such registration.
     Rest(Option<State>),
     /// The step of this state failed and will be tried again.
     Failure(State),
-    /// What this state owes needs somebody who is away; it was not tried.
+    /// The action of this state needs an unavailable peer and was not tried.
     HeldUp(State),
 }
 
@@ -50,7 +50,8 @@ pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, stor
     carry_on_among(site, store, id, "", &mut Breakers::default())
 }
 
-/// The same for one of many: who is away is not asked again. `address` is the folded mail address of the request.
+/// The same for one of many registrations: unavailable peers are not asked again. `address` is the folded mail address of the
+/// request.
 pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, breakers: &mut Breakers) -> Result<Reached, store::Error> {
     loop {
         let Some(state) = store.state(id)? else { return Ok(Reached::Rest(None)) };
@@ -92,7 +93,7 @@ fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
 
 fn step(site: &Site, store: &mut Store, row: OwedRow, state: State, action: Action) -> Result<Tried, store::Error> {
     let act = |store: &mut Store| {
-        // Read under the lease, when nobody else changes it: what another program tried before counts.
+        // Read under the lease, when nobody else changes the row, because another program may have changed it before.
         let Some(registration) = store.registration(row.id)?.filter(|now| now.state == state) else { return Ok(None) };
         if waits_for_its_key(site, &registration) {
             return Ok(None);
@@ -115,7 +116,7 @@ fn act(site: &Site, store: &mut Store, registration: &Registration, action: Acti
     }
 }
 
-/// Moves the state on after a step.
+/// Changes the state after a step.
 fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &str, done: Outside) -> Result<Tried, store::Error> {
     let (id, from, now) = (registration.id, registration.state, site.now());
     let event = match &done {
@@ -131,7 +132,7 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
         Outside::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
     if matches!(settled, Err(store::Error::Conflict)) {
-        // Our own table has the name although nobody claimed it: an account that the operator made by hand.
+        // Our own table contains the name although no request reserved it: the operator created the account by hand.
         return settle(site, store, registration, holder, Outside::Account(Outcome::Refused("in use in our own table".into())));
     }
     if !settled? {
@@ -165,7 +166,7 @@ fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Res
     say(site, registration, RoomPost::Request, others.len())
 }
 
-/// Does what `row` owes beside the path of a registration.
+/// Carries out a side action that `row` requires for a registration.
 pub fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
     let act = |store: &mut Store| {
         let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else { return Ok(None) };

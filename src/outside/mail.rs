@@ -5,9 +5,8 @@
 //!
 //! [`Error`] lists the ways a letter can fail. A refusal is final only if the mail server rejects the mailbox itself (RFC 3463:
 //! 5.1.1 and similar, in answer to RCPT TO). The operator can repair everything else (a wrong password, relaying denied, a
-//! filter, a full disk), so those errors mean "later" and no accepted request is lost. In
-//! between are answers about this address or its domain that may pass or last ([`Error::PutOff`]); after some days of them the
-//! letter is given up.
+//! filter, a full disk), so those errors mean "later" and no accepted request is lost. In between are answers about the address
+//! or its domain that may be temporary or permanent ([`Error::PutOff`]); after some days of them the letter is given up.
 
 mod compose;
 mod folder;
@@ -138,8 +137,8 @@ pub fn longest_seconds(config: &Config) -> u64 {
     }
 }
 
-/// Seconds after which sending to a mail server that falls silent has failed. [`longest_seconds`] is for a server that answers each
-/// step just in time.
+/// Seconds after which sending to a silent mail server has failed. [`longest_seconds`] is for a server that answers each step
+/// just in time.
 pub fn silence_seconds(config: &Config) -> u64 {
     match config.mail.transport {
         MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::SILENCE_IN_TIMEOUTS,

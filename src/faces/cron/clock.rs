@@ -1,41 +1,42 @@
-//! Whether the clock can be trusted with what cannot be undone. Pure, no I/O.
+//! Whether the clock can be trusted for actions that cannot be undone. Pure, no I/O.
 //!
-//! A request expires and is forgotten by the clock, and a clock may be wrong for a while: a machine that starts without a battery, a
-//! guest that slept. From the inside a jump ahead looks like a pause of cron. So after either nothing is ended or forgotten until the clock
-//! has gone evenly for most of a day, from run to run. The price is that a request keeps its name a day longer after a real pause.
+//! Requests expire and are deleted by the clock, which may be wrong for a while: a machine without a clock battery, a virtual
+//! machine that was suspended. For a program a jump ahead looks like a pause of cron. So after either, nothing is ended or
+//! deleted until the clock has run evenly for most of a day. After a real pause a request therefore keeps its name a day
+//! longer.
 
 use crate::domain::seconds::{DAY, HOUR};
 use crate::outside::store::CronClock;
 
 const MINUTE: i64 = 60;
 
-/// Runs of cron come at least so often where it is set up as the README says; a crontab with longer gaps is learnt.
+/// The longest gap between runs for cron jobs set up as in the README; longer gaps of a crontab are learnt.
 const EVEN_GAP: i64 = HOUR;
 /// The longest gap that is learnt.
 const LONGEST_USUAL_GAP: i64 = DAY;
-/// How far back a clock may be set by its own correction, or be behind that of another machine.
+/// How far a time correction may set the clock back, or another machine's clock may be ahead.
 const SKEW: i64 = 5 * MINUTE;
-/// After so many seconds without a jump the clock is trusted.
+/// The clock is trusted after this many seconds without a jump.
 const EVEN_FOR: i64 = 20 * HOUR;
-/// A shorter pause is nothing to tell.
+/// Shorter pauses are not reported.
 const TELLING: i64 = DAY;
 
-/// What a run of cron thinks of the clock.
+/// A cron run's judgement of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judged {
-    /// To be noted for the next run.
+    /// To be stored for the next run.
     pub clock: CronClock,
-    /// Seconds since the last run, where that is more or less than it should be by far: a jump or a pause.
+    /// Seconds since the last run, if that is far more or less than usual: a jump or a pause.
     pub jump: Option<i64>,
 }
 
 impl Judged {
-    /// Whether what cannot be undone may be done.
+    /// Whether actions that cannot be undone are allowed.
     pub fn is_trusted(&self) -> bool {
         self.clock.even_seconds >= EVEN_FOR
     }
 
-    /// The sentence for the sysadmin.
+    /// The message for the sysadmin.
     pub fn sentence(&self) -> Option<String> {
         let jump = self.jump.filter(|jump| jump.abs() >= TELLING || *jump < 0)?;
         let happened = match jump {
@@ -46,7 +47,7 @@ impl Judged {
     }
 }
 
-/// Judges `now` by the last run; where there was none, by the newest time in the database that is not ahead of it.
+/// Judges `now` by the last run; if there was none, by the newest time in the database that is not later.
 pub fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Judged {
     let Some(last) = last else {
         let jump = newest_time.map(|newest| now - newest).filter(|gap| *gap > DAY);
@@ -55,7 +56,7 @@ pub fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Jud
     };
     let gap = now.saturating_sub(last.ran_at);
     let is_even = (-SKEW..=EVEN_GAP.max(last.usual_gap.saturating_mul(2))).contains(&gap);
-    // One run by hand in between does not make the usual gap short.
+    // A single manual run in between does not shorten the usual gap.
     let usual_gap = gap.max(last.usual_gap / 2).clamp(0, LONGEST_USUAL_GAP);
     let even_seconds = if is_even { last.even_seconds.clamp(0, EVEN_FOR).saturating_add(gap.max(0)) } else { 0 };
     Judged { clock: CronClock { ran_at: now, usual_gap, even_seconds }, jump: (!is_even).then_some(gap) }

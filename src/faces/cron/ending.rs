@@ -1,4 +1,5 @@
-//! What waits, and how the operator ends it: `cron --waiting` and `cron --end ID [REASON]`. They need neither mail server nor homeserver.
+//! Lists waiting requests and lets the operator end them: `cron --waiting` and `cron --end ID [REASON]`. Neither needs the mail
+//! server or the homeserver.
 
 use super::word::date;
 use crate::domain::error::Error;
@@ -9,10 +10,10 @@ use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Store, Waiting};
 
-/// Requests that are listed at the most.
+/// The largest number of requests listed.
 const MOST_LISTED: i64 = 1000;
 
-/// The states in which a request waits, each with how many do and since when, a line each.
+/// The states in which requests wait, with their number and the earliest time, one line each.
 pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
@@ -24,7 +25,7 @@ pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// Every request that waits, a line each, the longest waiting first.
+/// All waiting requests, one line each, the longest waiting first.
 pub fn waiting(site: &Site) -> Result<String, Error> {
     let mut store = site.store(Access::Read)?;
     let listed = store.waiting(None, MOST_LISTED)?;
@@ -55,7 +56,7 @@ fn awaited(state: State) -> &'static str {
     }
 }
 
-/// Ends a request, whatever it waits for. What became of it, for the operator.
+/// Ends a request, whatever it waits for. Returns the result for the operator.
 pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> {
     let Some(reason) = reason.map_or(Some(String::new()), names::note) else {
         return Err(Error::bad_request("the reason is too long"));
@@ -76,7 +77,7 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
     Ok(told(id, to, perhaps_made))
 }
 
-/// A row that cannot be read is taken for one whose account may be there.
+/// If the row cannot be read, the account may exist.
 fn account_was_asked_for(store: &mut Store, id: i64) -> bool {
     let registration: Result<_, store::Error> = store.registration(id);
     registration.map_or(true, |registration| registration.is_some_and(|registration| registration.account_tried_at.is_some()))

@@ -1,22 +1,22 @@
-//! What cron says, and when: once when something begins to fail, once a day while it does, and once when it is well again. cron mails
-//! every word, so one said at each run would bury the next one.
+//! What cron reports, and when: once when something starts to fail, once a day while it fails, and once when it works again.
+//! cron mails all output, so a report at each run would hide the next one.
 
 use crate::outside::store::{self, Store, Told};
 
-/// Something that is not as it should be at this run.
+/// Something that is wrong at this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The same from run to run.
     pub name: String,
     /// Since when; `None`: since cron first saw it.
     pub since: Option<i64>,
-    /// How much, and the newest sentence.
+    /// How much, and the newest message.
     pub what: String,
-    /// Seconds after which it is told again.
+    /// Seconds after which it is reported again.
     pub again_after: i64,
 }
 
-/// What is to be said of `troubles` at this run, a line each.
+/// What to report about `troubles` at this run, one line each.
 pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<String>, store::Error> {
     let told = store.told_troubles()?;
     let mut lines = Vec::new();
@@ -35,7 +35,7 @@ pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<Stri
     Ok(lines)
 }
 
-/// `None`: it was told of late. A time ahead of `now` was noted under a wrong clock.
+/// `None` if it was reported recently. A time later than `now` was stored under a wrong clock.
 fn line(trouble: &Trouble, before: Option<&Told>, now: i64) -> Option<String> {
     match before {
         Some(before) if (0..trouble.again_after).contains(&(now - before.told_at)) => None,
@@ -44,7 +44,7 @@ fn line(trouble: &Trouble, before: Option<&Told>, now: i64) -> Option<String> {
     }
 }
 
-/// The line of a trouble, told or not.
+/// The line for a trouble, reported before or not.
 pub fn full(trouble: &Trouble) -> String {
     match trouble.since {
         Some(since) => format!("{}, since {}: {}", trouble.name, date(since), trouble.what),

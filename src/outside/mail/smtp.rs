@@ -23,7 +23,7 @@ pub const LONGEST_IN_TIMEOUTS: u64 = 15;
 /// the page, and web servers wait 60 s.
 const PATIENCE_IN_TIMEOUTS: u32 = 3;
 
-/// A server that falls silent late in the conversation takes its patience and one time-out more.
+/// A server that falls silent late in the conversation costs this patience and one more time-out.
 pub const SILENCE_IN_TIMEOUTS: u64 = PATIENCE_IN_TIMEOUTS as u64 + 1;
 
 /// The mail server of `[mail.smtp]`.
@@ -211,12 +211,12 @@ fn is_about_the_mailbox(said: &str) -> bool {
     matches!(code, "5.1.1" | "5.1.2" | "5.1.3" | "5.1.6" | "5.1.10" | "5.2.1")
 }
 
-/// RFC 5321 3.8: the server ends the conversation, whatever was asked.
+/// RFC 5321, 3.8: the server ends the conversation, whatever it was asked.
 const SHUTTING_DOWN: u16 = 421;
 
-/// An answer to RCPT TO that speaks of this mail box or the way to its domain, and may pass: RFC 3463 X.1 addressing, X.2 mail box, X.4
-/// routing, as in Postfix's `450 4.1.2 Domain not found` and `550 5.4.4`; without such a code by the words of Exim, OpenSMTPD and others.
-/// Not X.3 and X.7, which are about the server and about us, nor what relays say to those who may not use them.
+/// Whether an answer to RCPT TO concerns this mailbox or the route to its domain and may be temporary: RFC 3463 X.1 addressing,
+/// X.2 mailbox, X.4 routing, as in Postfix's `450 4.1.2 Domain not found` and `550 5.4.4`; without such a code, by the words of
+/// Exim, OpenSMTPD and others. Not X.3 and X.7, which concern the server and us, nor what relays say to unauthorised clients.
 fn is_about_the_way_to_it(said: &str) -> bool {
     const WORDS: [&str; 8] = [
         "domain not found",
