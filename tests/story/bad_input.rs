@@ -133,7 +133,36 @@ fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
     assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("send", "1")).status, 200);
 }
 
+/// What phones and web pages put into what people paste is no reason to send anybody away, and reaches nobody.
+fn what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    let pasted = story
+        .filled_form(&format!("\u{feff}{ada}\u{200b}"))
+        .fill("first_name", "\u{2068}A\u{ad}da\u{2069}")
+        .fill("last_name", "Love\u{61c}\u{34f}lace\u{200f}")
+        .fill("email", &format!("\u{200e}{}\u{200b}", address_of(&ada)))
+        .fill("note", &format!("Hello\u{202e}{}\u{3164}Zal{}", "\n".repeat(1900), "\u{300}".repeat(50)));
+    let thanks = story.browser.submit(&pasted);
+    assert_eq!(thanks.status, 200, "{}", thanks.text());
+    let stored = story.text(&format!("SELECT email FROM registrations WHERE username = '{ada}'"));
+    assert_eq!(stored, address_of(&ada));
+    assert_eq!(story.confirm(&ada).status, 200);
+    let message = story.room_message(&ada);
+    let hides = |c: char| "\u{200b}\u{200e}\u{200f}\u{202e}\u{2068}\u{2069}\u{feff}\u{ad}\u{61c}\u{34f}\u{3164}".contains(c);
+    assert!(message.body.contains("Ada Lovelace") && message.body.contains("> Hello\n>\n> Zal\u{300}"), "{}", message.body);
+    assert!(!message.body.contains(hides) && message.body.lines().count() < 15, "{}", message.body);
+
+    for (field, typed) in [("first_name", "Ada\u{202e}nimda"), ("username", "a\u{3164}da"), ("email", "ada@exam\u{202d}ple.org")] {
+        let page = story.browser.submit(&story.filled_form(&fresh("eve")).fill(field, typed));
+        assert!(page.status == 422 && page.text().contains("a character in it that cannot be seen"), "{field}: {}", page.text());
+    }
+    let page = story.browser.submit(&story.filled_form(&fresh("eve")).fill("email", "-oQ@example.org"));
+    assert!(page.status == 422 && page.text().contains("begins with a dash"), "{}", page.text());
+}
+
 on_every_database! {
+    what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence,
     wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed,
     a_form_sent_twice_is_one_request_and_both_hear_thank_you,
     the_same_form_again_is_told_how_far_the_request_has_come,
