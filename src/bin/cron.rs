@@ -13,6 +13,7 @@
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 
+use matrix_register_bot::domain::characters::one_line;
 use matrix_register_bot::domain::config::{self, LogTarget};
 use matrix_register_bot::faces::cron;
 use matrix_register_bot::flow::keys;
@@ -90,11 +91,6 @@ fn say(site: &Site, line: &str) {
     if site.config.log == LogTarget::Syslog {
         log::warn("cron_says", None, line);
     }
-}
-
-/// Removes control characters, as parts of the text come from outside.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn end(site: &Site, id: &str, reason: Option<&str>) -> ExitCode {

@@ -2,6 +2,7 @@
 //! server or the homeserver.
 
 use super::word::date;
+use crate::domain::characters;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
@@ -40,7 +41,7 @@ fn line(site: &Site, waiting: &Waiting) -> String {
     let mxid = names::mxid(username, &site.config.server_name);
     let error = error.as_deref().map_or(String::new(), |error| format!("; tried in vain: {error}"));
     let line = format!("{id}: {mxid} waits for {awaited} since {since}{error}");
-    line.chars().map(|c| if c.is_control() { ' ' } else { c }).chain(['\n']).collect()
+    characters::one_line(&line) + "\n"
 }
 
 fn awaited(state: State) -> &'static str {
