@@ -1,13 +1,13 @@
-//! `config.json`: the bot's own writable state, in `state_folder`: beside `config.toml` unless configured.
+//! `config.json`: the bot's own writable state, in `state_folder`, by default beside `config.toml`.
 //!
-//! The PHP program kept all of its configuration there; its `register_password` and `access_token` are read as they
-//! are, and keys that we do not know are kept. Our own key is `secret_key`.
+//! The PHP program kept its whole configuration there. Its `register_password` and `access_token` are used as they are, and
+//! unknown keys are preserved. Our own key is `secret_key`.
 //!
-//! The file is replaced as a whole (written aside, flushed, renamed) under a lock, so it is never half-written and two
-//! programs that start at once agree on one secret.
+//! The file is replaced as a whole (written aside, flushed, renamed) under a lock, so it is never partially written, and
+//! programs that start at the same time agree on one secret.
 //!
-//! No symbolic link is followed in its folder. Who owns the folder could put one there, and cron run by root would give him
-//! whatever it leads to.
+//! Symbolic links in its folder are not followed. The owner of the folder could put one there, and cron run by root would give
+//! them the file it points to.
 
 use data_encoding::HEXLOWER;
 use rustix::fs::OFlags;
@@ -21,37 +21,37 @@ use std::path::{Path, PathBuf};
 use crate::domain::token::{Secret, random};
 use crate::outside::{disk, fault, ownership};
 
-/// For opening: an error where a symbolic link is, and no waiting where a named pipe is.
+/// Flags for opening: an error for a symbolic link, and no waiting for a named pipe.
 const NO_LINK: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
 fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
-/// The path of `config.json`; every call reads the file afresh, so that all programs see one state.
+/// The path of `config.json`. Every call reads the file again, so that all programs see the same state.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
 }
 
-/// What the file holds.
+/// The content of the file.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
-    /// 32 random bytes in hexadecimal: all links, form tokens and initial passwords are derived from it.
+    /// 32 random bytes in hexadecimal: all links, form tokens and initial passwords are derived from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_key: Option<String>,
-    /// The password of the bot's own account; the name is the PHP program's.
+    /// The password of the bot's own account; the name of the key comes from the PHP program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register_password: Option<String>,
-    /// The access token that the bot got at its login.
+    /// The bot's access token from its login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
-    /// What other programs keep here.
+    /// Keys of other programs.
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
 
-/// The state cannot be read or written; the text names the fix.
+/// The state cannot be read or written; the message names the remedy.
 #[derive(Debug)]
 pub struct Error(String);
 
@@ -70,12 +70,12 @@ impl From<Error> for crate::domain::error::Error {
 }
 
 impl StateFile {
-    /// `config.json` in this folder.
+    /// `config.json` in a folder.
     pub fn inside(folder: &Path) -> StateFile {
         StateFile { path: folder.join("config.json") }
     }
 
-    /// The secret from which tokens and passwords are derived; made at the first call.
+    /// The secret from which tokens and passwords are derived; created at the first call.
     pub fn secret(&self) -> Result<Secret, Error> {
         let state = match self.read()? {
             state if state.secret_key.is_some() => state,
@@ -84,12 +84,12 @@ impl StateFile {
         self.secret_of(&state)
     }
 
-    /// The secret, unless it was not made yet or cannot be read: for what must work without it.
+    /// The secret, unless it does not exist yet or cannot be read: for code that must work without it.
     pub fn secret_if_there(&self) -> Option<Secret> {
         self.read().ok().filter(|state| state.secret_key.is_some()).and_then(|state| self.secret_of(&state).ok())
     }
 
-    /// The state as it is now, with secret key and bot password made where they were missing.
+    /// The present state; a missing secret key or bot password is created.
     pub fn complete(&self) -> Result<State, Error> {
         match self.read()? {
             state if state.secret_key.is_some() && state.register_password.is_some() => Ok(state),
@@ -97,7 +97,7 @@ impl StateFile {
         }
     }
 
-    /// Changes the state under the lock; the others see the old file or the new one, never a mixture.
+    /// Changes the state under the lock; other programs see the old file or the new one, never a mixture.
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, Error> {
         let _lock = self.lock()?;
         let mut state = self.read()?;
@@ -125,7 +125,7 @@ impl StateFile {
                 return Err(self.error(&format!("cannot be read: {cause}; {remedy}")));
             }
         };
-        // serde's own sentence would show a value of the wrong type, and the values are secrets.
+        // serde's own message would show a value of a wrong type, and the values are secrets.
         serde_json::from_str(&text).map_err(|cause| {
             self.error(&format!(
                 "is not the JSON object it should be (line {}, column {}); restore it from a backup (without it no link that was sent works any more)",
@@ -171,7 +171,8 @@ impl StateFile {
                 Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
                 _ => {}
             }
-            // The owner and the group may go on, others never. create_new: a symlink put in the way is not followed
+            // Owner and group keep their access, others never get any. `create_new` follows no symbolic link that was put
+            // there.
             let mut file = OpenOptions::new().create_new(true).write(true).mode(mode & 0o660).open(&aside)?;
             self.give_to_owner(&file)?;
             file.write_all(&serde_json::to_vec_pretty(state)?)?;
@@ -184,12 +185,12 @@ impl StateFile {
         write().map_err(|cause| self.cannot_write(&cause))
     }
 
-    /// cron as root must not take the files away from the user of the web server.
+    /// A cron run by root must not take the files away from the user of the web server.
     fn give_to_owner(&self, file: &File) -> std::io::Result<()> {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        // Another name of a file elsewhere would do for a link.
+        // A hard link would have the same effect as a symbolic one.
         let given = file.metadata()?;
         if !given.is_file() || given.nlink() != 1 {
             return Err(std::io::Error::other("it is not a file of its own"));

@@ -1,12 +1,13 @@
-//! Taking over the database of the PHP program, in place: the first program that finds one does it, and goes on with its request.
+//! Takes over the database of the PHP program in place. The first program that finds such a database does it, and continues
+//! with its request.
 //!
-//! 1. The database is locked against others who want the same ([`PhpDatabase::lock`]).
-//! 2. For SQLite a backup is written. It is sealed with the secret key, as it holds passwords in clear ([`backup`]).
-//! 3. Its tables are put aside and ours are made.
-//! 4. [`plan`] decides what becomes of each row; passwords are sealed or hashed on the way into our tables.
-//! 5. Its tables are wiped from the disk.
+//! 1. The database is locked against other programs that want the same ([`PhpDatabase::lock`]).
+//! 2. For SQLite a backup is written. It is sealed with the secret key, as it contains passwords in clear ([`backup`]).
+//! 3. The old tables are renamed and ours are created.
+//! 4. [`plan`] decides what happens to each row; passwords are sealed or hashed on the way into our tables.
+//! 5. The old tables are wiped from the disk.
 //!
-//! A program that dies before the end of 4 leaves the database to be taken over; one that dies in 5 leaves that to cron.
+//! If a program dies before the end of step 4, the next one starts again; if it dies in step 5, cron completes that.
 
 pub mod backup;
 pub mod plan;
@@ -25,7 +26,7 @@ use crate::outside::store::Store;
 use crate::outside::store::php::PhpDatabase;
 use std::fmt;
 
-/// What a take-over goes by.
+/// The context of a take-over.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
     pub config: &'a Config,
@@ -37,13 +38,13 @@ pub struct Setting<'a> {
 /// What was, or would be, taken over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Requests that go on or are kept.
+    /// Requests that continue or are kept.
     pub registrations: usize,
     /// Accounts.
     pub logins: usize,
     /// Passwords in clear that were sealed, hashed or wiped.
     pub clear_passwords: usize,
-    /// What a person should look at, a sentence each.
+    /// What a person should check, one sentence each.
     pub remarks: Vec<String>,
 }
 
@@ -54,14 +55,14 @@ impl fmt::Display for Report {
     }
 }
 
-/// Takes the database over, unless somebody else just did (`None`).
+/// Takes the database over; `None` if another program has just done it.
 pub fn run(setting: &Setting, url: &DatabaseUrl) -> Result<Option<Report>, Error> {
     let secret = setting.state.secret()?;
     let mut php = PhpDatabase::open(url)?;
     let done = inside(setting, &secret, url, &mut php);
     match &done {
         Ok(Some(report)) => {
-            // A person wants to know, even where cron is silent.
+            // A person should know this, even if cron otherwise prints nothing.
             log::warn("php_database_taken_over", None, &report.to_string());
             for remark in &report.remarks {
                 log::warn("take_over_remark", None, remark);
@@ -87,7 +88,7 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
         })?;
         fault::point("take-over backup written");
     }
-    // What cannot be read is found before anything is changed.
+    // Finds unreadable data before anything is changed.
     php.rows()?;
     php.make_room()?;
     let mut plan = plan(&php.rows()?, &rules(setting, secret));
@@ -128,7 +129,7 @@ impl PlannedRegistration {
 }
 
 impl PlannedLogin {
-    /// Gives an account whose password nobody was told the initial one of its registration, which is mailed.
+    /// If nobody knows the password of an account, sets the initial one of its registration, which is mailed.
     fn renew_password(&mut self, setting: &Setting, secret: &Secret) -> Result<(), Error> {
         let Some(seed) = &self.initial_password_of else { return Ok(()) };
         let hash = password::hash(&password::initial(secret, seed));
@@ -137,7 +138,7 @@ impl PlannedLogin {
         Ok(())
     }
 
-    /// Hashes the password of the bot's account anew: it is in `config.json`, and the bot may never log in by it again.
+    /// Hashes the password of the bot's account again: it is in `config.json`, and the bot may never log in with it.
     fn renew_hash_of_bot(&mut self, setting: &Setting) -> Result<(), Error> {
         if self.row.localpart != setting.config.room.bot_localpart || !password::is_php_hash(&self.row.password_hash) {
             return Ok(());
@@ -152,7 +153,7 @@ impl PlannedLogin {
     }
 }
 
-/// Whatever of the PHP program's is left on the disk, by somebody who died on the way.
+/// Deletes tables of the PHP program that a killed program left on the disk.
 pub fn wipe_rest(config: &Config, store: &mut Store) -> Result<(), Error> {
     if store.has_php_tables()? {
         PhpDatabase::open(&config.database()?)?.wipe()?;
@@ -161,7 +162,7 @@ pub fn wipe_rest(config: &Config, store: &mut Store) -> Result<(), Error> {
     Ok(())
 }
 
-/// What taking over would do, in words; changes nothing.
+/// A message about what a take-over would do; changes nothing.
 pub fn describe(setting: &Setting) -> Result<String, Error> {
     let Some(report) = preview(setting)? else {
         return Ok("This is not a database of the PHP program's; there is nothing to take over.\n".into());
@@ -171,7 +172,7 @@ pub fn describe(setting: &Setting) -> Result<String, Error> {
     Ok(text + "Nothing was changed.\n")
 }
 
-/// The same; `None`: the database is not the PHP program's (any more).
+/// The report of a take-over without doing it; `None` if this is not, or no longer, the PHP program's database.
 fn preview(setting: &Setting) -> Result<Option<Report>, Error> {
     let mut php = PhpDatabase::open(&setting.config.database()?)?;
     match php.is_to_be_taken_over()? {

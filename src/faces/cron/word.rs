@@ -6,9 +6,9 @@ use crate::outside::store::{self, Store, Told};
 /// Something that is wrong at this run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// The same from run to run.
+    /// Stays the same from run to run.
     pub name: String,
-    /// Since when; `None`: since cron first saw it.
+    /// Since when; `None`: since cron first noticed it.
     pub since: Option<i64>,
     /// How much, and the newest message.
     pub what: String,

@@ -1,22 +1,22 @@
-//! What strangers may use up in a day: requests and mails, by the network or the mail address they come from or go to.
+//! How much strangers may use up in a day: requests and mails, counted by network or mail address.
 //!
-//! An allowance fills up again evenly: one of 24 a day gives back one each hour. Its whole state is the second at which it
-//! will be whole again, so using one is a single statement, exact however many programs and machines are at it.
+//! An allowance refills evenly: one of 24 a day regains one each hour. Its whole state is the time when it will be full again,
+//! so using one takes a single statement, which is exact for any number of programs and machines.
 
 use super::{End, Error, LONGEST_WAIT, Store};
 use crate::domain::seconds::DAY;
 
-/// So many a day for one subject.
+/// A number per day for one subject.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowance<'a> {
     pub kind: AllowanceKind,
-    /// Whom it is about, as a keyed hash: the table tells nobody who was here.
+    /// The subject as a keyed hash, so that the table does not reveal who was here.
     pub subject: &'a str,
     /// 0: no limit.
     pub per_day: u64,
 }
 
-/// What is counted. The text is what the database keeps.
+/// What is counted. The database stores the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AllowanceKind {
     RequestsOfNetwork,
@@ -37,12 +37,12 @@ impl AllowanceKind {
 }
 
 impl Allowance<'_> {
-    /// Seconds in which one comes back.
+    /// Seconds until one is regained.
     fn interval(&self) -> i64 {
         i64::try_from(self.per_day).map_or(1, |per_day| (DAY / per_day.max(1)).max(1))
     }
 
-    /// The latest second at which it may become whole and still have one to give now.
+    /// The latest time of being full, in seconds since 1970, at which there is still one to give now.
     fn latest(&self, now: i64) -> i64 {
         let others = i64::try_from(self.per_day.saturating_sub(1)).unwrap_or(i64::MAX);
         now.saturating_add(self.interval().saturating_mul(others).min(DAY))
@@ -50,7 +50,7 @@ impl Allowance<'_> {
 }
 
 impl Store {
-    /// Takes one of each, or of none: the one that is used up, and the seconds until there is one again.
+    /// Takes one of each allowance, or nothing. Returns the kind that is used up, and the seconds until one is regained.
     pub fn use_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
         for allowance in allowances {
             self.open_allowance(allowance, now)?;
@@ -74,9 +74,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the row of an allowance that was not used of late, and says whether there is one to take. Apart from the taking,
-    /// which happens in a transaction: a row that
-    /// somebody else makes at the same moment would end it.
+    /// Creates the row of an allowance if it has none, and returns whether one is available. Taking it is a separate step in a
+    /// transaction, which would fail if another program created the row at the same moment.
     pub(super) fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<bool, Error> {
         if allowance.per_day == 0 {
             return Ok(true);
@@ -91,13 +90,13 @@ impl Store {
         }
     }
 
-    /// Takes one, once the row is there: `None`, or the seconds until there is one again. Holds the row until the end of the
-    /// transaction.
+    /// Takes one from an allowance with a row. Returns `None`, or the seconds until one is regained. The row stays locked until
+    /// the end of the transaction.
     pub(super) fn take_from_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
         if allowance.per_day == 0 {
             return Ok(None);
         }
-        // A time beyond any use was written under a wrong clock.
+        // A time that no use can explain was written under a wrong clock.
         let (latest, never) = (allowance.latest(now), now + LONGEST_WAIT);
         let sql = "UPDATE allowances SET whole_at = CASE WHEN whole_at > ? AND whole_at <= ? THEN whole_at ELSE ? END + ?
                    WHERE kind = ? AND subject = ? AND (whole_at <= ? OR whole_at > ?)";
@@ -122,7 +121,7 @@ impl Store {
         self.first(sql, &[allowance.kind.text().into(), allowance.subject.into()], |mut row| row.integer())
     }
 
-    /// For cron: allowances that were whole before `before` say nothing any more, nor do those from the future.
+    /// For cron: deletes allowances that were full before `before`, and those with a time in the future.
     pub fn forget_whole_allowances(&mut self, before: i64, now: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM allowances WHERE whole_at < ? OR whole_at > ?", &[before.into(), (now + LONGEST_WAIT).into()])
     }

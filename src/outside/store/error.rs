@@ -1,34 +1,34 @@
-//! Why the database did not do what was asked, and what that means for a request.
+//! Errors of the database, and what they mean for a request.
 
 use std::fmt;
 
-/// Why the database did not do what was asked.
+/// Why a database operation failed.
 #[derive(Debug)]
 pub enum Error {
-    /// Busy or away; the request may be repeated.
+    /// Busy or unavailable; the request may be repeated.
     Unavailable(String),
-    /// Others were at the same rows, or the server is not in its cluster; the database undid everything. Repeated here, so
-    /// callers hardly see it.
+    /// Other programs used the same rows, or the server is not in its cluster; the database undid everything. Repeated here, so
+    /// callers rarely see it.
     Contended(String),
-    /// The connection broke; whether the statement was done is not known.
+    /// The connection broke, and the statement may or may not have been executed.
     Lost(String),
-    /// A `UNIQUE` column has this value already.
+    /// A `UNIQUE` column contains this value already.
     Conflict,
-    /// It is the PHP program's, and not taken over yet.
+    /// This is a database of the PHP program that was not taken over yet.
     OfPhp,
-    /// It is there but not fit for this program; a person has to look.
+    /// The database exists but does not suit this program; a person has to look.
     Unfit(String),
-    /// One row has something that makes no sense; others are fine. The sentence names table, column and row.
+    /// A row contains invalid data; others are fine. The message names table, column and row.
     Unreadable(String),
 }
 
 impl Error {
-    /// Whether it would meet every statement, and not only those about one row.
+    /// Whether the error would affect every statement, and not only those about one row.
     pub fn is_about_the_database(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::OfPhp)
     }
 
-    /// The same with more words.
+    /// The same error with another message.
     pub(super) fn map(self, more: impl FnOnce(String) -> String) -> Error {
         match self {
             Error::Unavailable(cause) => Error::Unavailable(more(cause)),
@@ -42,13 +42,13 @@ impl Error {
     }
 }
 
-/// The server may be there, but nothing proves that it is the right one.
+/// The server is reachable, but its identity cannot be verified.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn untrusted(cause: &str) -> Error {
     Error::Unfit(format!("no trusted connection to the database server: {cause}; see ca_file and tls behind the ? of its URL"))
 }
 
-/// The server is well but for one thing.
+/// The server works except for one thing.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 pub(super) fn full(said: &str) -> Error {
     Error::Unavailable(format!(

@@ -1,9 +1,9 @@
-//! Drivers are crates of others: a panic in one is an error that names its place, and the end of the connection.
+//! Drivers are third-party crates: a panic in one becomes an error that names its place, and ends the connection.
 
 use super::{Access, Driver, Error, Row, Value};
 use crate::outside::panics;
 
-/// Runs what a driver does. A panic is told as what it is, and not as a server that is silent or away.
+/// Runs a driver's function. A panic is reported as one, and not as a silent or unavailable server.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     panics::guard(work).unwrap_or_else(|panic| Err(failed(&panic.place)))
 }
@@ -12,7 +12,7 @@ fn failed(place: &str) -> Error {
     Error::Unavailable(format!("the driver for this kind of database failed (panic at {place}); please report this"))
 }
 
-/// A driver that is asked no more once it panicked.
+/// A driver that is not used again after a panic.
 pub(super) struct Guarded {
     driver: Box<dyn Driver>,
     has_panicked: bool,
@@ -84,7 +84,7 @@ impl Driver for Guarded {
     }
 
     fn rollback(&mut self) {
-        // What panicked is gone with its connection, and the transaction with both.
+        // After a panic the connection is gone, and the transaction with it.
         let _ = self.ask(|driver| {
             driver.rollback();
             Ok(())
@@ -96,7 +96,7 @@ impl Driver for Guarded {
 mod tests {
     use super::*;
 
-    /// A driver that cannot do anything.
+    /// A driver that always panics.
     struct Broken;
 
     impl Driver for Broken {

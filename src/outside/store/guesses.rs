@@ -1,18 +1,18 @@
-//! Wrong passwords of late, by account and the network they came from; and the networks from which right ones came.
+//! Recent wrong passwords, by account and network; and the networks from which right ones came.
 //!
-//! Times are seconds since 1970. A time in the future was written under a wrong clock, and does not count.
+//! Times are seconds since 1970. A time in the future was written under a wrong clock and does not count.
 
 use super::{Error, LONGEST_WAIT, Store};
 
-/// Seconds by which the clocks of several machines may differ.
+/// How far the clocks of several machines may differ, in seconds.
 const CLOCK_MARGIN: i64 = 60;
-/// Networks that are remembered for one account.
+/// Networks remembered per account.
 const MOST_NETWORKS: i64 = 32;
 /// How long a network is remembered after the right password came from there, in seconds.
 const NETWORK_SECONDS: i64 = 90 * 86_400;
-/// The time of a network is written anew after so many seconds, not at each login.
+/// The time of a network is updated after this many seconds rather than at each login.
 const NETWORK_FRESH_SECONDS: i64 = 86_400;
-/// Out of 256 wrong guesses so many take what is too old out of the table: it must not grow where cron does not run.
+/// This many of 256 wrong guesses also delete old rows, so that the table does not grow if cron does not run.
 const TIDYING: u8 = 4;
 
 impl Store {
@@ -23,7 +23,7 @@ impl Store {
         Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0))
     }
 
-    /// One more; counting starts anew where the last count began before `since`.
+    /// Adds one wrong password; counting starts again if the last count began before `since`.
     pub fn note_wrong_guess(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<(), Error> {
         if crate::domain::token::random::<1>()[0] < TIDYING {
             self.forget_old_guesses(since, now)?;
@@ -42,7 +42,7 @@ impl Store {
         }
     }
 
-    /// Counts that began before `before` mean nothing any more, nor do those from the future.
+    /// Deletes counts that began before `before`, and those with a time in the future.
     pub fn forget_old_guesses(&mut self, before: i64, now: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM guesses WHERE first_at < ? OR first_at > ?", &[before.into(), (now + CLOCK_MARGIN).into()])
     }
@@ -57,7 +57,8 @@ impl Store {
         self.first(sql, &[login_id.into(), network.into()], |mut row| row.integer())
     }
 
-    /// The right password came from there. Of too many networks the one that was seen longest ago is forgotten.
+    /// Records that the right password came from this network. If there are too many networks, the one seen longest ago is
+    /// deleted.
     pub fn note_familiar_network(&mut self, login_id: i64, network: &str, now: i64) -> Result<(), Error> {
         match self.network_seen_at(login_id, network)? {
             Some(seen_at) if now.abs_diff(seen_at) < NETWORK_FRESH_SECONDS as u64 => return Ok(()),
@@ -86,7 +87,7 @@ impl Store {
         }
     }
 
-    /// For cron: networks that were not seen for long.
+    /// For cron: deletes networks that were not seen for a long time.
     pub fn forget_old_networks(&mut self, now: i64) -> Result<u64, Error> {
         let values = [(now - NETWORK_SECONDS).into(), (now + LONGEST_WAIT).into()];
         self.execute("DELETE FROM familiar_networks WHERE seen_at < ? OR seen_at > ?", &values)

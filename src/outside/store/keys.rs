@@ -1,11 +1,11 @@
-//! With which secret key did the open requests come, and what is done where that key is lost.
+//! Finds the secret key with which open requests were filed, and replaces a lost one.
 
 use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
 use super::{Error, Registration, Store};
 use crate::domain::registration::State;
 
-/// What tells whether an open request came with a certain secret key.
+/// Shows whether an open request was filed with a certain secret key.
 #[derive(Debug, Clone)]
 pub struct KeyOfRequest {
     pub id: i64,
@@ -13,33 +13,33 @@ pub struct KeyOfRequest {
     pub verify_token_hash: String,
 }
 
-/// What a request gets in place of what was derived from a lost key.
+/// Replacements for everything that was derived from a lost key.
 #[derive(Debug)] // no password: a hash
 pub struct NewKey {
     pub seed: String,
     pub verify_token_hash: String,
     pub admin_token_hash: String,
-    /// The password that the applicant chose is sealed with the lost key: an initial one takes its place.
+    /// The applicant's chosen password is sealed with the lost key, so an initial one replaces it.
     pub password_is_lost: bool,
-    /// The account is made, and its initial password was derived from the lost key.
+    /// The account exists, and its initial password was derived from the lost key.
     pub first_password: FirstPassword,
 }
 
-/// The initial password of an account that is made, but not mailed.
+/// The initial password of an account that exists, but whose credentials were not mailed.
 #[derive(Debug)]
 pub enum FirstPassword {
     Known,
-    /// In our own table: the hash of the new one, and until when that is good.
+    /// In our own table: the hash of the new password, and when that expires.
     Renewed {
         hash: String,
         until: Option<i64>,
     },
-    /// At the homeserver: whoever mails it has to set one first.
+    /// In Synapse: a new password must be set before it is mailed.
     Lost,
 }
 
 impl Store {
-    /// One entry for each open request; rows that cannot be read are left out.
+    /// One entry for each open request; unreadable rows are left out.
     pub fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
         let open: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(|state| state.number().into()).collect();
         let places = vec!["?"; open.len()].join(", ");
@@ -53,7 +53,8 @@ impl Store {
         Ok(keys)
     }
 
-    /// Gives an open request a new key. The links that were sent stay good. `false`: somebody else is at it, or was.
+    /// Gives an open request a new key. Links that were sent remain valid. `false`: another program is working on the request,
+    /// or has done so.
     pub fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             let sql = format!(
@@ -81,7 +82,7 @@ impl Store {
                 store.execute("UPDATE registrations SET due_at = ? WHERE id = ?", &[now.into(), of.id.into()])?;
             }
             if of.state == State::EmailVerify {
-                // Nobody could confirm meanwhile.
+                // Nobody could confirm in the meantime.
                 store.execute("UPDATE registrations SET state_since = ? WHERE id = ?", &[now.into(), of.id.into()])?;
             }
             if new.password_is_lost {
@@ -108,7 +109,7 @@ impl Store {
         }
     }
 
-    /// Whether the request was given a new key once.
+    /// Whether the request was ever given a new key.
     pub fn had_another_key(&mut self, id: i64) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM former_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
     }

@@ -1,13 +1,13 @@
-//! `logins`: the accounts of local mode, and what finds them.
+//! `logins`: the accounts of local mode, and their directory terms.
 
 use super::{End, Error, Row, Store, Value};
 use crate::domain::address;
 use crate::domain::directory::{self, TermKind};
 
-/// Addresses that one statement looks up.
+/// Addresses looked up by one statement.
 const ADDRESSES_A_STATEMENT: usize = 5000;
 
-/// An account to be made.
+/// An account to create.
 #[derive(Debug, Clone)]
 pub struct NewLogin {
     pub localpart: String,
@@ -19,7 +19,7 @@ pub struct NewLogin {
     pub email_folded: String,
     /// Seconds since 1970.
     pub created_at: i64,
-    /// Until when an initial password is good (seconds since 1970); `None`: for ever.
+    /// When an initial password expires (seconds since 1970); `None`: never.
     pub initial_password_until: Option<i64>,
 }
 
@@ -31,10 +31,10 @@ pub struct Login {
     pub localpart: String,
     pub first_name: String,
     pub last_name: String,
-    /// A PHC string, or what PHP's `password_hash` made.
+    /// A PHC string, or a hash by PHP's `password_hash`.
     pub password_hash: String,
     pub email: String,
-    /// Until when an initial password is good (seconds since 1970); `None`: it was changed, or for ever.
+    /// When an initial password expires (seconds since 1970); `None`: it was changed, or never expires.
     pub initial_password_until: Option<i64>,
 }
 
@@ -53,7 +53,7 @@ impl Login {
     }
 }
 
-/// A user that the directory found.
+/// A user found in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub localpart: String,
@@ -68,7 +68,7 @@ impl Found {
 }
 
 impl Store {
-    /// Adds an account and what the directory finds it by; `Conflict` where the localpart is taken. Part of a transaction.
+    /// Adds an account and its directory terms; `Conflict` if the localpart is taken. Part of a transaction.
     pub(super) fn add_login(&mut self, login: &NewLogin) -> Result<(), Error> {
         let sql = "INSERT INTO logins (localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at, initial_password_until)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -91,12 +91,12 @@ impl Store {
         Ok(())
     }
 
-    /// Adds an account that did not come from a registration; `Conflict` where the localpart is taken.
+    /// Adds an account that did not come from a registration; `Conflict` if the localpart is taken.
     pub fn import_login(&mut self, login: &NewLogin) -> Result<(), Error> {
         self.transaction(|store| store.add_login(login))
     }
 
-    /// The same for many, all or none; not repeated where others get in the way.
+    /// The same for many accounts, all or none; not repeated after a conflict with other programs.
     pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
         let mut logins = logins.into_iter();
         self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(End::Commit))
@@ -107,20 +107,20 @@ impl Store {
         Ok(self.first("SELECT 1 FROM logins WHERE localpart = ?", &[localpart.into()], |_| Ok(()))?.is_some())
     }
 
-    /// An account by its localpart, active or not.
+    /// The account with a localpart, active or not.
     pub fn login(&mut self, localpart: &str) -> Result<Option<Login>, Error> {
         let sql = "SELECT id, active, localpart, first_name, last_name, password_hash, email, initial_password_until FROM logins WHERE localpart = ?";
         self.first(sql, &[localpart.into()], Login::read)
     }
 
-    /// The oldest active account with a mail address; `folded` as [`crate::domain::address::Address::folded`] gives it.
+    /// The localpart of the oldest active account with a mail address, folded by [`crate::domain::address::Address::folded`].
     pub fn localpart_of_address(&mut self, folded: &str) -> Result<Option<String>, Error> {
         let sql = "SELECT localpart FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT 1";
         self.first(sql, &[folded.into()], |mut row| row.text())
     }
 
-    /// The same for many at once, in a handful of statements: pairs of folded address and localpart, the oldest account
-    /// of an address first.
+    /// The same for many addresses in a few statements: pairs of folded address and localpart, with the oldest account of an
+    /// address first.
     pub fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
         let mut found = Vec::new();
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
@@ -136,8 +136,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Active users with a term of `kind` that begins with `folded`, by term and age; at most `limit` rows, in which a
-    /// user may occur more than once.
+    /// Active users with a term of `kind` that begins with `folded`, ordered by term and age; at most `limit` rows, which may
+    /// contain a user more than once.
     pub fn search_directory(&mut self, kind: TermKind, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
         let sql = "SELECT logins.localpart, logins.first_name, logins.last_name FROM directory_terms JOIN logins ON logins.id = directory_terms.login_id
                    WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?";
@@ -146,14 +146,14 @@ impl Store {
         self.query(sql, &values)?.into_iter().map(Found::read).collect()
     }
 
-    /// Active users with this mail address, the oldest first; `folded` as [`address::folded`] gives it.
+    /// Active users with a mail address, folded by [`address::folded`], the oldest first.
     pub fn users_of_address(&mut self, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
         let sql = "SELECT localpart, first_name, last_name FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT ?";
         self.query(sql, &[folded.into(), limit.into()])?.into_iter().map(Found::read).collect()
     }
 
-    /// Brings accounts of before to [`directory::FOLDING`], at most `limit` of them: what the directory finds them by, and
-    /// addresses without what cannot be seen. `false`: all are done.
+    /// Updates at most `limit` older accounts to [`directory::FOLDING`]: their directory terms, and addresses with invisible
+    /// characters. `false`: all are done.
     pub fn fold_directory_anew(&mut self, limit: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             let sql = "SELECT folding, done_up_to FROM directory_folding";
@@ -183,7 +183,7 @@ impl Store {
             let sql = "UPDATE logins SET email = ?, email_folded = ? WHERE id = ?";
             self.execute(sql, &[clean.as_str().into(), address::folded(&clean).as_str().into(), id.into()])?;
         }
-        // Accounts that nobody shall find have no terms, and get none.
+        // Accounts that should not be found have no terms and get none.
         if self.execute("DELETE FROM directory_terms WHERE login_id = ?", &[id.into()])? > 0 {
             for (kind, term) in directory::terms(&localpart, &first_name, &last_name, &clean) {
                 let sql = "INSERT INTO directory_terms (kind, term, login_id) VALUES (?, ?, ?)";
@@ -193,19 +193,19 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces a hash by a better one of the same password, unless the password was changed meanwhile.
+    /// Replaces a hash with a better one of the same password, unless the password was changed in the meantime.
     pub fn improve_hash(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
         self.execute("UPDATE logins SET password_hash = ? WHERE id = ? AND password_hash = ?", &[new.into(), id.into(), old.into()])
             .map(|_| ())
     }
 
-    /// A new password; the initial one is over. `false`: the password was changed by somebody else meanwhile.
+    /// Sets a new password, which ends an initial one. `false`: the password was changed in the meantime.
     pub fn change_password(&mut self, id: i64, old: &str, new: &str, now: i64) -> Result<bool, Error> {
         let sql = "UPDATE logins SET password_hash = ?, changed_at = ?, initial_password_until = NULL WHERE id = ? AND password_hash = ?";
         Ok(self.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? == 1)
     }
 
-    /// The highest number that an account has; 0 where there are none.
+    /// The highest number of an account; 0 if there are none.
     pub fn highest_login_id(&mut self) -> Result<i64, Error> {
         Ok(self.first("SELECT MAX(id) FROM logins", &[], |mut row| row.optional_integer())?.flatten().unwrap_or(0))
     }
@@ -216,12 +216,12 @@ impl Store {
         self.first(sql, &[id.into()], |mut row| row.text())
     }
 
-    /// Until when the initial password of an account is good (seconds since 1970); `None`: it was changed, or for ever.
+    /// When the initial password of an account expires (seconds since 1970); `None`: it was changed, or never expires.
     pub fn initial_password_until(&mut self, localpart: &str) -> Result<Option<i64>, Error> {
         Ok(self.login(localpart)?.and_then(|login| login.initial_password_until))
     }
 
-    /// Makes an initial password that was not changed yet good until `until`.
+    /// Changes when an unchanged initial password expires; `None`: never.
     pub fn extend_initial_password(&mut self, localpart: &str, until: Option<i64>) -> Result<(), Error> {
         let sql = "UPDATE logins SET initial_password_until = ? WHERE localpart = ? AND initial_password_until IS NOT NULL";
         self.execute(sql, &[until.into(), localpart.into()]).map(|_| ())

@@ -1,6 +1,6 @@
-//! A lookup reads what it returns, however many accounts there are: the plans of its statements and the steps they take.
+//! A lookup reads only what it returns, however many accounts there are. Checks the query plans and the number of steps.
 //!
-//! Every statement that a function of the store runs goes through [`Watched`], so none is left out here.
+//! Every statement of the store's functions goes through [`Watched`], so none is missed.
 
 use super::*;
 use crate::domain::config::Config;
@@ -19,19 +19,19 @@ const MANY: u64 = 100_000;
 /// Accounts in the smaller one.
 const FEW: u64 = 1_000;
 
-/// A statement that was run.
+/// A statement that was executed.
 #[derive(Debug, Default)]
 struct Seen {
     sql: String,
     plan: Vec<String>,
     rows: usize,
-    /// Rows that were stepped over in a scan of a whole table.
+    /// Rows visited in full table scans.
     scanned: i32,
     /// Instructions of SQLite's virtual machine.
     steps: i32,
 }
 
-/// SQLite as the programs use it, and a record of what it does.
+/// SQLite as the programs use it, with a record of its work.
 struct Watched {
     connection: Connection,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -133,7 +133,7 @@ impl Filled {
         self.folder.join("data/register.sqlite")
     }
 
-    /// What a lookup does here.
+    /// Records the work of a lookup in this database.
     fn watch(&self, lookup: fn(&mut Store, &Filled)) -> Vec<Seen> {
         let seen = Arc::default();
         let connection = Connection::open(self.file()).unwrap();
@@ -156,7 +156,7 @@ impl Drop for Filled {
 
 type Lookup = (&'static str, fn(&mut Store, &Filled));
 
-/// What the internal programs ask, each with how the answer is checked to be one.
+/// The lookups of the internal programs, each with a check of its answer.
 fn lookups() -> [Lookup; 9] {
     [
         ("login: an account", |store, _| assert!(store.login(&users::user(500).localpart).unwrap().is_some())),
@@ -194,8 +194,8 @@ fn lookups() -> [Lookup; 9] {
     ]
 }
 
-/// By search in an index, and in the order in which it stands there. What a bulk lookup has found is sorted: no more than
-/// was asked for.
+/// The plan must search an index and return rows in its order. Only the hits of a bulk lookup are sorted, of which there are no
+/// more than addresses asked for.
 fn assert_plan(name: &str, seen: &Seen) {
     let sorts_hits = name.starts_with("identity_bulk") && seen.plan.iter().any(|line| line == "USE TEMP B-TREE FOR ORDER BY");
     // Of two tables one after the other, each searched.
@@ -229,7 +229,7 @@ fn short(sql: &str) -> String {
     sql.chars().take(120).collect()
 }
 
-/// Statements of the pages, too, are searches, whatever lies in the tables.
+/// Statements of the pages must be searches as well, whatever the tables contain.
 #[test]
 fn a_page_finds_a_request_without_reading_others() {
     let filled = Filled::with(FEW);
@@ -244,7 +244,7 @@ fn a_page_finds_a_request_without_reading_others() {
     seen.iter().for_each(|seen| assert_plan("pages", seen));
 }
 
-/// `make bench-lookups`: the figures in `bench/lookups.md`.
+/// `make bench-lookups`: prints the figures of `bench/lookups.md`.
 #[test]
 #[ignore = "takes minutes and 1 GB; make bench-lookups"]
 fn figures_of_the_lookups() {
@@ -278,10 +278,10 @@ fn figures_of_the_lookups() {
 type Respond = fn(&Site, &crate::outside::cgi::Request) -> Result<crate::outside::cgi::Response, crate::domain::error::Error>;
 type Requests<'a> = Vec<(&'static str, Respond, Box<dyn Fn(u64) -> serde_json::Value + 'a>)>;
 
-/// Beginnings of many names.
+/// Common beginnings of names.
 const COMMON: [&str; 6] = ["anna", "m", "schr", "иван", "山", "garcia"];
 
-/// Each number asks for other accounts.
+/// Each number asks for different accounts.
 fn requests(filled: &Filled) -> Requests<'_> {
     use crate::faces::api::{directory_search, identity_bulk, identity_single, profile};
     use serde_json::json;

@@ -1,19 +1,20 @@
-//! The database: one place for each query, one small driver for each kind of database.
+//! The database: one place for each query, and a small driver for each kind of database.
 //!
-//! Queries are written once, with `?` for values, in `registrations`, `owed`, `troubles`, `logins`, `guesses`, `allowances` and `locks`; what differs between
-//! databases is in the driver's file. A schema is made and brought up to date at the first use, under a lock.
+//! Queries are written once, with `?` for values, in `registrations`, `owed`, `troubles`, `logins`, `guesses`, `allowances` and
+//! `locks`; the differences between databases are in the drivers' files. The schema is created and upgraded at the first use,
+//! under a lock.
 //!
-//! What goes wrong on the way is repeated where that is safe, and only there:
+//! Failures are repeated only where that is safe:
 //!
-//! | what | repeated |
+//! | failure | repeated |
 //! |---|---|
-//! | others were at the same rows (deadlock, certification, serialization): the database undid all of it | the statement or the whole transaction, up to [`TRIES`] times |
-//! | a cluster node says that it is none any more: it did nothing | the same, on a new connection |
+//! | other programs used the same rows (deadlock, certification, serialization), and the database undid everything | the statement or the whole transaction, up to [`TRIES`] times |
+//! | a cluster node reports that it left the cluster, and did nothing | the same, on a new connection |
 //! | the connection broke in a `SELECT` or before a `COMMIT` | once, on a new connection |
-//! | the connection broke in a statement that writes by itself, or in a `COMMIT` | no: nobody knows whether it was done |
+//! | the connection broke in a single writing statement, or in a `COMMIT` | no: it may have been executed |
 //!
-//! A statement waits [`WAIT`] for others at the most, and [`BOUND`] for the server; a connection on which the server did not
-//! answer in time is not waited for again.
+//! A statement waits up to [`WAIT`] for other programs, and up to [`BOUND`] for the server. A connection on which the server
+//! did not answer in time is not used again.
 
 mod allowances;
 mod error;
@@ -59,49 +60,49 @@ use std::time::Duration;
 
 /// How long a statement waits for other writers.
 const WAIT: Duration = Duration::from_secs(8);
-/// The same where nobody should wait ([`Access::Hasty`]); MariaDB and MySQL count in whole seconds.
+/// The same for [`Access::Hasty`]; MariaDB and MySQL count in whole seconds.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 const HASTY_WAIT: Duration = Duration::from_millis(250);
-/// How long the server may take to answer at all. Longer than [`WAIT`].
+/// How long the server may take to answer; longer than [`WAIT`].
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const BOUND: Duration = Duration::from_secs(15);
-/// How long one host may take to be connected to.
+/// How long connecting to one host may take.
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 const CONNECT_BOUND: Duration = Duration::from_secs(4);
-/// How often a transaction is tried that others got in the way of.
+/// How often a transaction is tried after conflicts with other programs.
 const TRIES: u32 = 8;
 
-/// What a program is going to do with the database.
+/// How a program will use the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing but reading: the database itself refuses to change anything, and none is made. For GET.
+    /// Read-only: the database itself refuses changes and is not created. For GET.
     Read,
     Write,
-    /// Writing that is rather left out than waited for: Synapse stands still while a login is checked.
+    /// For writing that is omitted rather than waited for: Synapse waits while a login is checked.
     Hasty,
 }
 
-/// What a kind of database must be able to do.
+/// The operations of a database driver.
 pub(crate) trait Driver: Send {
-    /// Runs a statement; the number of rows it found and changed.
+    /// Runs a statement; returns the number of rows that it found and changed.
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error>;
-    /// Runs a `SELECT`; the prepared statement is kept.
+    /// Runs a `SELECT` and keeps the prepared statement.
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
-    /// Runs a `SELECT` whose text will hardly come again.
+    /// Runs a `SELECT` whose text is unlikely to be used again.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
-    /// Whether there is a table with such a column.
+    /// Whether there is a table with this column.
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error>;
     /// Runs statements without values.
     fn run(&mut self, statements: &str) -> Result<(), Error>;
     /// Whether [`Driver::turn_to`] can be called.
     fn turns(&self) -> bool;
-    /// Makes the connection one for another access.
+    /// Changes the connection to another access.
     fn turn_to(&mut self, access: Access) -> Result<(), Error>;
     /// Whether the server still answers on this connection.
     fn ping(&mut self) -> Result<(), Error>;
-    /// Whether this is still the database that the configuration names: a file may have been replaced by a backup.
+    /// Whether this is still the configured database: a file may have been replaced by a backup.
     fn is_current(&self) -> bool;
-    /// Takes traces of what was deleted from the disk, where that is not the server's own business.
+    /// Removes traces of deleted data from the disk, if the server does not do this.
     fn tidy(&mut self) -> Result<(), Error>;
     /// Starts a transaction that may write.
     fn begin(&mut self) -> Result<(), Error>;
@@ -115,30 +116,30 @@ enum End<T> {
     RollBack(T),
 }
 
-/// Seconds by which a time in the database can lie in the future at the most. One beyond that was written under a wrong
-/// clock, and means nothing.
+/// How far a time in the database may lie in the future, in seconds. A later one was written under a wrong clock and is
+/// ignored.
 const LONGEST_WAIT: i64 = 2 * DAY;
 
-/// Seconds by which the clocks of several machines may differ.
+/// How far the clocks of several machines may differ, in seconds.
 const CLOCK_SKEW: i64 = 300;
 
-/// Seconds that a lease lasts at the most. One that ends later was taken under a wrong clock.
+/// The longest lease, in seconds. One that ends later was taken under a wrong clock.
 pub const LONGEST_LEASE: i64 = 3600;
 
-/// An open database with a schema that this program knows.
+/// An open database with a schema of this program's version.
 pub struct Store {
     driver: Box<dyn Driver>,
     url: DatabaseUrl,
     access: Access,
-    /// Something went wrong on the way to the database; nobody knows in which state the connection is.
+    /// A database error occurred, and the state of the connection is unknown.
     is_suspect: bool,
-    /// The connection was used successfully since the store was taken up.
+    /// Whether the connection has worked since the store was taken up.
     is_proven: bool,
     in_transaction: bool,
 }
 
 impl Store {
-    /// Opens the database; makes or upgrades the schema where needed.
+    /// Opens the database; creates or upgrades the schema if necessary.
     pub fn open(url: &DatabaseUrl, access: Access) -> Result<Store, Error> {
         Ok(Store::on(open_driver(url, access)?, url.clone(), access))
     }
@@ -147,18 +148,18 @@ impl Store {
         Store { driver, url, access, is_suspect: false, is_proven: true, in_transaction: false }
     }
 
-    /// Whether it may be used for another request.
+    /// Whether the store may be used for another request.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.is_suspect && self.driver.is_current()
     }
 
-    /// Whether [`Store::take_up`] may make it one for this access to this database.
+    /// Whether [`Store::take_up`] may prepare the store for this access to this database.
     pub(crate) fn serves(&self, url: &DatabaseUrl, access: Access) -> bool {
         self.url == *url && (self.access == access || self.driver.turns())
     }
 
-    /// Takes it up for another request. `false`: the connection broke meanwhile. An error where another connection would do no
-    /// better: a server that does not answer is waited for once in a request.
+    /// Prepares the store for another request. `false`: the connection broke in the meantime. An error if another connection
+    /// would not help: a request waits only once for a server that does not answer.
     pub(crate) fn take_up(&mut self, access: Access) -> Result<bool, Error> {
         self.is_proven = false;
         if self.access != access {
@@ -171,18 +172,18 @@ impl Store {
         Ok(true)
     }
 
-    /// For cron: takes traces of what was deleted from the disk.
+    /// For cron: removes traces of deleted data from the disk.
     pub fn tidy(&mut self) -> Result<(), Error> {
         let done = self.driver.tidy();
         self.noting(done)
     }
 
-    /// All or nothing: commits if `work` ends well, rolls back if not. `work` may run more than once.
+    /// All or nothing: commits if `work` succeeds, rolls back otherwise. `work` may run more than once.
     pub(crate) fn transaction<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
         self.transaction_that_may_end(|store| work(store).map(End::Commit))
     }
 
-    /// The same for `work` that may find that it is better not done.
+    /// The same for `work` that may decide to roll back.
     fn transaction_that_may_end<T>(&mut self, mut work: impl FnMut(&mut Store) -> Result<End<T>, Error>) -> Result<T, Error> {
         let (mut tries, mut is_renewed) = (0, false);
         loop {
@@ -198,7 +199,7 @@ impl Store {
         }
     }
 
-    /// A transaction that is `Lost` here was not committed: a commit whose answer is lost is `Unavailable`.
+    /// A transaction that is `Lost` here was not committed; a lost answer to a commit is `Unavailable`.
     fn attempt<T>(&mut self, work: &mut impl FnMut(&mut Store) -> Result<End<T>, Error>) -> Result<T, Error> {
         self.driver.begin()?;
         self.in_transaction = true;
@@ -229,7 +230,7 @@ impl Store {
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, Error> {
-        // Once it is sent, nobody knows whether it was done: a connection that may have died meanwhile is tried before.
+        // A lost statement may or may not have been executed, so a connection that may have died is tested first.
         if !self.in_transaction && !self.is_proven {
             match self.driver.ping() {
                 Err(Error::Lost(_)) => self.reconnect()?,
@@ -239,12 +240,12 @@ impl Store {
         self.persisting(|driver| driver.execute(sql, values))
     }
 
-    /// Before the next change it is looked whether the connection is still there: time passed in which it may have died.
+    /// Tests the connection before the next change, because it may have died in the meantime.
     pub fn distrust_connection(&mut self) {
         self.is_proven = false;
     }
 
-    /// A panic may have left the connection in the middle of something: it is made anew.
+    /// Reconnects after a panic, which may have interrupted the use of the connection.
     pub fn recover(&mut self) -> Result<(), Error> {
         self.in_transaction = false;
         self.reconnect()
@@ -273,7 +274,7 @@ impl Store {
         }
     }
 
-    /// Repeats what others got in the way of; within a transaction that is for the transaction to do.
+    /// Repeats `work` after conflicts with other programs; within a transaction, the whole transaction is repeated instead.
     fn persisting<T>(&mut self, mut work: impl FnMut(&mut dyn Driver) -> Result<T, Error>) -> Result<T, Error> {
         let mut tries = 0;
         loop {
@@ -285,7 +286,7 @@ impl Store {
         }
     }
 
-    /// The database undid what was begun; after a while it can be tried again, elsewhere if the server is of no use any more.
+    /// The database undid the work. Waits before the next attempt, and reconnects if the server is of no use.
     fn step_back(&mut self, tries: u32, cause: &str) -> Result<(), Error> {
         log::info("database_conflict_retried", None, &format!("try {tries} of {TRIES}: {cause}"));
         pause(tries);
@@ -319,7 +320,7 @@ fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Err
         DatabaseUrl::Postgres(server) => Ok(Box::new(postgres::Postgres::open(server, access)?)),
         #[cfg(feature = "mysql")]
         DatabaseUrl::Mysql(server) => Ok(Box::new(mysql::Mysql::open(server, access)?)),
-        #[allow(unreachable_patterns)] // where all drivers are built in
+        #[allow(unreachable_patterns)] // if all drivers are built in
         _ => Err(Error::Unfit(
             "these programs were built without the driver for this database (Cargo features sqlite, postgres, mysql)".into(),
         )),
@@ -327,7 +328,7 @@ fn open_driver(url: &DatabaseUrl, access: Access) -> Result<Box<dyn Driver>, Err
     Ok(Box::new(guarded::Guarded::new(driver)))
 }
 
-/// Those who got in each other's way come back at different times: after 5 to 10 ms, then up to twice as long each time.
+/// Programs in conflict return at different times: after 5 to 10 ms, then after up to twice as long each time.
 fn pause(tries: u32) {
     let longest = 10_u64 << tries.min(6);
     let [random] = token::random::<1>();

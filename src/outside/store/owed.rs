@@ -1,19 +1,19 @@
-//! What is owed: the steps of requests on their way (`registrations`) and what is owed beside it (`owed_actions`). One lease, one back-off
-//! and one order for both.
+//! Required actions: the steps of requests (`registrations`) and their side actions (`owed_actions`). Both have the same
+//! leases, waits and order.
 //!
-//! Nothing here reads more of a row than it needs, and what it reads need not make sense: SQLite keeps text where a number belongs, and
-//! such a row must be put off like any other. In SQLite's order any text is greater than any number, so that it counts as a time too far
-//! ahead.
+//! This code reads no more of a row than it needs, and copes with invalid values: SQLite may store text in a number column, and
+//! such a row must be put off like any other. In SQLite's order any text is greater than any number, so it counts as a time too
+//! far ahead.
 
 use super::{CLOCK_SKEW, Error, LONGEST_LEASE, Row, Store, Value};
 use crate::domain::back_off::{self, Tries, Trouble};
 use crate::domain::registration::{SideAction, State};
 use crate::outside::fault;
 
-/// What a row owes.
+/// The action that a row requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Owed {
-    /// What this state of a registration owes.
+    /// The action of this state of a registration.
     Step(State),
     Beside(SideAction),
 }
@@ -41,15 +41,15 @@ impl Owed {
     }
 }
 
-/// A row that owes something: a row of `registrations` or of `owed_actions`.
+/// A row that requires an action: in `registrations` or in `owed_actions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwedRow {
     pub owed: Owed,
-    /// In its own table.
+    /// The id in its own table.
     pub id: i64,
 }
 
-/// A row whose turn it is.
+/// A row that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     pub row: OwedRow,
@@ -59,35 +59,35 @@ pub struct Due {
     pub address: String,
 }
 
-/// How a try that failed is written down.
+/// How a failed attempt is recorded.
 #[derive(Debug, Clone)]
 pub struct Postponed<'a> {
-    /// This try included.
+    /// This attempt included.
     pub tries: Tries,
     pub due_at: i64,
     pub trouble: Trouble,
-    /// The sentence for the sysadmin.
+    /// The message for the sysadmin.
     pub error: &'a str,
 }
 
-/// What fails at the moment, in one group of [`Trouble`].
+/// Present failures in one group of [`Trouble`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failing {
     pub trouble: Trouble,
     pub count: i64,
-    /// Since when the first of them does (seconds since 1970).
+    /// When the first of them began (seconds since 1970).
     pub since: Option<i64>,
-    /// The newest sentence, and the registration that it is about.
+    /// The newest message, and its registration.
     pub sentence: String,
     pub registration: i64,
 }
 
-/// Nothing was tried yet of what the row owes.
+/// No attempt was made yet.
 pub(super) const UNTRIED: &str =
     "attempts = 0, failing_since = NULL, tried_at = NULL, tried_seconds = 0, refusals = 0, refused_seconds = 0,
                                   undeliverable = 0, trouble = NULL, last_error = NULL";
 
-/// Nobody holds the row, or somebody whose clock was wrong: the values are those of [`free`].
+/// Nobody holds the row, or only somebody whose clock was wrong: the values are those of [`free`].
 pub(super) const FREE: &str = "(lease IS NULL OR lease_until IS NULL OR lease_until <= ? OR lease_until > ?)";
 
 pub(super) fn free(now: i64) -> [Value; 2] {
@@ -95,7 +95,7 @@ pub(super) fn free(now: i64) -> [Value; 2] {
 }
 
 impl Store {
-    /// Rows that owe `owed` and whose turn it is, the longest waiting first; those behind `after`, a time and an id.
+    /// Due rows that require `owed`, the longest waiting first; only those after `after`, a time and an id.
     pub fn due(&mut self, owed: Owed, now: i64, after: (i64, i64), limit: i64) -> Result<Vec<Due>, Error> {
         let (from, id, address, of) = match owed {
             Owed::Step(_) => ("registrations q", "q.id", "q.email_folded", "q.state"),
@@ -124,7 +124,7 @@ impl Store {
             .collect()
     }
 
-    /// Takes the lease on what a row owes, so that nobody else does it at the same time. It ends by itself at `until`.
+    /// Takes the lease on a row, so that no other program works on it at the same time. It expires at `until`.
     pub fn lease(&mut self, row: OwedRow, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
         let (table, column) = (row.owed.table(), row.owed.column());
         let sql = format!("UPDATE {table} SET lease = ?, lease_until = ? WHERE id = ? AND {column} = ? AND {FREE}");
@@ -135,7 +135,7 @@ impl Store {
         Ok(leased)
     }
 
-    /// What was tried so far. A value that makes no sense counts as none.
+    /// The attempts so far. Invalid values count as none.
     pub fn tries(&mut self, row: OwedRow) -> Result<Tries, Error> {
         let table = row.owed.table();
         let sql = format!(
@@ -156,7 +156,7 @@ impl Store {
         Ok(self.first(&sql, &[row.id.into()], read)?.unwrap_or_default())
     }
 
-    /// A try failed: not again before `due_at`. Ends the lease of `holder`.
+    /// Records a failed attempt: no other one before `due_at`. Ends the lease of `holder`.
     pub fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<(), Error> {
         let sql = format!(
             "UPDATE {} SET due_at = ?, attempts = ?, failing_since = ?, tried_at = ?, tried_seconds = ?, refusals = ?, refused_seconds = ?,
@@ -183,13 +183,13 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the lease without a word about the row: nothing was tried.
+    /// Ends the lease without recording an attempt.
     pub fn release(&mut self, row: OwedRow, holder: &str) -> Result<(), Error> {
         let sql = format!("UPDATE {} SET lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?", row.owed.table());
         self.execute(&sql, &[row.id.into(), holder.into()]).map(|_| ())
     }
 
-    /// What is owed beside the path is done: for good, so that it is not owed anew. `false`: the lease was lost meanwhile.
+    /// Records that a side action is done, so that it is not required again. `false`: the lease was lost in the meantime.
     pub fn settle_beside(&mut self, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if store.execute("DELETE FROM owed_actions WHERE id = ? AND lease = ?", &[row.id.into(), holder.into()])? == 0 {
@@ -202,7 +202,7 @@ impl Store {
         })
     }
 
-    /// Writes down what `state` owes beside the path, and drops what the state before owed there. When a reminder is due depends on the
+    /// Records the side actions of `state`, and drops those of the previous state. When a reminder is due depends on the
     /// configuration: [`Store::schedule_reminders`]. Part of a transaction.
     pub(super) fn owe_beside(&mut self, registration: i64, state: State, now: i64) -> Result<(), Error> {
         self.execute("DELETE FROM owed_actions WHERE registration_id = ?", &[registration.into()])?;
@@ -213,8 +213,8 @@ impl Store {
         Ok(())
     }
 
-    /// Before it is looked which reminders are due: each undecided request has its reminder, those of the PHP program and of earlier versions
-    /// included, `delay` seconds after the room was told.
+    /// Called before due reminders are read: gives each undecided request its reminder, also if it comes from the PHP program
+    /// or an earlier version, `delay` seconds after the room was told.
     pub fn schedule_reminders(&mut self, delay: i64) -> Result<(), Error> {
         let remind = SideAction::Remind.number();
         let missing = format!(
@@ -223,19 +223,19 @@ impl Store {
              AND NOT EXISTS (SELECT 1 FROM owed_actions WHERE registration_id = registrations.id AND kind = {remind})"
         );
         self.execute(&missing, &[State::AdminVerify.number().into()])?;
-        // What failed already has a time of its own.
+        // After a failure the row has its own time.
         let sql = "UPDATE owed_actions SET due_at = owed_since + ? WHERE kind = ? AND attempts = 0 AND due_at <> owed_since + ?";
         self.execute(sql, &[delay.into(), remind.into(), delay.into()]).map(|_| ())
     }
 
-    /// Times that lie further ahead than any wait were written under a wrong clock: such rows are due now. How many there were.
+    /// Makes rows due whose time lies further ahead than any wait, as it was written under a wrong clock. Returns their number.
     pub fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
         let steps = "UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN (?, ?, ?, ?, ?)";
         let mut values: Vec<Value> = vec![now.into(), soon.into(), (soon + back_off::LONGEST).into()];
         values.extend(owing().map(|state| Value::from(state.number())));
         let brought_back = self.execute(steps, &values)?;
-        // Before the first try of a side action its time follows from owed_since.
+        // Before the first attempt at a side action its time follows from owed_since.
         let since = "UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?";
         let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
         Ok(brought_back
@@ -243,7 +243,7 @@ impl Store {
             + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)
     }
 
-    /// What fails at the moment.
+    /// Everything that fails at present.
     pub fn failing(&mut self) -> Result<Vec<Failing>, Error> {
         let mut failing: Vec<Failing> = Vec::new();
         for trouble in Trouble::ALL {

@@ -1,13 +1,13 @@
-//! The PHP program's database: what stands in it, and how its tables become ours.
+//! The PHP program's database: its content, and how its tables are replaced by ours.
 //!
-//! Its tables are renamed, ours are made, its rows are written into them, the version of the schema is set, and then its
-//! tables are emptied and dropped, with the clear-text passwords in them. SQLite and PostgreSQL do all but the last in one
-//! transaction. MariaDB and MySQL commit each change of a table at once; there each step can be repeated, the rows and the
-//! version are written in one transaction, and whoever comes next goes on where a program died.
+//! Its tables are renamed, ours are created and filled with its rows, the schema version is set, and then its tables are
+//! emptied and dropped, including the passwords in clear. SQLite and PostgreSQL do everything but the last step in one
+//! transaction. MariaDB and MySQL commit each change of a table at once; so there each step can be repeated, rows and version
+//! are written in one transaction, and if a program dies, the next one continues.
 //!
-//! [`crate::outside::take_over`] decides what becomes of each row.
+//! [`crate::outside::take_over`] decides what happens to each row.
 
-#![allow(irrefutable_let_patterns)] // where only one driver is built in
+#![allow(irrefutable_let_patterns)] // if only one driver is built in
 
 #[cfg(feature = "mysql")]
 use super::mysql::Mysql;
@@ -21,12 +21,12 @@ use crate::domain::directory;
 use crate::domain::registration::State;
 use crate::outside::fault;
 
-/// Where the PHP program's other table is put aside.
+/// The new name of the PHP program's other table.
 const LOGINS: &str = "php_logins";
-/// Its tables, each with the name to put it aside and a column that ours do not have.
+/// The PHP program's tables, each with its new name and a column that ours do not have.
 const TABLES: [(&str, &str, &str); 2] = [("registrations", schema::PHP_REGISTRATIONS, "verify_token"), ("logins", LOGINS, "create_date")];
 
-/// Who reads a link.
+/// The recipient of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhpReader {
     Applicant = 0,
@@ -43,13 +43,13 @@ impl PhpReader {
 #[derive(Clone)] // no Debug: a password and tokens
 pub struct PhpRegistration {
     pub id: i64,
-    /// On SQLite no row has an id of its own; the number of the row stands for it, and PHP's cron never could change such a row.
+    /// On SQLite rows have no id of their own; the row number is used instead, and PHP's cron could never change such a row.
     pub has_no_id: bool,
     pub state: Option<i64>,
     pub first_name: String,
     pub last_name: String,
     pub username: String,
-    /// In clear; empty where none was asked for.
+    /// In clear; empty if none was asked for.
     pub password: String,
     pub note: String,
     pub email: String,
@@ -72,14 +72,14 @@ pub struct PhpLogin {
     pub changed_at: Option<i64>,
 }
 
-/// What the PHP program left, the oldest first.
+/// The rows of the PHP program, the oldest first.
 #[derive(Clone, Default)]
 pub struct PhpRows {
     pub registrations: Vec<PhpRegistration>,
     pub logins: Vec<PhpLogin>,
 }
 
-/// A registration as it goes into our table.
+/// A registration as it is written into our table.
 pub struct TakenRegistration {
     pub id: i64,
     pub state: State,
@@ -100,14 +100,14 @@ pub struct TakenRegistration {
     pub password: Option<String>,
     pub password_chosen: bool,
     pub requested_at: i64,
-    /// When it was taken over: waiting begins anew.
+    /// The time of the take-over: waiting starts again.
     pub state_since: i64,
     pub account_tried_at: Option<i64>,
-    /// The hashes of the tokens that the PHP program handed out.
+    /// The hashes of the tokens in links from the PHP program.
     pub php_links: Vec<(PhpReader, String)>,
 }
 
-/// An account as it goes into our table.
+/// An account as it is written into our table.
 pub struct TakenLogin {
     pub id: i64,
     pub active: bool,
@@ -115,7 +115,7 @@ pub struct TakenLogin {
     pub first_name: String,
     pub last_name: String,
     pub password_hash: String,
-    /// Empty for one that no search and no look-up finds.
+    /// Empty for accounts that searches and lookups should not find.
     pub email: String,
     pub email_folded: String,
     pub created_at: i64,
@@ -145,7 +145,7 @@ impl PhpDatabase {
             DatabaseUrl::Postgres(server) => Ok(PhpDatabase(Kind::Postgres(Box::new(Postgres::of_php(server)?)))),
             #[cfg(feature = "mysql")]
             DatabaseUrl::Mysql(server) => Ok(PhpDatabase(Kind::Mysql(Box::new(Mysql::of_php(server)?)))),
-            #[allow(unreachable_patterns)] // where all drivers are built in
+            #[allow(unreachable_patterns)] // if all drivers are built in
             _ => Err(Error::Unfit("these programs were built without the driver for this database".into())),
         }
     }
@@ -161,7 +161,8 @@ impl PhpDatabase {
         }
     }
 
-    /// Keeps others from taking it over, until [`PhpDatabase::finish`] or [`PhpDatabase::give_up`]. `false`: it is not to be taken over (any more).
+    /// Locks the database against other take-overs, until [`PhpDatabase::finish`] or [`PhpDatabase::give_up`]. `false`: there
+    /// is nothing to take over, or not any more.
     pub fn lock(&mut self) -> Result<bool, Error> {
         match &mut self.0 {
             #[cfg(feature = "sqlite")]
@@ -177,7 +178,7 @@ impl PhpDatabase {
         self.is_to_be_taken_over()
     }
 
-    /// Whether this is the PHP program's database, or one that somebody died taking over.
+    /// Whether this is the PHP program's database, or one whose take-over was interrupted.
     pub fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
         let driver = self.driver();
         if driver.has("schema_version", "version")? {
@@ -190,17 +191,17 @@ impl PhpDatabase {
         Ok(driver.has(table, column)? || driver.has(aside, column)?)
     }
 
-    /// All bytes of the file, for a backup; `None` where a server has the data.
+    /// All bytes of the file, for a backup; `None` if the data is on a server.
     pub fn bytes(&mut self) -> Result<Option<Vec<u8>>, Error> {
         match &mut self.0 {
             #[cfg(feature = "sqlite")]
             Kind::Sqlite(sqlite) => sqlite.bytes().map(Some),
-            #[allow(unreachable_patterns)] // where SQLite is the only driver
+            #[allow(unreachable_patterns)] // if SQLite is the only driver
             _ => Ok(None),
         }
     }
 
-    /// The rows, wherever they are now.
+    /// The rows of the tables under their present names.
     pub fn rows(&mut self) -> Result<PhpRows, Error> {
         let mut tables = Vec::new();
         for (table, aside, column) in TABLES {
@@ -213,7 +214,7 @@ impl PhpDatabase {
                 None
             });
         }
-        // Early versions asked for no password, and kept none.
+        // Early versions asked for no password and stored none.
         let password = match tables[0] {
             Some(table) if !self.driver().has(table, "password")? => "''",
             _ => "password",
@@ -231,7 +232,7 @@ impl PhpDatabase {
 
     fn read<T: TryFrom<Row, Error = Error>>(&mut self, table: Option<&str>, columns: &str, times: &[&str]) -> Result<Vec<T>, Error> {
         let Some(table) = table else { return Ok(Vec::new()) };
-        // PHP wrote the time of its session into columns without a time zone.
+        // PHP stored local times of its session in columns without a time zone.
         let (id, seconds): (&str, fn(&str) -> String) = match &self.0 {
             #[cfg(feature = "sqlite")]
             Kind::Sqlite(_) => ("rowid, 1", |column| format!("CAST(strftime('%s', {column}) AS INTEGER)")),
@@ -247,7 +248,7 @@ impl PhpDatabase {
         self.driver().query_once(&sql, &[])?.into_iter().map(T::try_from).collect()
     }
 
-    /// Puts the tables of the PHP program aside and makes ours. Safe to repeat.
+    /// Renames the tables of the PHP program and creates ours. Safe to repeat.
     pub fn make_room(&mut self) -> Result<(), Error> {
         for (table, aside, column) in TABLES {
             if self.driver().has(table, column)? && !self.driver().has(aside, column)? {
@@ -358,17 +359,17 @@ impl PhpDatabase {
         Ok(())
     }
 
-    /// Leaves all as it was, where the database can.
+    /// Undoes everything, if the database can.
     pub fn give_up(&mut self) {
         self.driver().rollback();
         #[cfg(feature = "mysql")]
         if let Kind::Mysql(mysql) = &mut self.0 {
-            // It ends with the connection at the latest.
+            // The lock ends with the connection at the latest.
             let _ = mysql.unlock_schema();
         }
     }
 
-    /// Takes the PHP program's tables, and the traces of what stood in them, from the disk. Safe to repeat.
+    /// Removes the PHP program's tables, and traces of their content, from the disk. Safe to repeat.
     pub fn wipe(&mut self) -> Result<(), Error> {
         let mut left = Vec::new();
         for (_, aside, column) in TABLES {
@@ -379,13 +380,14 @@ impl PhpDatabase {
         if left.is_empty() {
             return Ok(());
         }
-        // Something of the operator's, such as a view, may keep a table from being dropped, but not from being emptied.
+        // An object of the operator, such as a view, may prevent dropping a table, but not emptying it.
         for aside in &left {
             self.driver().run(&format!("DELETE FROM {aside}"))?;
         }
         #[cfg(feature = "sqlite")]
         if let Kind::Sqlite(sqlite) = &mut self.0 {
-            // The tables stay until the file is written anew, so that it is known to be owed.
+            // The tables are dropped only after the file was rewritten; until then their presence shows that this is still to
+            // be done.
             fault::point("take-over emptied");
             sqlite.run("VACUUM")?;
             fault::point("take-over vacuumed");
@@ -399,7 +401,7 @@ impl PhpDatabase {
 }
 
 impl Store {
-    /// For cron: what a program that died taking over the PHP program's database left.
+    /// For cron: whether an interrupted take-over left tables of the PHP program.
     pub fn has_php_tables(&mut self) -> Result<bool, Error> {
         for (_, aside, column) in TABLES {
             let found = self.driver.has(aside, column);
@@ -438,7 +440,7 @@ impl TryFrom<Row> for PhpLogin {
         row.next();
         Ok(PhpLogin {
             id,
-            // PHP let nobody else in.
+            // PHP let only these users log in.
             active: row.optional_integer()? == Some(1),
             first_name: row.optional_text()?.unwrap_or_default(),
             last_name: row.optional_text()?.unwrap_or_default(),

@@ -1,7 +1,7 @@
-//! `registrations`: requests on their way, which are at the same time the outbox.
+//! `registrations`: open requests, which also form the outbox.
 //!
-//! Every change of a state names the state it starts from and must change exactly one row; who comes second changes
-//! none and is told so.
+//! Every change of a state names the previous state and must change exactly one row. A second program changes none, and its
+//! caller is told so.
 
 use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
@@ -12,7 +12,7 @@ use crate::domain::registration::{Event, State};
 use crate::domain::seconds::DAY;
 use crate::outside::fault;
 
-/// A request as it comes from the form; everything in it was parsed.
+/// A parsed request from the form.
 #[derive(Debug, Clone)]
 pub struct NewRegistration {
     pub seed: String,
@@ -31,7 +31,7 @@ pub struct NewRegistration {
     pub requested_at: i64,
 }
 
-/// A request as the database has it. Times are seconds since 1970.
+/// A request in the database. Times are seconds since 1970.
 #[derive(Debug, Clone)]
 pub struct Registration {
     pub id: i64,
@@ -61,7 +61,7 @@ const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, use
                        requested_at, state_since, decided_at, account_tried_at";
 
 impl Registration {
-    /// First and last name; the username where there is none, as the PHP program did not always ask for one.
+    /// First and last name; the username if there is none, because the PHP program did not always ask for a name.
     pub fn full_name(&self) -> String {
         match names::display_name(&self.first_name, &self.last_name) {
             name if name.is_empty() => self.username.clone(),
@@ -103,82 +103,82 @@ fn unknown_state(id: i64) -> Error {
     Error::Unreadable(format!("state in row {id} of registrations is none that this program knows"))
 }
 
-/// What became of a form.
+/// The result of sending the form.
 #[derive(Debug)]
 pub enum Filed {
     /// A new registration with this id.
     Accepted(i64),
-    /// The same form came before; this is what it became.
+    /// The same form was sent before; this is the request it led to.
     CameBefore(Box<Registration>),
-    /// The username is another's.
+    /// The username is taken.
     NameTaken,
-    /// Too many requests with this address wait for confirmation.
+    /// Too many requests with this address await confirmation.
     AddressBusy,
-    /// The day's requests of this network are used up; seconds until the next one.
+    /// The daily requests of this network are used up; seconds until the next one.
     NetworkUsedUp(i64),
-    /// The day's requests with this address are used up; seconds until the next one.
+    /// The daily requests with this address are used up; seconds until the next one.
     AddressUsedUp(i64),
-    /// No more requests are taken from anybody.
+    /// No requests are accepted from anybody.
     Closed(Closed),
 }
 
-/// What stands against a request, whoever makes it. 0: no limit.
+/// The limits that apply to a request. 0: no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FilingLimits<'a> {
     pub unconfirmed_per_address: u64,
-    /// Of the network that it comes from.
+    /// The allowance of its network.
     pub network: Option<Allowance<'a>>,
-    /// Of its mail address.
+    /// The allowance of its mail address.
     pub address: Option<Allowance<'a>>,
-    /// Requests that nobody decided yet.
+    /// Undecided requests.
     pub open: u64,
     /// Requests in 24 hours.
     pub per_day: u64,
 }
 
-/// Why no requests are taken at the moment.
+/// Why no requests are accepted at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closed {
-    /// As many as may be are waiting for confirmation or decision.
+    /// Too many requests await confirmation or decision.
     TooManyOpen,
-    /// As many as may be came within 24 hours; seconds until the next may come.
+    /// Too many requests were made within 24 hours; seconds until the next one.
     TooManyToday(i64),
 }
 
-/// Somebody else with the same mail address, for the deciders to know.
+/// Somebody else with the same mail address, as information for the room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SameAddress {
     pub username: String,
-    /// `None`: an account; otherwise the state of a request.
+    /// `None` for an account, otherwise the state of a request.
     pub state: Option<State>,
-    /// When it was asked for, or made (seconds since 1970).
+    /// When it was requested or created (seconds since 1970).
     pub since: i64,
 }
 
-/// A request that is not over, as far as its row can be read.
+/// An open request, as far as its row can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub id: i64,
-    /// `None`: none that this program knows.
+    /// `None` for a state that this program does not know.
     pub state: Option<State>,
     pub username: String,
-    /// Since when it is in this state (seconds since 1970).
+    /// When it reached this state (seconds since 1970).
     pub since: Option<i64>,
-    /// What the last try failed at.
+    /// The error of the last attempt.
     pub error: Option<String>,
 }
 
 impl Store {
-    /// Files a request: the `UNIQUE` columns decide who was first. What is not filed uses up nothing.
+    /// Files a request; `UNIQUE` columns decide who was first. A request that is not filed uses up nothing.
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
         for allowance in limits.network.iter().chain(&limits.address) {
-            // A network that is used up leaves no row for each address that it tries.
+            // A network without allowance leaves no row for each address that it tries.
             if !self.open_allowance(allowance, new.requested_at)? {
                 break;
             }
         }
         let filed = self.transaction_that_may_end(|store| {
-            // First: whoever holds these rows is alone with this network and address, so that what is counted below is exact.
+            // First: holding these rows excludes others with this network or address, so the counts below are exact.
             if let Some(refused) = store.use_up(limits, new.requested_at)? {
                 return Ok(End::RollBack(refused));
             }
@@ -191,13 +191,13 @@ impl Store {
                 .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
         let refused = match filed {
-            // Somebody was faster between our look and our insert.
+            // Another program was faster between our check and our insert.
             Err(Error::Conflict) => Filed::NameTaken,
             Err(cause) => return Err(cause),
             Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
             Ok(refused) => refused,
         };
-        // What is in the way may be this very form, which came before.
+        // The conflict may be with the same form, sent before.
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }
 
@@ -225,7 +225,7 @@ impl Store {
         Ok(self.closed(limits, new.requested_at)?.map(Filed::Closed))
     }
 
-    /// Whether requests are taken at the moment. Not exact to the last one where several come at the same moment.
+    /// Why no requests are accepted at present, if so. Not exact to the last one if several arrive at the same moment.
     pub fn closed(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Closed>, Error> {
         if limits.open > 0 {
             let sql = "SELECT COUNT(*) FROM registrations WHERE state IN (?, ?, ?, ?)";
@@ -235,7 +235,7 @@ impl Store {
             }
         }
         if limits.per_day > 0 {
-            // The oldest of those that make the day full: when it is a day old, the next may come.
+            // The oldest of the requests that make the day full: when it is a day old, the next one is accepted.
             let sql = "SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1 OFFSET ?";
             let skipped = i64::try_from(limits.per_day - 1).unwrap_or(i64::MAX);
             // A time that cannot be read closes nothing.
@@ -249,7 +249,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Requests with this address that were not confirmed so far.
+    /// The number of unconfirmed requests with this address.
     fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
         let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
         let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
@@ -281,7 +281,7 @@ impl Store {
         self.execute(sql, &values).map(|_| ())
     }
 
-    /// Whether a living request or an account has the username.
+    /// Whether an open request or an account has the username.
     pub fn username_is_taken(&mut self, username: &str) -> Result<bool, Error> {
         let claimed = self.first("SELECT 1 FROM registrations WHERE claimed_username = ?", &[username.into()], |_| Ok(()))?;
         Ok(claimed.is_some() || self.login_exists(username)?)
@@ -291,22 +291,22 @@ impl Store {
         self.registration_where("id = ?", id.into())
     }
 
-    /// By the hash of the form token with which it came.
+    /// The registration with this hash of its form token.
     pub fn same_submission(&mut self, submission: &str) -> Result<Option<Registration>, Error> {
         self.registration_where("submission = ?", submission.into())
     }
 
-    /// By the hash of the token in the link that was mailed.
+    /// The registration with this hash of the token in the mailed link.
     pub fn registration_by_verify_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
         self.registration_by_link("verify_token_hash = ?", PhpReader::Applicant, hash)
     }
 
-    /// By the hash of the token in the link that was posted to the room.
+    /// The registration with this hash of the token in the link posted to the room.
     pub fn registration_by_admin_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
         self.registration_by_link("admin_token_hash = ?", PhpReader::Room, hash)
     }
 
-    /// Our own link, one from before the key was lost, or one that the PHP program handed out.
+    /// Finds our own link, one from before the key was lost, or one from the PHP program.
     fn registration_by_link(&mut self, own: &'static str, reader: PhpReader, hash: &str) -> Result<Option<Registration>, Error> {
         if let Some(registration) = self.registration_where(own, hash.into())? {
             return Ok(Some(registration));
@@ -331,7 +331,7 @@ impl Store {
 
     /// Others with the same address: accounts first, then requests; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
-        // A time that cannot be read must not keep the room from hearing of the rest.
+        // A time that cannot be read must not hide the rest from the room.
         let accounts = "SELECT localpart, created_at FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
         let mut others = Vec::new();
         for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
@@ -341,7 +341,7 @@ impl Store {
         for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()])? {
             let (username, state) = (row.text()?, row.integer().ok().and_then(State::from_number));
             let since = row.integer().unwrap_or(0);
-            // A finished request of local mode stands for the account that is in the list already.
+            // A finished request of local mode belongs to an account that is already in the list.
             if state != Some(State::Done) || others.iter().all(|other| other.username != username) {
                 others.push(SameAddress { username, state, since });
             }
@@ -350,21 +350,21 @@ impl Store {
         Ok(others)
     }
 
-    /// Where a registration stands, without reading the rest of its row.
+    /// The state of a registration, without reading the rest of its row.
     pub fn state(&mut self, id: i64) -> Result<Option<State>, Error> {
         let number = self.first("SELECT state FROM registrations WHERE id = ?", &[id.into()], |mut row| Ok(row.integer().ok()))?;
         number.map(|number| number.and_then(State::from_number).ok_or_else(|| unknown_state(id))).transpose()
     }
 
-    /// Moves a registration from one state to another where nothing was done outside. `false`: it is not in state `from`
-    /// any more, somebody else moved it. Part of a transaction.
+    /// Changes the state without an action outside. `false`: the registration is no longer in state `from`, because another
+    /// program changed it. Part of a transaction.
     pub(super) fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
         self.move_state(id, from, to, now, "1 = 1", &[])
     }
 
-    /// The applicant confirmed the address and chose a password, which comes hashed (local mode) or sealed (synapse mode);
-    /// `None`: an initial one is derived. Either takes the place of one that an older version asked for on the form, where
-    /// anybody could have typed it. `false`: somebody else was faster, or time ran out, and nothing was changed.
+    /// The applicant confirmed the address and chose a password, which is hashed (local mode) or sealed (synapse mode); `None`:
+    /// an initial one is derived. Either replaces a password that an older version asked for on the form, where anybody could
+    /// have typed it. `false`: another program was faster, or the time was up, and nothing was changed.
     pub fn confirm(&mut self, id: i64, password: Option<&str>, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.advance_by(id, Event::AddressConfirmed, now)? {
@@ -376,7 +376,7 @@ impl Store {
         })
     }
 
-    /// The room's decision (approved or declined), with the reason for a no. `false`: somebody else was faster.
+    /// The room's decision (approved or declined), with the reason for declining. `false`: another program was faster.
     pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.advance_by(id, decision, now)? {
@@ -392,7 +392,7 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Moves a registration on by what somebody did, whatever state it is in now, if it fits. Part of a transaction.
+    /// Changes the state by an event, whatever the present state, if the event fits. Part of a transaction.
     fn advance_by(&mut self, id: i64, event: Event, now: i64) -> Result<bool, Error> {
         let Some(state) = self.state(id)? else { return Ok(false) };
         match state.after(event) {
@@ -401,8 +401,8 @@ impl Store {
         }
     }
 
-    /// The operator ends what is in state `from`, with the reason that the applicant is told where a mail says no. `false`: it is not in
-    /// that state any more, or a program is at it.
+    /// The operator ends a request in state `from`, with the reason for the applicant if there is a decline mail. `false`: the
+    /// request is no longer in that state, or a program is working on it.
     pub fn end(&mut self, id: i64, from: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
         let Some(to) = from.after(Event::EndedByOperator) else { return Ok(false) };
         self.transaction(|store| {
@@ -414,7 +414,7 @@ impl Store {
         })
     }
 
-    /// What the state owed is done: moves on and ends the lease. `false`: the lease was lost meanwhile.
+    /// The required action is done: changes the state and ends the lease. `false`: the lease was lost in the meantime.
     pub fn settle(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
         self.transaction(|store| store.settle_inside(id, from, holder, to, now))
     }
@@ -426,7 +426,7 @@ impl Store {
         settled
     }
 
-    /// The account of local mode and the move to the next state, together or not at all.
+    /// Creates the account of local mode and changes the state, both or neither.
     pub fn settle_with_login(&mut self, id: i64, from: State, holder: &str, to: State, login: &NewLogin) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.settle_inside(id, from, holder, to, login.created_at)? {
@@ -437,7 +437,7 @@ impl Store {
         })
     }
 
-    /// The homeserver's no: moves on to telling it, frees the username, ends the lease.
+    /// The homeserver refused: moves on to the decline mail, frees the username, ends the lease.
     pub fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.settle_inside(id, from, holder, to, now)? {
@@ -448,9 +448,9 @@ impl Store {
         })
     }
 
-    /// The one place that changes a state. It frees the username and wipes the typed password where the new state has no use for them,
-    /// and the person's data where the request expired: what remains lets its link say so. What is owed beside the path changes with
-    /// it. Part of a transaction.
+    /// The only code that changes a state. It frees the username and wipes the typed password when the new state does not need
+    /// them, and deletes personal data when the request expires; the rest allows its link to say so. It also updates the side
+    /// actions. Part of a transaction.
     fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
         let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
         let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
@@ -474,24 +474,24 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives up a typed password that cannot be used any more; an initial one is derived instead.
+    /// Drops a typed password that cannot be used any more; an initial one is derived instead.
     pub fn forget_chosen_password(&mut self, id: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET password = NULL, password_chosen = 0 WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
-    /// Notes, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
+    /// Records, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
     pub fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET account_tried_at = ? WHERE id = ? AND account_tried_at IS NULL", &[now.into(), id.into()])?;
         fault::point("account try noted");
         Ok(())
     }
 
-    /// The homeserver said for certain that it did nothing: the next try is the first one again.
+    /// The homeserver certainly did nothing, so the next attempt counts as the first.
     pub fn forget_account_try(&mut self, id: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET account_tried_at = NULL WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
-    /// Ends requests in `from` that have been there since before `before`. How many.
+    /// Ends requests that reached state `from` before `before`. Returns their number.
     pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
         let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
         let mut expired = 0;
@@ -502,16 +502,16 @@ impl Store {
         Ok(expired)
     }
 
-    /// Forgets requests that have been in the final state `state` since before `before`.
+    /// Deletes requests that reached the final state `state` before `before`.
     pub fn forget(&mut self, state: State, before: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
     }
 
-    /// What came to its state under a clock that ran ahead has been there since now. Otherwise it would not end until that time. Only
-    /// for a `now` that is known to be right. How many there were.
+    /// If a request reached its state under a clock that ran ahead, counts the time from now on; otherwise it would not end
+    /// until that time. Only for a `now` that is known to be right. Returns the number of requests.
     pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
-        // MariaDB assigns from left to right. Equal times say that the PHP program tried: see `accounts::php`.
+        // MariaDB assigns from left to right. Equal times mean that the PHP program tried: see `accounts::php`.
         let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
                    state_since = ? WHERE state_since > ?";
         let of_states = self.execute(sql, &[now.into(), now.into(), soon.into()])?;
@@ -519,7 +519,7 @@ impl Store {
         Ok(of_states.max(of_requests))
     }
 
-    /// The newest time that a request has and that is not ahead of `now`.
+    /// The newest time of a request that is not later than `now`.
     pub fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
         let mut newest = None;
         for column in ["requested_at", "state_since"] {
@@ -529,14 +529,14 @@ impl Store {
         Ok(newest)
     }
 
-    /// Rows whose state is none that this program knows: nobody does anything for them.
+    /// Rows with a state that this program does not know, and for which nothing happens.
     pub fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
         let known = State::ALL.map(|state| state.number().to_string()).join(", ");
         let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
         self.query(&sql, &[])?.into_iter().map(|mut row| row.integer()).collect()
     }
 
-    /// Requests that are not over, in `state` or in any, the longest waiting first. What cannot be read of a row is left out.
+    /// Open requests, in `state` or in any, the longest waiting first. Values that cannot be read are left out.
     pub fn waiting(&mut self, state: Option<State>, limit: i64) -> Result<Vec<Waiting>, Error> {
         let over: Vec<String> = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.number().to_string()).collect();
         let which = state.map_or(format!("state NOT IN ({})", over.join(", ")), |state| format!("state = {}", state.number()));
@@ -555,7 +555,7 @@ impl Store {
         self.query(&sql, &[limit.into()])?.into_iter().map(read).collect()
     }
 
-    /// How many requests have been in `state` since before `before`, and the id of the first; `None`: none.
+    /// The number of requests that reached `state` before `before`, and the id of the first; `None` if there are none.
     pub fn waiting_since_before(&mut self, state: State, before: i64) -> Result<Option<(i64, i64)>, Error> {
         let sql = "SELECT COUNT(*), MIN(id) FROM registrations WHERE state = ? AND state_since < ?";
         let found = self.first(sql, &[state.number().into(), before.into()], |mut row| Ok((row.integer()?, row.optional_integer()?)))?;

@@ -1,4 +1,4 @@
-//! What goes into the database and comes out of it.
+//! Values that go into the database and come out of it.
 
 use super::Error;
 use crate::domain::{address, characters};
@@ -32,13 +32,13 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 /// One row, its values in the order of the `SELECT`.
 pub(crate) struct Row {
     values: std::vec::IntoIter<Value>,
-    /// How many values were taken.
+    /// How many values have been taken.
     taken: usize,
     /// For errors.
     name: Option<Name>,
 }
 
-/// What to call a row: its table, its columns as the `SELECT` lists them, and its id.
+/// How messages name a row: by its table, its columns as in the `SELECT`, and its id.
 struct Name {
     table: &'static str,
     columns: &'static str,
@@ -50,7 +50,7 @@ impl Row {
         Row { values: values.into_iter(), taken: 0, name: None }
     }
 
-    /// The same row, which is named in its errors. The first column is its id.
+    /// The same row, named in its errors. The first column is its id.
     pub(super) fn of(self, table: &'static str, columns: &'static str) -> Row {
         let id = match self.values.as_slice().first() {
             Some(Value::Integer(id)) => id.to_string(),
@@ -64,7 +64,7 @@ impl Row {
         self.values.next().unwrap_or(Value::Null)
     }
 
-    /// The value that was taken last is not what it should be.
+    /// The error if the value taken last is invalid.
     fn unreadable(&self, what: &str) -> Error {
         Error::Unreadable(match &self.name {
             Some(Name { table, columns, id }) => {
@@ -91,12 +91,12 @@ impl Row {
         self.optional_text()?.ok_or_else(|| self.unreadable("is missing"))
     }
 
-    /// A person's name as it may be shown: rows of former times may hold characters that cannot be seen.
+    /// A person's name for display; older rows may contain invisible characters.
     pub(crate) fn name(&mut self) -> Result<String, Error> {
         Ok(characters::one_line(&self.text()?))
     }
 
-    /// A mail address as it may be handed on, for the same reason.
+    /// A mail address for passing on, cleaned for the same reason.
     pub(crate) fn address(&mut self) -> Result<String, Error> {
         Ok(address::cleaned(&self.text()?))
     }

@@ -26,7 +26,7 @@ macro_rules! steps {
     };
 }
 
-/// The number of steps that were done is kept in `schema_version`.
+/// All steps. `schema_version` stores the number of completed ones.
 pub(super) const STEPS: [Step; 8] = steps!(
     "0001_initial",
     "0002_php_links",

@@ -1,4 +1,4 @@
-//! The promises of the store, each on every kind of database.
+//! The promises of the store, for every kind of database.
 
 #[path = "../../../tests/world/database.rs"]
 #[allow(dead_code)]
@@ -16,7 +16,7 @@ use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
 use std::path::PathBuf;
 
-/// A database of its own for one test, removed at the end.
+/// A separate database for one test, removed at the end.
 struct Scratch(Database);
 
 impl Scratch {
@@ -32,7 +32,7 @@ impl Scratch {
         Store::open(&self.url(), access).unwrap()
     }
 
-    /// On a server, from its side.
+    /// Ends the connections on the server's side.
     fn end_connections(&self) {
         match self.0.engine() {
             Engine::Sqlite => {}
@@ -47,7 +47,7 @@ impl Scratch {
         }
     }
 
-    /// SQLite's file.
+    /// The path of SQLite's file.
     fn path(&self) -> PathBuf {
         self.0.name().into()
     }
@@ -71,7 +71,7 @@ fn request(username: &str, submission: &str) -> NewRegistration {
     }
 }
 
-/// Nothing stands against a request but three others with its address.
+/// The only limit: three other requests with the same address.
 const THREE: FilingLimits = FilingLimits { unconfirmed_per_address: 3, network: None, address: None, open: 0, per_day: 0 };
 
 fn login(localpart: &str) -> NewLogin {
@@ -102,7 +102,7 @@ fn due(store: &mut Store, owed: Owed, now: i64) -> Vec<i64> {
     store.due(owed, now, (i64::MIN, 0), 10).unwrap().iter().map(|due| due.registration).collect()
 }
 
-/// A try that failed as it was due again at once.
+/// Records a failed attempt of a row.
 fn failed(store: &mut Store, row: OwedRow, blame: &Blame, now: i64, due_at: i64) {
     assert!(store.lease(row, "me", now, now + 100).unwrap());
     let tries = store.tries(row).unwrap().and(blame, now);
@@ -211,7 +211,7 @@ fn a_newer_database_is_refused_with_a_sentence(engine: Engine) {
     assert!(sentence.contains("99") && sentence.contains("newer version"), "{sentence}");
 }
 
-/// Where a `CREATE TABLE` cannot be undone, a program may have died on the way, or another node of a cluster is at it.
+/// If a `CREATE TABLE` cannot be undone, a program may have died halfway, or another node of a cluster may be upgrading.
 #[test]
 fn tables_that_were_made_in_part_are_completed() {
     let scratch = Scratch::on(Engine::Mariadb);
@@ -315,7 +315,7 @@ fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) 
 fn only_who_confirms_first_chooses_the_password(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
-    // As an older version kept what a stranger had typed in the form.
+    // As an older version stored what a stranger had typed in the form.
     for (username, chosen) in [("max", None), ("eve", Some("sealed"))] {
         let id = accepted(&mut store, username);
         store.execute("UPDATE registrations SET password = 'typed', password_chosen = 1 WHERE id = ?", &[id.into()]).unwrap();
@@ -339,7 +339,7 @@ fn passwords_from_the_form_of_older_versions_are_forgotten_unless_an_account_may
     assert_eq!(kept.each_ref().map(|row| (row.password.is_some(), row.password_chosen)), [(false, false), (false, false), (true, true)]);
 }
 
-/// A mail can take longer than a connection lives; what was done is noted all the same, or it would be done again.
+/// A mail can take longer than a connection lives. What was done must still be recorded, or it would be done again.
 fn a_connection_that_died_during_a_long_step_is_made_anew(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);

@@ -1,8 +1,8 @@
-//! What cron keeps in mind from run to run: what it has told of (`troubles`), and how the clock goes (`cron_clock`).
+//! What cron remembers between runs: what it has reported (`troubles`), and how the clock runs (`cron_clock`).
 
 use super::{Error, Row, Store};
 
-/// Something that cron has told of and that has not ended yet. Times are seconds since 1970.
+/// A reported trouble that has not ended yet. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     pub name: String,
@@ -10,18 +10,18 @@ pub struct Told {
     pub told_at: i64,
 }
 
-/// How the clock went at the last run of cron. In seconds, the first one since 1970.
+/// How the clock ran at the last run of cron. In seconds, the first one since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CronClock {
     pub ran_at: i64,
     /// The time between two runs.
     pub usual_gap: i64,
-    /// For how long it has been going evenly.
+    /// For how long the clock has run evenly.
     pub even_seconds: i64,
 }
 
 impl Store {
-    /// What was told of and has not ended. A time that cannot be read counts as long ago.
+    /// Reported troubles that have not ended. A time that cannot be read counts as long ago.
     pub fn told_troubles(&mut self) -> Result<Vec<Told>, Error> {
         let read = |mut row: Row| {
             let name = row.text()?;
@@ -42,7 +42,7 @@ impl Store {
         self.execute("DELETE FROM troubles WHERE name = ?", &[name.into()]).map(|_| ())
     }
 
-    /// `None` where cron did not run yet, or what it noted cannot be read.
+    /// `None` if cron has not run yet, or its record cannot be read.
     pub fn cron_clock(&mut self) -> Result<Option<CronClock>, Error> {
         let read = |mut row: Row| {
             let mut next = || row.integer().ok();

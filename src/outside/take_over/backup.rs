@@ -1,4 +1,5 @@
-//! The backup of the PHP program's SQLite database: as it was, for the way back, and sealed, as it holds passwords in clear.
+//! The backup of the PHP program's SQLite database: unchanged, for a return to it, and sealed, because it contains passwords in
+//! clear.
 
 use crate::domain::error::Error;
 use crate::domain::token::{Secret, random};
@@ -12,19 +13,19 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// What stands behind the name of the database.
+/// Appended to the name of the database.
 const SUFFIX: &str = ".php-backup";
-/// How such a file begins.
+/// The first bytes of a backup.
 const MAGIC: &[u8; 24] = b"matrix-register-bot bak1";
 
-/// Where the backup of a database lies.
+/// The path of a database's backup.
 pub fn path_of(database: &Path) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(SUFFIX);
     path.into()
 }
 
-/// Writes the backup beside the database, for the owner of the database only; one of an earlier try is replaced as a whole.
+/// Writes the backup beside the database, readable only for the owner; an earlier backup is replaced as a whole.
 pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = path_of(database);
     let aside = path.with_extension("php-backup.new");
@@ -50,14 +51,14 @@ fn sealed(secret: &Secret, bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok([MAGIC.as_slice(), &nonce, &sealed].concat())
 }
 
-/// The database that a backup file holds; `None` if it is none, or was sealed with another secret key.
+/// The database in a backup; `None` if it is not a backup, or was sealed with another secret key.
 pub fn open(secret: &Secret, backup: &[u8]) -> Option<Vec<u8>> {
     let (nonce, sealed) = backup.strip_prefix(MAGIC.as_slice())?.split_at_checked(24)?;
     let nonce: [u8; 24] = nonce.try_into().ok()?;
     cipher(secret).decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: MAGIC }).ok()
 }
 
-/// Writes the database in `file` to standard output. The text to say afterwards: none.
+/// Writes the database in `file` to standard output. Returns no message.
 pub fn print(state: &StateFile, file: &Path) -> Result<String, Error> {
     let failed = |what: &str, cause: &dyn std::fmt::Display| Error::internal(format!("{what} {}: {cause}", file.display()));
     let backup = fs::read(file).map_err(|cause| failed("cannot read", &cause))?;

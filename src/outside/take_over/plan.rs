@@ -1,17 +1,17 @@
-//! What becomes of each row of the PHP program's. Pure, no I/O but random seeds.
+//! Decides what happens to each row of the PHP program. Pure, no I/O except for random seeds.
 //!
-//! Every request goes on in the state where it was, with a seed of our own; the links that were handed out keep working
-//! beside ours. The exceptions are rows that the PHP program left stuck:
+//! Every request continues in its state, with a new seed; its old links keep working beside ours. The exceptions are rows that
+//! the PHP program left stuck:
 //!
-//! | it left | because | now |
+//! | the row | because the PHP program | result |
 //! |---|---|---|
-//! | an approved request whose account is in its own table | on SQLite its cron made the account and could not change the state | `Done`, and a remark |
-//! | an approved request on SQLite, accounts in Synapse | the same, perhaps | the account is asked for; if it is there already: `Done`, and a warning |
-//! | an account whose credentials could not be mailed | it never tried again | the credentials are mailed, with a new initial password where nobody knows the old one |
-//! | the same, and the account has another mail address | the operator corrected it, or it is another person's | `Done`, and a remark |
-//! | a typed password of a request that nobody approved | it asked on the form, where anybody could name somebody else's address | none: it is asked anew, or an initial one is mailed |
-//! | two requests with one username | it did not ask the database | both go on, the further one claims the name; who comes second is told that it is taken |
-//! | two accounts with one localpart | the same | the first active one stays, as it is the one that could log in; the others are switched off |
+//! | an approved request with an account in its own table | on SQLite made the account in cron, but could not change the state | `Done`, and a remark |
+//! | an approved request on SQLite, with accounts in Synapse | perhaps did the same | the account is requested; if it exists: `Done`, and a warning |
+//! | an account whose credentials could not be mailed | never tried again | the credentials are mailed, with a new initial password if nobody knows the old one |
+//! | the same, but the account has another mail address | let the operator correct it, or the account is another person's | `Done`, and a remark |
+//! | a typed password of an undecided request | asked for it on the form, where anybody could name somebody else's address | dropped: it is asked for again, or an initial one is mailed |
+//! | two requests with one username | did not check in the database | both continue, and the more advanced one keeps the name; the other applicant is told that it is taken |
+//! | two accounts with one localpart | did not check in the database | the first active one stays, as it is the one that could log in; the others are deactivated |
 
 use super::Report;
 use crate::domain::address;
@@ -22,25 +22,25 @@ use crate::domain::token::{self, Secret};
 use crate::outside::store::php::{PhpLogin, PhpReader, PhpRegistration, PhpRows, TakenLogin, TakenRegistration};
 use std::collections::{BTreeMap, HashSet};
 
-/// Characters of a username or localpart that our tables keep.
+/// The longest username or localpart in our tables, in characters.
 const LONGEST_NAME: usize = 255;
-/// Characters of a folded address that our tables keep.
+/// The longest folded address in our tables, in characters.
 const LONGEST_ADDRESS: usize = 320;
-/// Characters of a password hash that our tables keep.
+/// The longest password hash in our tables, in characters.
 const LONGEST_HASH: usize = 255;
 
-/// What decisions depend on.
+/// The context of the decisions.
 pub struct Rules<'a> {
     pub secret: &'a Secret,
     pub mode: OperationMode,
-    /// The PHP program's rows have no language of their own.
+    /// The language of all requests, as the PHP program stored none.
     pub language: Language,
     pub bot_localpart: &'a str,
     /// Seconds since 1970.
     pub now: i64,
 }
 
-/// What goes into our tables.
+/// The rows for our tables.
 #[derive(Default)]
 pub struct Plan {
     pub registrations: Vec<PlannedRegistration>,
@@ -51,7 +51,7 @@ pub struct Plan {
 
 pub struct PlannedRegistration {
     pub row: TakenRegistration,
-    /// In clear: to be sealed or hashed on the way.
+    /// In clear; sealed or hashed before it is stored.
     pub typed_password: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub struct PlannedLogin {
     pub initial_password_of: Option<String>,
 }
 
-/// Decides.
+/// Decides what happens to each row.
 pub fn plan(rows: &PhpRows, rules: &Rules) -> Plan {
     let mut plan = Plan { clear_passwords: rows.registrations.iter().filter(|row| !row.password.is_empty()).count(), ..Plan::default() };
     plan.take_logins(rows, rules);
@@ -129,7 +129,7 @@ impl Plan {
         self.share_out_usernames();
     }
 
-    /// The state in which a row goes on, or why it cannot.
+    /// The state in which a row continues, or why it cannot.
     fn state_of(&mut self, row: &PhpRegistration, rules: &Rules) -> Result<State, String> {
         let number = row.state.unwrap_or(0);
         let state = State::from_number(number).ok_or_else(|| format!("it has the unknown state {number}"))?;
@@ -161,13 +161,13 @@ impl Plan {
         self.logins.iter().any(|login| login.row.localpart == row.username)
     }
 
-    /// The account in the PHP program's table that a registration became: both name and address are its own.
+    /// The account in the PHP program's table that a registration led to: with the same name and address.
     fn account_of(&mut self, row: &PhpRegistration) -> Option<&mut PlannedLogin> {
         let address = folded(&address::cleaned(row.email.trim()));
         self.logins.iter_mut().find(|login| login.row.localpart == row.username && login.row.email_folded == address && !address.is_empty())
     }
 
-    /// The PHP program made the account, and its mail failed.
+    /// Handles requests whose account was made, but whose mail failed.
     fn settle_credentials(&mut self, row: &PhpRegistration, planned: &mut PlannedRegistration, rules: &Rules) {
         if planned.row.state != State::MailCredentials {
             return;
@@ -190,7 +190,7 @@ impl Plan {
         }
     }
 
-    /// The database keeps each username for one; of several, the one that came furthest, then the oldest.
+    /// The database reserves each username for one request: of several, the most advanced one, then the oldest.
     fn share_out_usernames(&mut self) {
         let mut order: Vec<usize> = (0..self.registrations.len()).collect();
         order.sort_by_key(|index| (std::cmp::Reverse(self.registrations[*index].row.state.number()), self.registrations[*index].row.id));
@@ -225,7 +225,7 @@ impl Plan {
 }
 
 fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> PlannedLogin {
-    // The bot's own account was an ordinary one, and found by everybody.
+    // The bot's own account was an ordinary one that everybody could find.
     let is_bot = row.localpart == rules.bot_localpart;
     let email = if is_bot { String::new() } else { address::cleaned(row.email.trim()) };
     let password_hash = if row.password_hash.chars().count() > LONGEST_HASH { "*" } else { &row.password_hash };
@@ -249,8 +249,8 @@ fn login(row: &PhpLogin, localpart: String, rules: &Rules, keeps_name: bool) -> 
     }
 }
 
-/// The name of an account whose localpart another one keeps. No Matrix id has a blank, so nobody can ask for it; nor is it another
-/// account's, as whatever the PHP program let through may be one.
+/// The new name of an account whose localpart belongs to another one. It contains a blank, so nobody can ask for it. It must
+/// not be another account's name, as the PHP program may have allowed any.
 fn set_aside(row: &PhpLogin, holders: &BTreeMap<&str, &PhpLogin>) -> String {
     let mut name = format!("duplicate {} of {}", row.id, row.localpart);
     while holders.contains_key(shortened(&name, LONGEST_NAME).as_str()) {
@@ -288,18 +288,18 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
             account_tried_at: (state == State::Register && row.has_no_id).then_some(rules.now),
             php_links: links.into_iter().filter(|(_, token)| !token.is_empty()).map(|(who, link)| (who, token::hash(link))).collect(),
         },
-        // Once the account is there, nobody needs it any more.
+        // Once the account exists, the password is not needed any more.
         typed_password: typed.filter(|_| state == State::Register),
     }
 }
 
-/// The password that was typed in the form, if it can still be the one of the account.
+/// The password that was typed in the form, if it can still be that of the account.
 ///
-/// Whoever named an address could type one, not only its owner. So it counts from the decision on, when an account may have it:
-/// before, who confirms the address is asked anew, and who did that already gets an initial one.
+/// Anybody could type one for any address, not only its owner. So it counts only after the decision, when an account may have
+/// it. Before, applicants who confirm their address are asked again, and those who have confirmed it get an initial one.
 ///
-/// An account that is there has what PHP's filter left of it: where the filter did something, the applicant does not know
-/// that password, which counts as none.
+/// An existing account has the password that PHP's filter produced. If the filter changed it, the applicant does not know that
+/// password, and it counts as none.
 fn typed_password(row: &PhpRegistration, state: State) -> Option<String> {
     let typed = unfiltered(&row.password);
     let is_usable = !typed.is_empty() && typed.len() <= password::MAX_BYTES && !typed.contains('\0');
@@ -311,7 +311,7 @@ fn typed_password(row: &PhpRegistration, state: State) -> Option<String> {
     (is_usable && may_be_the_accounts).then_some(typed)
 }
 
-/// Undoes what PHP's `FILTER_SANITIZE_STRING` made of quotation marks. Tags, which it cut out, are lost.
+/// Undoes the changes of PHP's `FILTER_SANITIZE_STRING` to quotation marks. The tags that it removed are lost.
 fn unfiltered(text: &str) -> String {
     text.replace("&#39;", "'").replace("&#34;", "\"")
 }

@@ -1,4 +1,4 @@
-//! What strangers may use up, on every kind of database.
+//! What strangers may use up, with every kind of database.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn of_network(subject: &str, per_day: u64) -> Allowance<'_> {
     Allowance { kind: AllowanceKind::RequestsOfNetwork, subject, per_day }
 }
 
-/// Takes one: `None`, or the seconds until there is one again.
+/// Takes one. Returns `None`, or the seconds until one is regained.
 fn used(store: &mut Store, allowance: Allowance, now: i64) -> Option<i64> {
     store.use_allowances(&[allowance], now).unwrap().map(|(_, seconds)| seconds)
 }

@@ -1,4 +1,4 @@
-//! What is owed, and what cron keeps in mind: leases, waits, times of a wrong clock, rows that make no sense.
+//! Required actions and cron's memory: leases, waits, times from a wrong clock, invalid rows.
 
 use super::*;
 
@@ -176,7 +176,7 @@ fn cron_keeps_in_mind_what_it_said_and_how_the_clock_went(engine: Engine) {
     assert!(store.told_troubles().unwrap().is_empty());
 }
 
-/// The other databases keep no text where a number belongs.
+/// Only SQLite stores text in a number column.
 #[test]
 fn a_row_with_text_where_a_number_belongs_is_named_and_can_be_put_off() {
     let scratch = Scratch::on(Engine::Sqlite);

@@ -1,19 +1,19 @@
--- The queue: what is owed on the way and beside it, how long it was tried, and what cron has told of it.
--- One statement for all columns: it is done as a whole or not at all.
+-- The queue: required actions and side actions, their attempts, and what cron has reported about them.
+-- One statement for all columns, so that it has all of its effect or none.
 ALTER TABLE registrations
-    -- since when what this state owes fails; NULL: it did not yet
+    -- since when the action of this state fails; NULL: it has not failed
     ADD COLUMN failing_since BIGINT,
-    -- when it was tried last
+    -- when it was last tried
     ADD COLUMN tried_at BIGINT,
-    -- seconds over which it was tried: the time between two tries, a pause counting as a day at most
+    -- the duration of the attempts in seconds; a pause between two counts as a day at most
     ADD COLUMN tried_seconds BIGINT NOT NULL DEFAULT 0,
-    -- the same of those tries at which the mail server spoke against this very address
+    -- the number and duration of attempts at which the mail server rejected this address
     ADD COLUMN refusals BIGINT NOT NULL DEFAULT 0,
     ADD COLUMN refused_seconds BIGINT NOT NULL DEFAULT 0,
-    -- what the last try failed at: a word for the group in which cron tells of it
+    -- why the last attempt failed: the group in which cron reports it
     ADD COLUMN trouble VARCHAR(64);
 
--- What is owed beside the path of a request. The columns from due_at on mean what they mean in registrations.
+-- Side actions of requests. The columns from due_at on have the same meaning as in registrations.
 CREATE TABLE IF NOT EXISTS owed_actions (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     registration_id BIGINT NOT NULL,
@@ -37,14 +37,14 @@ CREATE TABLE IF NOT EXISTS owed_actions (
     FOREIGN KEY (registration_id) REFERENCES registrations (id) ON DELETE CASCADE
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- What cron has told of and will tell of again, or of its end.
+-- What cron has reported, and will report again until it ends.
 CREATE TABLE IF NOT EXISTS troubles (
     name VARCHAR(64) NOT NULL PRIMARY KEY,
     since BIGINT NOT NULL,
     told_at BIGINT NOT NULL
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- One row: when cron ran, and for how long the clock has been going evenly since it last jumped.
+-- One row: when cron ran, and how long the clock has run evenly since its last jump.
 CREATE TABLE IF NOT EXISTS cron_clock (
     id BIGINT NOT NULL PRIMARY KEY,
     ran_at BIGINT NOT NULL,

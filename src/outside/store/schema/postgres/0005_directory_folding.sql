@@ -1,10 +1,10 @@
--- How far the accounts are brought to the folding by which the directory compares. cron goes on from there.
+-- How far cron has updated the accounts to the present folding of the directory.
 CREATE TABLE directory_folding (
-    -- always 1: there is one row
+    -- always 1, as there is only one row
     id BIGINT NOT NULL PRIMARY KEY,
-    -- the folding that all terms have
+    -- the folding of all terms
     folding BIGINT NOT NULL,
-    -- the id of the last account that has the next one
+    -- the id of the last account with the next folding
     done_up_to BIGINT NOT NULL
 );
 INSERT INTO directory_folding (id, folding, done_up_to) VALUES (1, 0, 0);

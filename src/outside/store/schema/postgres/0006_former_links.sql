@@ -1,4 +1,4 @@
--- Links that were mailed and posted while config.json had another secret key: they work beside the new ones.
+-- Links that were mailed and posted while config.json had another secret key; they work beside the new ones.
 CREATE TABLE former_links (
     -- SHA-256 of the link's token
     token_hash TEXT COLLATE "C" PRIMARY KEY,

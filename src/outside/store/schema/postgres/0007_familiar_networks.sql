@@ -1,4 +1,4 @@
--- Networks from which the right password of an account came: guessing from elsewhere does not slow them.
+-- Networks from which the right password of an account came; guessing from elsewhere does not slow them down.
 CREATE TABLE familiar_networks (
     login_id BIGINT NOT NULL REFERENCES logins (id) ON DELETE CASCADE,
     -- a keyed hash of account and network
@@ -8,5 +8,5 @@ CREATE TABLE familiar_networks (
     PRIMARY KEY (login_id, network)
 );
 CREATE INDEX familiar_networks_by_time ON familiar_networks (seen_at);
--- Nobody asks any more whether hashes of PHP's are left.
+-- No query needs this index any more.
 DROP INDEX logins_of_php;

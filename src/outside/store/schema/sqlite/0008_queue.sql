@@ -1,18 +1,18 @@
--- The queue: what is owed on the way and beside it, how long it was tried, and what cron has told of it.
+-- The queue: required actions and side actions, their attempts, and what cron has reported about them.
 
--- since when what this state owes fails; NULL: it did not yet
+-- since when the action of this state fails; NULL: it has not failed
 ALTER TABLE registrations ADD COLUMN failing_since INTEGER;
--- when it was tried last
+-- when it was last tried
 ALTER TABLE registrations ADD COLUMN tried_at INTEGER;
--- seconds over which it was tried: the time between two tries, a pause counting as a day at most
+-- the duration of the attempts in seconds; a pause between two counts as a day at most
 ALTER TABLE registrations ADD COLUMN tried_seconds INTEGER NOT NULL DEFAULT 0;
--- the same of those tries at which the mail server spoke against this very address
+-- the number and duration of attempts at which the mail server rejected this address
 ALTER TABLE registrations ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE registrations ADD COLUMN refused_seconds INTEGER NOT NULL DEFAULT 0;
--- what the last try failed at: a word for the group in which cron tells of it
+-- why the last attempt failed: the group in which cron reports it
 ALTER TABLE registrations ADD COLUMN trouble TEXT;
 
--- What is owed beside the path of a request. The columns from due_at on mean what they mean in registrations.
+-- Side actions of requests. The columns from due_at on have the same meaning as in registrations.
 CREATE TABLE owed_actions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     registration_id INTEGER NOT NULL REFERENCES registrations (id) ON DELETE CASCADE,
@@ -35,14 +35,14 @@ CREATE TABLE owed_actions (
 CREATE INDEX owed_actions_by_kind ON owed_actions (kind, due_at);
 CREATE INDEX owed_actions_by_registration ON owed_actions (registration_id);
 
--- What cron has told of and will tell of again, or of its end.
+-- What cron has reported, and will report again until it ends.
 CREATE TABLE troubles (
     name TEXT PRIMARY KEY,
     since INTEGER NOT NULL,
     told_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- One row: when cron ran, and for how long the clock has been going evenly since it last jumped.
+-- One row: when cron ran, and how long the clock has run evenly since its last jump.
 CREATE TABLE cron_clock (
     id INTEGER PRIMARY KEY,
     ran_at INTEGER NOT NULL,
