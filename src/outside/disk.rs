@@ -1,24 +1,24 @@
-//! A disk with no room left, told as that: nothing is wrong with what could not be written.
+//! Recognises a full disk, so that errors say so and name the folder in which space is needed.
 
 use crate::outside::ownership;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Bytes below which a disk is taken for full: SQLite extends its files by more at once.
+/// A disk with fewer free bytes than this counts as full: SQLite extends its files by more at a time.
 const LITTLE: u64 = 64 * 1024;
 
-/// Why the file could not be written and what to do, if there is no room left on its disk, or none for its owner.
+/// The message for a `file` that could not be written, if the cause is a full disk or the owner's exhausted quota.
 pub fn full(file: &Path, cause: &io::Error) -> Option<String> {
     matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded).then(|| sentence(file))
 }
 
-/// The same for a program that does not say what the system told it: whether there is room now.
+/// The message if the disk of `file` is full now: for errors that do not carry the system's error number.
 pub fn full_now(file: &Path) -> Option<String> {
     let disk = rustix::fs::statvfs(ownership::above(file)).ok()?;
     (disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE).then(|| sentence(file))
 }
 
-/// Where the system says so in another way.
+/// The message for a `file` whose disk is known to be full.
 pub fn sentence(file: &Path) -> String {
     format!("the disk is full: make room in {}; what could not be written is tried again", ownership::above(file).display())
 }

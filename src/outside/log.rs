@@ -25,31 +25,30 @@ static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 const WARNING: u8 = 4;
 const INFO: u8 = 6;
 
-/// Bytes of a line as it is written: RFC 3164 lets a packet have 1024, and the kernel keeps what is written at once to a pipe in one piece
-/// up to 4096.
+/// The longest line, in bytes. A packet of RFC 3164 has at most 1024, and a single write to a pipe stays in one piece up to 4096.
 const LONGEST_LINE: usize = 900;
-/// The same below a web server: fcgiwrap passes standard error on in pieces of 504 bytes, and nginx makes a line of each, with the request
-/// and more around it.
+/// The longest line in a web server's error log: fcgiwrap forwards standard error in pieces of at most 504 bytes, and nginx logs
+/// each piece as a line of its own.
 const LONGEST_LINE_BEHIND_WEB_SERVER: usize = 500;
-/// Bytes that a line may be shorter than that, to be cut between words.
+/// A shortened line may be this much shorter at each cut, so that the cut is between words.
 const LONGEST_WORD: usize = 60;
 
-/// Says who speaks; the first call counts.
+/// Sets the name of the program; only the first call has an effect.
 pub fn speak_as(program: &'static str) {
     let _ = PROGRAM.set(program);
 }
 
-/// Says where to, and how much; the first call counts.
+/// Sets where lines go, and how many; only the first call has an effect.
 pub fn start(target: LogTarget, level: LogLevel) {
     let _ = SETTINGS.set((target, level));
 }
 
-/// From now on standard error is taken for a web server's error log, unless it is the journal.
+/// From now on, standard error counts as a web server's error log unless it is the journal.
 pub fn behind_a_web_server() {
     BEHIND_WEB_SERVER.store(true, Ordering::Relaxed);
 }
 
-/// Keeps what went well from standard error, whatever the configuration says: cron mails every line there.
+/// Keeps successes from standard error whatever the configuration says: cron mails every line there.
 pub fn warnings_only() {
     WARNINGS_ONLY.store(true, Ordering::Relaxed);
 }
@@ -90,7 +89,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     }
 }
 
-/// Whether what went well is told there.
+/// Whether successes are logged too.
 fn takes_everything(target: LogTarget, level: LogLevel) -> bool {
     let is_open = match level {
         LogLevel::Info => true,
@@ -100,13 +99,13 @@ fn takes_everything(target: LogTarget, level: LogLevel) -> bool {
     is_open && (target == LogTarget::Syslog || !WARNINGS_ONLY.load(Ordering::Relaxed))
 }
 
-/// Whether standard error is taken for one.
+/// Whether standard error counts as a web server's error log.
 fn is_error_log_of_web_server() -> bool {
     BEHIND_WEB_SERVER.load(Ordering::Relaxed) && !is_journal()
 }
 
-/// Whether standard error leads to the journal: systemd names device and inode of the stream that it gave to the service. A program below
-/// it may inherit the variable and have another standard error.
+/// Whether standard error is the journal: systemd sets the variable to device and inode of the service's stream. A child process
+/// may inherit the variable but have a different standard error.
 fn is_journal() -> bool {
     static IS_JOURNAL: OnceLock<bool> = OnceLock::new();
     *IS_JOURNAL.get_or_init(|| {
@@ -125,8 +124,8 @@ fn to_syslog(severity: u8, program: &str, line: &str) {
     }
 }
 
-/// By one write, so that lines of several programs do not mix. `eprintln!` would panic where nobody reads standard error any more; a log
-/// line is no reason to end. The journal reads the severity as sd-daemon(3) has it.
+/// Writes the line at once, so that lines of several programs do not mix. Failures are ignored: `eprintln!` would panic if nobody
+/// reads standard error any more. The journal takes the severity from the prefix of sd-daemon(3).
 fn to_stderr(severity: u8, program: &str, line: &str) {
     let severity = if is_journal() { format!("<{severity}>") } else { String::new() };
     let longest = if is_error_log_of_web_server() { LONGEST_LINE_BEHIND_WEB_SERVER } else { LONGEST_LINE };
@@ -134,8 +133,8 @@ fn to_stderr(severity: u8, program: &str, line: &str) {
     let _ = std::io::stderr().write_all((line + "\n").as_bytes());
 }
 
-/// At most so many bytes with the line end. A longer one loses words from its middle: what happened stands at its beginning, and what to do
-/// at its end.
+/// The line with at most `longest` bytes, line end included. Words are removed from the middle: the beginning says what happened,
+/// and the end what to do.
 fn shortened(line: String, longest: usize) -> String {
     const GAP: &str = " ... ";
     if line.len() < longest {
