@@ -18,6 +18,7 @@ use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
+use crate::outside::exposure;
 use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Closed, Failing, Store};
@@ -186,6 +187,7 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
     troubles.extend(of_lost_rows(&lost));
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
     troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
+    troubles.extend(of_open_files(&exposure::close(&site.config)));
     troubles.extend(of_undecided(site, store)?);
     summary.said.extend(word::say(store, &troubles, site.now())?);
     summary.all = troubles.iter().map(word::full).collect();
@@ -214,6 +216,12 @@ fn of_closed_form(closed: Closed) -> Trouble {
         Closed::TooManyToday(_) => "as many requests came in 24 hours as limits.requests_per_day in config.toml allows",
     };
     Trouble { name: "form_closed".into(), since: None, what: what.into(), again_after: DAY }
+}
+
+/// Files that every user of the machine may read, and that are not ours to close.
+fn of_open_files(sentences: &[String]) -> Option<Trouble> {
+    let what = sentences.join("; ");
+    (!what.is_empty()).then(|| Trouble { name: "file_open_to_others".into(), since: None, what, again_after: DAY })
 }
 
 /// Requests that the room has left undecided for as long as others are kept: nothing fails, but nothing will happen without a

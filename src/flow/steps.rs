@@ -211,7 +211,16 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password": (!registration.password_chosen).then_some(initial),
         "password_until": until,
     });
-    send(site, store, registration, MailName::Credentials, &context)
+    send(site, store, registration, MailName::Credentials, &context)?;
+    if site.config.operation_mode == OperationMode::Local && !store.login_exists(&registration.username)? {
+        log::warn(
+            "account_in_synapse_only",
+            Some(registration.id),
+            "the account was made in Synapse before operation_mode was \"local\", and is not in our own table. The password of this mail works only while \
+             Synapse checks its own passwords (password_config.localdb_enabled: true in homeserver.yaml)",
+        );
+    }
+    Ok(())
 }
 
 /// Restores the full time of an initial password that has nearly expired because the mail was delayed. `None`: it never

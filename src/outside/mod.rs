@@ -2,6 +2,7 @@
 
 pub mod cgi;
 mod disk;
+pub mod exposure;
 pub mod fault;
 pub mod log;
 pub mod mail;

@@ -102,7 +102,7 @@ pub fn owner_beside_root(folder: &Path) -> Option<String> {
 }
 
 /// The name of a user on this machine, or `#1000` as `sudo -u` accepts it if `/etc/passwd` has no name.
-fn name(uid: u32) -> String {
+pub(super) fn name(uid: u32) -> String {
     let known = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let named = known.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -19,6 +19,7 @@ use crate::domain::error::Error;
 use crate::domain::password;
 use crate::domain::token::Secret;
 use crate::outside::disk;
+use crate::outside::exposure;
 use crate::outside::fault;
 use crate::outside::log;
 use crate::outside::state_file::StateFile;
@@ -81,6 +82,7 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
         return Ok(None);
     }
     fault::point("take-over locked");
+    let open_to_others = exposure::close(setting.config);
     if let (DatabaseUrl::Sqlite(path), Some(bytes)) = (url, php.bytes()?) {
         backup::write(secret, path, &bytes).map_err(|cause| {
             let cause = disk::full(path, &cause).unwrap_or_else(|| cause.to_string());
@@ -102,7 +104,9 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
         php.write_login(&planned.row)?;
     }
     php.finish()?;
-    Ok(Some(plan.report()))
+    let mut report = plan.report();
+    report.remarks.extend(open_to_others);
+    Ok(Some(report))
 }
 
 fn rules<'a>(setting: &'a Setting, secret: &'a Secret) -> Rules<'a> {

@@ -2,6 +2,7 @@
 
 use crate::impostor::{http_impostor, impostor};
 use crate::world::{Folder, closed_port, config};
+use matrix_register_bot::domain::config::OperationMode;
 use matrix_register_bot::outside::matrix::availability::{Availability, availability, display_name};
 use matrix_register_bot::outside::matrix::login::{login, proves};
 use matrix_register_bot::outside::matrix::register::{NewAccount, Registered, register};
@@ -578,6 +579,21 @@ fn an_account_with_another_password_is_explained() {
     let outcome = bot::say(&synapse.site(&folder, "bot.other", "!x", true), &MESSAGE, "reg-1");
     let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
     assert!(sentence.contains("@bot.other:example.test") && sentence.contains("access_token in [room]"), "{sentence}");
+    assert!(!sentence.contains("internal/login"), "{sentence}");
+}
+
+/// After a move from the PHP program its token has ended, and the homeserver cannot ask us for the bot's password yet.
+#[test]
+fn in_local_mode_a_bot_that_cannot_log_in_is_told_to_let_the_homeserver_ask_first() {
+    let synapse = Synapse::around();
+    let folder = Folder::new();
+    synapse.account("bot.moved", "of Synapse's own table");
+    let mut site = synapse.site(&folder, "bot.moved", "!x", true);
+    site.config.operation_mode = OperationMode::Local;
+    let outcome = bot::say(&site, &MESSAGE, "reg-1");
+    let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
+    let (first, then) = (sentence.find("internal/login").unwrap(), sentence.find("reset its password").unwrap());
+    assert!(first < then && sentence.contains("switch the web server"), "{sentence}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::fixture::Fixture;
 use crate::world::{Engine, OwnServer};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Journals in which a server keeps what it wrote of late, for its own recovery; they are overwritten in turn.
@@ -48,4 +49,49 @@ fn places_of(texts: &[&str], folder: &Path) -> Vec<PathBuf> {
         }
     }
     places
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// PHP wrote its file with the umask of the web server.
+#[test]
+fn a_database_that_everybody_could_read_is_closed() {
+    let fixture = Fixture::load("sqlite-local");
+    let (database, state) = (PathBuf::from(fixture.database.name()), fixture.site.path().join("config.json"));
+    set_mode(&database, 0o644);
+    set_mode(&state, 0o644);
+    let first = fixture.start_a_program(None);
+    assert!(String::from_utf8_lossy(&first.stderr).contains("php_database_taken_over"), "{first:?}");
+    assert_eq!((mode(&database), mode(&state), mode(&fixture.backup())), (0o640, 0o640, 0o600));
+
+    // Put back from a backup, into a folder that everybody may write to.
+    set_mode(&database, 0o666);
+    set_mode(&state, 0o644);
+    set_mode(fixture.site.path(), 0o777);
+    assert!(fixture.site.run_cron().status.code().is_some_and(|code| code == 0 || code == 75));
+    assert_eq!((mode(&database), mode(&state), mode(fixture.site.path())), (0o660, 0o640, 0o775));
+}
+
+/// A file that is not the program's to change: here it has a second name elsewhere.
+#[test]
+fn a_file_that_cannot_be_closed_is_named_to_the_sysadmin_once_a_day() {
+    let fixture = Fixture::load("sqlite-local");
+    fixture.start_a_program(None);
+    let state = fixture.site.path().join("config.json");
+    fs::hard_link(&state, fixture.site.path().join("elsewhere")).unwrap();
+    set_mode(&state, 0o644);
+    let said = || {
+        let run = fixture.site.run_cron();
+        String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned()
+    };
+    let (first, second) = (said(), said());
+    assert!(first.contains("file_open_to_others") && first.contains(&format!("chmod o-rwx {}", state.display())), "{first}");
+    assert!(!second.contains("file_open_to_others"), "{second}");
+    assert_eq!(mode(&state), 0o644);
 }

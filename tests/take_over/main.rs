@@ -7,6 +7,7 @@ mod world;
 mod the_story;
 
 mod afterwards;
+mod back_again;
 mod files;
 mod fixture;
 mod killed;

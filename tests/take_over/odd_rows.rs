@@ -37,6 +37,14 @@ fn of_two_accounts_with_one_name_the_active_one_keeps_it() {
     });
 }
 
+/// The site was switched to local mode, and Synapse has the account with the password that was typed.
+#[test]
+fn an_account_that_only_synapse_has_is_remarked_in_local_mode() {
+    let fixture = Fixture::load_with("sqlite-synapse-getpw", |site| site.mode("local"));
+    let said = take_over(&fixture);
+    assert!(said.contains("localdb_enabled") && said.contains("\"mail8\""), "{said}");
+}
+
 #[test]
 fn who_was_not_quite_active_stays_out() {
     in_each_database(|fixture| {

@@ -18,6 +18,7 @@
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, Removal, RoomMessage};
 use super::{Error, Homeserver, PATIENCE, login, sessions};
+use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
 
@@ -134,11 +135,23 @@ impl Bot<'_> {
                 Ok(())
             }
             Registered::NameInUse { .. } => Err(Error::Misconfigured(format!(
-                "{bot} exists, but not with the register_password of config.json ({refused}); set access_token in [room] to one of that account, or reset its password to the register_password, or choose another bot_localpart in [room]"
+                "{bot} exists, but not with the register_password of config.json ({refused}); {}set access_token in [room] to one of that account, or reset its password to the register_password, or choose another bot_localpart in [room]",
+                self.first_in_local_mode(),
             ))),
             Registered::NameRefused { errcode, error } => Err(Error::Misconfigured(format!(
                 "the homeserver does not give the name {bot} ({errcode}: {error}); choose another bot_localpart in [room]"
             ))),
+        }
+    }
+
+    /// In local mode the bot's login, too, needs the homeserver's question and our answer.
+    fn first_in_local_mode(&self) -> &'static str {
+        match self.site.config.operation_mode {
+            OperationMode::Local => {
+                "in local mode the homeserver asks internal/login for this password, so let it reach these programs first \
+                 (after a move from the PHP program: switch the web server to them); if it does, "
+            }
+            OperationMode::Synapse => "",
         }
     }
 

@@ -75,7 +75,7 @@ impl Mysql {
         self.turn_to(access)?;
         // Every CGI request runs this query, so it avoids the catalogue, which takes longer. If the table is missing or has
         // another number, the upgrade examines the schema.
-        match self.said("SELECT version FROM schema_version") {
+        match self.said(schema::VERSION_IF_OURS) {
             Ok(Some(version)) if version == schema::KNOWN.to_string() => return Ok(()),
             Ok(_) | Err(Error::Unfit(_)) => {}
             Err(cause) => return Err(cause),
@@ -139,18 +139,16 @@ impl Mysql {
     }
 
     fn upgrade_inside(&mut self) -> Result<(), Error> {
-        let done = match self.schema_version()? {
-            Some(version @ 1..) => version,
-            // Not started, or left by a program that died halfway, or being done by another node of the cluster.
-            begun => {
-                match schema::check_for_others(self) {
-                    Err(Error::Unfit(_)) if begun.is_some() || self.schema_version()?.is_some() => {}
-                    checked => checked?,
-                }
-                self.start_schema()?;
-                0
-            }
-        };
+        let version = self.schema_version()?;
+        match schema::check_for_others(self, version) {
+            // Another node of the cluster has started the schema just now.
+            Err(Error::Unfit(_)) if self.schema_version()?.is_some() => {}
+            checked => checked?,
+        }
+        let done = version.unwrap_or(0);
+        if done == 0 {
+            self.start_schema()?;
+        }
         for (step, version) in schema::steps_after(done)?.iter().zip(done + 1..) {
             self.take_step(step)?;
             self.execute("UPDATE schema_version SET version = ? WHERE version < ?", &[version.into(), version.into()])?;

@@ -178,17 +178,24 @@ impl PhpDatabase {
         self.is_to_be_taken_over()
     }
 
-    /// Whether this is the PHP program's database, or one whose take-over was interrupted.
+    /// Whether this is the PHP program's database, or one whose take-over was interrupted. If PHP's tables were put back in the
+    /// place of ours, `schema_version` says nothing.
     pub fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
-        let driver = self.driver();
-        if driver.has("schema_version", "version")? {
-            let version = driver.query_once("SELECT version FROM schema_version", &[])?.into_iter().next();
-            if version.map_or(Ok(0), |mut row| row.integer())? > 0 {
-                return Ok(false);
-            }
-        }
         let (table, aside, column) = TABLES[0];
-        Ok(driver.has(table, column)? || driver.has(aside, column)?)
+        if self.driver().has(table, column)? {
+            return Ok(true);
+        }
+        Ok(self.schema_version()? == 0 && self.driver().has(aside, column)?)
+    }
+
+    /// How many steps of our schema were done in this database.
+    fn schema_version(&mut self) -> Result<i64, Error> {
+        let driver = self.driver();
+        if !driver.has("schema_version", "version")? {
+            return Ok(0);
+        }
+        let version = driver.query_once("SELECT version FROM schema_version", &[])?.into_iter().next();
+        version.map_or(Ok(0), |mut row| row.integer())
     }
 
     /// All bytes of the file, for a backup; `None` if the data is on a server.
@@ -206,10 +213,10 @@ impl PhpDatabase {
         let mut tables = Vec::new();
         for (table, aside, column) in TABLES {
             let driver = self.driver();
-            tables.push(if driver.has(aside, column)? {
-                Some(aside)
-            } else if driver.has(table, column)? {
+            tables.push(if driver.has(table, column)? {
                 Some(table)
+            } else if driver.has(aside, column)? {
+                Some(aside)
             } else {
                 None
             });
@@ -250,6 +257,7 @@ impl PhpDatabase {
 
     /// Renames the tables of the PHP program and creates ours. Safe to repeat.
     pub fn make_room(&mut self) -> Result<(), Error> {
+        self.clear_former_move()?;
         for (table, aside, column) in TABLES {
             if self.driver().has(table, column)? && !self.driver().has(aside, column)? {
                 self.driver().run(&format!("ALTER TABLE {table} RENAME TO {aside}"))?;
@@ -277,6 +285,41 @@ impl PhpDatabase {
         }
         fault::point("take-over tables made");
         Ok(())
+    }
+
+    /// Drops what an earlier move left, where the PHP program's tables were put back in the place of ours. Safe to repeat: which
+    /// tables are ours is known until the last one is gone.
+    fn clear_former_move(&mut self) -> Result<(), Error> {
+        for (table, aside, column) in TABLES {
+            if self.driver().has(table, column)? && self.driver().has(aside, column)? {
+                self.driver().run(&format!("DROP TABLE {aside}"))?;
+            }
+        }
+        if self.schema_version()? == 0 {
+            return Ok(());
+        }
+        if self.driver().has("logins", "password_hash")? && !self.driver().has(TABLES[1].0, TABLES[1].2)? {
+            self.refuse_accounts_of_ours()?;
+        }
+        for table in schema::tables() {
+            let is_of_php = TABLES.iter().find(|(name, _, _)| *name == table);
+            let is_ours = is_of_php.map_or(Ok(true), |(_, _, column)| self.driver().has(table, column).map(|theirs| !theirs))?;
+            if is_ours {
+                self.driver().run(&format!("DROP TABLE IF EXISTS {table}"))?;
+                fault::point("take-over former table dropped");
+            }
+        }
+        self.driver().run("DROP TABLE schema_version")
+    }
+
+    /// Accounts that were made after the first move are nobody's to drop.
+    fn refuse_accounts_of_ours(&mut self) -> Result<(), Error> {
+        match self.driver().query_once("SELECT 1 FROM logins LIMIT 1", &[])?.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Unfit(
+                "the table registrations is the PHP program's, and logins is not, but holds accounts; drop logins if its accounts are not needed, or load a dump that has both".into(),
+            )),
+        }
     }
 
     pub fn write_registration(&mut self, taken: &TakenRegistration) -> Result<(), Error> {

@@ -60,7 +60,7 @@ impl Postgres {
         self.run(&session(access))?;
         // Every CGI request runs this query, so it avoids the catalogue, which takes longer. If the table is missing or has
         // another number, the upgrade examines the schema.
-        match self.number(VERSION) {
+        match self.number(schema::VERSION_IF_OURS) {
             Ok(schema::KNOWN) => return Ok(()),
             Ok(_) | Err(Error::Unfit(_)) => {}
             Err(cause) => return Err(cause),
@@ -90,14 +90,12 @@ impl Postgres {
 
     fn upgrade_inside(&mut self) -> Result<(), Error> {
         self.lock_schema()?;
-        let done = match self.schema_version()? {
-            Some(version) => version,
-            None => {
-                schema::check_for_others(self)?;
-                self.run(schema::START)?;
-                0
-            }
-        };
+        let version = self.schema_version()?;
+        schema::check_for_others(self, version)?;
+        if version.is_none() {
+            self.run(schema::START)?;
+        }
+        let done = version.unwrap_or(0);
         for step in schema::steps_after(done)? {
             self.run(step.postgres)?;
         }

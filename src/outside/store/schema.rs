@@ -13,6 +13,19 @@ pub(super) struct Step {
     pub mysql: &'static str,
 }
 
+impl Step {
+    /// In the language of some database: all have the same tables.
+    #[allow(unreachable_code)] // where several drivers are built in
+    fn any(&self) -> &'static str {
+        #[cfg(feature = "sqlite")]
+        return self.sqlite;
+        #[cfg(feature = "postgres")]
+        return self.postgres;
+        #[cfg(feature = "mysql")]
+        return self.mysql;
+    }
+}
+
 macro_rules! steps {
     ($($name:literal),*) => {
         [$(Step {
@@ -42,6 +55,18 @@ pub(super) const STEPS: [Step; 8] = steps!(
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) const START: &str = "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)";
 
+/// The schema version; an error where the tables are not ours, although `schema_version` is.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) const VERSION_IF_OURS: &str =
+    "SELECT version FROM schema_version WHERE NOT EXISTS (SELECT seed FROM registrations WHERE id < 0)";
+
+/// All tables of the steps, the later ones first, so that none is dropped before those that refer to it.
+pub(super) fn tables() -> Vec<&'static str> {
+    let statements = STEPS.iter().rev().flat_map(|step| step.any().split(';').rev());
+    let made = statements.filter_map(|statement| Some(statement.split_once("CREATE TABLE ")?.1));
+    made.filter_map(|made| made.trim_start_matches("IF NOT EXISTS ").split(' ').next()).collect()
+}
+
 /// The schema version of this program.
 pub(super) const KNOWN: i64 = STEPS.len() as i64;
 
@@ -57,12 +82,15 @@ pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
     })
 }
 
-/// Checks that the new tables do not end up beside those of another program.
-pub(super) fn check_for_others(driver: &mut dyn Driver) -> Result<(), Error> {
-    if driver.has("registrations", "verify_token")? || driver.has(PHP_REGISTRATIONS, "verify_token")? {
+/// Checks that the tables of a database with this schema version are not those of another program.
+///
+/// A dump of the PHP program's database that was loaded over our tables leaves `schema_version` as it was.
+pub(super) fn check_for_others(driver: &mut dyn Driver, version: Option<i64>) -> Result<(), Error> {
+    let begun = version.unwrap_or(0) > 0;
+    if driver.has("registrations", "verify_token")? || (!begun && driver.has(PHP_REGISTRATIONS, "verify_token")?) {
         return Err(Error::OfPhp);
     }
-    if driver.has("registrations", "id")? || driver.has("logins", "id")? {
+    if version.is_none() && (driver.has("registrations", "id")? || driver.has("logins", "id")?) {
         return Err(Error::Unfit(
             "the database was made by another program (there are tables, but no schema_version); name another database".into(),
         ));

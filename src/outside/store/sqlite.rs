@@ -80,7 +80,7 @@ impl Sqlite {
             // Deleted secrets must also disappear from the file.
             self.connection.pragma_update(None, "secure_delete", true)?;
         }
-        if self.schema_version()? != Some(schema::KNOWN) {
+        if self.schema_version()? != Some(schema::KNOWN) || !self.has_our_registrations()? {
             self.upgrade()?;
         }
         if access != Access::Read {
@@ -125,6 +125,12 @@ impl Sqlite {
         Ok(Some(self.connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?))
     }
 
+    /// Somebody may have put the PHP program's tables in the place of ours.
+    fn has_our_registrations(&self) -> Result<bool, Error> {
+        let there = "SELECT count(*) FROM pragma_table_info('registrations') WHERE name = 'seed'";
+        Ok(self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 1)
+    }
+
     /// Brings the schema up to date in one transaction. Programs that start at the same time wait for the first.
     fn upgrade(&mut self) -> Result<(), Error> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -136,14 +142,12 @@ impl Sqlite {
     }
 
     fn upgrade_inside(&mut self) -> Result<(), Error> {
-        let done = match self.schema_version()? {
-            Some(version) => version,
-            None => {
-                schema::check_for_others(self)?;
-                self.connection.execute_batch(schema::START)?;
-                0
-            }
-        };
+        let version = self.schema_version()?;
+        schema::check_for_others(self, version)?;
+        if version.is_none() {
+            self.connection.execute_batch(schema::START)?;
+        }
+        let done = version.unwrap_or(0);
         for step in schema::steps_after(done)? {
             self.connection.execute_batch(step.sqlite)?;
         }

@@ -182,6 +182,11 @@ impl Plan {
                 "registration {} of {:?}: the mail with the password never left; a new initial password is mailed",
                 row.id, row.username
             ));
+        } else if planned.row.password_chosen && rules.mode == OperationMode::Local {
+            self.remarks.push(format!(
+                "registration {} of {:?}: the account was made in Synapse before operation_mode was \"local\". The mail says \"the password that you chose\", which works only while Synapse checks its own passwords (password_config.localdb_enabled: true in homeserver.yaml)",
+                row.id, row.username
+            ));
         } else if !planned.row.password_chosen {
             self.remarks.push(format!(
                 "registration {} of {:?}: the account is in Synapse, and the mail with its password never left, so nobody knows it. The bot sets a new one and mails it once its account is a server administrator",
