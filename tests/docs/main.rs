@@ -124,6 +124,25 @@ fn the_readme_explains_every_word_of_the_log() {
     assert_eq!(unexplained, [] as [&String; 0]);
 }
 
+/// For who goes back to the PHP program: each table, those first that refer to others.
+#[test]
+fn the_way_back_names_every_table_in_an_order_in_which_they_can_be_dropped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut steps: Vec<_> =
+        fs::read_dir(root.join("src/outside/store/schema/sqlite")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    steps.sort();
+    let schema: String = steps.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let made = schema.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next());
+    let mut names: Vec<String> = made.map(|name| format!("`{name}`")).collect();
+    names.reverse();
+    let guide = fs::read_to_string(root.join("docs/moving-from-php.md")).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        guide.contains(&format!("{} and `schema_version`", names.join(", "))),
+        "docs/moving-from-php.md must have: {}",
+        names.join(", ")
+    );
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     assert_eq!(dead_links(Path::new(env!("CARGO_MANIFEST_DIR"))), [] as [String; 0]);

@@ -576,7 +576,9 @@ fn an_account_with_another_password_is_explained() {
     let synapse = Synapse::around();
     let folder = Folder::new();
     synapse.account("bot.other", "of somebody else");
-    let outcome = bot::say(&synapse.site(&folder, "bot.other", "!x", true), &MESSAGE, "reg-1");
+    let mut site = synapse.site(&folder, "bot.other", "!x", true);
+    site.config.operation_mode = OperationMode::Synapse;
+    let outcome = bot::say(&site, &MESSAGE, "reg-1");
     let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
     assert!(sentence.contains("@bot.other:example.test") && sentence.contains("access_token in [room]"), "{sentence}");
     assert!(!sentence.contains("internal/login"), "{sentence}");
