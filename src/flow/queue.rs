@@ -45,9 +45,9 @@ pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked,
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some());
     queue.take_turns(steps.map(Owed::Step))?;
     // Only now, because the room may just have been told of a request.
-    let reminder_hours = site.config.times.remind_after_hours.0 as i64;
-    queue.store.schedule_reminders(reminder_hours * HOUR)?;
-    let is_wanted = |action: &SideAction| *action != SideAction::Remind || reminder_hours > 0;
+    let reminder_delay = Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0);
+    queue.store.schedule_reminders(reminder_delay)?;
+    let is_wanted = |action: &SideAction| *action != SideAction::Remind || reminder_delay.is_some();
     queue.take_turns(SideAction::ALL.into_iter().filter(is_wanted).map(Owed::Beside))?;
     Ok(queue.worked)
 }

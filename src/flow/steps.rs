@@ -179,6 +179,7 @@ pub fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
     };
     attempt(site, store, row, id, act, |store, holder, ()| {
         let is_ours = store.settle_beside(row, id, holder, site.now())?;
+        log::info("done_beside", Some(id), &format!("{action:?}"));
         Ok(if is_ours { Tried::Done } else { Tried::Elsewhere })
     })
 }

@@ -385,7 +385,7 @@ fn settings(synapse: &Synapse, database: &Database) -> SiteBuilder {
     let site = SiteFolder::new(&built_programs!()).synapse(synapse).database(database);
     // The bot logs in by itself, so that there is something to be written into the state file.
     let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 2);
-    site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 30)
+    site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 90)
 }
 
 fn kill(pid: u32) {

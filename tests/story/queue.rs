@@ -202,6 +202,25 @@ fn the_operator_can_end_what_would_wait_for_ever(engine: Engine) {
     assert!(story.site.run_cron().status.success(), "nothing fails any more");
 }
 
+fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let names: Vec<String> = (0..6).map(|_| fresh("turn")).collect();
+    names.iter().for_each(|name| story.ask_and_confirm(name));
+    story.sql(&format!("UPDATE owed_actions SET owed_since = owed_since - {}", 2 * DAY));
+    let row = |number: usize, change: &str| story.sql(&format!("UPDATE registrations SET {change} WHERE username = '{}'", names[number]));
+    // The mails to confirm have waited longest.
+    [0, 1].iter().for_each(|number| row(*number, "state = 0, due_at = 1"));
+    [2, 3].iter().for_each(|number| row(*number, "state = 12, due_at = 2, decided_at = 1"));
+    row(4, "state = 5, due_at = 3");
+    let run = cron(&story, &["-v"]);
+    let order: Vec<String> = said(&run)
+        .lines()
+        .filter(|line| line.contains("moved_on") || line.contains("done_beside"))
+        .map(|line| line.rsplit(": ").next().unwrap().split(" -> ").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(order, ["DeclineSend", "AdminSend", "EmailSend", "DeclineSend", "EmailSend", "Remind"], "{run:?}");
+}
+
 /// The other databases keep no text where a number belongs.
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_holds_nobody_up() {
@@ -247,4 +266,5 @@ on_every_database! {
     a_request_filed_while_the_clock_was_ahead_goes_at_the_next_run,
     cron_says_when_something_begins_to_fail_once_a_day_and_when_it_is_well_again,
     the_operator_can_end_what_would_wait_for_ever,
+    the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last,
 }

@@ -214,9 +214,14 @@ impl Store {
     }
 
     /// Called before due reminders are read: gives each undecided request its reminder, also if it comes from the PHP program
-    /// or an earlier version, `delay` seconds after the room was told.
-    pub fn schedule_reminders(&mut self, delay: i64) -> Result<(), Error> {
+    /// or an earlier version, `delay` seconds after the room was told. `None`: no
+    /// reminders, and reminders that failed no longer count as failing.
+    pub fn schedule_reminders(&mut self, delay: Option<i64>) -> Result<(), Error> {
         let remind = SideAction::Remind.number();
+        let Some(delay) = delay else {
+            let sql = format!("UPDATE owed_actions SET {UNTRIED} WHERE kind = ? AND attempts > 0");
+            return self.execute(&sql, &[remind.into()]).map(|_| ());
+        };
         let missing = format!(
             "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at)
              SELECT id, {remind}, state_since, state_since FROM registrations WHERE state = ? AND reminded_at IS NULL
@@ -236,11 +241,8 @@ impl Store {
         values.extend(owing().map(|state| Value::from(state.number())));
         let brought_back = self.execute(steps, &values)?;
         // Before the first attempt at a side action its time follows from owed_since.
-        let since = "UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?";
         let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
-        Ok(brought_back
-            + self.execute(since, &[now.into(), soon.into()])?
-            + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)
+        Ok(brought_back + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)
     }
 
     /// Everything that fails at present.

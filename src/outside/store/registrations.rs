@@ -516,6 +516,7 @@ impl Store {
                    state_since = ? WHERE state_since > ?";
         let of_states = self.execute(sql, &[now.into(), now.into(), soon.into()])?;
         let of_requests = self.execute("UPDATE registrations SET requested_at = ? WHERE requested_at > ?", &[now.into(), soon.into()])?;
+        self.execute("UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?", &[now.into(), soon.into()])?;
         Ok(of_states.max(of_requests))
     }
 

@@ -58,7 +58,7 @@ fn a_reminder_is_owed_for_as_long_as_the_room_has_to_decide(engine: Engine) {
     assert!(store.lease(step(id, State::AdminSend), "me", 1000, 1100).unwrap());
     assert!(store.settle(id, State::AdminSend, "me", State::AdminVerify, 1000).unwrap());
     for (delay, now, expected) in [(5000, 5999, vec![]), (5000, 6000, vec![id]), (500, 1500, vec![id])] {
-        store.schedule_reminders(delay).unwrap();
+        store.schedule_reminders(Some(delay)).unwrap();
         assert_eq!(due(&mut store, REMINDER, now), expected, "{delay} {now}");
     }
     assert!(store.decide(id, Event::Declined, None, 7000).unwrap());
@@ -71,12 +71,12 @@ fn the_room_is_reminded_once_of_what_waited_before_reminders_had_a_table(engine:
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET state = 6", &[]).unwrap();
     for _ in 0..2 {
-        store.schedule_reminders(10).unwrap();
+        store.schedule_reminders(Some(10)).unwrap();
     }
     let [reminder] = &store.due(REMINDER, 2000, (i64::MIN, 0), 10).unwrap()[..] else { panic!("one reminder") };
     assert!(store.lease(reminder.row, "me", 2000, 2100).unwrap());
     assert!(store.settle_beside(reminder.row, id, "me", 2000).unwrap());
-    store.schedule_reminders(10).unwrap();
+    store.schedule_reminders(Some(10)).unwrap();
     assert!(due(&mut store, REMINDER, 9000).is_empty());
 }
 
@@ -87,9 +87,12 @@ fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
     store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
     let row = store.due(REMINDER, 6000, (i64::MIN, 0), 10).unwrap()[0].row;
     failed(&mut store, row, &Blame::Peer(Peer::Room), 6000, 7000);
-    store.schedule_reminders(10).unwrap();
+    store.schedule_reminders(Some(10)).unwrap();
     assert!(due(&mut store, REMINDER, 6999).is_empty());
     assert_eq!(due(&mut store, REMINDER, 7000), [id]);
+    assert_eq!(store.failing().unwrap()[0].trouble.name(), "room");
+    store.schedule_reminders(None).unwrap();
+    assert!(store.failing().unwrap().is_empty(), "switched off");
 }
 
 fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
