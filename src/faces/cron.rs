@@ -197,7 +197,7 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
 
 fn of_failing(failing: &Failing) -> Trouble {
     let Failing { trouble, count, since, sentence, registration } = failing;
-    let what = format!("{count} tried in vain so far; the newest, registration={registration}: {sentence}");
+    let what = format!("{count} failing; newest error, registration={registration}: {sentence}");
     Trouble { name: trouble.name().into(), since: *since, what, again_after: DAY }
 }
 

@@ -39,7 +39,7 @@ fn line(site: &Site, waiting: &Waiting) -> String {
     let awaited = state.map_or("nothing that this program knows (column state)", awaited);
     let since = since.map_or("?".into(), date);
     let mxid = names::mxid(username, &site.config.server_name);
-    let error = error.as_deref().map_or(String::new(), |error| format!("; tried in vain: {error}"));
+    let error = error.as_deref().map_or(String::new(), |error| format!("; last error: {error}"));
     let line = format!("{id}: {mxid} waits for {awaited} since {since}{error}");
     characters::one_line(&line) + "\n"
 }
