@@ -4,7 +4,7 @@
 //! * every answer names the process, the site, the body's length, and the largest number of simultaneous requests.
 
 use matrix_register_bot::domain::error::Error;
-use matrix_register_bot::faces::gateway;
+use matrix_register_bot::faces::gateway::{self, Program};
 use matrix_register_bot::outside::cgi::{Method, Request, Response};
 use matrix_register_bot::outside::site::Site;
 use serde::Deserialize;
@@ -25,7 +25,8 @@ struct Wish {
 }
 
 fn main() -> ExitCode {
-    gateway::serve("echo", |site| site.config.limits.body_bytes.0, |_, _, error| Response::bare(error), respond)
+    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    gateway::serve(Program { name: "echo", body_limit, pace: gateway::by_method, fail: |_, _, error| Response::bare(error), respond })
 }
 
 fn respond(site: &Site, request: &Request) -> Result<Response, Error> {

@@ -223,6 +223,22 @@ fn two_hundred_requests_at_once_are_all_served_and_eight_at_a_time() {
 }
 
 #[test]
+fn what_only_reads_gets_through_while_every_other_place_waits_for_a_peer() {
+    let server = server();
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..30).map(|_| scope.spawn(|| server.connect().ask(&params("POST", "sleep=2000"), b""))).collect();
+        assert!(eventually(10, || field(&server.get(""), "most").parse::<u64>().unwrap() >= 7));
+        for _ in 0..20 {
+            let start = Instant::now();
+            assert!(is_ok(&server.get("")));
+            assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+        }
+        let served = waiting.into_iter().map(|thread| thread.join().unwrap()).filter(|answer| is_ok(answer)).count();
+        assert!(served >= 24, "six at a time: {served}");
+    });
+}
+
+#[test]
 fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
     let folder = Folder::new();
     folder.write_config("config.toml", "example.org", "concurrent_requests = 1");

@@ -2,7 +2,7 @@
 
 use crate::crowd::{self, Answer, Asked};
 use crate::memory::{self, Watch};
-use crate::world::{Host, SiteFolder, WebServer, built_programs};
+use crate::world::{Host, SiteBuilder, SiteFolder, WebServer, built_programs};
 use matrix_register_bot::domain::password;
 use matrix_register_bot::domain::token;
 use matrix_register_bot::outside::site::Site;
@@ -20,11 +20,11 @@ const ACCOUNTS: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The one place for what a flood needs of a configuration: no limits but those that hold the machine together.
-fn site() -> SiteFolder {
-    SiteFolder::new(&built_programs!()).set("mail.transport", "file").create()
+fn site(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> SiteFolder {
+    settings(SiteFolder::new(&built_programs!()).set("mail.transport", "file")).create()
 }
 
-struct Flooded {
+pub struct Flooded {
     web: WebServer,
     site: SiteFolder,
     ours: Site,
@@ -32,7 +32,11 @@ struct Flooded {
 
 impl Flooded {
     fn start() -> Flooded {
-        let site = site();
+        Flooded::start_with(|site| site)
+    }
+
+    pub fn start_with(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Flooded {
+        let site = site(settings);
         let web = WebServer::start_hardened(&site, Host::NginxFastCgi);
         let ours = Site::open(&site.config_path()).unwrap();
         let hash = password::hash(PASSWORD).unwrap();
@@ -54,7 +58,11 @@ impl Flooded {
         Flooded { web, site, ours }
     }
 
-    fn registration(&self, name: &str) -> Asked {
+    pub fn port(&self) -> u16 {
+        self.site.port
+    }
+
+    pub fn registration(&self, name: &str) -> Asked {
         let form_token = token::form_token(&self.ours.state.secret().unwrap(), "register", "", self.ours.now());
         let fields = [
             ("form_token", form_token.as_str()),

@@ -5,6 +5,7 @@
 mod crowd;
 mod flood;
 mod memory;
+mod silent;
 mod slow;
 #[path = "../world/mod.rs"]
 mod world;

@@ -3,6 +3,7 @@
 
 use crate::world::{Host, SiteBuilder};
 use crate::{Story, address_of, decision_form, fresh, password_in};
+use std::io::{Read, Write};
 
 /// The addresses that a visitor uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,6 +90,35 @@ fn may_log_in(story: &Story, at: &str, localpart: &str, password: &str, names: N
         let told: serde_json::Value =
             serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{at}: {}\n{}", answer.body, story.web.log()));
         assert_eq!(told["auth"]["success"], success, "{at}: {told}");
+    }
+}
+
+/// A proxy in front may not know how long a form is, and sends it in pieces.
+fn a_form_in_chunks_is_a_form(host: Host) {
+    let story = Story::start("local", host);
+    let ada = fresh("ada");
+    let form = story.filled_form(&ada);
+    let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+    let (first, rest) = body.split_at(100);
+    let chunks = format!("{:x}\r\n{first}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n", first.len(), rest.len());
+    let head = "POST /register HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
+                Content-Type: application/x-www-form-urlencoded\r\n\r\n";
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", story.site.port)).unwrap();
+    connection.write_all(format!("{head}{chunks}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    // A server that takes none says so at once, and the proxy counts.
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 411 "), "{host:?}: {answer}\n{}", story.web.log());
+    assert!(!answer.starts_with("HTTP/1.1 200 ") || story.state(&ada) == 1, "{host:?}");
+}
+
+#[test]
+fn a_form_that_comes_in_chunks_is_taken_by_every_web_server() {
+    for host in [Host::ApacheCgi, Host::ApacheFcgid, Host::ApacheProxyFcgi, Host::NginxCgi, Host::NginxFastCgi] {
+        a_form_in_chunks_is_a_form(host);
+    }
+    for host in [Host::LighttpdCgi, Host::LighttpdFastCgi] {
+        a_form_in_chunks_is_a_form(host);
     }
 }
 

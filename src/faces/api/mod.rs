@@ -13,7 +13,7 @@ pub mod profile;
 
 use crate::domain::error::Error;
 use crate::domain::names;
-use crate::faces::gateway;
+use crate::faces::gateway::{self, Pace, Program};
 use crate::outside::cgi::{Method, Request, Response};
 use crate::outside::site::Site;
 use serde::{Deserialize, Serialize};
@@ -21,13 +21,15 @@ use std::process::ExitCode;
 
 /// Serves an internal program: POST only, and only for callers that the operator allows.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    gateway::serve(program, |site| site.config.internal.body_bytes.0, fail, respond)
+    let body_limit = |site: &Site| site.config.internal.body_bytes.0;
+    gateway::serve(Program { name: program, body_limit, pace: |_| Pace::Reads, fail, respond })
 }
 
 /// Serves the one program that everybody may call, including web clients on other hosts.
 pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     let fail_with_cors: gateway::Fail = |site, request, error| intercept_change_password::with_cors(fail(site, request, error));
-    gateway::serve(program, |site| site.config.limits.body_bytes.0, fail_with_cors, respond)
+    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail: fail_with_cors, respond })
 }
 
 /// The first check of each internal program: caller and method.

@@ -9,8 +9,23 @@ pub enum Framing {
     /// Plain CGI: by `CONTENT_LENGTH` alone. Standard input need not end there, and without the variable there is no body (RFC
     /// 3875 section 4.2).
     Counted,
-    /// FastCGI: the stream ends, even if a web server passes on a chunked body without `CONTENT_LENGTH`.
+    /// FastCGI: the stream ends, even if a web server passes on a chunked body without `CONTENT_LENGTH`. So it does for plain CGI
+    /// if the web server says that the body came in chunks ([`Framing::of_plain_cgi`]).
     Ended,
+}
+
+impl Framing {
+    /// The framing of a plain CGI request with these two variables.
+    ///
+    /// Apache (mod_cgi, mod_cgid) decodes the chunks, sends no length, and closes standard input behind the body; other web
+    /// servers send the length. A web server that does not know a coding other than "chunked" answers 501 (RFC 9112 section 6.1).
+    pub fn of_plain_cgi(content_length: Option<&str>, transfer_encoding: Option<&str>) -> Framing {
+        let is_chunked = transfer_encoding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
+        match content_length {
+            None | Some("") if is_chunked => Framing::Ended,
+            _ => Framing::Counted,
+        }
+    }
 }
 
 /// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if its length differs from the
@@ -66,6 +81,15 @@ mod tests {
             assert_eq!(outcome(Framing::Ended, Some(lie), "four"), Err(400), "{lie}");
         }
         assert_eq!(outcome(Framing::Counted, Some("5"), "four"), Err(400));
+    }
+
+    #[test]
+    fn a_body_in_chunks_is_read_to_its_end_only_where_nobody_counted_it() {
+        assert_eq!(Framing::of_plain_cgi(None, Some("chunked")), Framing::Ended);
+        assert_eq!(Framing::of_plain_cgi(Some(""), Some("Chunked ")), Framing::Ended);
+        for (length, coding) in [(Some("4"), Some("chunked")), (None, None), (None, Some("gzip")), (None, Some("gzip, chunked"))] {
+            assert_eq!(Framing::of_plain_cgi(length, coding), Framing::Counted, "{length:?} {coding:?}");
+        }
     }
 
     #[test]

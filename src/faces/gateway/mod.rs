@@ -12,8 +12,8 @@
 //! |---|---|---|
 //! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
 //! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
-//! | running requests | `limits.concurrent_requests` | waits 10 s, then 503 |
-//! | waiting requests | 256 (`gate::WAITING_ROOM`) | 503 at once |
+//! | running requests | `limits.concurrent_requests`; three quarters of that for those that may wait for a peer | waits 10 s, then 503 |
+//! | waiting requests | 256 (`gate::WAITING_ROOM`) that may wait for a peer, and 256 that only read | 503 at once |
 //! | connections | 640, briefly up to 1536 descriptors, and the backlog of the socket | wait in the backlog |
 //! | end of running requests after SIGTERM | 30 s | |
 
@@ -27,9 +27,10 @@ mod sites;
 mod supervisor;
 mod variables;
 
-pub use program::{BodyLimit, Fail, Respond};
+pub use gate::Pace;
+pub use program::{BodyLimit, Fail, PaceOf, Program, Respond};
 
-use program::Program;
+use crate::outside::cgi::{Method, Request};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use std::ffi::OsString;
 use std::io::Read;
@@ -37,13 +38,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Serves `respond` as plain CGI, or as FastCGI if file descriptor 0 is a listening socket.
+/// Serves a program as plain CGI, or as FastCGI if file descriptor 0 is a listening socket.
 ///
-/// `body_limit` is in bytes. `fail` answers a request that ended with an error, possibly before its site was opened (`None`);
-/// the simplest such answer is [`Response::bare`]. The headers that [`crate::domain::error::Error`] requires are added here,
-/// and its cause is logged here.
-pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: Respond) -> ExitCode {
-    let program = Program { name: program, body_limit, fail, respond };
+/// `fail` answers a request that ended with an error, possibly before its site was opened (`None`); the simplest such answer is
+/// [`Response::bare`]. The headers that [`crate::domain::error::Error`] requires are added here, and its cause is logged here.
+pub fn serve(program: Program) -> ExitCode {
     if !is_listening_socket() {
         return plain::run(program);
     }
@@ -54,6 +53,14 @@ pub fn serve(program: &'static str, body_limit: BodyLimit, fail: Fail, respond: 
     }
 }
 
+/// The pace of a program that the world may call: a request that changes something may wait for the homeserver or the mail server.
+pub fn by_method(request: &Request) -> Pace {
+    match request.method() {
+        Method::Get | Method::Options => Pace::Reads,
+        Method::Post | Method::Other => Pace::MayWait,
+    }
+}
+
 /// The answer of [`serve`] to one plain CGI request, within this process, e.g. for tests that make many requests.
 pub fn answer(
     program: &'static str,
@@ -61,7 +68,7 @@ pub fn answer(
     environment: impl Iterator<Item = (OsString, OsString)>,
     body: &mut dyn Read,
 ) -> Vec<u8> {
-    plain::answer(Program { name: program, body_limit, fail, respond }, environment, body)
+    plain::answer(Program { name: program, body_limit, pace: by_method, fail, respond }, environment, body)
 }
 
 fn is_listening_socket() -> bool {

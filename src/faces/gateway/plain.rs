@@ -36,13 +36,18 @@ pub fn run(program: Program) -> ExitCode {
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
     let environment: Vec<(OsString, OsString)> = environment.collect();
     let sites = Sites::new(Configurations::of(environment.iter().cloned()));
-    let incoming = Incoming { variables: variables::from_environment(environment.into_iter()), body, framing: Framing::Counted };
+    let value = |name: &str| environment.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.to_str());
+    let framing = Framing::of_plain_cgi(value("CONTENT_LENGTH"), value("HTTP_TRANSFER_ENCODING"));
+    let incoming = Incoming { variables: variables::from_environment(environment.into_iter()), body, framing };
     program.answer(incoming, &sites, &Gate::default())
 }
 
 /// Standard input up to the announced length, because it need not end there.
 fn announced_body() -> impl Read {
-    let announced = std::env::var("CONTENT_LENGTH").ok();
-    let length = body::length(announced.as_deref()).ok().flatten().unwrap_or(0);
+    let [announced, coding] = ["CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"].map(|name| std::env::var(name).ok());
+    let length = match Framing::of_plain_cgi(announced.as_deref(), coding.as_deref()) {
+        Framing::Counted => body::length(announced.as_deref()).ok().flatten().unwrap_or(0),
+        Framing::Ended => MAX_DISCARDED,
+    };
     io::stdin().lock().take(length.min(MAX_DISCARDED))
 }

@@ -1,7 +1,7 @@
 //! Turns the variables and the body of a request into the bytes of its answer, for plain CGI and FastCGI alike.
 
 use super::body::{self, Framing};
-use super::gate::Gate;
+use super::gate::{Gate, Pace};
 use super::sites::Sites;
 use super::variables::Checked;
 use crate::domain::error::Error;
@@ -25,11 +25,15 @@ pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 /// The limit for the body of a request to this program, in bytes.
 pub type BodyLimit = fn(&Site) -> u64;
 
-/// A program: its name, its limit and its two functions.
+/// What a request to this program may take its time for.
+pub type PaceOf = fn(&Request) -> Pace;
+
+/// A program: its name, its limits and its two functions.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     pub name: &'static str,
     pub body_limit: BodyLimit,
+    pub pace: PaceOf,
     pub fail: Fail,
     pub respond: Respond,
 }
@@ -53,7 +57,7 @@ impl Program {
             let limits = &site.config.limits;
             let length = request.variable("CONTENT_LENGTH");
             request.set_body(body::read(incoming.body, incoming.framing, length, (self.body_limit)(site))?);
-            let _place = gate.enter(limits.concurrent_requests.0, PATIENCE).ok_or_else(busy)?;
+            let _place = gate.enter(limits.concurrent_requests.0, (self.pace)(&request), PATIENCE).ok_or_else(busy)?;
             (self.respond)(site, &request)
         });
         let outcome = outcome.unwrap_or_else(|panic| Err(Error::internal(format!("the program panicked at {}", panic.place))));

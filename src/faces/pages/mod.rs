@@ -9,7 +9,7 @@ use crate::domain::error::Error;
 use crate::domain::seconds::DAY;
 use crate::domain::text_key::Key;
 use crate::domain::token::FormTokenFault;
-use crate::faces::gateway;
+use crate::faces::gateway::{self, Program};
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
@@ -43,7 +43,8 @@ const BUTTON_SECONDS: i64 = DAY;
 
 /// Serves one of the pages; errors are shown as a page, too.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    gateway::serve(program, |site| site.config.limits.body_bytes.0, fail, respond)
+    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail, respond })
 }
 
 fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {
