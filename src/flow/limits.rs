@@ -10,19 +10,30 @@ use crate::outside::cgi::Request;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
 
-/// The subjects that a request counts for: keyed hashes, so that the database does not reveal who was here.
+/// The network that a request comes from, as a keyed hash, so that the database does not reveal who was here.
+pub fn network(site: &Site, request: &Request, secret: &Secret) -> String {
+    secret.token("network", &caller::network(caller::client(site, request).as_deref()))
+}
+
+/// The subjects that a request counts for, as keyed hashes.
 pub struct Subjects {
-    network: String,
+    pub network: String,
     address: String,
 }
 
 impl Subjects {
-    pub fn of(site: &Site, request: &Request, secret: &Secret, email_folded: &str) -> Subjects {
-        Subjects {
-            network: secret.token("network", &caller::network(caller::client(site, request).as_deref())),
-            address: mailbox(secret, email_folded),
-        }
+    /// Of a request from this [`network`] with this mail address.
+    pub fn of(network: String, secret: &Secret, email_folded: &str) -> Subjects {
+        Subjects { network, address: mailbox(secret, email_folded) }
     }
+}
+
+/// Counts a question to the homeserver whether a name is free, before it is asked: homeservers limit how often they answer one
+/// address. `Some`: this network has used up its questions; seconds until the next one.
+pub fn count_name_check(site: &Site, store: &mut Store, network: &str) -> Result<Option<i64>, store::Error> {
+    let per_day = site.config.limits.name_checks_per_network_per_day.0;
+    let allowance = Allowance { kind: AllowanceKind::NameChecksOfNetwork, subject: network, per_day };
+    Ok(store.use_allowances(&[allowance], site.now())?.map(|(_, seconds)| seconds))
 }
 
 /// All limits that apply to a request by these subjects.

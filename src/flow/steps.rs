@@ -283,6 +283,7 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
         "note": registration.note,
         "language": registration.language.tag(),
         "asked_at": registration.requested_at,
+        "filled_hidden_field": registration.filled_hidden_field,
     })
 }
 

@@ -58,6 +58,7 @@ fn names_and_tokens_that_look_alike_are_different_whatever_the_collation(engine:
             email_folded: format!("{text}@example.org"),
             note: text.into(),
             language: Language::English,
+            filled_hidden_field: false,
             requested_at: 1,
         };
         assert!(

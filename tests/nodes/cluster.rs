@@ -23,6 +23,7 @@ fn request(number: usize) -> NewRegistration {
         email_folded: format!("{number}@example.org"),
         note: String::new(),
         language: matrix_register_bot::domain::config::Language::English,
+        filled_hidden_field: false,
         requested_at: 1000,
     }
 }

@@ -1,7 +1,11 @@
 //! What strangers may use up: the form is no way to write to others, to keep names from them, or to bury the deciders.
 
+use crate::world::impostor::impostor;
 use crate::world::{Engine, Host, MailCatcher, Page, on_every_database};
 use crate::{Story, address_of, fresh};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -18,14 +22,34 @@ fn whoever_is_faster_than_people_sends_the_same_form_again(engine: Engine) {
     assert_eq!(story.state(&ada), 1);
 }
 
-fn a_program_that_fills_every_field_in_is_told_and_a_person_can_go_on(engine: Engine) {
+fn who_fills_the_hidden_field_in_is_shown_it_and_a_person_can_go_on(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
-    let page = story.browser.submit(&story.filled_form(&ada).put("website", "https://casino.example"));
+    let page = story.browser.submit(&story.filled_form(&ada).put("topic", "https://casino.example"));
     assert_eq!(page.status, 422);
     assert!(page.text().contains("A field that is not shown was filled in") && !page.body.contains("casino"), "{}", page.text());
+    assert!(page.text().contains("please delete it"), "the field explains itself: {}", page.text());
+    assert!(story.browser.get("/register").texts(".unseen label").len() == 1 && page.texts(".unseen label").is_empty());
     assert_eq!(story.browser.submit(&page.form().press("send", "1")).status, 200);
     assert_eq!(story.number("SELECT count(*) FROM registrations"), 1);
+    assert_eq!(story.confirm(&ada).status, 200);
+    assert!(!story.room_message(&ada).body.contains("hidden field"));
+}
+
+/// A password manager that cannot be talked out of it; a program does not get through unnoticed.
+fn what_fills_the_hidden_field_in_each_time_is_told_to_the_deciders(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    let page = story.browser.submit(&story.filled_form(&ada).put("topic", "ada"));
+    let typo = story.browser.submit(&page.form().fill("topic", "ada").fill("email", "no").press("send", "1"));
+    assert!(typo.status == 422 && !typo.text().contains("A field that is not shown"), "{}", typo.text());
+    let form = typo.form().fill("topic", "ada").fill("email", &address_of(&ada)).press("send", "1");
+    assert_eq!(story.browser.submit(&form).status, 200);
+    assert_eq!(story.confirm(&ada).status, 200);
+    let message = story.room_message(&ada);
+    assert!(message.body.contains("The hidden field of the form was filled in"), "{}", message.body);
+    let page = story.browser.get(&message.link());
+    assert!(page.text().contains("The hidden field of the form was filled in"), "{}", page.text());
 }
 
 fn one_network_files_no_more_than_its_share(engine: Engine) {
@@ -45,6 +69,63 @@ fn one_network_files_no_more_than_its_share(engine: Engine) {
     assert!(story.web.log().contains("request_refused: limits.requests_per_network_per_day"), "{}", story.web.log());
     let stored = story.text("SELECT subject FROM allowances WHERE kind = 'requests of network' ORDER BY subject LIMIT 1");
     assert!(!stored.contains("192.0") && stored.len() == 32, "{stored}");
+}
+
+/// Neither in the table of what was used up, nor at the homeserver, which answers only so many questions of our one address.
+fn refused_requests_leave_no_rows_and_ask_the_homeserver_nothing(engine: Engine) {
+    let (homeserver, asked) = counting_homeserver();
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+        let site = site.set("homeserver_url", homeserver).set("internal.trusted_proxies", vec!["127.0.0.1"]);
+        site.set("limits.requests_per_network_per_day", 2).set("limits.requests_per_address_per_day", 5)
+    });
+    let form = story.browser.get("/register").form();
+    let send = |network: usize, name: &str, address: &str| {
+        let browser = story.browser.clone().with_header("X-Forwarded-For", &format!("10.0.{network}.7"));
+        browser.submit(&story.fill(story.browser.get("/register").form(), name).fill("email", address)).status
+    };
+    let left = || (story.number("SELECT count(*) FROM allowances"), asked.load(Ordering::SeqCst));
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    assert_eq!([send(0, &ada, &address_of(&ada)), send(0, &bob, &address_of(&bob))], [200, 200]);
+    let before = left();
+    assert_eq!(before.1, 2, "each was looked up");
+    for number in 0..25 {
+        let taken = send(number + 1, &ada, &format!("taken{number}@applicants.example.org"));
+        let used_up = send(0, &fresh("eve"), &format!("used{number}@applicants.example.org"));
+        assert_eq!([taken, used_up], [422, 429]);
+    }
+    let unreadable = story.browser.submit(&form.put("form_token", "forged"));
+    assert_eq!((unreadable.status, left()), (422, before));
+}
+
+fn one_network_has_no_more_than_its_share_of_names_looked_up(engine: Engine) {
+    let (homeserver, asked) = counting_homeserver();
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+        site.set("homeserver_url", homeserver).set("limits.name_checks_per_network_per_day", 3)
+    });
+    let check = |name: &str| story.browser.submit(&story.filled_form(name).press("action", "check"));
+    let name = fresh("ada");
+    assert_eq!([0, 1, 2].map(|_| check(&name).status), [200, 200, 200]);
+    let refused = check(&name);
+    assert!(refused.status == 429 && refused.text().contains("Many usernames were looked up"), "{}", refused.text());
+    assert_comes_back_within(&refused, 28_800);
+    assert_eq!(refused.form().value("first_name"), "Ada", "nothing that was typed is lost");
+    story.ask(&name);
+    assert_eq!(check(&name).status, 422, "our own table has it");
+    assert_eq!(asked.load(Ordering::SeqCst), 3, "a form is taken without asking");
+}
+
+/// Finds every name free, and counts how often it is asked.
+fn counting_homeserver() -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let body = r#"{"available":true}"#;
+    let port = impostor(move |mut stream| {
+        let mut start = [0; 4096];
+        let length = stream.read(&mut start).unwrap_or(0);
+        counter.fetch_add(usize::from(start[..length].starts_with(b"GET /_matrix/client/v3/register/available")), Ordering::SeqCst);
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    });
+    (format!("http://127.0.0.1:{port}"), asked)
 }
 
 fn one_address_gets_no_more_requests_than_its_share_whatever_its_tag(engine: Engine) {
@@ -165,7 +246,10 @@ fn assert_comes_back_within(page: &Page, seconds: i64) {
 
 on_every_database! {
     whoever_is_faster_than_people_sends_the_same_form_again,
-    a_program_that_fills_every_field_in_is_told_and_a_person_can_go_on,
+    who_fills_the_hidden_field_in_is_shown_it_and_a_person_can_go_on,
+    what_fills_the_hidden_field_in_each_time_is_told_to_the_deciders,
+    refused_requests_leave_no_rows_and_ask_the_homeserver_nothing,
+    one_network_has_no_more_than_its_share_of_names_looked_up,
     one_network_files_no_more_than_its_share,
     one_address_gets_no_more_requests_than_its_share_whatever_its_tag,
     a_mail_box_is_not_filled_and_what_waits_is_sent_later,

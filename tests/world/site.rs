@@ -170,6 +170,7 @@ impl SiteFolder {
             // Tests fill in forms quickly, often, and all from one network.
             .set("limits.form_minimum_seconds", 0)
             .set("limits.requests_per_network_per_day", 0)
+            .set("limits.name_checks_per_network_per_day", 0)
             .set("limits.requests_per_address_per_day", 0)
             .set("limits.mails_per_address_per_day", 0)
             .set("limits.requests_per_day", 0)

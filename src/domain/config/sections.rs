@@ -185,6 +185,8 @@ pub struct Limits {
     pub unconfirmed_per_address: Bounded<1, 1000>,
     /// Requests from one network in 24 hours; here and below, 0 means no limit.
     pub requests_per_network_per_day: Bounded<0, 86400>,
+    /// How often one network may have the homeserver asked, in 24 hours, whether a username is free.
+    pub name_checks_per_network_per_day: Bounded<0, 86400>,
     /// Requests with one mail address in 24 hours.
     pub requests_per_address_per_day: Bounded<0, 86400>,
     /// Requests in 24 hours; beyond that the form is closed.
@@ -313,6 +315,7 @@ impl Default for Limits {
             concurrent_requests: Bounded(8),
             unconfirmed_per_address: Bounded(3),
             requests_per_network_per_day: Bounded(20),
+            name_checks_per_network_per_day: Bounded(200),
             requests_per_address_per_day: Bounded(5),
             requests_per_day: Bounded(200),
             open_requests: Bounded(500),

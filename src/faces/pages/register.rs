@@ -20,7 +20,7 @@ use crate::outside::matrix::Homeserver;
 use crate::outside::matrix::availability::{Availability, availability};
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Filed, FilingLimits, NewRegistration, Registration};
+use crate::outside::store::{Access, Closed, Filed, NewRegistration, Registration, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -38,8 +38,10 @@ struct Typed {
     email: String,
     note: String,
     terms: String,
-    /// Hidden from people, but filled in by programs that fill in every field.
-    website: String,
+    /// Hidden from people at first, but filled in by programs that fill in every field, and by some password managers.
+    topic: String,
+    /// Not empty: the form showed that field.
+    topic_shown: String,
     /// `check`: only asks whether the username is free.
     action: String,
     /// The main button. If a browser sends both buttons, this one counts; otherwise its users could never send the form.
@@ -99,25 +101,27 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         typed.form_token.clear();
         return again(site, language, &typed, &Faults::from([(Field::Form, text::FORM_FORGED)]));
     }
+    let network = limits::network(site, request, &secret);
     if typed.action == "check" && typed.send.is_empty() {
-        return check_username(site, language, &typed);
+        return check_username(site, language, &network, &typed);
     }
-    if let Some(fault) = looks_made_by_a_program(site, &typed, made_at) {
+    if let Some(fault) = looks_made_by_a_program(site, &mut typed, made_at) {
         return again(site, language, &typed, &Faults::from([(Field::Form, fault)]));
     }
     let applicant = match parse(&site.config, &typed) {
         Ok(applicant) => applicant,
         Err(faults) => return again(site, language, &typed, &faults),
     };
-    let subjects = Subjects::of(site, request, &secret, &applicant.address.folded());
-    file(site, language, &secret, &mut typed, &applicant, &limits::of_filing(&site.config.limits, &subjects))
+    let subjects = Subjects::of(network, &secret, &applicant.address.folded());
+    file(site, language, &secret, &mut typed, &applicant, &subjects)
 }
 
 /// A person needs a few seconds, and does not see the field that should stay empty. A person who is mistaken for a program
-/// sends the form again.
-fn looks_made_by_a_program(site: &Site, typed: &Typed, made_at: i64) -> Option<Key> {
+/// sends the form again. The field is then shown, and if it is filled in again, the deciders are told.
+fn looks_made_by_a_program(site: &Site, typed: &mut Typed, made_at: i64) -> Option<Key> {
     let seconds = site.now().saturating_sub(made_at);
-    if !typed.website.is_empty() {
+    if !typed.topic.is_empty() && typed.topic_shown.is_empty() {
+        typed.topic_shown = "1".into();
         return Some(text::FORM_HIDDEN_FIELD);
     }
     (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some(text::FORM_TOO_FAST)
@@ -131,14 +135,23 @@ fn form_token_fault(fault: FormTokenFault) -> Key {
 }
 
 /// The secondary button: checks whether the username is free.
-fn check_username(site: &Site, language: Language, typed: &Typed) -> Result<Response, Error> {
-    let fault = match choose_username(&site.config, typed) {
-        Err(fault) => Some(fault),
-        Ok(username) => is_taken(site, &username)?.then_some(text::USERNAME_UNAVAILABLE),
+fn check_username(site: &Site, language: Language, network: &str, typed: &Typed) -> Result<Response, Error> {
+    let not_available = |fault| again(site, language, typed, &Faults::from([(Field::Username, fault)]));
+    let username = match choose_username(&site.config, typed) {
+        Ok(username) => username,
+        Err(fault) => return not_available(fault),
     };
-    match fault {
-        Some(fault) => again(site, language, typed, &Faults::from([(Field::Username, fault)])),
-        None => form(site, language, 200, typed, &Faults::new(), json!({ "username": text_key::register::USERNAME_FREE })),
+    let mut store = site.store(Access::Write)?;
+    if store.username_is_taken(username.as_str())? {
+        return not_available(text::USERNAME_UNAVAILABLE);
+    }
+    match is_kept_from_everybody(site, &mut store, network, &username)? {
+        Kept::Yes => not_available(text::USERNAME_UNAVAILABLE),
+        Kept::No => form(site, language, 200, typed, &Faults::new(), json!({ "username": text_key::register::USERNAME_FREE })),
+        Kept::NotAsked { seconds_to_next, .. } => {
+            let beside = (Field::Username, text::USERNAMES_USED_UP);
+            refused(site, language, typed, beside, "name_checks_per_network_per_day", seconds_to_next)
+        }
     }
 }
 
@@ -148,14 +161,16 @@ fn file(
     secret: &Secret,
     typed: &mut Typed,
     applicant: &Applicant,
-    limits: &FilingLimits,
+    subjects: &Subjects,
 ) -> Result<Response, Error> {
     let mut store = site.store(Access::Write)?;
     let new = new_registration(site, language, secret, typed, applicant);
-    // The homeserver is asked first: a name in our own table may belong to the same form, sent before.
-    let filed = match is_kept_from_everybody(site, &applicant.username) {
-        true => store.same_submission(&new.submission)?.map_or(Filed::NameTaken, |before| Filed::CameBefore(Box::new(before))),
-        false => store.file(&new, limits)?,
+    let limits = limits::of_filing(&site.config.limits, subjects);
+    // The cheapest checks come first: whatever our own tables refuse asks no homeserver and leaves no row.
+    let filed = match store.refusal(&new, &limits)? {
+        Some(refusal) => refusal,
+        None if is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)?.refuses_form() => Filed::NameTaken,
+        None => store.file(&new, &limits)?,
     };
     match filed {
         Filed::Accepted(id) => {
@@ -209,6 +224,7 @@ fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Ty
         email_folded: applicant.address.folded(),
         note: applicant.note.clone(),
         language,
+        filled_hidden_field: !typed.topic.is_empty(),
         requested_at: site.now(),
         seed,
     }
@@ -223,23 +239,39 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.note == applicant.note
 }
 
-/// Whether a username is reserved, or taken in our own tables.
-fn is_taken(site: &Site, username: &Localpart) -> Result<bool, Error> {
-    let taken = site.store(Access::Write)?.username_is_taken(username.as_str())?;
-    Ok(is_kept_from_everybody(site, username) || taken)
+/// Whether a username is kept from everybody.
+enum Kept {
+    Yes,
+    /// Or the homeserver does not tell.
+    No,
+    /// This network has used up its questions to the homeserver.
+    NotAsked {
+        seconds_to_next: i64,
+        reserved: bool,
+    },
+}
+
+impl Kept {
+    /// If the homeserver was not asked, the form is accepted; the account step finds out.
+    fn refuses_form(&self) -> bool {
+        matches!(self, Kept::Yes | Kept::NotAsked { reserved: true, .. })
+    }
 }
 
 /// Whether a username is reserved, or taken according to what the homeserver tells any stranger. If the homeserver does not
 /// answer, nobody is turned away; the account step finds out.
 ///
-/// The homeserver is asked in any case; for a reserved name the question is about the bot's name, which exists. Otherwise the
-/// response time would reveal which names are reserved.
-fn is_kept_from_everybody(site: &Site, username: &Localpart) -> bool {
+/// For a reserved name the homeserver is asked about the bot's name, which exists. Otherwise the response time would reveal
+/// which names are reserved.
+fn is_kept_from_everybody(site: &Site, store: &mut Store, network: &str, username: &Localpart) -> Result<Kept, Error> {
     let bot = site.config.room.bot_localpart.as_str();
     let reserved = username.is_reserved(&site.config.form, bot);
+    if let Some(seconds) = limits::count_name_check(site, store, network)? {
+        return Ok(Kept::NotAsked { seconds_to_next: seconds, reserved });
+    }
     let asked = if reserved { bot } else { username.as_str() };
     let taken = availability(&Homeserver::new(&site.config), asked) == Ok(Availability::Taken);
-    taken || reserved
+    Ok(if taken || reserved { Kept::Yes } else { Kept::No })
 }
 
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
@@ -346,6 +378,7 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         },
         "errors": faults,
         "notices": notices,
+        "shows_hidden_field": !typed.topic_shown.is_empty(),
         "terms_url": config.form.terms_url.as_ref().map(|url| &url.0),
         "username_min_length": config.form.username_min_length.0,
         "username_max_length": config.form.username_max_length.0,

@@ -35,11 +35,12 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let fields = ["first_name", "last_name", "username", "email", "note", "terms", "form"];
     let values: Value = fields.iter().map(|field| (field.to_string(), json!(evil))).collect::<serde_json::Map<_, _>>().into();
     let form = json!({"values": values, "errors": values, "notices": {"username": evil}, "terms_url": evil,
-        "username_min_length": 3, "username_max_length": 64, "form_token": evil});
+        "username_min_length": 3, "username_max_length": 64, "form_token": evil, "shows_hidden_field": true});
     let sent = json!({"email": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true,
         "wants_password": true, "password_min_length": 10, "errors": {"password": evil, "password_again": evil}});
     let mut decide = request(evil, evil);
     decide["preset"] = json!("decline");
+    decide["filled_hidden_field"] = json!(true);
     decide["reason"] = json!(evil);
     decide["reason_error"] = json!("form.error.reason_too_long");
     decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);

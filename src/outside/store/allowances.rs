@@ -21,6 +21,8 @@ pub struct Allowance<'a> {
 pub enum AllowanceKind {
     RequestsOfNetwork,
     RequestsOfAddress,
+    /// Questions to the homeserver whether a name is free.
+    NameChecksOfNetwork,
     MailsToAddress,
     ConfirmMails,
 }
@@ -30,6 +32,7 @@ impl AllowanceKind {
         match self {
             AllowanceKind::RequestsOfNetwork => "requests of network",
             AllowanceKind::RequestsOfAddress => "requests of address",
+            AllowanceKind::NameChecksOfNetwork => "name checks of network",
             AllowanceKind::MailsToAddress => "mails to address",
             AllowanceKind::ConfirmMails => "confirm mails",
         }
@@ -72,6 +75,16 @@ impl Store {
             self.execute(sql, &[allowance.interval().into(), allowance.kind.text().into(), allowance.subject.into(), now.into()])?;
         }
         Ok(())
+    }
+
+    /// Seconds until the next one is available, checked without creating a row; `None`: one is available now.
+    pub(super) fn used_up(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
+        if allowance.per_day == 0 {
+            return Ok(None);
+        }
+        let latest = allowance.latest(now);
+        let is_used_up = |whole_at: &i64| *whole_at > latest && *whole_at <= now + LONGEST_WAIT;
+        Ok(self.whole_at(allowance)?.filter(is_used_up).map(|whole_at| (whole_at - latest).max(1)))
     }
 
     /// Creates the row of an allowance if it has none, and returns whether one is available. Taking it is a separate step in a

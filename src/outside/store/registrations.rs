@@ -27,6 +27,8 @@ pub struct NewRegistration {
     pub email_folded: String,
     pub note: String,
     pub language: Language,
+    /// Whether the form's hidden field was filled in, as programs do, and some password managers.
+    pub filled_hidden_field: bool,
     /// Seconds since 1970.
     pub requested_at: i64,
 }
@@ -55,10 +57,12 @@ pub struct Registration {
     pub state_since: i64,
     pub decided_at: Option<i64>,
     pub account_tried_at: Option<i64>,
+    /// Whether the form's hidden field was filled in, for the deciders to know.
+    pub filled_hidden_field: bool,
 }
 
 const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
-                       requested_at, state_since, decided_at, account_tried_at";
+                       requested_at, state_since, decided_at, account_tried_at, filled_hidden_field";
 
 impl Registration {
     /// First and last name; the username if there is none, because the PHP program did not always ask for a name.
@@ -95,6 +99,7 @@ impl Registration {
             state_since: row.integer()?,
             decided_at: row.optional_integer()?,
             account_tried_at: row.optional_integer()?,
+            filled_hidden_field: row.integer()? != 0,
         })
     }
 }
@@ -169,6 +174,25 @@ pub struct Waiting {
 }
 
 impl Store {
+    /// What stands against a request, checked without writing anything, so that many refused requests leave no rows. `None`: nothing
+    /// so far; [`Store::file`] decides.
+    pub fn refusal(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
+        if let Some(before) = self.same_submission(&new.submission)? {
+            return Ok(Some(Filed::CameBefore(Box::new(before))));
+        }
+        if let Some(network) = &limits.network
+            && let Some(seconds) = self.used_up(network, new.requested_at)?
+        {
+            return Ok(Some(Filed::NetworkUsedUp(seconds)));
+        }
+        if let Some(address) = &limits.address
+            && let Some(seconds) = self.used_up(address, new.requested_at)?
+        {
+            return Ok(Some(Filed::AddressUsedUp(seconds)));
+        }
+        self.stands_against(new, limits)
+    }
+
     /// Files a request; `UNIQUE` columns decide who was first. A request that is not filed uses up nothing.
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
         for allowance in limits.network.iter().chain(&limits.address) {
@@ -258,8 +282,8 @@ impl Store {
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
         let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
-                   last_name, email, email_folded, note, language, password, password_chosen, requested_at, state_since, due_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?)";
+                   last_name, email, email_folded, note, language, password, password_chosen, filled_hidden_field, requested_at, state_since, due_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
         let values = [
             State::EmailSend.number().into(),
             new.seed.as_str().into(),
@@ -274,6 +298,7 @@ impl Store {
             new.email_folded.as_str().into(),
             new.note.as_str().into(),
             new.language.tag().into(),
+            i64::from(new.filled_hidden_field).into(),
             new.requested_at.into(),
             new.requested_at.into(),
             new.requested_at.into(),

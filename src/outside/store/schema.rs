@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 8] = steps!(
+pub(super) const STEPS: [Step; 9] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -48,7 +48,8 @@ pub(super) const STEPS: [Step; 8] = steps!(
     "0005_directory_folding",
     "0006_former_links",
     "0007_familiar_networks",
-    "0008_queue"
+    "0008_queue",
+    "0009_hidden_field"
 );
 
 /// Runs before the first step.

@@ -67,6 +67,7 @@ fn request(username: &str, submission: &str) -> NewRegistration {
         email_folded: "max@example.org".into(),
         note: "hello".into(),
         language: Language::German,
+        filled_hidden_field: false,
         requested_at: 1000,
     }
 }
