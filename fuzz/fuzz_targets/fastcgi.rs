@@ -8,7 +8,7 @@
 #[path = "../../tests/properties/promises/mod.rs"]
 mod promises;
 
-use matrix_register_bot::faces::gateway;
+use matrix_register_bot::faces::gateway::{self, Fail, PaceOf, Program};
 use matrix_register_bot::outside::cgi::Response;
 use matrix_register_bot::domain::config::CONFIG_VARIABLE;
 use matrix_register_bot::faces::pages::register;
@@ -33,7 +33,10 @@ static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     // Both live as long as the process.
     std::mem::forget((world, scratch));
-    let serve = || gateway::serve("register", |_| 64 * 1024, |_, _, error| Response::bare(error), register::show);
+    let serve = || {
+        let (pace, fail): (PaceOf, Fail) = (gateway::by_method, |_, _, error| Response::bare(error));
+        gateway::serve(Program { name: "register", body_limit: |_| 64 * 1024, pace, fail, respond: register::show })
+    };
     // A panic in an unnamed thread counts as a broken connection.
     std::thread::Builder::new().name("worker".into()).spawn(serve).expect("a thread can be started");
     socket
