@@ -6,7 +6,7 @@ use crate::table::fresh;
 use crate::world::{Chromium, Host, WebServer};
 use serde_json::json;
 
-/// Sends a change as a web client does, and keeps what the browser lets it see.
+/// Changes a password as a web client does, and stores what the browser lets it see.
 const CHANGE: &str = "
     const [url, token, body] = arguments;
     window.seen = null;
@@ -24,7 +24,7 @@ fn a_browser_lets_a_web_client_elsewhere_change_the_password() {
         let name = fresh("kim");
         table.add(&name, "the old password");
         let token = synapse.register(&name, "not used").token;
-        // Another port is another origin; this page has no policy of its own.
+        // Another port is another origin; this page has no content security policy.
         chromium.open(&format!("{}/health", synapse.base_url));
         let url = format!("{}_matrix/client/v3/account/password", web.url());
         let change = |password: &str| {

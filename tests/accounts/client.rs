@@ -7,13 +7,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 
-/// A client at one address of a homeserver.
+/// A client of a homeserver at one URL.
 pub struct Client {
     process: RefCell<Process>,
     output: RefCell<BufReader<ChildStdout>>,
 }
 
-/// What the library told.
+/// The library's report.
 #[derive(Debug)]
 pub struct Report(Value);
 
@@ -29,7 +29,7 @@ impl Client {
         Client { process: RefCell::new(process), output: RefCell::new(BufReader::new(output)) }
     }
 
-    /// Logs in by a username or a Matrix id.
+    /// Logs in with a username or a Matrix id.
     pub fn log_in(&self, user: &str, password: &str) -> Report {
         self.run(&json!({"identifier": by_name(user), "password": password}))
     }
@@ -39,7 +39,7 @@ impl Client {
         self.run(&json!({"identifier": identifier, "password": password}))
     }
 
-    /// Logs in, and calls the library's `setPassword`.
+    /// Logs in and calls the library's `setPassword`.
     pub fn change(&self, user: &str, password: &str, change: Value) -> Report {
         self.run(&json!({"identifier": by_name(user), "password": password, "change": change}))
     }
@@ -47,7 +47,7 @@ impl Client {
     fn run(&self, order: &Value) -> Report {
         let mut process = self.process.borrow_mut();
         writeln!(process.child().stdin.as_mut().expect("the input is piped"), "{order}").unwrap();
-        // The library has things to say on standard output as well.
+        // The library also prints to standard output.
         for line in self.output.borrow_mut().by_ref().lines() {
             if let Some(answer) = line.unwrap().strip_prefix("answer: ") {
                 return Report(serde_json::from_str(answer).unwrap());
@@ -65,7 +65,7 @@ fn library() -> PathBuf {
     library_folder("client")
 }
 
-/// Where `tests/world/install` puts a library.
+/// The folder into which `tests/world/install` installs a library.
 pub fn library_folder(name: &str) -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
@@ -75,7 +75,7 @@ pub fn library_folder(name: &str) -> PathBuf {
 }
 
 impl Report {
-    /// The Matrix id of who logged in; `Err` with status, code and sentence of the refusal.
+    /// The Matrix id of the user who logged in; `Err` with status, code and message of the refusal.
     pub fn user(&self) -> Result<&str, String> {
         match &self.0["login"]["ok"]["user_id"] {
             Value::String(user_id) => Ok(user_id),
@@ -87,7 +87,7 @@ impl Report {
         self.0["profile"]["displayname"].as_str().unwrap_or_default()
     }
 
-    /// What `GET /account/3pid` lists.
+    /// The addresses in `GET /account/3pid`.
     pub fn addresses(&self) -> Vec<&str> {
         let list = self.0["threepids"].as_array().map(Vec::as_slice).unwrap_or_default();
         list.iter().filter(|entry| entry["medium"] == "email").filter_map(|entry| entry["address"].as_str()).collect()
@@ -101,7 +101,7 @@ impl Report {
         }
     }
 
-    /// Whether the session in which the password was changed goes on.
+    /// Whether the session in which the password was changed still works.
     pub fn goes_on(&self) -> bool {
         self.0["after"]["ok"]["user_id"].is_string()
     }

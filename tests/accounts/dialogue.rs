@@ -1,5 +1,5 @@
-//! The dialogue of a password change, request for request: the bot answers as the real Synapse does (contract synapse
-//! 7.1). Each request goes to both, for an account that has the same password in both.
+//! The dialogue of a password change, one request at a time: the bot answers as the real Synapse does. Each request goes to
+//! both, for an account that has the same password in both.
 
 use crate::Table;
 use crate::homeserver::shared_site;
@@ -42,7 +42,7 @@ impl Both {
         Browser::new(&self.synapse.base_url)
     }
 
-    /// The same request to both, with the user's token: our answer, and Synapse's.
+    /// Sends the same request to both with the user's token: our answer, and Synapse's.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> [Page; 2] {
         let bearer = format!("Bearer {}", self.user.token);
         let content_type = if method == "POST" { "application/json" } else { "" };
@@ -54,14 +54,14 @@ impl Both {
     }
 }
 
-/// An account that has the old password in Synapse and in our table.
+/// An account with the old password in Synapse and in our table.
 fn account(synapse: &Synapse, table: &Table) -> Account {
     let name = fresh("eve");
     table.add(&name, OLD);
     synapse.register(&name, OLD)
 }
 
-/// Status and body; sessions differ, of course.
+/// Status and body, with the session id masked.
 fn masked(page: &Page) -> (u16, Value) {
     let mut body: Value = serde_json::from_str(&page.body).unwrap_or_else(|_| panic!("{}: {} {}", page.url, page.status, page.body));
     if let Some(session) = body.get_mut("session") {
@@ -167,7 +167,7 @@ fn a_token_that_cannot_be_one_is_refused_and_no_outage() {
     }
 }
 
-/// A client that is told of a hard logout may throw away the keys of its user's messages.
+/// After a hard logout a client may delete the keys of its user's messages.
 #[test]
 fn a_token_that_has_run_out_is_a_soft_logout_here_too() {
     let both = Both::start();
@@ -231,7 +231,7 @@ fn every_way_to_name_oneself_works_on_every_path_with_and_without_a_session(engi
         assert!(both.table.has_password(name, &next));
         password = next;
     }
-    // The token may stand in the address, as Synapse allows.
+    // Synapse also accepts the token in the query.
     let body = json!({"auth": by_id(name, &password), "new_password": NEW}).to_string();
     let page = both.bot().request("POST", &format!("{PATH}?access_token={}", both.user.token), "application/json", body.as_bytes());
     assert_eq!(masked(&page), (200, json!({})));
@@ -262,7 +262,7 @@ fn a_session_is_good_for_its_owner_only() {
     assert!(both.table.has_password(&other.localpart, OLD));
 }
 
-/// Where we do not copy Synapse: an internal error of it, and what our own rules for passwords refuse.
+/// Differences to Synapse: its internal error, and passwords that our own rules refuse.
 #[test]
 fn a_change_without_a_new_password_or_with_a_weak_one_says_what_is_wrong() {
     let both = Both::start();
@@ -277,7 +277,7 @@ fn a_change_without_a_new_password_or_with_a_weak_one_says_what_is_wrong() {
         let page = both.ask_bot(PATH, &json!({"auth": by_id(name, OLD), "new_password": new}).to_string());
         assert_eq!(errcode(&page), (status, json!(code)), "{new}");
     }
-    // Somebody of another server, and a stage that we do not offer.
+    // A user of another server, and a stage that we do not offer.
     let elsewhere = json!({"auth": by_id(&format!("@{name}:other.test"), OLD), "new_password": NEW});
     assert_eq!(both.ask_bot(PATH, &elsewhere.to_string()).status, 401);
     let dummy = json!({"auth": {"type": "m.login.dummy"}, "new_password": NEW});

@@ -1,4 +1,4 @@
-//! Accounts that are not in our table: their password is Synapse's business.
+//! Accounts that are not in our table: Synapse is responsible for their passwords.
 
 use crate::Client;
 use crate::homeserver::shared_site;

@@ -1,9 +1,9 @@
-//! A homeserver that leaves passwords to us: Synapse with our module, and a site in local mode that it asks.
+//! A homeserver that leaves passwords to us: Synapse with our module, which asks a site in local mode.
 
 use crate::table::{address_of, sql};
 use crate::world::{self, Browser, Host, MailCatcher, OwnSynapse, SiteBuilder, SiteFolder, Synapse, WebServer};
 
-/// The whole of it, but for the web server: tests start one or the other.
+/// Everything except for the web server, which the tests start.
 pub struct Homestead {
     pub site: SiteFolder,
     pub mails: MailCatcher,
@@ -11,7 +11,7 @@ pub struct Homestead {
 }
 
 impl Homestead {
-    /// With our own module.
+    /// Starts Synapse with our own module.
     pub fn start() -> Homestead {
         let module = concat!(env!("CARGO_MANIFEST_DIR"), "/synapse");
         Homestead::start_with(module, |endpoint| {
@@ -19,7 +19,7 @@ impl Homestead {
         })
     }
 
-    /// With a module from a folder; `setting` is what `homeserver.yaml` says about it.
+    /// Starts Synapse with a module from a folder; `setting` is its section in `homeserver.yaml`.
     pub fn start_with(folder: &str, setting: impl FnOnce(&str) -> String) -> Homestead {
         let (builder, mails) = (SiteFolder::new(&world::built_programs!()), MailCatcher::start());
         let setting = setting(&format!("http://127.0.0.1:{}", builder.internal_port));
@@ -36,7 +36,7 @@ impl Homestead {
         WebServer::start(&self.site, host)
     }
 
-    /// A stranger asks, confirms and is approved; the initial password from the mail.
+    /// A stranger applies, confirms and is approved. Returns the initial password from the mail.
     pub fn sign_up(&self, web: &WebServer, localpart: &str) -> String {
         let browser = Browser::new(&web.url());
         let form = browser.get("/register").form().fill("first_name", "Ada").fill("last_name", "Lovelace-Größe");
@@ -59,18 +59,18 @@ impl Homestead {
         messages.iter().find(|message| message.body.contains(&mxid)).unwrap_or_else(|| panic!("no message about {mxid}")).link()
     }
 
-    /// The time of the account's initial password is over.
+    /// Lets the account's initial password expire.
     pub fn let_initial_password_run_out(&self, localpart: &str) {
         sql(&self.site, &format!("UPDATE logins SET initial_password_until = 1000 WHERE localpart = '{localpart}'"));
     }
 }
 
-/// Settings of a site in local mode for this homeserver.
+/// Connects a site in local mode to this homeserver.
 fn connected(builder: SiteBuilder, synapse: &Synapse, mails: &MailCatcher) -> SiteBuilder {
     builder.synapse(synapse).mail(mails).mode("local")
 }
 
-/// A site in local mode beside the homeserver that all tests share, for what needs no module in it.
+/// A site in local mode with the homeserver that all tests share, for tests that need no module in it.
 pub fn shared_site(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> (Synapse, SiteFolder) {
     let synapse = Synapse::shared();
     let site = settings(SiteFolder::new(&world::built_programs!()).synapse(&synapse).mode("local")).create();

@@ -1,4 +1,4 @@
-//! The requests of mxisd and ma1sd, byte for byte as their classes send them (contract mxisd 2, 11).
+//! The requests of mxisd and ma1sd, byte for byte as their classes send them.
 
 use crate::Table;
 use crate::homeserver::shared_site;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const JOHNS_PASSWORD: &str = "p=&<>'\"ä€😀\\";
 
-/// Path behind `/_ma1sd/backend/api/v1/`, body, and the answer.
+/// The path after `/_ma1sd/backend/api/v1/`, the body, and the answer.
 fn vectors() -> Vec<(&'static str, &'static str, Value)> {
     let id = |name: &str| json!({"type": "localpart", "value": name});
     let johns_address = json!([{"medium": "email", "address": "John.Doe@Example.org"}]);
@@ -84,7 +84,7 @@ fn both_identity_servers_are_answered_on_their_default_paths() {
     table.add_named("jane", ("Jane", ""), "jane@example.org", "a secret word");
     for host in Host::ALL {
         let web = WebServer::start(&site, host);
-        // One connection for all, as they keep it open.
+        // One connection for all requests, which they keep open.
         let mut connection = Connection::open(&web);
         for server in ["ma1sd", "mxisd"] {
             for (path, body, answer) in vectors() {
@@ -113,7 +113,7 @@ fn an_address_book_of_twenty_thousand_comes_through_the_web_server() {
     }
 }
 
-/// A kept connection that says what Apache HttpClient says.
+/// A kept-alive connection with the headers of Apache HttpClient.
 struct Connection {
     stream: TcpStream,
     host: String,

@@ -1,7 +1,7 @@
 use crate::world::{self, SiteFolder};
 use serde_json::Value;
 
-/// Contract mxisd 6.3: a malformed answer locks the query up in the identity server until that is restarted.
+/// A malformed answer blocks the query in the identity server until that is restarted.
 #[test]
 fn a_request_that_is_too_large_or_meets_no_database_gets_a_json_object() {
     let mut site = SiteFolder::new(&world::built_programs!()).set("internal.body_bytes", 1024).create();

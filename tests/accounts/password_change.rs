@@ -24,7 +24,7 @@ fn who_was_approved_logs_in_with_any_client_and_after_a_change_with_the_new_pass
         let (mxid, address) = (home.synapse().user_id(&ada), address_of(&ada));
         let initial = home.sign_up(&web, &ada);
 
-        // Nobody has told Synapse the address yet; it asks the bot.
+        // Synapse does not know the address yet, and asks the bot.
         let report = client.log_in_by_mail(&address.to_uppercase(), &initial);
         assert_eq!(report.user(), Ok(mxid.as_str()), "{host:?}: {}", web.log());
         for user in [&ada, &mxid] {
@@ -60,7 +60,7 @@ fn what_is_wrong_with_a_change_reaches_the_user() {
     assert_eq!(short.changed(), Err("400 M_PASSWORD_TOO_SHORT: The password must be at least 10 characters long".to_owned()));
     assert!(client.log_in(&ada, &initial).user().is_ok(), "still the old one");
 
-    // One session, opened in time; the password runs out, and can be changed all the same.
+    // One session, opened in time; the password expires but can still be changed.
     let token = home.synapse().login(&ada, &initial).unwrap();
     home.let_initial_password_run_out(&ada);
     assert!(refused(&client.log_in(&ada, &initial)), "an initial password is good for some days only");
@@ -71,7 +71,7 @@ fn what_is_wrong_with_a_change_reaches_the_user() {
     assert!(client.log_in(&ada, "a new password").user().is_ok());
 }
 
-/// Strangers guess from everywhere, and from the owner's own network.
+/// Strangers guess from everywhere, including the owner's own network.
 #[test]
 fn guessing_does_not_keep_an_owner_who_is_logged_in_from_a_change() {
     let home = Homestead::start();

@@ -1,4 +1,4 @@
-//! A changed password ends the other sessions, where the client asks for it and the bot may.
+//! A changed password ends the other sessions if the client asks for it and the bot is allowed to.
 
 use crate::Table;
 use crate::homeserver::shared_site;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const OLD: &str = "the old password";
 const NEW: &str = "the new password";
 
-/// A user with three sessions changes the password in the first; which of them live on, and what the bot logged.
+/// A user with three sessions changes the password in the first. Returns which sessions still work, and the bot's log.
 fn sessions_after(settings: impl FnOnce(SiteBuilder) -> SiteBuilder, logout_devices: Option<bool>) -> (Vec<bool>, String) {
     let (synapse, site) = shared_site(settings);
     let table = Table::of(&site);
@@ -61,7 +61,7 @@ fn while_synapse_is_away_no_password_is_changed_and_clients_are_told_to_come_bac
     nothing_is_changed_for_now("http://127.0.0.1:9");
 }
 
-/// A client that is told 403 in Matrix's words would take its session for refused.
+/// A client would take Matrix's error 403 for a refusal of its session.
 #[test]
 fn a_proxy_that_forbids_in_place_of_synapse_is_not_taken_for_synapses_no() {
     let page = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nContent-Length: 9\r\nConnection: close\r\n\r\nForbidden";

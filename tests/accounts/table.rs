@@ -1,4 +1,4 @@
-//! Rows in a site's own table of accounts.
+//! Rows in a site's table of accounts.
 
 use crate::world::SiteFolder;
 use matrix_register_bot::domain::address::Address;
@@ -17,7 +17,7 @@ impl Table {
         Table(Site::new(Config::load(&site.config_path()).unwrap(), now))
     }
 
-    /// An account as an approval writes it.
+    /// Adds an account as an approval does.
     pub fn add(&self, localpart: &str, password: &str) {
         self.add_named(localpart, ("Ada", "Lovelace-Größe"), &address_of(localpart), password);
     }
@@ -36,14 +36,14 @@ impl Table {
         self.0.store(Access::Write).unwrap().import_login(&login).unwrap();
     }
 
-    /// Is this the account's password, by the hash alone?
+    /// Whether the stored hash belongs to this password.
     pub fn has_password(&self, localpart: &str, password: &str) -> bool {
         let login = self.0.store(Access::Read).unwrap().login(localpart).unwrap();
         password::verify(password, &login.unwrap_or_else(|| panic!("no account {localpart}")).password_hash)
     }
 }
 
-/// Runs a statement on the database of a site.
+/// Runs a statement in the database of a site.
 pub fn sql(site: &SiteFolder, statement: &str) {
     rusqlite::Connection::open(site.database_path()).unwrap().execute_batch(statement).unwrap();
 }

@@ -1,4 +1,4 @@
-//! The whole way by keyboard.
+//! A whole registration with the keyboard.
 
 use crate::visitor::Visitor;
 use crate::words::words;
@@ -68,7 +68,7 @@ fn the_button_beside_the_username_asks_whether_it_is_free_and_sends_nothing() {
     assert_eq!(story.mails.count(), 0);
 }
 
-/// The story of one account; `mistake` is what stands at first where the username should be.
+/// The story of one account; `mistake` is first typed as the username.
 fn from_the_form_to_the_login(story: &Story, visitor: &Visitor, mistake: &str, sentence: &str) {
     let ada = fresh("ada");
     ask(story, visitor, &ada, mistake, sentence);
@@ -91,7 +91,7 @@ fn from_the_form_to_the_login(story: &Story, visitor: &Visitor, mistake: &str, s
     assert_eq!(story.synapse.display_name(&ada).as_deref(), Some("Ada Lovelace-Größe"));
 }
 
-/// Fills in the form, is told of the mistake, mends it, and sends with Enter from the field itself.
+/// Fills in the form, reads the error, corrects it, and sends with Enter from the field itself.
 fn ask(story: &Story, visitor: &Visitor, localpart: &str, mistake: &str, sentence: &str) {
     visitor.open(&story.web.url());
     visitor.sees_heading("register.heading");

@@ -38,7 +38,7 @@ fn the_visible_link_changes_the_language_and_keeps_the_request() {
     assert!(story.synapse.exists(&ada));
 }
 
-/// A visitor with an English browser chooses German and asks.
+/// A visitor with an English browser chooses German and applies.
 fn ask_in_german(story: &Story, visitor: &Visitor, localpart: &str) {
     visitor.open(&story.web.url());
     visitor.sees_heading_in("en", "register.heading");
@@ -53,13 +53,13 @@ fn ask_in_german(story: &Story, visitor: &Visitor, localpart: &str) {
     assert!(story.verify_mail(localpart).subject().contains("Mailadresse"), "the mail is in German, too");
 }
 
-/// Follows the link with this language's name.
+/// Follows the link with the name of this language.
 fn choose(visitor: &Visitor, name: &str) {
     assert_eq!(visitor.tab_to(name).tag, "a");
     visitor.leave_by(Key::Enter);
 }
 
-/// The token in the address of the page.
+/// The token in the URL of the page.
 fn token_of(visitor: &Visitor) -> String {
     let url = Url::parse(&visitor.chromium.url()).expect("a page has an address");
     let token = url.query_pairs().find(|(name, _)| name == "t").map(|(_, value)| value.into_owned());

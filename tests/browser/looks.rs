@@ -1,19 +1,19 @@
-//! What the eye needs: room on a small screen, and contrast, on every page, in both languages, light and dark.
+//! Readability: space on a small screen, and contrast, on every page, in both languages, light and dark.
 
 use crate::visitor::Visitor;
 use crate::world::Host;
 use crate::{Story, fresh};
 use serde_json::json;
 
-/// A homeserver whose name alone is wider than a small screen.
+/// A homeserver whose name is wider than a small screen.
 const SERVER: &str = "matrix.faculty-of-extraordinarily-long-names.university.example.org";
 
-/// What is wider than the window: the tag, and how far it reaches.
+/// Elements that are wider than the window: the tag, and how far it reaches.
 const TOO_WIDE: &str = "const width = document.documentElement.clientWidth; if (document.documentElement.scrollWidth <= width) return []; \
      return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width) \
      .map(e => `${e.outerHTML.slice(0, 80)} reaches to ${e.getBoundingClientRect().right} of ${width}`).concat('scrolls')";
 
-/// Texts with a contrast below 4.5 to what is behind them (WCAG 2.2, 1.4.3).
+/// Texts with a contrast below 4.5 to their background (WCAG 2.2, 1.4.3).
 const TOO_PALE: &str = "const parse = colour => colour.match(/[\\d.]+/g).map(Number), solid = colour => colour.length < 4 || colour[3] > 0; \
      const light = colour => colour.slice(0, 3).map(c => c / 255).map(c => c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4) \
          .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0); \
@@ -33,7 +33,7 @@ fn nothing_scrolls_sideways_and_all_text_has_contrast_in_german() {
     every_page_fits("de");
 }
 
-/// Walks over every page, with the longest names that are taken.
+/// Visits every page, with the longest names allowed.
 fn every_page_fits(language: &str) {
     let story = Story::start_with("local", Host::NginxFastCgi, |site| {
         let site = site.set("server_name", SERVER).set("form.terms_url", "https://example.org/terms").language(language);
@@ -49,7 +49,7 @@ fn every_page_fits(language: &str) {
     visitor.was_left_alone();
 }
 
-/// Entries that are hard to place.
+/// Entries that are hard to fit on a page.
 struct Longest {
     name: String,
     username: String,
@@ -72,7 +72,7 @@ impl Longest {
     }
 }
 
-/// Another request from the same address, for the list on the decision page.
+/// Another request with the same address, for the list on the decision page.
 fn ask_before(story: &Story, longest: &Longest) {
     let other = Longest { username: format!("{:w<64}", fresh("w")), ..Longest::new() };
     assert_eq!(other.email, longest.email);
@@ -139,7 +139,7 @@ fn dead_ends_fit(visitor: &Visitor, site: &str) {
     fits(visitor);
 }
 
-/// The page at the widths of small phones (and of a large window at four times the size), in both colour schemes.
+/// Checks the page at the widths of small phones (and of a large window at 400 % zoom), in both colour schemes.
 fn fits(visitor: &Visitor) {
     for (width, dark) in [(280, false), (320, false), (320, true), (1280, true), (1280, false)] {
         visitor.chromium.resize(width, 640);

@@ -1,4 +1,4 @@
-//! The pictures of the documents: `make screenshots` takes them from real pages.
+//! The pictures in the documentation: `make screenshots` takes them from real pages.
 
 use crate::Story;
 use crate::visitor::Visitor;
@@ -28,7 +28,7 @@ fn picture_form(visitor: &Visitor, form: &str) {
     picture(visitor, "form-dark-phone", 390, 1.5);
 }
 
-/// A second request from the same address, as it looks to those who decide.
+/// A second request with the same address, as the room sees it.
 fn picture_decision(story: &Story, visitor: &Visitor) {
     visitor.chromium.prefer_dark(false);
     for username in ["ada", "ada.lovelace"] {
@@ -43,7 +43,7 @@ fn picture_decision(story: &Story, visitor: &Visitor) {
     picture(visitor, "decide", 800, 1.0);
 }
 
-/// All of the page at this width.
+/// The whole page at this width.
 fn picture(visitor: &Visitor, name: &str, width: u32, scale: f64) {
     let metrics = |height: u64| json!({"width": width, "height": height, "deviceScaleFactor": scale, "mobile": false});
     visitor.chromium.devtools("Emulation.setDeviceMetricsOverride", metrics(100));

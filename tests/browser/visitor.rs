@@ -1,18 +1,18 @@
-//! Somebody in front of a real browser, with a keyboard and no mouse.
+//! A visitor at a real browser, with a keyboard and no mouse.
 
 use crate::words::words;
 use crate::world::{Chromium, Focus, Key};
 use serde_json::{Value, json};
 
-/// The ring around what has the keyboard; the box around the username has it for its field.
+/// The focus ring; the box around the username shows it for its field.
 const RING: &str = "const e = document.activeElement.closest('.address') || document.activeElement, s = getComputedStyle(e); \
                     return s.outlineStyle === 'none' ? 0 : parseFloat(s.outlineWidth)";
 
-/// What the field that has the keyboard says about itself.
+/// The accessible description and state of the focused field.
 const FIELD: &str = "const e = document.activeElement; return {invalid: e.getAttribute('aria-invalid'), about: \
                      (e.getAttribute('aria-describedby') || '').split(' ').map(id => document.getElementById(id)?.innerText)}";
 
-/// Fills in `arguments[0]` and presses the button `arguments[1]`, once this script is over.
+/// Fills in `arguments[0]` and presses the button `arguments[1]` after the script ends.
 const SEND: &str = "document.documentElement.dataset.left = 'yes'; for (const [name, value] of arguments[0]) { \
                     const e = document.querySelector(`[name=${name}]`); e.type === 'checkbox' ? e.checked = value : e.value = value } \
                     const button = document.querySelector(arguments[1]); setTimeout(() => button.click())";
@@ -21,12 +21,12 @@ const SEND: &str = "document.documentElement.dataset.left = 'yes'; for (const [n
 pub struct Visitor {
     pub chromium: Chromium,
     language: String,
-    /// The address of the site.
+    /// The URL of the site.
     site: String,
 }
 
 impl Visitor {
-    /// `language` is the browser's; `site` is the address of the form.
+    /// `language` is the browser's; `site` is the URL of the form.
     pub fn new(language: &str, site: &str) -> Visitor {
         let visitor = Visitor { chromium: Chromium::start(language), language: language.to_owned(), site: site.to_owned() };
         visitor.chromium.open("about:blank");
@@ -34,7 +34,7 @@ impl Visitor {
         visitor
     }
 
-    /// From now on no page can run a script.
+    /// From now on no page can run scripts.
     pub fn without_scripts(self) -> Visitor {
         self.chromium.devtools("Emulation.setScriptExecutionDisabled", json!({"value": true}));
         self.chromium.open("data:text/html,<title>none</title><script>document.title = 'scripts run'</script>");
@@ -43,7 +43,7 @@ impl Visitor {
         self
     }
 
-    /// The browser's own start page is none of ours.
+    /// The browser's own start page does not count.
     fn forget_requests(&self) {
         self.chromium.requests();
     }
@@ -57,7 +57,7 @@ impl Visitor {
         self.chromium.open(url);
     }
 
-    /// The page says this in its heading, and is in the visitor's language.
+    /// Checks that the heading of the page says this, and that the page is in the visitor's language.
     pub fn sees_heading(&self, key: &str) {
         self.sees_heading_in(&self.language, key);
     }
@@ -67,7 +67,7 @@ impl Visitor {
         assert_eq!(seen, json!([language, words(language, key, &[])]), "{}: {}", self.chromium.url(), self.chromium.text());
     }
 
-    /// Presses Tab until the field of this name has the keyboard, and types.
+    /// Presses Tab until the field with this name has the focus, and types.
     pub fn fill(&self, name: &str, value: &str) {
         let focus = self.tab_until(name, |focus| focus.name == name);
         let label = words(&self.language, &format!("field.{name}"), &[]);
@@ -76,7 +76,7 @@ impl Visitor {
         assert_eq!(self.chromium.focus().value, value);
     }
 
-    /// Presses Tab until the button, link or summary with this text has the keyboard.
+    /// Presses Tab until the button, link or summary with this text has the focus.
     pub fn tab_to(&self, text: &str) -> Focus {
         self.tab_until(text, |focus| focus.text == text)
     }
@@ -96,14 +96,14 @@ impl Visitor {
         panic!("the keyboard does not reach {what} on {}", self.chromium.url())
     }
 
-    /// Presses a key that leads to another page, and waits for it.
+    /// Presses a key that leads to another page, and waits for that.
     pub fn leave_by(&self, key: Key) {
         self.chromium.script("document.documentElement.dataset.left = 'yes'", json!([]));
         self.chromium.press(key);
         self.arrive();
     }
 
-    /// Fills in a form and presses the button that a CSS selector finds, where the keyboard does not matter.
+    /// Fills in a form and presses the button that matches a CSS selector, for tests not about the keyboard.
     pub fn send(&self, fields: &[(&str, &str)], button: &str) {
         self.chromium.script(SEND, json!([fields, button]));
         self.arrive();
@@ -113,7 +113,7 @@ impl Visitor {
         self.chromium.wait_until("return !document.documentElement.dataset.left && document.readyState === 'complete'");
     }
 
-    /// Goes from the summary of the mistakes, where the keyboard is, to the field of the only one.
+    /// Goes from the focused error summary to the field of its only error.
     pub fn follows_the_mistake_to(&self, name: &str, sentence: &str) {
         let summary = self.chromium.focus();
         assert_eq!(summary.id, "problems", "the keyboard is at the summary: {summary:?}");
@@ -128,7 +128,7 @@ impl Visitor {
         assert!(about.iter().all(Value::is_string) && about.iter().any(|text| text == sentence), "{about:?}");
     }
 
-    /// Types this into the field that has the keyboard, instead of what is there.
+    /// Replaces the content of the focused field.
     pub fn replace(&self, value: &str) {
         self.chromium.press(Key::End);
         for _ in self.chromium.focus().value.chars() {
@@ -138,7 +138,7 @@ impl Visitor {
         assert_eq!(self.chromium.focus().value, value);
     }
 
-    /// Up to now nothing was asked of another host, and the browser had nothing to complain about.
+    /// Checks that nothing has been requested from another host, and that the browser has reported no problem.
     pub fn was_left_alone(&self) {
         let requests = self.chromium.requests();
         assert!(!requests.is_empty() && requests.iter().all(|url| url.starts_with(&self.site)), "{requests:#?}");
@@ -147,7 +147,7 @@ impl Visitor {
     }
 }
 
-/// The console repeats the status of a page that says what to mend, or that a link is too old.
+/// The console repeats the error status of a page that asks for corrections, or says that a link has expired.
 fn is_our_answer(line: &str) -> bool {
     line.contains("the server responded with a status of 4")
 }

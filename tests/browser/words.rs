@@ -1,8 +1,8 @@
-//! The sentences of the pages, from the files where the pages find them.
+//! The texts of the pages, from the files that the pages use.
 
 use toml::Table;
 
-/// A text of `templates/locales` such as `verify.button`, with what stands for its `{names}`.
+/// A text of `templates/locales` such as `verify.button`, with values for its `{names}`.
 pub fn words(language: &str, key: &str, values: &[(&str, &str)]) -> String {
     let source = match language {
         "en" => include_str!("../../templates/locales/en.toml"),

@@ -3,7 +3,7 @@ use crate::{Story, ask_for_a_link, connections_to, decision_form, fresh, settled
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Counts the connections that a server of one test got.
+/// Counts the connections to a test's own server.
 struct Counter<'a> {
     site: &'a Database,
     other: Database,
@@ -11,7 +11,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// How many came since the last question. Those of the questions do not count.
+    /// The number of connections since the last call, without those for counting.
     fn came(&mut self) -> i64 {
         let total = self.total();
         let own = i64::from(self.site.engine() == Engine::Mariadb);
@@ -21,7 +21,7 @@ impl Counter<'_> {
     fn total(&self) -> i64 {
         let select = match self.site.engine() {
             Engine::Postgres => {
-                // A server process counts itself in when it ends.
+                // A server process adds itself to the count when it ends.
                 let end = Instant::now() + Duration::from_secs(10);
                 while !connections_to(self.site, &self.other).is_empty() {
                     assert!(Instant::now() < end, "a program left its connection behind");

@@ -5,12 +5,12 @@ use matrix_register_bot::outside::store::{Access, NewLogin, Store};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A statement that lets the outside client's transaction stay open.
+/// A statement that keeps the outside client's transaction open.
 fn sleep(engine: Engine, seconds: f32) -> String {
     if engine == Engine::Postgres { format!("SELECT pg_sleep({seconds})") } else { format!("SELECT SLEEP({seconds})") }
 }
 
-/// Waits until the outside client sleeps in its transaction.
+/// Waits until the outside client is sleeping in its transaction.
 fn wait_for_sleeper(database: &Database) {
     let select = match database.engine() {
         Engine::Postgres => "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'",
@@ -23,7 +23,7 @@ fn wait_for_sleeper(database: &Database) {
     }
 }
 
-/// An outside client holds all registrations for these seconds, while `work` goes on.
+/// An outside client locks all registrations for this many seconds while `work` runs.
 fn while_held(story: &Story, seconds: f32, work: impl FnOnce()) {
     let hold = format!("BEGIN; UPDATE registrations SET attempts = attempts + 0; {}; COMMIT", sleep(story.database.engine(), seconds));
     thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn who_waits_too_long_hears_that_it_is_busy_and_loses_nothing(engine: Engine) {
     assert_eq!(story.state(&ada), 6);
 }
 
-/// The store writes the registration and then the account; the outside client the other way round.
+/// The store writes first the registration and then the account; the outside client does it in the other order.
 fn a_deadlock_is_repeated_and_nobody_hears_of_it(engine: Engine) {
     let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
@@ -87,7 +87,7 @@ fn a_deadlock_is_repeated_and_nobody_hears_of_it(engine: Engine) {
     };
     let columns = "localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at";
     let row = |name: &str| format!("('{name}', '', '', '*', '', '', 1, 1)");
-    // MariaDB gives up the smaller of the two transactions, PostgreSQL the one that has waited for a second.
+    // In a deadlock MariaDB rolls back the smaller of the two transactions, PostgreSQL the one that has waited for a second.
     let more: String = (0..50).map(|number| format!(", {}", row(&format!("more{number}")))).collect();
     let outside = format!(
         "BEGIN; INSERT INTO logins ({columns}) VALUES {}{more}; {}; UPDATE registrations SET attempts = 5; ROLLBACK",
@@ -112,7 +112,7 @@ fn a_deadlock_is_repeated_and_nobody_hears_of_it(engine: Engine) {
 }
 
 fn many_at_once_are_all_served_once(engine: Engine) {
-    // All of them come from one network, and half of them with one address: they meet at the rows of these.
+    // All of them come from one network, and half of them have one address, so they use the same rows.
     let many = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
         let site = site.set("limits.unconfirmed_per_address", 100).set("limits.requests_per_address_per_day", 1000);
         site.set("limits.requests_per_network_per_day", 1000).set("limits.mails_per_address_per_day", 1000)

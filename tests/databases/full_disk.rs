@@ -1,4 +1,4 @@
-//! A disk that is full: what is said, and that all goes on when there is room again.
+//! A full disk: the messages, and that everything continues once there is space again.
 
 use crate::world::on_every_database;
 use crate::world::{Database, Engine, Host, OwnServer, SiteFolder, SmallDisk, TempFolder, built_programs};
@@ -8,7 +8,7 @@ use matrix_register_bot::outside::mail::{Letter, Mailer};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Room for what the servers write before anything happens.
+/// Space for what the servers write before the test begins.
 fn megabytes(engine: Engine) -> usize {
     match engine {
         Engine::Sqlite => 4,
@@ -17,7 +17,7 @@ fn megabytes(engine: Engine) -> usize {
     }
 }
 
-/// Forms that are sent until one does not fit any more: servers have some room of their own.
+/// Forms sent until one no longer fits, because servers reserve some space.
 const MOST_FORMS: usize = 300;
 
 fn a_full_disk_is_called_full_and_all_goes_on_when_there_is_room(engine: Engine) {

@@ -4,7 +4,7 @@ use matrix_register_bot::domain::config::Language;
 use matrix_register_bot::domain::token;
 use matrix_register_bot::outside::store::{Access, Filed, FilingLimits, NewRegistration, Store};
 
-/// As long as a note may be, in letters of four bytes.
+/// A note of maximum length in four-byte characters.
 fn longest_note() -> String {
     "𝔏𝕒𝓃𝙜🐎😀𠜎🏳️‍🌈".chars().cycle().take(2000).collect()
 }

@@ -7,7 +7,7 @@ mod world;
 #[path = "../world/story.rs"]
 mod the_story;
 
-/// As `on_every_database`, for promises that are about a server.
+/// Like `on_every_database`, for promises about a server.
 macro_rules! on_every_server {
     ($($promise:ident),* $(,)?) => {
         crate::world::on_every_database!(postgres Postgres: $($promise)*);
@@ -26,7 +26,7 @@ mod ways_in;
 use the_story::{Story, address_of, decision_form, fresh, now};
 use world::{Database, Engine, Page, SiteFolder};
 
-/// The answer of a page that looks a link up in the database, run as plain CGI: status and log.
+/// The answer of a page that looks up a link in the database, as plain CGI: status and log.
 fn look_up(site: &SiteFolder) -> (u16, String) {
     let variables = [
         ("GATEWAY_INTERFACE", "CGI/1.1"),
@@ -41,18 +41,18 @@ fn look_up(site: &SiteFolder) -> (u16, String) {
     (status.unwrap_or(200), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// A FastCGI program keeps its site, and with it connections, once the configuration is a few seconds old.
+/// Waits until the configuration is a few seconds old: from then on a FastCGI program keeps its site, and with it connections.
 fn settled(story: Story) -> Story {
     std::thread::sleep(std::time::Duration::from_secs(4));
     story
 }
 
-/// A request for a link that nobody has: the database is asked, and says no.
+/// Requests a link that does not exist, which the database has to look up.
 fn ask_for_a_link(story: &Story) -> Page {
     story.browser.get("/verify?t=0123456789abcdef0123456789abcdef")
 }
 
-/// The numbers by which the server knows the programs' connections to a database; asked through another one.
+/// The server's ids of the programs' connections to a database, queried through another one.
 fn connections_to(database: &Database, through: &Database) -> Vec<String> {
     let name = database.name();
     let select = match database.engine() {

@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-/// What a request may take while the server hangs: the bound of the store, and what the machine adds to it.
+/// The longest time for a request while the server hangs: the store's limit, and some time for the machine.
 const BOUND: Duration = Duration::from_secs(15 + 4);
 
 fn a_restart_between_two_requests_is_not_noticed(engine: Engine) {
     let mut own = OwnServer::start(engine);
     let story = settled(Story::in_database(own.database(), "local", Host::NginxFastCgi, |site| site));
     for end in [OwnServer::stop, OwnServer::kill] {
-        // Reading and writing, each as the first thing that a program hears after the restart.
+        // Reading and writing, each as the first request after the restart.
         let (ada, bob, eve) = (fresh("ada"), fresh("bob"), fresh("eve"));
         let restart = |own: &mut OwnServer| {
             end(own);
@@ -43,7 +43,7 @@ fn a_server_that_hangs_holds_no_request_longer_than_the_bound(engine: Engine) {
         story.ask(&ada);
         story.browser.get(&story.verify_mail(&ada).link()).form()
     });
-    // Several connections that are kept.
+    // Several connections that are kept open.
     std::thread::scope(|scope| (0..12).for_each(|_| drop(scope.spawn(|| ask_for_a_link(&fast)))));
     let forms = [fast.filled_form(&fresh("bob")), plain.filled_form(&fresh("bob"))];
     own.pause();
@@ -93,7 +93,7 @@ fn a_server_that_hangs_for_long_does_not_fill_a_program_with_waiting(engine: Eng
     }
 }
 
-/// What was done would be done again: here, a second mail.
+/// Otherwise the action would be repeated: here, a second mail.
 fn a_restart_while_a_mail_is_on_its_way_is_not_noticed(engine: Engine) {
     let mut own = OwnServer::start(engine);
     let folder = TempFolder::new("sendmail");

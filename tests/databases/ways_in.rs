@@ -8,7 +8,7 @@ fn site() -> SiteBuilder {
     SiteFolder::new(&built_programs!())
 }
 
-/// The address without the password.
+/// The URL without the password.
 fn bare(url: &str) -> String {
     let mut url = Url::parse(url).unwrap();
     url.set_password(None).unwrap();
@@ -100,7 +100,7 @@ fn a_certificate_for_another_name_is_refused(engine: Engine) {
     let database = own.database();
     works(&site().set("database", database.url_with_tls()).create().run_cron());
     own.stop();
-    // The same authority signs one for a server elsewhere; the file keeps its owner.
+    // The same authority signs a certificate for another host; the file keeps its owner.
     let script = "openssl req -new -key $0/server.key -subj /CN=db.example.org |
                   openssl x509 -req -CA ca.pem -CAkey ca.key -set_serial 7 -days 2 -extfile name > new && cat new > $0/server.pem";
     std::fs::write(own.folder().join("name"), "subjectAltName=DNS:db.example.org\n").unwrap();

@@ -14,7 +14,7 @@ const MAKEFILE: &str = include_str!("../../Makefile");
 /// Section and key, e.g. `("mail.smtp", "host")`; the section is empty at the top of the file.
 type Key = (String, String);
 
-/// All keys of the sample, commented or not, with what stands behind the equals sign.
+/// All keys of the sample, commented out or not, with the text after the equals sign.
 fn sample_keys() -> BTreeMap<Key, String> {
     let mut section = String::new();
     let mut keys = BTreeMap::new();
@@ -47,7 +47,7 @@ fn described_keys() -> BTreeMap<Key, String> {
     keys
 }
 
-/// The sample with one key changed or taken out; what the programs make of it.
+/// The result of loading the sample with one key changed or removed.
 fn loaded(key: &Key, value: Option<Value>) -> Result<String, String> {
     let mut whole: Table = SAMPLE.parse().unwrap();
     let sections = key.0.split('.').filter(|name| !name.is_empty());
@@ -72,7 +72,8 @@ fn the_readme_has_every_key_and_no_other() {
     assert_eq!(described.difference(&sample).collect::<Vec<_>>(), [] as [&Key; 0], "not in config.sample.toml");
 }
 
-/// A default stands in code; "needed ..." is refused where it is missing; for any other the sample shows an example.
+/// If a default is in the code, it is compared; "needed ..." must be refused if missing; for any other key the sample shows an
+/// example.
 #[test]
 fn every_default_of_the_readme_is_the_samples_and_the_programs() {
     let described = described_keys();
@@ -99,7 +100,7 @@ fn the_readme_mentions_every_program() {
     }
 }
 
-/// Folder and name of each, as the Makefile has them.
+/// Folder and name of each program, from the Makefile.
 fn programs() -> Vec<String> {
     let list = MAKEFILE.replace("\\\n", " ");
     let list = list.lines().find_map(|line| line.strip_prefix("PROGRAMS = ")).expect("the Makefile has a list of programs");
@@ -164,7 +165,7 @@ fn the_documents_that_are_installed_lead_to_each_other() {
     assert_eq!(dead_links(&destination.join("usr/share/doc/matrix-register-bot")), [] as [String; 0]);
 }
 
-/// Links of all documents below a folder that lead nowhere.
+/// Broken links in all documents below a folder.
 fn dead_links(root: &Path) -> Vec<String> {
     let mut documents: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name)).into();
     let folders = ["docs", "docs/hosts"].map(|name| fs::read_dir(root.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}")));
@@ -192,7 +193,7 @@ fn leads_somewhere(document: &Path, text: &str, link: &str) -> bool {
     read.is_ok_and(|text| prose(&text).filter(|line| line.starts_with('#')).any(|line| anchor_of(line) == anchor))
 }
 
-/// What Markdown and HTML in it link to or show.
+/// The targets of links and images in Markdown and HTML.
 fn links(text: &str) -> Vec<String> {
     let text: String = prose(text).collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
@@ -202,7 +203,7 @@ fn links(text: &str) -> Vec<String> {
     found
 }
 
-/// The lines outside of fenced code.
+/// The lines outside code blocks.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
     text.lines().filter(move |line| {
@@ -212,7 +213,7 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The anchor that code hosts give a heading.
+/// The anchor that code hosts generate for a heading.
 fn anchor_of(heading: &str) -> String {
     let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
     words.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()

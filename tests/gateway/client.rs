@@ -1,4 +1,4 @@
-//! A FastCGI web server's side, record by record, so that each of them can be wrong.
+//! A FastCGI web server, record by record, so that each record can be wrong.
 
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ pub struct Connection {
     pub stream: UnixStream,
 }
 
-/// What nginx's `fastcgi_params` sends, in its order, without what no test looks at.
+/// The parameters of nginx's `fastcgi_params` in its order, without those that no test uses.
 pub fn params<'a>(method: &'a str, query: &'a str) -> Vec<(&'a str, &'a [u8])> {
     let all = [
         ("QUERY_STRING", query),
@@ -37,7 +37,7 @@ impl Connection {
         Connection { stream }
     }
 
-    /// `None` where the socket's queue is full.
+    /// `None` if the queue of the socket is full.
     pub fn try_open(path: &Path) -> Option<Connection> {
         let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None).unwrap();
         net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).ok()?;
@@ -78,7 +78,7 @@ impl Connection {
         self.record(STDIN, &[])
     }
 
-    /// Standard output of the next request, up to its end; what came before the connection broke.
+    /// The standard output of the next request up to its end, or up to where the connection broke.
     pub fn answer(&mut self) -> String {
         let mut out = Vec::new();
         while let Ok((kind, content)) = self.read_record() {
@@ -100,7 +100,7 @@ impl Connection {
         Ok((header[1], content))
     }
 
-    /// A whole request and its answer; a program that answers early may have stopped reading.
+    /// Sends a whole request and reads its answer; a program that answers early may have stopped reading.
     pub fn ask(&mut self, params: &[(&str, &[u8])], body: &[u8]) -> String {
         let _ = self.begin().and_then(|()| self.params(params)).and_then(|()| self.body(body));
         self.answer()

@@ -1,4 +1,4 @@
-//! FastCGI, spoken record by record over a unix socket.
+//! FastCGI, record by record over a unix socket.
 
 use crate::client::{BEGIN, Connection, PARAMS, STDIN, params};
 use crate::program::{Folder, Server, eventually, field, signal};
@@ -366,7 +366,7 @@ fn ask_for(server: &Server, configuration: &str) -> String {
     server.connect().ask(&params, b"")
 }
 
-/// A server whose environment lists these, relative to its folder.
+/// A server with these paths in its environment's list, relative to its folder.
 fn server_that_lists(names: &[&str]) -> Server {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("sites")).unwrap();
@@ -388,7 +388,7 @@ fn a_request_does_not_choose_its_configuration() {
         assert!(ask_for(&server, &format!("/nowhere/{number}.toml")).contains("site=example.org "));
     }
     assert!(server.log().matches("configuration_ignored").count() <= 16, "the log cannot be filled: {}", server.log());
-    // The process's own may be named.
+    // The process's own configuration may be named.
     assert!(ask_for(&server, server.folder.path("config.toml").to_str().unwrap()).contains("site=example.org "));
 }
 
@@ -444,7 +444,7 @@ fn nothing_beside_a_listed_folder_can_be_named() {
         assert!(ask_for(&server, name).starts_with("Status: 500 "), "{name}");
     }
     assert!(ask_for(&server, folder.path("sites/good.toml").to_str().unwrap()).contains("site=good.example "), "{}", server.log());
-    // Whoever may write to the folder may put a file there.
+    // Everybody who may write to the folder can put a file there.
     set_mode(&folder.path("sites"), 0o777);
     assert!(ask_for(&server, folder.path("sites/good.toml").to_str().unwrap()).starts_with("Status: 500 "));
     assert!(server.log().contains("configuration_not_allowed") && !server.log().contains("evil.example"), "{}", server.log());

@@ -1,4 +1,4 @@
-//! Plain CGI by environment and standard input, as git's t5560 does: no web server.
+//! Plain CGI with environment and standard input, as in git's t5560, without a web server.
 
 use crate::program::Folder;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +10,7 @@ fn run(folder: &Folder, variables: &[(&str, &OsStr)], body: &[u8]) -> (String, S
     let mut command = Command::new(folder.echo());
     command.env_clear().envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A program that refuses reads no body.
+    // A program that refuses the request does not read the body.
     let _ = child.stdin.take().unwrap().write_all(body);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());

@@ -1,4 +1,4 @@
-//! A temp folder with a configuration and the built program, and the program running on a socket.
+//! A temporary folder with a configuration and the built program, and the program running on a socket.
 
 use crate::client::Connection;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// `cargo test --test gateway` alone builds no examples, and there is no `CARGO_BIN_EXE_` for them.
+/// `cargo test --test gateway` alone does not build examples, and there is no `CARGO_BIN_EXE_` for them.
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -19,7 +19,7 @@ fn built() -> &'static Path {
         let target = this.ancestors().nth(3).unwrap().to_owned();
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--offline", "--example", "echo", "--target-dir"]).arg(&target);
-        // Set for tests; to a build they look like a change, and half of the dependencies are compiled anew.
+        // These are set for tests. A build would take them for a change and compile half of the dependencies again.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
             cargo.env_remove(name);
         }
@@ -54,8 +54,8 @@ impl Folder {
         self.path("public/echo")
     }
 
-    /// As `mv` does: complete, then in place at once. Another process copies: a child that a test beside this one starts
-    /// would inherit the open file, which then could not be run (`ETXTBSY`).
+    /// Puts the whole file in place at once, like `mv`. Another process copies it, because a child started by a parallel test
+    /// would inherit the open file, which could then not be executed (`ETXTBSY`).
     pub fn install(&self) {
         assert!(Command::new("cp").arg(built()).arg(self.path("public/.new")).status().unwrap().success());
         fs::rename(self.path("public/.new"), self.echo()).unwrap();
@@ -137,7 +137,7 @@ pub fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).stderr(Stdio::null()).status();
 }
 
-/// At most 40 s; longer than the program may take to end.
+/// Waits up to 40 s, which is longer than the program may take to end.
 pub fn wait(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(40) {
@@ -150,7 +150,7 @@ pub fn wait(child: &mut Child) -> ExitStatus {
     panic!("the program did not end");
 }
 
-/// Asks again for at most `seconds`.
+/// Repeats the check for up to `seconds`.
 pub fn eventually(seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(seconds) {

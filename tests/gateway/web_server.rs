@@ -1,4 +1,4 @@
-//! The real thing: nginx in front of spawn-fcgi, and of fcgiwrap. Skipped where they are not installed.
+//! Real web servers: nginx with spawn-fcgi, and with fcgiwrap. Skipped if they are not installed.
 
 use crate::program::{Folder, eventually, field, signal, wait};
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// nginx, and the process behind it, in a folder of their own.
+/// nginx and the process that it uses, in a temporary folder.
 struct Site {
     _folder: Folder,
     port: u16,
@@ -23,7 +23,7 @@ fn spawn(folder: &Folder, command: &mut Command) -> Child {
 fn nginx_config(folder: &Folder, port: u16, is_cgi: bool) -> String {
     let root = folder.0.display();
     let script = if is_cgi { format!("fastcgi_param SCRIPT_FILENAME {root}/public/echo;") } else { String::new() };
-    // The directive came with a security fix; versions without it let as many headers in as fit their buffers.
+    // This directive came with a security fix; older versions accept as many headers as fit into their buffers.
     let max_headers = if nginx_knows("max_headers") { "max_headers 20000;" } else { "" };
     format!(
         "user root; daemon off; master_process off; pid {root}/pid; error_log {root}/nginx.log;
@@ -43,7 +43,7 @@ fn nginx_knows(directive: &str) -> bool {
 }
 
 impl Site {
-    /// `None` where a program is missing.
+    /// `None` if a program is missing.
     fn start(is_cgi: bool) -> Option<Site> {
         let behind = if is_cgi { "/usr/sbin/fcgiwrap" } else { "/usr/bin/spawn-fcgi" };
         if ["/usr/sbin/nginx", "/etc/nginx/fastcgi_params", behind].iter().any(|path| !Path::new(path).exists()) {
@@ -65,11 +65,11 @@ impl Site {
         Some(site)
     }
 
-    /// The answer to a request as it is, byte by byte.
+    /// The unmodified answer to a request.
     fn ask(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
-        // An early answer may stop the sending.
+        // An early answer may end the sending.
         let _ = stream.write_all(request);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -128,7 +128,7 @@ fn a_visitor_who_hides_variables_behind_raw_bytes_gets_400() {
     let Some(site) = Site::start(false) else { return };
     assert!(site.request(b"GET /?\xff", b"", b"").starts_with("HTTP/1.1 400 "));
     assert!(site.request(b"GET /%ff", b"", b"").starts_with("HTTP/1.1 400 "));
-    // User "\xfe", password "": nginx's $remote_user decodes it whether or not anybody asked for a password.
+    // User "\xfe", password "": nginx decodes this as $remote_user even if no password was asked for.
     let user = site.request(b"GET /", b"Authorization: Basic /jo=\r\n", b"");
     assert!(user.starts_with("HTTP/1.1 400 "), "{user}");
 }
@@ -138,7 +138,7 @@ fn as_many_headers_as_nginx_lets_in_neither_kill_nor_refuse() {
     let Some(site) = Site::start(false) else { return };
     let worker = field(&site.get("/"), "pid").to_owned();
     let start = Instant::now();
-    // 65,535 bytes of parameters are the most that nginx sends; each of these takes 8 (from version 1.23 on they are joined).
+    // nginx sends at most 65,535 bytes of parameters; each of these takes 8 (since version 1.23 they are joined).
     let answer = site.request(b"GET /", "a:\n".repeat(8_000).as_bytes(), b"");
     println!("8,000 headers: {:?}", start.elapsed());
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");

@@ -1,20 +1,20 @@
-//! Accounts to ask for.
+//! Accounts for the internal programs.
 
 use crate::World;
 use matrix_register_bot::domain::address;
 use matrix_register_bot::domain::password;
 use matrix_register_bot::outside::store::{Access, NewLogin};
 
-/// The password of john in the contract: every character that some encoding mangles.
+/// John's password: every character that some encoding mangles.
 pub const JOHNS_PASSWORD: &str = "p=&<>'\"ä€😀\\";
 
-/// The two accounts of the contract's test vectors.
+/// The two accounts in the example requests.
 pub fn add_contract_accounts(world: &World) {
     add(world, "john", ("John", "Dœ"), "John.Doe@Example.org", &password::hash(JOHNS_PASSWORD).unwrap());
     add(world, "jane", ("Jane", ""), "jane@example.org", &password::hash("secret").unwrap());
 }
 
-/// An account, written as the approval of a registration writes it.
+/// Adds an account as the approval of a registration does.
 pub fn add(world: &World, localpart: &str, (first, last): (&str, &str), email: &str, password_hash: &str) {
     let login = NewLogin {
         localpart: localpart.into(),

@@ -10,7 +10,7 @@ fn found(world: &World, by: &str, term: &str) -> Vec<String> {
     answer["results"].as_array().unwrap().iter().map(|user| user["user_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Contract mxisd 11, D1 to D5.
+/// The example searches D1 to D5.
 fn d1_to_d5_the_contracts_searches(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -34,7 +34,7 @@ fn with_search_by_address(engine: Engine, value: &str) -> World {
     world
 }
 
-/// D2 of the contract. Whoever could search by beginnings would spell out the addresses of all users, letter by letter.
+/// If searches matched beginnings by default, anybody could find out the addresses of all users letter by letter.
 fn d2_an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_wants_it(engine: Engine) {
     let (whole, beginnings) = (["jane@example.org", "JOHN.DOE@example.org"], ["j", "jane", "jane@", "jane@example.or", "john.doe"]);
     for (value, by_whole, by_beginning) in
@@ -82,7 +82,7 @@ fn every_spelling_of_an_address_finds_it(engine: Engine) {
     }
 }
 
-/// What a version of before wrote, which kept apostrophes and addresses as they were typed.
+/// As an earlier version stored them, with apostrophes and addresses as typed.
 fn accounts_of_before_are_found_in_every_spelling_after_a_run_of_cron(engine: Engine) {
     let world = with_search_by_address(engine, "\"prefix\"");
     add(&world, "old", ("Tatum", "O’Neil"), "max@xn--bcher-kva.example", "*");

@@ -4,7 +4,7 @@ use crate::world::{Engine, on_every_database};
 use matrix_register_bot::faces::api::{identity_bulk, identity_single};
 use serde_json::{Value, json};
 
-/// Contract mxisd 11, S1 to S3.
+/// The example lookups S1 to S3.
 fn s1_to_s3_the_contracts_single_lookups(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -20,7 +20,7 @@ fn s1_to_s3_the_contracts_single_lookups(engine: Engine) {
     }
 }
 
-/// Contract mxisd 11, B1 and B2.
+/// The example lookups B1 and B2.
 fn b1_b2_the_contracts_bulk_lookups(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);

@@ -14,7 +14,7 @@ fn says_yes(world: &World, id: &str, password: &str) -> bool {
     world.ask(check, &module(id, password))["auth"]["success"] == json!(true)
 }
 
-/// Contract mxisd 11, A1.
+/// The example login A1.
 fn a1_an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -26,7 +26,7 @@ fn a1_an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
     );
 }
 
-/// Contract mxisd 11, A2 and A3.
+/// The example logins A2 and A3.
 fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -38,7 +38,7 @@ fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
     }
 }
 
-/// Contract mxisd 11, A4, and contract synapse 2.2: ASCII JSON with surrogate pairs.
+/// The example login A4, in ASCII JSON with surrogate pairs.
 fn a4_synapses_module_hears_yes(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -51,7 +51,7 @@ fn a4_synapses_module_hears_yes(engine: Engine) {
     assert_eq!(world.ask(check, ascii)["auth"]["success"], json!(true));
 }
 
-/// What an earlier version wrote: Synapse would bind the address as it stands there.
+/// As an earlier version stored them: Synapse would bind the address unchanged.
 fn an_address_and_a_name_with_what_cannot_be_seen_are_handed_on_without_it(engine: Engine) {
     let world = World::on(engine);
     add(&world, "jane", ("Jane", "Dœ"), "jane@example.org", &password::hash("secret").unwrap());
@@ -79,7 +79,7 @@ fn the_content_type_is_not_looked_at(engine: Engine) {
     assert!(check(&world.site, &post("")).is_ok());
 }
 
-/// Contract synapse 0.3: a yes to these would create accounts.
+/// A yes to these would make Synapse create accounts.
 fn only_the_exact_id_of_an_own_user_is_answered(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -126,7 +126,7 @@ fn a_password_that_php_hashed_works_and_is_hashed_anew(engine: Engine) {
     assert!(says_yes(&world, "@old:example.org", "pässword"));
     assert!(!says_yes(&world, "@old:example.org", "pässwor"));
 
-    // PHP looked at 72 bytes only: nobody is locked out by that, and from the first login on all that was typed counts.
+    // PHP used only 72 bytes: nobody may be locked out by that, and from the first login on the whole password counts.
     let long = "x".repeat(80);
     add(&world, "long", ("Long", "Word"), "long@example.org", &php(&long[..72]));
     assert!(says_yes(&world, "@long:example.org", &long));
@@ -160,8 +160,8 @@ fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
     assert!((0..20).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor does a caller that cannot say");
 }
 
-/// Sixty networks, each below what slows one; the right password then comes from a new network, and from one that its owner
-/// used before.
+/// Sixty networks, each with fewer guesses than slow one down. Then the right password comes from a new network, and from one
+/// that its owner used before.
 fn many_networks_guess_no_better_than_one_and_the_owners_network_gets_through(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);
@@ -190,14 +190,14 @@ fn many_networks_guess_no_better_than_one_and_the_owners_network_gets_through(en
     assert!((0..20).all(|_| ask("@jane:example.org", "198.51.100.77", "secret")), "the owner's network notices nothing");
     assert!(ask("@john:example.org", "10.7.0.1", JOHNS_PASSWORD), "nor does another account");
     assert!((0..5).all(|_| says_yes(&world, "@jane:example.org", "secret")), "nor a caller that cannot say where the user sits");
-    // What is kept about a name does not tell whether there is such an account.
+    // The stored rows for a name do not reveal whether there is such an account.
     assert!(!ask("@nobody:example.org", "203.0.113.1", "wrong"));
     assert_eq!(everywhere("nobody"), [["1"]]);
     let networks = world.database.rows("SELECT network FROM familiar_networks").concat();
     assert!(!networks.is_empty() && networks.iter().all(|network| network.len() == 32), "hashes: {networks:?}");
 }
 
-/// The clock was a year ahead when somebody mistyped.
+/// The clock was a year ahead when somebody mistyped a password.
 fn guesses_from_the_future_slow_nobody(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);

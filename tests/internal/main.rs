@@ -21,7 +21,7 @@ mod profile;
 
 type Program = fn(&Site, &Request) -> Result<Response, Error>;
 
-/// A site in local mode with a database of its own.
+/// A site in local mode with its own database.
 struct World {
     site: Site,
     database: Database,
@@ -49,7 +49,7 @@ impl World {
         World { site: Site::new(config, || 1_800_000_000), database, _folder: folder }
     }
 
-    /// Its database cannot be used: no server listens, or the file is none.
+    /// A site with an unusable database: no server listens, or the file is not a database.
     fn without_database(engine: Engine) -> World {
         let database = Database::new(engine);
         let scheme = match engine {
@@ -63,7 +63,7 @@ impl World {
         World::at(&format!("{scheme}://bot:secret@127.0.0.1:{}/register", free_port()), database, "")
     }
 
-    /// The answer to a POST from loopback; it must be 200.
+    /// The answer to a POST from loopback; the status must be 200.
     fn ask(&self, program: Program, body: &str) -> Value {
         let response = program(&self.site, &post(body)).unwrap();
         assert_eq!(response.status, 200);
@@ -112,7 +112,7 @@ fn nonsense() -> Vec<String> {
     .collect()
 }
 
-/// Every internal program, and the answer that says no.
+/// Every internal program, with its answer for "no".
 fn programs() -> [(Program, Value); 5] {
     use matrix_register_bot::faces::api;
     [

@@ -1,4 +1,4 @@
-//! Password changes without an access token, for which no homeserver is needed.
+//! Password changes without an access token, which need no homeserver.
 
 use crate::World;
 use crate::accounts;
@@ -10,7 +10,7 @@ use serde_json::json;
 const PASSWORD: &str = "a long password";
 
 impl World {
-    /// The status of a change to the password that it is already.
+    /// The status of a change to the password that the account already has.
     fn change_password(&self, localpart: &str, client: &str, password: &str) -> u16 {
         let auth = json!({"type": "m.login.password", "identifier": {"type": "m.id.user", "user": localpart}, "password": password});
         let body = json!({"new_password": PASSWORD, "logout_devices": false, "auth": auth}).to_string();
@@ -24,7 +24,7 @@ impl World {
     }
 }
 
-/// None of the networks comes near the number of guesses that slows one network.
+/// No single network comes near the number of guesses that slows it down.
 fn guessing_from_many_networks_is_slowed_and_the_owners_network_gets_through(engine: Engine) {
     let world = World::on(engine);
     world.site.state.secret().unwrap();
@@ -44,7 +44,7 @@ fn guessing_from_many_networks_is_slowed_and_the_owners_network_gets_through(eng
     assert!((0..10).all(|_| world.change_password("max", "198.51.100.77", PASSWORD) == 200), "the owner's network notices nothing");
 }
 
-/// A flood of guesses for made-up names leaves nothing behind, with or without cron.
+/// Even many guesses for made-up names leave nothing behind, with or without cron.
 fn guesses_that_mean_nothing_any_more_go_by_themselves(engine: Engine) {
     let world = World::on(engine);
     let mut store = world.site.store(matrix_register_bot::outside::store::Access::Write).unwrap();

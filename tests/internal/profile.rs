@@ -3,7 +3,7 @@ use crate::{World, accounts, request};
 use matrix_register_bot::faces::api::profile::show;
 use serde_json::{Value, json};
 
-/// Contract mxisd 11, P1 and P2.
+/// The example profiles P1 and P2.
 fn p1_p2_the_contracts_profiles(engine: Engine) {
     let world = World::on(engine);
     accounts::add_contract_accounts(&world);

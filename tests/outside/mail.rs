@@ -1,4 +1,4 @@
-//! Mails, to a real SMTP server, through a program and into a folder.
+//! Mails over a real SMTP server, through a program, and into a folder.
 
 use crate::impostor::impostor;
 use crate::world::{Certificates, Folder, MailCatcher, closed_port, config};
@@ -105,7 +105,7 @@ fn answering(answers: [&'static str; 6]) -> u16 {
     impostor(move |mut stream| {
         let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
         for (step, answer) in answers.iter().enumerate() {
-            // Greeting, EHLO, MAIL, RCPT, DATA, the mail; a step that is refused is followed by a QUIT.
+            // Greeting, EHLO, MAIL, RCPT, DATA, the mail; after a refused step comes a QUIT.
             let heard = match step {
                 0 => true,
                 5 => lines.by_ref().map_while(Result::ok).any(|line| line == "." || line == "QUIT"),
@@ -132,7 +132,7 @@ fn an_answer_counts_by_its_code_with_or_without_a_text() {
         for (bare, code) in [("451\r\n", "451"), ("550\r\n", "550"), ("554-\r\n554\r\n", "554")] {
             let mut answers = good;
             answers[step] = bare;
-            // A refusal of the recipient or of the mail is about this mail, any other is about all of them.
+            // A refusal of the recipient or of the mail concerns this mail; any other concerns all mails.
             match (send(answers), step) {
                 (Err(Error::Later(sentence)), 3..) | (Err(Error::Unreachable(sentence)), ..3) => {
                     assert!(sentence.contains(code), "{step}: {sentence}");
@@ -153,7 +153,7 @@ fn a_server_that_dribbles_is_left_after_the_time_out() {
     let folder = Folder::new();
     let slow = impostor(|mut stream| {
         thread::spawn(move || {
-            // A byte now and then, and never a line's end.
+            // One byte at a time, and never the end of a line.
             while stream.write_all(b"2").is_ok() {
                 thread::sleep(Duration::from_millis(300));
             }
@@ -192,7 +192,7 @@ fn a_certificate_of_an_unknown_authority_is_not_trusted() {
         assert!(sentence.contains("certificate") && sentence.contains("ca_file"), "{sentence}");
         assert!(catcher.caught().is_empty());
     }
-    // Certificates::make gave the folder back: what is named is what is missing
+    // The temporary folder of this certificate is gone, so the file is missing.
     let line = format!("security = \"tls\"\nca_file = \"{}\"\n", other.authority.display());
     let Err(Error::Config(sentence)) = try_mailer(&folder, 1, &line) else { panic!("taken") };
     assert!(sentence.contains("ca_file") && sentence.contains("cannot be read"), "{sentence}");
@@ -213,7 +213,7 @@ fn a_certificate_for_another_host_is_not_trusted() {
     assert!(sentence.contains("certificate"), "{sentence}");
 }
 
-/// The same server, reached as 127.0.0.2, for which the certificate was not made.
+/// The same server as 127.0.0.2, for which the certificate is not valid.
 fn forward_from_another_address(port: u16) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
     let own = listener.local_addr().unwrap().port();
@@ -299,7 +299,7 @@ fn a_server_that_hangs_is_left_after_the_time_out() {
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
-/// Each answer comes in time, and all together would keep a visitor waiting.
+/// Each answer comes in time, but all together they would keep a visitor waiting.
 #[test]
 fn a_server_that_is_slow_at_every_step_is_left_before_the_mail_is_sent() {
     let folder = Folder::new();
@@ -338,7 +338,7 @@ fn a_server_that_talks_nonsense_is_tried_again() {
 #[test]
 fn a_mail_counts_as_perhaps_sent_from_its_content_on_only() {
     let folder = Folder::new();
-    // How many lines of ours the server answers before it hangs up: EHLO, MAIL, RCPT, DATA.
+    // How many of our lines the server answers before it closes the connection: EHLO, MAIL, RCPT, DATA.
     for (answered, perhaps_sent) in [(0, false), (1, false), (2, false), (4, true)] {
         let port = impostor(move |mut stream| {
             let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
@@ -347,7 +347,7 @@ fn a_mail_counts_as_perhaps_sent_from_its_content_on_only() {
                 lines.next().unwrap().unwrap();
                 stream.write_all(answer.as_bytes()).unwrap();
             }
-            // What it does not answer has arrived nevertheless: one more line, or the whole mail.
+            // It has received what it does not answer: one more line, or the whole mail.
             lines.find(|line| answered < 4 || line.as_deref().is_ok_and(|line| line == "."));
         });
         let outcome = mailer(&folder, port, "").send(&LETTER, NOW);
@@ -376,7 +376,7 @@ fn a_sendmail_program_gets_sender_recipient_and_mail() {
     assert!(!environment.contains("CARGO"), "{environment}");
 }
 
-/// Behind `--` it would be none; but not every such program knows that.
+/// After `--` such an address would be no option, but not every such program knows `--`.
 #[test]
 fn an_address_that_begins_with_a_dash_is_never_an_option_of_a_sendmail_program() {
     let folder = Folder::new();

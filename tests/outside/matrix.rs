@@ -1,4 +1,4 @@
-//! The homeserver: a real Synapse, and for what none answers a few impostors.
+//! The homeserver: a real Synapse, and a few impostors for answers that it never gives.
 
 use crate::impostor::{http_impostor, impostor};
 use crate::world::{Folder, closed_port, config};
@@ -23,7 +23,7 @@ const MESSAGE: RoomMessage = RoomMessage { text: "Max wants to register", html: 
 struct Synapse(HashMap<String, String>);
 
 impl Synapse {
-    /// The one around all tests.
+    /// The Synapse around all tests.
     fn around() -> Synapse {
         let synapse = Synapse(std::env::vars().filter(|(name, _)| name.starts_with("MX_")).collect());
         assert!(
@@ -41,7 +41,7 @@ impl Synapse {
         homeserver(self.get("MX_BASE_URL"))
     }
 
-    /// One request; status and JSON.
+    /// Sends a request; returns status and JSON.
     fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
         let request = ureq::http::Request::builder()
@@ -60,26 +60,26 @@ impl Synapse {
         answer
     }
 
-    /// A new account; returns nothing but that it is there.
+    /// Creates an account.
     fn account(&self, localpart: &str, password: &str) {
         let account = NewAccount { localpart, password, display_name: None, is_bot: false };
         assert_eq!(register(&self.homeserver(), self.get("MX_SHARED_SECRET"), &account), Ok(Registered::Made));
     }
 
-    /// A new room of alice's.
+    /// A new room created by alice.
     fn room(&self, options: Value) -> String {
         let answer = self.good("POST", "/_matrix/client/v3/createRoom", self.get("MX_ALICE_TOKEN"), Some(options));
         answer["room_id"].as_str().unwrap().to_owned()
     }
 
-    /// How many events of the room say this.
+    /// The number of events in the room with this text.
     fn count(&self, room: &str, text: &str) -> usize {
         let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=100", room.replace('!', "%21"));
         let answer = self.good("GET", &path, self.get("MX_ALICE_TOKEN"), None);
         answer["chunk"].as_array().unwrap().iter().filter(|event| event["content"]["body"] == text).count()
     }
 
-    /// A sign-up with this bot account and room.
+    /// A sign-up site with this bot account and room.
     fn site(&self, folder: &Folder, bot: &str, room: &str, with_secret: bool) -> Site {
         let secret = if with_secret { format!("registration_shared_secret = \"{}\"", self.get("MX_SHARED_SECRET")) } else { String::new() };
         let tables = format!("[room]\nid = \"{room}\"\nbot_localpart = \"{bot}\"\n");
@@ -155,7 +155,7 @@ fn a_homeserver_that_hides_the_registration_is_explained() {
     }
 }
 
-/// Answers with these, one a connection, then with the last one always. The requests go into the list.
+/// A server that gives these answers, one per connection, and then repeats the last one. Requests are appended to the list.
 fn scripted(answers: Vec<Vec<u8>>) -> (String, std::sync::Arc<Mutex<Vec<String>>>) {
     let asked = std::sync::Arc::new(Mutex::new(Vec::new()));
     let list = asked.clone();
@@ -188,7 +188,7 @@ fn a_spent_nonce_is_replaced_once() {
     assert_eq!(asked.lock().unwrap().len(), 4);
 }
 
-/// The first request may have been delivered twice, and the account be made: whatever comes then, that stays open.
+/// The first request may have been delivered twice and have created the account; no later answer can change that.
 #[test]
 fn after_a_spent_nonce_nothing_says_that_no_account_was_made() {
     let nonce = |text: &str| http("200 OK", &json!({ "nonce": text }).to_string());
@@ -262,7 +262,7 @@ fn an_account_without_a_display_name_is_taken_all_the_same() {
 fn a_homeserver_that_does_not_tell_leaves_the_name_open() {
     let forbidden = || http("403 Forbidden", r#"{"errcode":"M_FORBIDDEN","error":"Registration has been disabled"}"#);
     let not_found = || http("404 Not Found", r#"{"errcode":"M_NOT_FOUND","error":"Profile was not found"}"#);
-    // the same answer for everybody, a name that cannot exist included
+    // The same answer for every name, including one that cannot exist.
     let (url, asked) = scripted(vec![forbidden(), not_found(), not_found()]);
     let unknown = availability(&homeserver(&url), "max");
     assert!(matches!(unknown, Err(Error::Unexpected(_))), "{unknown:?}");
@@ -355,7 +355,7 @@ fn a_limit_says_how_long_to_wait_and_never_longer_than_an_hour() {
     }
 }
 
-/// Runs in a process of its own, see the next test.
+/// Runs in a separate process, see the next test.
 #[test]
 #[ignore = "started by the next test"]
 fn child_that_is_offered_a_proxy() {
@@ -365,7 +365,7 @@ fn child_that_is_offered_a_proxy() {
 
 #[test]
 fn a_visitors_proxy_header_does_not_divert_us() {
-    // Under CGI the header "Proxy: http://evil" is HTTP_PROXY in the environment.
+    // Under CGI the header "Proxy: http://evil" becomes HTTP_PROXY in the environment.
     let (url, asked) = scripted(vec![http("200 OK", r#"{"available":true}"#)]);
     let (proxy, diverted) = scripted(vec![http("200 OK", r#"{"available":false}"#)]);
     let mut child = Command::new(std::env::current_exe().unwrap());
@@ -455,14 +455,14 @@ fn a_bot_that_may_not_speak_says_so() {
     assert!(sentence.contains("power level"), "{sentence}");
 }
 
-/// Alice upgrades her room as her client does; the room that replaces it.
+/// Alice upgrades her room as her client does. Returns the new room.
 fn upgrade(synapse: &Synapse, room: &str, version: &str) -> String {
     let path = format!("/_matrix/client/v3/rooms/{}/upgrade", room.replace('!', "%21"));
     let answer = synapse.good("POST", &path, synapse.get("MX_ALICE_TOKEN"), Some(json!({ "new_version": version })));
     answer["replacement_room"].as_str().unwrap().to_owned()
 }
 
-/// Alice does something with the bot in her room: `invite`, `kick`, `ban`.
+/// Alice changes the bot's membership in her room: `invite`, `kick`, `ban`.
 fn member(synapse: &Synapse, room: &str, verb: &str, bot: &str) {
     let path = format!("/_matrix/client/v3/rooms/{}/{verb}", room.replace('!', "%21"));
     let body = match verb {
@@ -472,7 +472,7 @@ fn member(synapse: &Synapse, room: &str, verb: &str, bot: &str) {
     synapse.good("POST", &path, synapse.get("MX_ALICE_TOKEN"), Some(body));
 }
 
-/// Of somebody with the power to speak in an upgraded room, too.
+/// Even if the bot has the power to send to an upgraded room.
 #[test]
 fn a_request_is_posted_where_people_read_it_after_the_room_was_upgraded() {
     let synapse = Synapse::around();
@@ -558,7 +558,7 @@ fn a_bot_that_was_thrown_out_says_by_whom_or_that_it_is_banned() {
     assert!(sentence.contains("banned") && sentence.contains("lift the ban"), "{sentence}");
 }
 
-/// The operator's own token may be of another account than `bot_localpart`.
+/// The operator's own token may belong to another account than `bot_localpart`.
 #[test]
 fn the_account_to_invite_is_the_one_of_the_token() {
     let synapse = Synapse::around();
@@ -648,7 +648,7 @@ fn a_message_far_too_large_for_an_event_still_says_something() {
 
 // ---- the limits of an untouched Synapse ----
 
-/// A second Synapse, with a configuration of its own.
+/// A second Synapse with its own configuration.
 struct OwnSynapse {
     synapse: Synapse,
     folder: Folder,
@@ -694,7 +694,7 @@ fn synapses_own_limits_say_when_to_come_back() {
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=10, .. })), "{refused:?}");
 
     let log_in = |_| login(&homeserver, "bob", "pw-bob", "D", "").map(|_| ());
-    // Strangers' look-ups of profiles, all from the address of the sign-up: 500, then one a second.
+    // Profile lookups by strangers, all from the address of the site: 500, then one per second.
     let refused = (0..700).find_map(|_| availability(&homeserver, "nobody").err());
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=5, .. })), "{refused:?}");
 
@@ -733,7 +733,7 @@ fn a_homeserver_that_wants_its_terms_accepted_is_named_and_asks_the_bots_own_acc
     assert!(sentence.contains(&page) && sentence.contains("user_type"), "{sentence}");
 }
 
-/// Such as one that knows no kinds of accounts: the hash that it computes is another one.
+/// For example one that knows no kinds of accounts, and therefore computes another MAC.
 #[test]
 fn a_homeserver_without_accounts_for_bots_gives_the_bot_an_ordinary_one() {
     let refused = || http("403 Forbidden", r#"{"errcode":"M_FORBIDDEN","error":"Wrong username or password"}"#);

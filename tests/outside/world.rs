@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder that goes when the test is over.
+/// A folder that is removed at the end of the test.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -30,7 +30,7 @@ impl Drop for Folder {
     }
 }
 
-/// A configuration with these tables, which lies in `folder`.
+/// A configuration with these tables, in `folder`.
 pub fn config(folder: &Path, homeserver_url: &str, more_top: &str, tables: &str) -> Config {
     let mail = if tables.contains("[mail]") { "" } else { "[mail]\nfrom = \"register@example.test\"\ntransport = \"file\"\n" };
     let room = if tables.contains("[room]") { "" } else { "[room]\nid = \"!nowhere:example.test\"\n" };
@@ -45,7 +45,7 @@ pub fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An authority and a certificate for 127.0.0.1 and localhost that it signed.
+/// An authority, and a certificate for 127.0.0.1 and localhost that it signed.
 pub struct Certificates {
     pub authority: PathBuf,
     pub certificate: PathBuf,
@@ -91,7 +91,7 @@ impl MailCatcher {
         MailCatcher { child, port: started["port"].as_u64().unwrap() as u16, mails }
     }
 
-    /// The mails so far, in the order in which they came.
+    /// The mails received so far, in order.
     pub fn caught(&self) -> Vec<String> {
         let mut files: Vec<_> = std::fs::read_dir(&self.mails).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
