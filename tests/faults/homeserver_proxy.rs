@@ -1,4 +1,4 @@
-//! Between the programs and Synapse: a proxy that loses, cuts, delays, denies and repeats.
+//! A proxy between the programs and Synapse that loses, cuts, delays, refuses and repeats requests.
 
 use crate::weather::{UnderWay, Weather};
 use crate::world::http::{pass_on, read_request};
@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// What may happen to a request. After those "after it was done" Synapse has carried it out.
+/// The faults. In those "after it was done" Synapse has carried out the request.
 const MISHAPS: [&str; 12] = [
     "homeserver refused",
     "homeserver hung",
@@ -23,7 +23,7 @@ const MISHAPS: [&str; 12] = [
     "homeserver asked twice",
 ];
 
-/// Listens on loopback as long as the process lives; its address.
+/// Listens on loopback until the process ends. Returns its URL.
 pub fn start(homeserver: &str, weather: &Arc<Weather>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -33,7 +33,7 @@ pub fn start(homeserver: &str, weather: &Arc<Weather>) -> String {
             let (upstream, weather) = (upstream.clone(), weather.clone());
             thread::spawn(move || {
                 let under_way = weather.under_way("a request to the homeserver");
-                // The client may be dead; that is what this is about.
+                // The client may have been killed; that is intended.
                 let _ = serve(client, &upstream, &weather, &under_way);
             });
         }

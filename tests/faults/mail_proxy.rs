@@ -1,4 +1,5 @@
-//! Between the programs and the mail server: a proxy that loses, cuts, delays, denies and repeats, and remembers what it did.
+//! A proxy between the programs and the mail server that loses, cuts, delays, refuses and repeats mails, and records what it
+//! did.
 
 use crate::weather::Weather;
 use crate::world::process::running_below;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What may happen to a mail. After those "taken" the mail server has it, and the program does not know.
+/// The faults. In those "taken" the mail server has the mail, and the program does not know.
 const MISHAPS: [&str; 11] = [
     "mail refused",
     "mail hung",
@@ -24,16 +25,16 @@ const MISHAPS: [&str; 11] = [
     "mail sent twice",
 ];
 
-/// A mail that the mail server took.
+/// A mail that the mail server accepted.
 #[derive(Debug, Clone)]
 pub struct Handed {
     pub message_id: String,
     pub beat: usize,
-    /// The process that sent it; none where it was gone before the mail server answered.
+    /// The process that sent it; `None` if it was gone before the mail server answered.
     pub sender: Option<u32>,
-    /// The program was told that the mail server has it, as far as it lived to hear it.
+    /// Whether the program was told that the mail server has the mail, provided that it was still running.
     pub answered: bool,
-    /// A second copy that the proxy made.
+    /// Whether this is a second copy made by the proxy.
     pub by_proxy: bool,
 }
 
@@ -43,7 +44,7 @@ pub struct MailProxy {
 }
 
 impl MailProxy {
-    /// Listens on loopback as long as the process lives. `sites` is where the programs lie.
+    /// Listens on loopback until the process ends. `sites` are the folders of the programs.
     pub fn start(server: u16, weather: &Arc<Weather>, sites: Vec<PathBuf>) -> MailProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = MailProxy { port: listener.local_addr().unwrap().port(), handed: Arc::default() };
@@ -53,7 +54,7 @@ impl MailProxy {
                 let (weather, handed, sites) = (weather.clone(), handed.clone(), sites.clone());
                 thread::spawn(move || {
                     let _under_way = weather.under_way("a mail");
-                    // Either side may be gone; that is what this is about.
+                    // Either side may be gone; that is intended.
                     let _ = Conversation { server, weather: &weather, handed: &handed, sites: &sites }.hold(client);
                 });
             }
@@ -61,7 +62,7 @@ impl MailProxy {
         proxy
     }
 
-    /// What was handed over since the last call.
+    /// The mails accepted since the last call.
     pub fn take_handed(&self) -> Vec<Handed> {
         std::mem::take(&mut *self.handed.lock().unwrap())
     }
@@ -132,7 +133,8 @@ impl Conversation<'_> {
         }
         let beat = self.weather.beat();
         let port = client.peer_addr()?.port();
-        // Whoever lives waits for the answer. The kernel's tables change while they are read, so a second look may find more.
+        // A live process waits for the answer. The kernel's tables change while they are read, so a second attempt may find
+        // more.
         let mut sender = None;
         while sender.is_none() && !has_hung_up(client) {
             sender = sender_at(port, self.sites);
@@ -182,7 +184,7 @@ impl Peer {
         self.reply()
     }
 
-    /// All lines of one reply.
+    /// Reads all lines of one reply.
     fn reply(&mut self) -> io::Result<Vec<u8>> {
         let mut reply = Vec::new();
         loop {
@@ -209,7 +211,7 @@ fn message_id(content: &[u8]) -> String {
     header.unwrap_or_default().trim().to_owned()
 }
 
-/// The other end is closed: its process is dead, or waits no longer.
+/// Whether the other end is closed: its process is dead, or waits no longer.
 fn has_hung_up(client: &TcpStream) -> bool {
     let _ = client.set_nonblocking(true);
     let peeked = client.peek(&mut [0]);
@@ -217,12 +219,12 @@ fn has_hung_up(client: &TcpStream) -> bool {
     !matches!(peeked, Err(cause) if cause.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// The process at the other end of a connection from this port: the kernel's table has its socket, and the process's folder
-/// in /proc a link to that.
+/// The process at the other end of a connection from this port: the kernel's table lists its socket, and the process's folder
+/// in /proc contains a link to that.
 fn sender_at(port: u16, sites: &[PathBuf]) -> Option<u32> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     let local = format!("0100007F:{port:04X}");
-    // Thousands of lines: one search instead of taking each apart. Behind the address are seven columns, then the socket.
+    // With thousands of lines, one search is faster than parsing each. The address is followed by seven columns and the socket.
     let own = table.split_once(&format!(": {local} "))?.1;
     let socket = format!("socket:[{}]", own.split_whitespace().nth(7)?);
     let has_it = |pid: u32| {

@@ -25,20 +25,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 use world::Engine;
 
-/// Storms in a round, at the most; what is left then is finished in calm weather.
+/// The most storms in a round; remaining requests are completed in calm weather.
 const STORMS: usize = 30;
 /// How long a storm lasts.
 const STORM: Duration = Duration::from_millis(1600);
-/// Where web programs die in a storm, one of these: as `fault` has them. Those that die as soon as they have a lease leave
-/// all the work to cron.
+/// Where web programs die in a storm, as in `fault`; one is chosen. Programs that die as soon as they have a lease leave all
+/// work to cron.
 const WEB_DEATHS: [&str; 10] =
     ["1/6", "1/10", "1/20", "1/100", "leased", "leased", "committed", "mail taken", "homeserver answered:2", "settle"];
-/// How many people act at once, and how many crons run.
+/// How many people act at the same time, and how many crons run.
 const VISITORS: usize = 12;
 const CRONS: usize = 8;
-/// Crons in a row without anything to do after which a storm ends early.
+/// The number of crons in a row without work after which a storm ends early.
 const IN_VAIN: usize = 16;
-/// How long it may take, in calm weather, until nothing is owed any more.
+/// How long it may take in calm weather until no action is required any more.
 const CALM: Duration = Duration::from_secs(240);
 
 #[test]
@@ -70,19 +70,19 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}: expected a number")))
 }
 
-/// The one that is wanted, or another one each time.
+/// The configured seed, or a new one each time.
 fn seed(number_of_test: usize) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     number("FAULTS_SEED", now.as_secs() as usize % 1_000_000 * 10 + number_of_test) as u64
 }
 
-/// Rounds until so many programs were killed.
+/// Rounds until enough programs were killed.
 struct Campaign {
     engine: Engine,
     kills: usize,
-    /// In each round.
+    /// People per round.
     people: usize,
-    /// In turn, one each round.
+    /// Used in turn, one per round.
     modes: [&'static str; 2],
     seed: u64,
 }
@@ -104,7 +104,7 @@ impl Campaign {
         println!("{}: {}\n{:?}", self.engine.name(), place.weather.counts(), place.tally.points.lock().unwrap());
     }
 
-    /// One batch of people, from the form to the end; fails the test if any promise is broken.
+    /// One group of people, from the form to the end; fails the test if any promise is broken.
     fn round(&self, place: &Place, room: String, mode: &'static str, number: usize) -> Found {
         let prefix = format!("p{}{}r{number}", std::process::id(), self.engine.name());
         let people = People::new(place, room, self.people, &prefix);
@@ -152,7 +152,7 @@ impl Campaign {
         found
     }
 
-    /// Everything at once.
+    /// All faults at once.
     fn storm(&self, place: &Place, people: &People) -> Special {
         let chance = &place.weather.chance;
         let special = chance.pick(&[Special::None, Special::None, Special::None, Special::Web, Special::Database, Special::Disk]);
@@ -198,25 +198,25 @@ impl Campaign {
             }
             let end = Instant::now() + STORM * 3 / 4;
             place.tally.crons_in_vain.store(0, Ordering::SeqCst);
-            // Where the dead hold everything, only time helps.
+            // If dead programs hold all leases, only time helps.
             while Instant::now() < end && place.tally.crons_in_vain.load(Ordering::SeqCst) < IN_VAIN {
                 thread::sleep(Duration::from_millis(20));
             }
-            // What hangs is let go, else everybody would wait for it.
+            // Releases whatever hangs, as otherwise everybody would wait for it.
             place.weather.calm();
             goes_on.store(false, Ordering::SeqCst);
         });
         special
     }
 
-    /// Nothing goes wrong any more: people finish, and cron does what is owed.
+    /// No more faults: people finish, and cron does what is left.
     fn settle(&self, place: &Place, people: &People) {
         let end = Instant::now() + CALM;
         while Instant::now() < end {
             people.look();
             thread::scope(|scope| {
                 for _ in 0..VISITORS {
-                    // Who is answered with an error tries again at the next turn.
+                    // A person who gets an error tries again at the next turn.
                     scope.spawn(|| (0..people.all.len()).any(|_| !people.somebody_acts()));
                 }
             });
@@ -232,7 +232,7 @@ impl Campaign {
     }
 }
 
-/// What happens once in a storm, beside the rest.
+/// An event that happens once in a storm, in addition to the rest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Special {
     None,
@@ -241,7 +241,7 @@ enum Special {
     Disk,
 }
 
-/// Never half-written, and the secret stays.
+/// The state file must never be half-written, and the secret must not change.
 fn watch_state_file(place: &Place, people: &People, going: impl Fn() -> bool) {
     let mut known = None;
     while going() {

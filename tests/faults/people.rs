@@ -1,4 +1,4 @@
-//! Those who want an account, and those who decide: what they do, and what they were told.
+//! Applicants and the people who decide: their actions, and what they were told.
 
 use crate::place::Place;
 use crate::world::{Form, Mail, Message, Page};
@@ -7,25 +7,25 @@ use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
-/// One applicant, and how far the request came as far as people could see.
+/// An applicant, and the progress of the request as far as people can see it.
 #[derive(Debug, Default, Clone)]
 pub struct Person {
     number: usize,
-    /// The username that the person asks for at the moment.
+    /// The username that the person currently asks for.
     pub name: String,
     pub address: String,
     form: Option<Form>,
-    /// Saw the page that says thank you.
+    /// Saw the page that confirms the request.
     pub filed: bool,
     confirmed: bool,
     /// Somebody pressed "approve".
     pub yes_was_said: bool,
-    /// What those who decided were told: "approved" or "declined".
+    /// What the people who decided were told: "approved" or "declined".
     pub verdicts: Vec<&'static str>,
 }
 
 impl Person {
-    /// Of four, the last wants the same name as the one before.
+    /// Of every four, the last one wants the same name as the third.
     pub fn new(number: usize, prefix: &str) -> Person {
         let wish = if number % 4 == 3 { number - 1 } else { number };
         let (name, address) = (format!("{prefix}n{wish}"), format!("{prefix}n{number}@applicants.example.org"));
@@ -36,9 +36,9 @@ impl Person {
         !self.verdicts.is_empty()
     }
 
-    /// What is pressed: one, or two at the same moment.
+    /// The buttons pressed: one, or two at the same moment.
     fn choices(&self) -> &'static [&'static str] {
-        // A name that was declined is free again; who asks for a rival's name must not get it that way.
+        // A declined name is free again, and the rival must not get it that way.
         match if self.wants_the_same() { 0 } else { self.number % 10 } {
             0..=5 => &["approve"],
             6 => &["approve", "approve"],
@@ -47,7 +47,7 @@ impl Person {
         }
     }
 
-    /// As another person, at the same time.
+    /// Whether another person asks for the same name at the same time.
     fn wants_the_same(&self) -> bool {
         self.number % 4 >= 2
     }
@@ -63,7 +63,7 @@ pub struct People<'a> {
     place: &'a Place,
     pub room: String,
     pub all: Vec<Mutex<Person>>,
-    /// By address, in the order in which they came.
+    /// By address, in the order of arrival.
     pub mails: Mutex<BTreeMap<String, Vec<Mail>>>,
     mails_read: Mutex<HashSet<std::ffi::OsString>>,
     pub messages: Mutex<Vec<Message>>,
@@ -84,7 +84,7 @@ impl<'a> People<'a> {
         }
     }
 
-    /// Looks into mail boxes and the room.
+    /// Looks into mailboxes and the room.
     pub fn look(&self) {
         let mut read = self.mails_read.lock().unwrap();
         for entry in fs::read_dir(self.place.mails.folder()).unwrap().flatten() {
@@ -98,19 +98,19 @@ impl<'a> People<'a> {
         *self.messages.lock().unwrap() = self.place.synapse.messages(&self.room);
     }
 
-    /// Takes the mails of the round out of the boxes.
+    /// Removes the mails of the round from the mailboxes.
     pub fn tidy(&self) {
         for name in self.mails_read.lock().unwrap().iter() {
             let _ = fs::remove_file(self.place.mails.folder().join(name));
         }
     }
 
-    /// How many know how it was decided.
+    /// The number of people who know the decision.
     pub fn done(&self) -> usize {
         self.all.iter().filter(|person| person.lock().unwrap().is_done()).count()
     }
 
-    /// How far they are.
+    /// The progress of all people.
     pub fn summary(&self) -> String {
         let count = |is: fn(&Person) -> bool| self.all.iter().filter(|person| is(&person.lock().unwrap())).count();
         format!(
@@ -121,14 +121,14 @@ impl<'a> People<'a> {
         )
     }
 
-    /// Somebody does the next thing, if it is known what; whether anybody did.
+    /// Lets somebody take the next step, if it is known; returns whether anybody did.
     pub fn somebody_acts(&self) -> bool {
         let start = self.place.weather.chance.below(self.all.len());
         let (before, from) = self.all.split_at(start);
         from.iter().chain(before).filter_map(|person| person.try_lock().ok()).any(|mut person| self.act(&mut person))
     }
 
-    /// One page at the most is asked for and one form sent.
+    /// Opens at most one page and sends at most one form.
     fn act(&self, person: &mut Person) -> bool {
         match person {
             Person { filed: false, .. } => self.file(person),
@@ -139,7 +139,7 @@ impl<'a> People<'a> {
         .is_some()
     }
 
-    /// The same form again and again, until the answer is a clear one.
+    /// Sends the same form again and again until the answer is clear.
     fn file(&self, person: &mut Person) -> Option<()> {
         if person.form.is_none() {
             let page = self.place.get(&format!("{}register", self.place.sites[0].public_url()));

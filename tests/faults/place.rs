@@ -1,5 +1,5 @@
-//! The machine under test: two web servers with the programs, one database, mail server and homeserver behind proxies; and all
-//! that can happen to it.
+//! The machine under test: two web servers with the programs, one database, mail server and homeserver behind proxies; and
+//! everything that can happen to it.
 
 use crate::homeserver_proxy;
 use crate::mail_proxy::MailProxy;
@@ -25,9 +25,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use url::Url;
 
-/// Both ways to run the programs: a process for each request under fcgiwrap, and FastCGI under spawn-fcgi.
+/// Both ways of running the programs: a process per request under fcgiwrap, and FastCGI under spawn-fcgi.
 const HOSTS: [Host; 2] = [Host::NginxCgi, Host::NginxFastCgi];
-/// Where crons die in a storm, one of these each.
+/// Where crons die in a storm; each dies at one of these points.
 const CRON_DEATHS: [&str; 12] = [
     "1/2",
     "1/3",
@@ -42,21 +42,21 @@ const CRON_DEATHS: [&str; 12] = [
     "settled:2",
     "leased:3",
 ];
-/// The disk below the database; a server's own files take most of theirs.
+/// The size of the disk for the database; most of it holds the server's own files.
 const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres, 700), (Engine::Mariadb, 700)];
 
-/// Everything that is one machine. The fields are in the order in which they end.
+/// Everything on one machine. Fields are dropped in this order.
 pub struct Place {
     webs: [Mutex<Option<WebServer>>; 2],
     disk: Option<SmallDisk>,
-    /// Where no disk could be mounted: crons find no room on what there is.
+    /// If no disk could be mounted, crons simulate a full one.
     no_room: AtomicBool,
     pub sites: [SiteFolder; 2],
-    /// What web programs find in the file that their variable names.
+    /// The content of the file that the web programs' variable names.
     orders: PathBuf,
     deaths: PathBuf,
     deaths_read: Mutex<usize>,
-    /// Where config.json is; on the disk with SQLite's file.
+    /// The folder of config.json, which is on the same disk as SQLite's file.
     state: PathBuf,
     server: Option<Mutex<OwnServer>>,
     pub database: Database,
@@ -64,9 +64,9 @@ pub struct Place {
     pub mail_proxy: MailProxy,
     pub synapse: Synapse,
     pub weather: Arc<Weather>,
-    /// Web servers' logs from before they were killed.
+    /// Logs of web servers that were killed.
     said: Mutex<String>,
-    /// Processes that were killed, each with the storm in which that was.
+    /// Killed processes, each with the number of the storm.
     pub killed: Mutex<HashSet<(usize, u32)>>,
     pub tally: Tally,
     pub bot: String,
@@ -112,7 +112,7 @@ impl Place {
         *self.webs[web].lock().unwrap() = Some(WebServer::start_with(&self.sites[web], HOSTS[web], &variables));
     }
 
-    /// Web server, gateway and programs die at once, and come back.
+    /// Web server, gateway and programs die at once and are restarted.
     pub fn kill_web(&self, web: usize) {
         let dying = self.webs[web].lock().unwrap().take().expect("it runs");
         self.said.lock().unwrap().push_str(&dying.log());
@@ -125,7 +125,7 @@ impl Place {
         self.start_web(web);
     }
 
-    /// The database server dies, and comes back with what it had on its disk.
+    /// The database server dies and restarts with the data on its disk.
     pub fn kill_database(&self) {
         let Some(server) = &self.server else { return };
         let mut server = server.lock().unwrap();
@@ -135,11 +135,11 @@ impl Place {
         server.start_again();
     }
 
-    /// The disk of the database, and with SQLite of the state file, is full for a while.
+    /// The disk of the database, and with SQLite that of the state file, is full for a while.
     pub fn fill_disk(&self, for_so_long: Duration) {
         self.tally.full_disks.fetch_add(1, Ordering::SeqCst);
         let Some(disk) = &self.disk else {
-            // The nearest to it that needs no rights: crons may write nothing behind the first page of a file.
+            // The closest simulation that needs no privileges: crons may write only the first page of a file.
             self.no_room.store(true, Ordering::SeqCst);
             thread::sleep(for_so_long);
             return self.no_room.store(false, Ordering::SeqCst);
@@ -148,7 +148,7 @@ impl Place {
         thread::sleep(for_so_long);
         disk.relieve();
         if let Some(server) = &self.server {
-            // One that could not write its journal may have ended.
+            // A server that could not write its journal may have ended.
             let mut own = server.lock().unwrap();
             let end = Instant::now() + Duration::from_secs(5);
             while !own.server.answers() {
@@ -160,14 +160,14 @@ impl Place {
         }
     }
 
-    /// Where web programs die from now on; at no point where it is empty.
+    /// Sets where web programs die from now on; empty: nowhere.
     pub fn order_deaths(&self, order: &str) {
         let aside = self.orders.with_extension("new");
         fs::write(&aside, order).unwrap();
         fs::rename(aside, &self.orders).unwrap();
     }
 
-    /// Runs cron once. In a storm it may die, at a point or anywhere, and when the storm is over, it surely does.
+    /// Runs cron once. In a storm it may die at a point or anywhere; at the end of the storm it certainly does.
     pub fn run_cron(&self) {
         let (chance, storm) = (&self.weather.chance, self.weather.is_storm());
         if storm {
@@ -203,7 +203,7 @@ impl Place {
         };
         if status.signal() == Some(9) {
             self.note_killed(child.id());
-            // One that was killed by us may have died at a point just before; that one is in the file.
+            // A process that we killed may have died at a point just before; then the file lists it.
             let wrote_it_down = || fs::read_to_string(&self.deaths).is_ok_and(|deaths| deaths.contains(&format!("{} ", child.id())));
             if is_killed && !wrote_it_down() {
                 self.tally.died_anywhere.fetch_add(1, Ordering::SeqCst);
@@ -218,7 +218,7 @@ impl Place {
         self.sites[0].path().join("cron.log")
     }
 
-    /// Kills a web program that runs, if there is one: a CGI program, or a FastCGI worker.
+    /// Kills a running web program, if there is one: a CGI program, or a FastCGI worker.
     pub fn kill_a_web_program(&self) {
         let web = self.weather.chance.below(2);
         let processes = running_below(self.sites[web].path());
@@ -242,7 +242,7 @@ impl Place {
         self.killed.lock().unwrap().insert((self.weather.beat(), pid));
     }
 
-    /// Reads what programs wrote down when they died.
+    /// Reads what programs recorded when they died.
     pub fn count_deaths(&self) {
         let text = fs::read_to_string(&self.deaths).unwrap_or_default();
         let mut read = self.deaths_read.lock().unwrap();
@@ -255,7 +255,7 @@ impl Place {
         }
     }
 
-    /// Waits until nobody is at work any more: then whoever holds a lease is dead.
+    /// Waits until no program is running: the holder of any lease is then dead.
     pub fn wait_until_quiet(&self) {
         let end = Instant::now() + Duration::from_secs(180);
         let is_cgi_at_work = || !running_below(self.sites[0].path()).is_empty();
@@ -272,7 +272,7 @@ impl Place {
         self.count_deaths();
     }
 
-    /// A day later, for all who wait for a time; nobody may be at work.
+    /// Simulates that a day has passed, for everything that waits; no program may be running.
     pub fn time_passes(&self) {
         self.database.sql(
             "UPDATE registrations SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
@@ -281,8 +281,7 @@ impl Place {
         );
     }
 
-    /// The lock of a cron that was killed, or is slow, ends by itself, and that time has come now: leases keep crons apart. Not
-    /// where the database is away.
+    /// Lets the lock of a killed or slow cron expire: leases keep crons apart. Does nothing if the database is unavailable.
     fn let_the_next_cron_in(&self) {
         let url: DatabaseUrl = self.database.url().parse().unwrap();
         let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + 86_400;
@@ -293,7 +292,7 @@ impl Place {
         drop(taken);
     }
 
-    /// The bot has to log in again, while programs die: its token is gone from the state file.
+    /// Removes the token from the state file, so that the bot has to log in again while programs die.
     pub fn forget_token(&self) {
         let path = self.state.join("config.json");
         let Ok(text) = fs::read_to_string(&path) else { return };
@@ -304,7 +303,7 @@ impl Place {
         fs::rename(aside, path).unwrap();
     }
 
-    /// The state file as it is at this moment; an error where it is none.
+    /// The secret in the state file at this moment; an error if the file is invalid.
     pub fn secret_key(&self) -> Result<Option<String>, String> {
         match fs::read_to_string(self.state.join("config.json")) {
             Err(_) => Ok(None),
@@ -316,7 +315,7 @@ impl Place {
         }
     }
 
-    /// From now on requests go to a room of their own, and accounts are made in this mode.
+    /// From now on requests go to a new room, and accounts are made in this mode.
     pub fn turn_to(&mut self, mode: &str) -> String {
         let room = self.synapse.create_room_of(&self.synapse.alice, &[]);
         let bot = Account {
@@ -333,7 +332,7 @@ impl Place {
         room
     }
 
-    /// A page from one of the web servers; nothing where there was no answer, or an error.
+    /// A page from one of the web servers; `None` if there was no answer, or an error.
     pub fn get(&self, address: &str) -> Option<Page> {
         self.ask(|browser, at| browser.try_request("GET", &at(address), "", b""))
     }
@@ -361,7 +360,7 @@ impl Place {
         .ok()
     }
 
-    /// The end of what each of them said.
+    /// The end of each log.
     pub fn log_tail(&self) -> String {
         let tail = |text: String| String::from_utf8_lossy(&text.as_bytes()[text.len().saturating_sub(3000)..]).into_owned();
         let webs = self.webs.iter().map(|web| web.lock().unwrap().as_ref().map(|web| tail(web.log())).unwrap_or_default());
@@ -373,17 +372,17 @@ impl Place {
         )
     }
 
-    /// What web servers, programs and crons said.
+    /// The output of web servers, programs and crons.
     pub fn log(&self) -> String {
         let webs = self.webs.iter().filter_map(|web| Some(web.lock().unwrap().as_ref()?.log()));
         webs.collect::<String>() + &self.said.lock().unwrap() + &fs::read_to_string(self.cron_log()).unwrap_or_default()
     }
 }
 
-/// The one place where the configuration is made.
+/// Creates the configuration.
 fn settings(synapse: &Synapse, database: &Database) -> SiteBuilder {
     let site = SiteFolder::new(&built_programs!()).synapse(synapse).database(database);
-    // The bot logs in by itself, so that there is something to be written into the state file.
+    // The bot logs in itself, so that something is written to the state file.
     let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 2);
     site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 90)
 }

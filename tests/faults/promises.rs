@@ -1,5 +1,5 @@
-//! What must be true when a round is over: what people were told against what the database, the homeserver and the mail
-//! server have.
+//! What must be true at the end of a round: compares what people were told with the data of the database, the homeserver and
+//! the mail server.
 
 use crate::mail_proxy::Handed;
 use crate::people::{People, Person};
@@ -15,16 +15,16 @@ pub struct Found {
     pub people: usize,
     pub approved: usize,
     pub mails: usize,
-    /// Second and further copies, with the same Message-ID and the same words, because the mail server's answer was lost.
+    /// Repeated copies with the same Message-ID and words, because the mail server's answer was lost.
     pub copies_answer_lost: usize,
-    /// The same because the program was killed between the mail server's answer and its own commit.
+    /// The same, because the program was killed between the mail server's answer and its own commit.
     pub copies_killed: usize,
-    /// The same because the database was away, or its disk full, when it was to be written down that the mail was taken.
+    /// The same, because the database was unavailable, or its disk full, when the mail should have been recorded as sent.
     pub copies_database_away: usize,
     pub copies_by_proxy: usize,
 }
 
-/// One round, to be looked through.
+/// A round to check.
 pub struct Round<'a> {
     pub place: &'a Place,
     pub people: &'a People<'a>,
@@ -36,7 +36,7 @@ pub struct Round<'a> {
 }
 
 impl Round<'_> {
-    /// Whatever is wrong is added to the violations.
+    /// Checks everything and adds what is wrong to the violations.
     pub fn check(&self) -> Found {
         let people: Vec<Person> = self.people.all.iter().map(|person| person.lock().unwrap().clone()).collect();
         let approved = self.rows(&people);
@@ -53,7 +53,8 @@ impl Round<'_> {
         self.people.complain(violation);
     }
 
-    /// One row for each who was thanked, over, and as those who decided were told. The names that were approved.
+    /// There must be one row for everybody whose request was confirmed, finished, and decided as people were told. Returns the
+    /// approved names.
     fn rows(&self, people: &[Person]) -> BTreeSet<String> {
         let sql = format!(
             "SELECT username, email, state, COALESCE(last_error, ''), COALESCE(refusal, '') FROM registrations WHERE username LIKE '{}n%'",
@@ -81,7 +82,7 @@ impl Round<'_> {
         self.place.database.rows(&approved).concat().into_iter().collect()
     }
 
-    /// The homeserver has those that were approved, each of them after a yes; in local mode, so has our table.
+    /// The homeserver must have exactly the approved accounts; in local mode, so must our table.
     fn accounts(&self, people: &[Person], approved: &BTreeSet<String>) {
         let path = format!("/_synapse/admin/v2/users?limit=5000&guests=false&name={}n", self.prefix);
         let (_, answer) = self.place.synapse.call("GET", &path, Some(&self.place.synapse.admin.token), None);
@@ -133,7 +134,7 @@ impl Round<'_> {
         }
     }
 
-    /// Two for each person, by Message-ID. A further copy is a copy, and has a reason for each one before it.
+    /// Two mails per person, by Message-ID. Further copies must be identical, and each needs a reason.
     fn mails(&self, people: &[Person], found: &mut Found) {
         let boxes = self.people.mails.lock().unwrap();
         for person in people {
@@ -183,7 +184,7 @@ impl Round<'_> {
         }
     }
 
-    /// The password of the mail opens the account.
+    /// The password in the mail must open the account.
     fn logins(&self, people: &[Person], approved: &BTreeSet<String>) {
         let boxes = self.people.mails.lock().unwrap();
         let approved: Vec<&Person> = people.iter().filter(|person| approved.contains(&person.name)).collect();
@@ -213,7 +214,7 @@ impl Round<'_> {
         }
     }
 
-    /// As Synapse's password module asks.
+    /// Checks a password as Synapse's module does.
     fn ask_login(&self, name: &str, password: &str) -> Result<(), String> {
         let body = json!({"user": {"id": self.place.synapse.user_id(name), "password": password}}).to_string();
         let length = body.len().to_string();

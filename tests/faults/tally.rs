@@ -1,4 +1,4 @@
-//! What happened in a campaign, in numbers.
+//! Figures of a campaign.
 
 use crate::promises::Found;
 use std::collections::BTreeMap;
@@ -6,25 +6,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What happened so far.
+/// Counts so far.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Programs that died at one of the named points: they wrote it down themselves.
+    /// Programs that died at a named point, as they recorded themselves.
     pub died_at_points: AtomicUsize,
-    /// Crons that died of our signal at any instant, by their exit status.
+    /// Crons killed by our signal at any moment, by their exit status.
     pub died_anywhere: AtomicUsize,
-    /// Signals sent to web programs at work, which may have ended by themselves just then. Not counted as kills.
+    /// Signals sent to running web programs, which may just have ended. Not counted as kills.
     pub web_signals: AtomicUsize,
     pub crons: AtomicUsize,
-    /// Crons in a row that lived: those who had nothing to do.
+    /// Crons in a row that survived, because they had nothing to do.
     pub crons_in_vain: AtomicUsize,
     pub database_kills: AtomicUsize,
     pub web_kills: AtomicUsize,
     pub full_disks: AtomicUsize,
     pub errors_seen: AtomicUsize,
-    /// What somebody saw last.
+    /// The error that somebody saw last.
     pub last_error: Mutex<String>,
-    /// By point.
+    /// Deaths by point.
     pub points: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -33,7 +33,7 @@ impl Tally {
         self.died_at_points.load(Ordering::SeqCst) + self.died_anywhere.load(Ordering::SeqCst)
     }
 
-    /// The line of docs/reliability.md.
+    /// The line for docs/reliability.md.
     pub fn figures(&self, found: &Found, rounds: usize, time: Duration) -> String {
         let count = |number: &AtomicUsize| number.load(Ordering::SeqCst);
         format!(

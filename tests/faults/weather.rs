@@ -1,4 +1,4 @@
-//! What goes wrong, and when: choices from a seed, and whether there is a storm at the moment.
+//! What goes wrong, and when: random choices from a seed, and whether there is a storm.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a proxy that hangs does so at the longest: longer than the programs wait for a mail server.
+/// The longest time that a proxy hangs: longer than the programs wait for a mail server.
 const HANGS_FOR: Duration = Duration::from_millis(1200);
 
-/// Choices that are the same for the same seed, as far as threads ask for them in the same order.
+/// Random choices that repeat with the same seed, if threads make them in the same order.
 pub struct Chance(AtomicU64);
 
 impl Chance {
@@ -24,7 +24,7 @@ impl Chance {
         hasher.finish()
     }
 
-    /// From 0 to just below `end`.
+    /// A number from 0 to `end` - 1.
     pub fn below(&self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
@@ -38,13 +38,13 @@ impl Chance {
     }
 }
 
-/// The weather over all proxies.
+/// The faults of all proxies.
 pub struct Weather {
     pub chance: Chance,
     storm: AtomicBool,
-    /// Counts the storms; what went wrong is noted with its number.
+    /// Counts the storms; each fault is recorded with its storm.
     beat: AtomicUsize,
-    /// What it is, by a number of its own.
+    /// The present actions by number.
     under_way: Mutex<BTreeMap<u64, String>>,
     counts: Mutex<BTreeMap<&'static str, usize>>,
 }
@@ -60,13 +60,13 @@ impl Weather {
         }
     }
 
-    /// The next storm begins.
+    /// Starts the next storm.
     pub fn rise(&self) {
         self.beat.fetch_add(1, Ordering::SeqCst);
         self.storm.store(true, Ordering::SeqCst);
     }
 
-    /// The storm is over: nothing goes wrong from now on, and what hangs is let go.
+    /// Ends the storm: no more faults, and whatever hangs is released.
     pub fn calm(&self) {
         self.storm.store(false, Ordering::SeqCst);
     }
@@ -79,7 +79,7 @@ impl Weather {
         self.beat.load(Ordering::SeqCst)
     }
 
-    /// One of the mishaps, now and then.
+    /// Sometimes one of the faults.
     pub fn mishap(&self, of: &[&'static str]) -> &'static str {
         if !self.is_storm() || !self.chance.one_in(7) {
             return "";
@@ -93,13 +93,13 @@ impl Weather {
         *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }
 
-    /// How often what went wrong.
+    /// The number of faults of each kind.
     pub fn counts(&self) -> String {
         let counts = self.counts.lock().unwrap();
         counts.iter().map(|(what, times)| format!("{what} {times}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Does nothing for a while, but not beyond the storm.
+    /// Hangs for a while, but not beyond the storm.
     pub fn hang(&self) {
         let end = Instant::now() + HANGS_FOR;
         while self.is_storm() && Instant::now() < end {
@@ -107,7 +107,7 @@ impl Weather {
         }
     }
 
-    /// Something is under way while the value lives.
+    /// An action is in progress while the returned value lives.
     pub fn under_way(&self, what: impl Into<String>) -> UnderWay<'_> {
         let number = self.chance.next();
         self.under_way.lock().unwrap().insert(number, what.into());
@@ -125,7 +125,7 @@ pub struct UnderWay<'a> {
 }
 
 impl UnderWay<'_> {
-    /// It is at this now.
+    /// Changes the description of the action.
     pub fn is_at(&self, what: impl Into<String>) {
         self.weather.under_way.lock().unwrap().insert(self.number, what.into());
     }

@@ -1,4 +1,4 @@
-//! Many visitors at once, in one thread: each sends one request and reads its answer to the end.
+//! Many visitors in one thread: each sends one request and reads its answer to the end.
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
@@ -9,13 +9,14 @@ use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Descriptors that this process needs for other things, and a worker of nginx that has the same limit for its way on.
+/// Descriptors that this process needs for other things, and that an nginx worker with the same limit needs for upstream
+/// connections.
 const RESERVED: u64 = 6000;
 
-/// What came back to one of them.
+/// The answer to one visitor.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// `None`: the connection broke, or nothing came in time.
+    /// `None`: the connection broke, or there was no answer in time.
     pub status: Option<u16>,
     pub text: String,
     pub after: Duration,
@@ -26,13 +27,13 @@ impl Answer {
         self.text.to_lowercase().contains(&line.to_lowercase())
     }
 
-    /// Told to come back, and when.
+    /// A 503 that says when to come back.
     pub fn is_honest_refusal(&self) -> bool {
         matches!(self.status, Some(503 | 429)) && self.has("\r\nretry-after: ")
     }
 }
 
-/// One request: to this port of loopback, with these bytes.
+/// One request: these bytes to this port of loopback.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub port: u16,
@@ -53,7 +54,7 @@ impl Asked {
     }
 }
 
-/// How many connections this process may hold.
+/// The number of connections that this process may hold.
 pub fn most_at_once() -> usize {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -68,7 +69,7 @@ struct Visitor {
     since: Instant,
 }
 
-/// All of them, as many at once as descriptors allow; each has `patience`. The answers are in the order of the requests.
+/// Sends all requests, as many at once as descriptors allow; each has `patience`. The answers are in the order of the requests.
 pub fn ask(all: &[Asked], patience: Duration) -> Vec<Answer> {
     let most = most_at_once();
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
@@ -113,7 +114,7 @@ fn ready(poll: &rustix::fd::OwnedFd) -> Vec<usize> {
     }
 }
 
-/// On its way: where the server's queue is full the kernel tries again, as it does for any visitor.
+/// Starts a connection: if the server's queue is full the kernel tries again, as for any visitor.
 fn connect(port: u16) -> TcpStream {
     let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, None)
         .unwrap_or_else(|cause| panic!("one more socket: {cause}"));
@@ -125,13 +126,13 @@ fn connect(port: u16) -> TcpStream {
 }
 
 impl Visitor {
-    /// As far as it goes without waiting; the answer once it is complete.
+    /// Continues without waiting; returns the answer once it is complete.
     fn go_on(&mut self, bytes: &[u8]) -> Option<Answer> {
         while self.written < bytes.len() {
             match self.stream.write(&bytes[self.written..]) {
                 Ok(count) => self.written += count,
                 Err(cause) if is_not_yet(&cause) => break,
-                // What the server said before it closed may still be there to read.
+                // The server's answer may still be readable after it closed the connection.
                 Err(_) => self.written = bytes.len(),
             }
         }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 const FORM: &str = "application/x-www-form-urlencoded";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Accounts that exist, with [`PASSWORD`]; others are asked for with a wrong one.
+/// Existing accounts, with [`PASSWORD`]; other names are used with a wrong one.
 const ACCOUNTS: usize = 50;
 
-/// How long a visitor waits for an answer; longer than web servers wait for programs, so that nobody gives up before them.
+/// How long a visitor waits for an answer; longer than web servers wait for programs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The one place for what a flood needs of a configuration: no limits but those that hold the machine together.
@@ -76,7 +76,8 @@ impl Flooded {
     }
 
     fn login(&self, number: usize) -> Asked {
-        // One in ten is wrong, and for an account that is not there: wrong ones slow guessing, right ones are not to be slowed.
+        // One in ten is wrong, for an account that does not exist: wrong passwords slow down guessing, and right ones must not
+        // be slowed.
         let (name, password) =
             if number % 10 == 9 { (format!("nobody{number}"), "wrong") } else { (format!("user{}", number % ACCOUNTS), PASSWORD) };
         let body = serde_json::json!({"user": {"id": format!("@{name}:example.test"), "password": password}}).to_string();
@@ -94,7 +95,7 @@ impl Flooded {
     }
 }
 
-/// How many got what, with the time that 50 % and 99 % of them waited at most.
+/// The number of each answer, with the 50 % and 99 % quantiles of the waiting times.
 fn summary(name: &str, answers: &[&Answer]) -> String {
     let mut lines = String::new();
     let mut statuses: Vec<Option<u16>> = answers.iter().map(|answer| answer.status).collect();
@@ -110,7 +111,7 @@ fn summary(name: &str, answers: &[&Answer]) -> String {
     lines
 }
 
-/// Whoever was told to come back does so, until nobody is left; the rounds that took.
+/// Repeats refused requests until all are served. Returns the number of rounds.
 fn come_back_until_all_are_served(flooded: &Flooded, mut refused: Vec<Asked>) -> usize {
     let mut rounds = 0;
     while !refused.is_empty() {
@@ -161,7 +162,7 @@ fn flood(registrations: usize, logins: usize) {
         let most = watch.end();
         println!("{name}: at most {} KiB and {} threads, in both processes", most.kib, most.threads);
         assert!(most.kib > 0 && most.kib < 160 * 1024, "{name}: {most:?}");
-        // Descriptors of a worker (1536), its own threads, and the supervisor's.
+        // The descriptors of a worker (1536), its own threads, and those of the supervisor.
         assert!(most.threads < 1700, "{name}: {most:?}");
     }
     check_registrations(registered);

@@ -1,4 +1,4 @@
-//! What the processes of a site take while something goes on.
+//! The memory and threads of a site's processes during a test.
 
 use std::fs;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The most that was seen of one program: its supervisor and its worker together.
+/// The peak values of one program: its supervisor and its worker together.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Most {
     pub kib: u64,
     pub threads: u64,
 }
 
-/// Looks every 100 ms until it is asked for what it saw.
+/// Measures every 100 ms until it is asked for the result.
 pub struct Watch {
     done: Arc<AtomicBool>,
     watching: JoinHandle<Most>,
 }
 
 impl Watch {
-    /// The processes that run `program`, whichever started them; its path is this site's alone.
+    /// The processes that run `program`, whatever started them; its path belongs only to this site.
     pub fn of(program: &std::path::Path) -> Watch {
         let name = program.to_str().unwrap().to_owned();
         let done = Arc::new(AtomicBool::new(false));
@@ -43,7 +43,7 @@ impl Watch {
     }
 }
 
-/// What the processes of a program take at this moment.
+/// The present values of a program's processes.
 pub fn now(program: &str) -> Most {
     let mut sum = Most::default();
     for entry in fs::read_dir("/proc").unwrap().flatten() {

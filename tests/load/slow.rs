@@ -1,4 +1,4 @@
-//! Visitors who send a byte a second, in the head of a request or in its body: everybody else is served meanwhile.
+//! Visitors who send one byte per second, in the head or the body of a request: everybody else must still be served.
 
 use crate::crowd::{self, Asked};
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// They go on until they are dropped.
+/// Slow visitors, until this value is dropped.
 struct SlowCrowd {
     done: Arc<AtomicBool>,
     dripping: Option<JoinHandle<()>>,
@@ -23,7 +23,7 @@ impl SlowCrowd {
         let is_done = done.clone();
         let dripping = thread::spawn(move || {
             while !is_done.load(Ordering::Relaxed) {
-                // The server may have shown some of them the door.
+                // The server may have closed some connections.
                 streams.iter_mut().for_each(|stream| _ = stream.write_all(b"x"));
                 thread::sleep(Duration::from_secs(1));
             }
@@ -51,7 +51,7 @@ fn begin(port: u16, in_head: bool) -> TcpStream {
     stream
 }
 
-/// The form is asked for again and again while `count` visitors are slow, for `seconds`.
+/// Requests the form again and again for `seconds` while `count` visitors are slow.
 fn nobody_else_waits(host: Host, count: usize, seconds: u64) {
     crowd::most_at_once();
     let site = SiteFolder::new(&built_programs!()).create();
@@ -68,7 +68,7 @@ fn nobody_else_waits(host: Host, count: usize, seconds: u64) {
         thread::sleep(Duration::from_millis(20));
     }
     println!("{host:?}, {count} slow visitors: {asked} others in {seconds} s, the longest waited {longest:.1?}");
-    // The slow ones go on for minutes.
+    // The slow visitors continue for minutes.
     assert!(longest < Duration::from_secs(8), "{host:?}: {longest:?}");
     drop(slow);
 }

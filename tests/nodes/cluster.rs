@@ -1,4 +1,4 @@
-//! What the store promises on a cluster, without the web around it.
+//! The promises of the store on a cluster, without web servers.
 
 use crate::world::Galera;
 use matrix_register_bot::domain::config::DatabaseUrl;
@@ -77,13 +77,13 @@ fn what_was_filed_on_one_node_is_there_on_the_other(galera: &Galera) {
     );
 }
 
-/// The node is alive and answers, but only that it is not part of the cluster any more.
+/// The node is alive but answers only that it is not part of the cluster any more.
 fn a_connection_leaves_a_node_that_left_the_cluster(galera: &Galera) {
     let mut store = Store::open(&url(galera, 2, "empty0"), Access::Write).unwrap();
     assert!(store.username_is_taken("name1").unwrap());
     galera.rows(2, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'");
     galera.wait_for_size(2);
-    // The node itself may notice a moment after the others did.
+    // The node itself may notice a moment later than the others.
     let end = Instant::now() + Duration::from_secs(30);
     while galera.node(2).status("wsrep_ready").as_deref() != Some("OFF") {
         assert!(Instant::now() < end, "it runs, and is of no use");

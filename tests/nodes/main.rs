@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 use tables::Tables;
 use world::Engine;
 
-/// What a run is made of.
+/// The settings of a run.
 struct Storm {
     engine: Engine,
     mode: &'static str,
     /// A multiple of four.
     people: usize,
-    /// How many people are at it at once, four by four.
+    /// How many people act at the same time, in groups of four.
     at_once: usize,
-    /// How often a database server is killed.
+    /// How many times a database server is killed.
     database_kills: usize,
 }
 
@@ -79,7 +79,7 @@ impl Storm {
         let (misfortune, goes_on) = (AtomicBool::new(true), AtomicBool::new(true));
         thread::scope(|scope| {
             scope.spawn(|| club.watch_room(&goes_on));
-            // On a database without tables, all at once.
+            // All at once on an empty database.
             let crons: Vec<_> = (0..3)
                 .map(|node| {
                     scope.spawn({
@@ -104,7 +104,7 @@ impl Storm {
         self.print(&club, &people, &found, stormed, left);
     }
 
-    /// Everybody goes as far as possible for now.
+    /// Everybody gets as far as possible for now.
     fn all_live(&self, club: &Club, people: &mut [Person]) {
         let (queue, fours) = mpsc::channel();
         people.chunks_mut(4).for_each(|four| queue.send(four).unwrap());
@@ -132,7 +132,7 @@ impl Storm {
         }
     }
 
-    /// Each time when so many more people were thanked.
+    /// Kills a server whenever this many more requests were confirmed.
     fn kill_databases(&self, tables: &mut Tables, club: &Club) {
         for turn in 0..self.database_kills {
             let due = self.people * (2 * turn + 1) / (2 * self.database_kills + 2);
@@ -142,7 +142,7 @@ impl Storm {
             tables.kill(turn);
             thread::sleep(Duration::from_secs(2));
             if self.engine == Engine::Mariadb {
-                // The others go on by themselves after a while: some are thanked before the node is back.
+                // The other servers continue after a while: some requests are confirmed before the node is back.
                 let (before, end) = (club.filed.load(Ordering::Relaxed), Instant::now() + Duration::from_secs(20));
                 while club.filed.load(Ordering::Relaxed) < (before + 4).min(self.people) && Instant::now() < end {
                     thread::sleep(Duration::from_millis(50));
@@ -179,7 +179,7 @@ impl Storm {
     }
 }
 
-/// Time passes, so that leases of the dead end, and cron and people finish what is left.
+/// Lets time pass, so that leases of dead programs expire, and cron and people finish what is left.
 fn settle(club: &Club, tables: &Tables, people: &mut [Person]) {
     let goes_on = AtomicBool::new(true);
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Several web servers with the programs of one site, and what happens to them: crons, and programs that die.
+//! Several web servers with the programs of one site, their crons, and programs that die.
 
 use crate::world::process::running_below;
 use crate::world::{Browser, Form, Host, MailCatcher, Page, Programs, SiteFolder, Synapse, WebServer};
@@ -12,31 +12,31 @@ use std::thread;
 use std::time::Duration;
 use url::Url;
 
-/// How often somebody who sees an error page tries again, a third of a second apart.
+/// How often somebody who sees an error page tries again, every third of a second.
 const PATIENCE: usize = 180;
 
 /// One machine with a web server, the programs, and a cron.
 pub struct Node {
     pub site: SiteFolder,
     web: WebServer,
-    /// What its crons said.
+    /// The output of its crons.
     said: Mutex<String>,
 }
 
-/// All of them, with one mail server, one homeserver, and one room.
+/// All nodes, with one mail server, one homeserver, and one room.
 pub struct Nodes {
     pub nodes: Vec<Node>,
     pub mails: MailCatcher,
     pub synapse: Synapse,
     pub room: String,
-    /// Answers with a status of 500 and more: what visitors saw of the misfortunes.
+    /// Answers with a status of 500 or more: the failures that visitors saw.
     pub errors_seen: AtomicUsize,
     pub programs_killed: AtomicUsize,
     pub crons_run: AtomicUsize,
 }
 
 impl Nodes {
-    /// A node for each of the settings `database`.
+    /// Starts a node for each value of the key `database`.
     pub fn start(databases: &[String], mode: &str) -> Nodes {
         let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
         let room = synapse.create_room();
@@ -49,7 +49,7 @@ impl Nodes {
         let mut public_url = None;
         let nodes = databases.iter().zip([Host::NginxFastCgi, Host::NginxFastCgi, Host::NginxCgi]).map(|(database, host)| {
             let site = SiteFolder::new(&programs).synapse(&synapse).room(&room).mail(&mails).mode(mode).set("database", database.as_str());
-            // The address of the load balancer. Here the visitors balance, and the first node's address stands for it.
+            // The URL of the load balancer. Here the visitors choose the node, and the first node's URL stands for it.
             let mut site = site.create();
             let url = public_url.get_or_insert_with(|| site.public_url()).clone();
             site.set("public_url", url);
@@ -61,24 +61,24 @@ impl Nodes {
         Nodes { nodes, mails, synapse, room, errors_seen, programs_killed, crons_run }
     }
 
-    /// The same page on another node, as a load balancer would ask for it. Counted round.
+    /// The same page on another node, as through a load balancer; numbers wrap around.
     fn at(&self, node: usize, address: &str) -> String {
         let mut url = Url::parse(address).unwrap_or_else(|_| panic!("{address} is no address"));
         url.set_port(Some(self.nodes[node % self.nodes.len()].site.port)).unwrap();
         url.into()
     }
 
-    /// A page from this node, or, after an error, from the next ones.
+    /// A page from this node or, after an error, from the next ones.
     pub fn get(&self, node: usize, address: &str) -> Page {
         self.until_answered(node, |node| Browser::new("http://127.0.0.1/").get(&self.at(node, address)))
     }
 
-    /// The form to sign up.
+    /// The registration form.
     pub fn sign_up_form(&self, node: usize) -> Form {
         self.get(node, "http://127.0.0.1/register").form()
     }
 
-    /// Sends a form to this node; whoever sees an error sends it again.
+    /// Sends a form to this node; after an error it is sent again.
     pub fn submit(&self, node: usize, form: &Form) -> Page {
         self.until_answered(node, |node| {
             let form = Form { action: self.at(node, &form.action), ..form.clone() };
@@ -98,7 +98,7 @@ impl Nodes {
         panic!("nothing but errors: {}", self.log());
     }
 
-    /// Runs cron on one node again and again while `goes_on`.
+    /// Runs cron on one node repeatedly while `goes_on`.
     pub fn run_crons(&self, node: usize, goes_on: &AtomicBool) {
         while goes_on.load(Ordering::Relaxed) {
             self.run_cron(node);
@@ -114,7 +114,7 @@ impl Nodes {
         node.said.lock().unwrap().push_str(&String::from_utf8_lossy(&text));
     }
 
-    /// Kills one program of a node that is at work, if there is one: a worker of a FastCGI program, a CGI program, a cron.
+    /// Kills a running program of a node, if there is one: a worker of a FastCGI program, a CGI program, or a cron.
     pub fn kill_a_program(&self, node: usize, which: usize) {
         let folder = self.nodes[node % self.nodes.len()].site.path();
         let processes: Vec<_> = running_below(folder);
@@ -131,19 +131,19 @@ impl Nodes {
         }
     }
 
-    /// What web servers, programs and crons of all nodes said.
+    /// The output of web servers, programs and crons of all nodes.
     pub fn log(&self) -> String {
         self.nodes.iter().map(|node| node.web.log() + &node.said.lock().unwrap()).collect()
     }
 
-    /// How often the log has a word.
+    /// How often the log contains a word.
     pub fn said(&self, word: &str) -> usize {
         self.log().matches(word).count()
     }
 }
 
 impl Drop for Nodes {
-    /// All at once: each program would wait for its last connections by itself.
+    /// All at once, because each program waits for its last connections.
     fn drop(&mut self) {
         for pid in self.nodes.iter().flat_map(|node| node.web.pids()) {
             let _ = Pid::from_raw(pid as i32).map(|pid| kill_process(pid, Signal::TERM));

@@ -1,4 +1,4 @@
-//! Those who want an account, and those who decide. They follow links on whatever node a load balancer would have chosen.
+//! Applicants and the people who decide. They follow links on whatever node a load balancer would have chosen.
 
 use crate::nodes::Nodes;
 use crate::world::{Form, Page};
@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 /// How long somebody waits for a mail or a message before coming back later.
 const WAIT: Duration = Duration::from_secs(6);
 
-/// One applicant, and how far the request came as far as people could see.
+/// An applicant, and the progress of the request as far as people can see it.
 #[derive(Debug, Default, Clone)]
 pub struct Person {
     pub number: usize,
-    /// The username that the person asks for at the moment.
+    /// The username that the person currently asks for.
     pub name: String,
-    /// The name was somebody else's, so another one was chosen.
+    /// The name was taken, so another one was chosen.
     pub lost_first_choice: bool,
-    /// Saw the page that says thank you.
+    /// Saw the page that confirms the request.
     pub filed: bool,
     pub confirmed: bool,
-    /// What those who decided were told: "approved" or "declined".
+    /// What the people who decided were told: "approved" or "declined".
     pub verdicts: Vec<&'static str>,
 }
 
@@ -37,7 +37,7 @@ enum Decision {
 
 impl Person {
     pub fn new(number: usize, prefix: &str) -> Person {
-        // Of four, the last wants the same name as the one before.
+        // Of every four, the last one wants the same name as the third.
         let wish = if number % 4 == 3 { number - 1 } else { number };
         Person { number, name: format!("{prefix}{wish}"), ..Person::default() }
     }
@@ -79,20 +79,20 @@ impl Club<'_> {
         Club { nodes, forms_sent: AtomicUsize::new(0), filed: AtomicUsize::new(0), links: Mutex::default() }
     }
 
-    /// Looks at the room while `goes_on`.
+    /// Watches the room while `goes_on`.
     pub fn watch_room(&self, goes_on: &AtomicBool) {
         while goes_on.load(Ordering::Relaxed) {
             for message in self.nodes.synapse.messages(&self.nodes.room) {
                 let mxid = message.body.split_whitespace().find(|word| word.starts_with('@')).unwrap_or_default();
                 self.links.lock().unwrap().insert(mxid.to_owned(), message.link());
             }
-            // The longer the room's history, the longer the homeserver works on it.
+            // The longer the room's history, the longer the homeserver takes.
             let known = self.links.lock().unwrap().len() as u64;
             thread::sleep(Duration::from_millis(300 + 5 * known));
         }
     }
 
-    /// Four people, as far as they come: one sends the form to two nodes at once, two want the same name.
+    /// Four people get as far as they can: one sends the form to two nodes at once, two want the same name.
     pub fn four(&self, people: &mut [Person]) {
         let [first, second, third, fourth] = people else { panic!("four people") };
         if !first.filed {
@@ -105,7 +105,7 @@ impl Club<'_> {
         }
     }
 
-    /// Confirms and has it decided, as far as mail and message are there.
+    /// Confirms and gets a decision, as far as mail and message have arrived.
     pub fn go_on(&self, person: &mut Person) {
         if !person.confirmed && !self.confirm(person) {
             return;
@@ -132,7 +132,7 @@ impl Club<'_> {
         self.filed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A double click, and the load balancer sends each to another node.
+    /// A double click that the load balancer sends to two nodes.
     fn file_twice(&self, person: &mut Person) {
         let form = person.fill(self.nodes.sign_up_form(person.number));
         let both = at_once(|second| self.send(person.number + usize::from(second), &form));
@@ -141,7 +141,7 @@ impl Club<'_> {
         self.filed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same name on two nodes at the same moment. Who does not get it asks for another one.
+    /// The same name on two nodes at the same moment. The loser asks for another name.
     fn rivals(&self, one: &mut Person, other: &mut Person) {
         let forms = [&*one, &*other].map(|person| person.fill(self.nodes.sign_up_form(person.number)));
         let got = at_once(|second| self.send(one.number + usize::from(second), &forms[usize::from(second)]));
@@ -154,7 +154,7 @@ impl Club<'_> {
         self.file(loser, loser.number + 1);
     }
 
-    /// Opens the link of the mail on another node than the one that sent it, and presses the button.
+    /// Opens the link in the mail on another node than the one that sent it, and presses the button.
     fn confirm(&self, person: &mut Person) -> bool {
         let Some(mail) = wait_for(|| self.nodes.mails.mails(&person.address()).into_iter().next()) else { return false };
         let page = self.nodes.get(person.number + 2, &mail.link());
@@ -202,7 +202,7 @@ fn posting_form(page: &Page) -> Option<Form> {
     Some(page).filter(|page| !page.texts("form").is_empty()).map(Page::form).filter(|form| form.method == "POST")
 }
 
-/// Both at the same moment; the second is told that it is.
+/// Runs both at the same moment; the second one is told so.
 fn at_once<T: Send>(act: impl Fn(bool) -> T + Sync) -> [T; 2] {
     let start = Barrier::new(2);
     let act = |second| {

@@ -1,4 +1,4 @@
-//! What must be true at the end, by SQL and by what the other servers have.
+//! What must be true at the end, according to SQL and the data of the other servers.
 
 use crate::nodes::Nodes;
 use crate::people::Person;
@@ -6,10 +6,10 @@ use crate::tables::Tables;
 use crate::world::Mail;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Figures of a run that went well.
+/// Figures of a successful run.
 pub struct Found {
     pub mails: usize,
-    /// Mails that came a second time, with the same Message-ID and the same words.
+    /// Repeated mails with the same Message-ID and words.
     pub mails_twice: usize,
     pub approved: usize,
 }
@@ -61,7 +61,7 @@ fn decisions_are_what_the_deciders_heard(tables: &Tables, people: &[Person]) {
     }
 }
 
-/// The homeserver has them in either mode; in local mode, so has our table.
+/// In both modes the homeserver must have the approved accounts; in local mode, so must our table.
 fn accounts_are_those_that_were_approved(nodes: &Nodes, tables: &Tables, people: &[Person], mode: &str) -> usize {
     let approved: Vec<_> = tables.rows("SELECT username FROM registrations WHERE state = 100 ORDER BY username").concat();
     let logins: Vec<_> = tables.rows("SELECT localpart FROM logins ORDER BY localpart").concat();
@@ -86,7 +86,7 @@ fn nobody_holds_anything(tables: &Tables) {
     assert_eq!(tables.number("SELECT COUNT(*) FROM locks"), 0, "locks");
 }
 
-/// Two for each person, by Message-ID; a copy is a copy.
+/// Two mails per person, by Message-ID; copies must be identical.
 fn each_mail_is_one(nodes: &Nodes, people: &[Person]) -> (usize, usize) {
     let mails = nodes.mails.all();
     let mut by_id: BTreeMap<&str, Vec<&Mail>> = BTreeMap::new();

@@ -4,7 +4,7 @@ use crate::world::{Database, Engine, Galera, OwnServer, Pair};
 
 /// Where the tables are.
 pub enum Tables {
-    /// Three servers; each web node has one of its own and knows the others.
+    /// Three servers; each web node uses its own first, and knows the others.
     Galera(Galera),
     /// One server for all.
     Postgres { database: Database, server: Box<OwnServer> },
@@ -34,7 +34,7 @@ impl Tables {
         Tables::Standby { database: pair.primary.database(), pair }
     }
 
-    /// The setting `database` of each of three web nodes.
+    /// The value of the key `database` for each of three web nodes.
     pub fn urls(&self) -> Vec<String> {
         match self {
             Tables::Galera(galera) => (0..3).map(|first| galera.url_from(first, NAME)).collect(),
@@ -43,7 +43,7 @@ impl Tables {
         }
     }
 
-    /// The rows of a query; runs other statements, too.
+    /// The rows of a query; also runs other statements.
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         match self {
             Tables::Galera(galera) => galera.rows(0, &format!("USE {NAME}; {sql}")),
@@ -51,12 +51,12 @@ impl Tables {
         }
     }
 
-    /// The number that a query finds.
+    /// The number that a query returns.
     pub fn number(&self, sql: &str) -> usize {
         self.rows(sql).concat().first().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{sql} gives no number"))
     }
 
-    /// The same query, asked everywhere, finds the same.
+    /// Checks that a query returns the same on all servers.
     pub fn assert_same_everywhere(&self, sql: &str) {
         if let Tables::Galera(galera) = self {
             let all: Vec<_> = (0..3).map(|node| galera.rows(node, &format!("USE {NAME}; {sql}"))).collect();
@@ -64,7 +64,7 @@ impl Tables {
         }
     }
 
-    /// SIGKILL to the server, or to one of the cluster's.
+    /// Sends SIGKILL to the server, or to one server of the cluster.
     pub fn kill(&mut self, turn: usize) {
         match self {
             Tables::Galera(galera) => galera.kill(turn % 3),
@@ -73,7 +73,7 @@ impl Tables {
         }
     }
 
-    /// Starts it again, or lets the other one take over; returns when it has caught up.
+    /// Starts the server again, or promotes the other one; returns when it has caught up.
     pub fn revive(&mut self, turn: usize) {
         match self {
             Tables::Galera(galera) => galera.restart(turn % 3),

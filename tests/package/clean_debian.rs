@@ -1,7 +1,7 @@
-//! The package in a Debian of its own: installed by apt, configured, used, upgraded under load, removed, purged.
+//! The package in a clean Debian: installed by apt, configured, used, upgraded under load, removed, purged.
 //!
-//! `make package-test` makes the two packages, and runs this as root. systemd cannot run in there; the programs are started as
-//! its units say.
+//! `make package-test` builds the two packages and runs this as root. systemd cannot run in there, so the programs are started
+//! as its units say.
 
 use crate::installation::{CONFIG, configure, inside, run, setting, start_nginx, start_services};
 use crate::registration::Applicant;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const RELEASE: &str = "bookworm";
 const USER: &str = "matrix-register-bot";
 
-/// A fresh Debian; it is gone when this is dropped.
+/// A fresh Debian, removed when this is dropped.
 struct Debian {
     root: TempFolder,
 }
@@ -28,7 +28,7 @@ impl Debian {
         let root = TempFolder::new("debian");
         let cache = PathBuf::from(std::env::var("HOME").expect("there is a HOME")).join(".cache/matrix-register-bot/debian");
         fs::create_dir_all(&cache).unwrap();
-        // Programs of other users must find their way in.
+        // Programs of other users must be able to enter.
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = guarded("debootstrap");
         command.args(["--variant=minbase", &format!("--cache-dir={}", cache.display()), RELEASE]).arg(root.path());
@@ -43,7 +43,7 @@ impl Debian {
         self.root.path()
     }
 
-    /// A command inside, as root. /proc is there for it alone, so nothing has to be unmounted.
+    /// A command inside, as root. Only this command sees /proc, so nothing has to be unmounted.
     fn command(&self, program: &str) -> Command {
         let mut command = guarded("unshare");
         command.args(["--mount", "--", "sh", "-c", "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\""]);
@@ -53,7 +53,7 @@ impl Debian {
         command
     }
 
-    /// The same as the user of the programs, ended with whoever started it.
+    /// The same as the user of the programs; it ends with its parent.
     fn command_of_user(&self, program: &str) -> Command {
         let mut command = self.command("setpriv");
         command.args(["--reuid", USER, "--regid", USER, "--init-groups", "--reset-env", "--pdeathsig", "TERM", "--", program]);
@@ -73,7 +73,7 @@ impl Debian {
         self.run(&format!("stat -c %a:%U:%G {path}")).trim().to_owned()
     }
 
-    /// Whatever has our name, but for what apt and dpkg keep for themselves.
+    /// All files with our name, except for those that apt and dpkg keep.
     fn traces(&self) -> Vec<String> {
         let found = self.run("find /etc /usr /var /run /home /opt /srv -name *matrix-register-bot* -not -path /var/cache/*");
         found.lines().map(str::to_owned).collect()
@@ -152,7 +152,7 @@ fn everything_is_in_its_place(debian: &Debian) {
     for page in ["man5/matrix-register-bot.toml.5", "man8/matrix-register-bot.8", "man8/matrix-register-bot-cron.8"] {
         assert!(manual.contains(page), "{page} in {manual}");
     }
-    // What the package has is what make install lays out.
+    // The content of the package is what make install lays out.
     let laid_out = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/package");
     let mut find = Command::new("find");
     find.current_dir(laid_out).args([".", "-type", "f", "-printf", "/%P\n"]);
@@ -164,7 +164,7 @@ fn everything_is_in_its_place(debian: &Debian) {
     assert!(settings.contains("/etc/cron.d/matrix-register-bot ") && settings.contains("/apache/homeserver.conf "), "{settings}");
 }
 
-/// As the socket unit says.
+/// Sets the owner of the sockets as the socket unit does.
 fn give_sockets_to_the_web_server(debian: &Debian) {
     let unit = |key| setting(debian.path(), "matrix-register-bot-public@.socket", "", key);
     for name in ["register", "verify", "verify_admin"] {
@@ -190,7 +190,7 @@ fn cron_and_plain_cgi_work(debian: &Debian) {
     assert!(answer.starts_with("Status: 200") && answer.contains("<form"), "{answer}");
 }
 
-/// Visitors ask for the form all the time while the package is upgraded and until all programs have handed over.
+/// Visitors request the form all the time while the package is upgraded, until all programs have handed over.
 fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
     let before = fs::metadata(inside(debian.path(), "/usr/lib/matrix-register-bot/public/register")).unwrap().ino();
     let handed_over = || fs::read_to_string(log).unwrap_or_default().lines().filter(|line| line.contains(" upgraded")).count();
@@ -202,7 +202,7 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
                 scope.spawn(move || {
                     let mut served = 0;
                     while !done.load(Ordering::Relaxed) {
-                        // A link that nobody was sent is an answer of ours, too.
+                        // The page for an unknown link also comes from our program.
                         let page = browser.get(address);
                         assert!(
                             page.header("content-security-policy").is_some() && page.status < 500,
@@ -252,7 +252,7 @@ fn remove_and_purge(debian: &Debian) {
     cron.args(["-c", told]);
     assert_eq!(run(cron), "", "the crontab's line is silent without the program");
 
-    // The sockets were systemd's.
+    // systemd would have removed the sockets.
     fs::remove_dir_all(debian.root.join("run/matrix-register-bot")).unwrap();
     debian.run("apt-get purge -y matrix-register-bot");
     assert_eq!(debian.traces(), [] as [&str; 0]);

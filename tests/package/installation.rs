@@ -1,4 +1,4 @@
-//! An installation below a root of its own, and its programs as the units of systemd start them.
+//! An installation below a separate root, with its programs started as the systemd units say.
 
 use crate::world::process::{Process, guarded, log_to};
 use crate::world::{MailCatcher, Synapse};
@@ -11,10 +11,10 @@ use toml::{Table, Value};
 
 pub const CONFIG: &str = "etc/matrix-register-bot/config.toml";
 
-/// Makes the command for a program, given by its path inside of the root.
+/// Makes the command for a program, whose path is given relative to the root.
 pub type Start<'a> = &'a dyn Fn(&str) -> Command;
 
-/// What the sysadmin writes into `config.toml`, as it comes with the package: names, addresses, secrets.
+/// The values that a sysadmin enters in the package's `config.toml`: names, addresses, secrets.
 pub fn configure(config: &Path, port: u16, synapse: &Synapse, room: &str, mails: &MailCatcher) {
     let text = fs::read_to_string(config).unwrap_or_else(|cause| panic!("{}: {cause}", config.display()));
     let mut settings: Table = text.parse().unwrap();
@@ -37,7 +37,7 @@ fn section<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
     table.get_mut(name).and_then(Value::as_table_mut).unwrap_or_else(|| panic!("the configuration has a section {name}"))
 }
 
-/// One setting of an installed unit, for an instance of it.
+/// A setting of an installed unit, for one of its instances.
 pub fn setting(root: &Path, unit: &str, instance: &str, key: &str) -> String {
     let path = root.join("usr/lib/systemd/system").join(unit);
     let text = fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
@@ -45,7 +45,7 @@ pub fn setting(root: &Path, unit: &str, instance: &str, key: &str) -> String {
     value.unwrap_or_else(|| panic!("{} has no {key}", path.display())).replace("%i", instance)
 }
 
-/// The public programs, each on its socket, as their units say.
+/// Starts the public programs on their sockets, as their units say.
 pub fn start_services(root: &Path, log: &Path, start: Start) -> Vec<Process> {
     ["register", "verify", "verify_admin"].map(|name| start_service(root, log, name, start)).into()
 }
@@ -62,12 +62,12 @@ fn start_service(root: &Path, log: &Path, name: &str, start: Start) -> Process {
     Process::start(name, command, Some(log))
 }
 
-/// Where a path of the installation is for who stands outside.
+/// The path outside the root of a path in the installation.
 pub fn inside(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// A web server in the foreground, once it listens.
+/// Starts a web server in the foreground and waits until it listens.
 pub fn start_nginx(mut command: Command, port: u16, log: &Path) -> Process {
     log_to(&mut command, log);
     let mut nginx = Process::start("nginx", command, Some(log));
@@ -75,7 +75,7 @@ pub fn start_nginx(mut command: Command, port: u16, log: &Path) -> Process {
     nginx
 }
 
-/// Runs a command that must succeed; what it printed.
+/// Runs a command that must succeed. Returns its output.
 pub fn run(mut command: Command) -> String {
     let output = command.output().unwrap_or_else(|cause| panic!("{command:?}: {cause}"));
     let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

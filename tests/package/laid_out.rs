@@ -1,4 +1,4 @@
-//! `make install`, into a folder: the short version of what `make package-test` does with the package.
+//! `make install` into a folder: a short version of what `make package-test` does with the package.
 
 use crate::installation::{CONFIG, configure, guarded_with, inside, run, start_nginx, start_services};
 use crate::registration::Applicant;
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Everything below a folder, with the programs that Cargo built for the tests.
+/// The installation in a folder, with the programs that Cargo built for the tests.
 fn installed() -> TempFolder {
     let root = TempFolder::new("root");
     let built = Path::new(env!("CARGO_BIN_EXE_register")).parent().unwrap();
@@ -24,7 +24,7 @@ fn what_make_install_lays_out_serves_a_whole_registration() {
     let (room, log, config) = (synapse.create_room(), root.join("log"), root.join(CONFIG));
     fs::copy(root.join("usr/share/matrix-register-bot/config.toml"), &config).unwrap();
     configure(&config, port, &synapse, &room, &mails);
-    // The one thing that no sysadmin has to do: here the root is a folder.
+    // The only step that a sysadmin does not need: here the root is a folder.
     let state = root.join("var/lib/matrix-register-bot");
     fs::create_dir_all(&state).unwrap();
     let text = fs::read_to_string(&config).unwrap();
@@ -76,7 +76,7 @@ fn an_installation_over_another_leaves_what_the_sysadmin_edited() {
 #[test]
 fn the_units_are_right_and_give_the_programs_no_rights_that_nobody_needs() {
     let root = installed();
-    // What the units themselves ask for.
+    // Units that ours refer to.
     for target in ["sysinit", "basic", "shutdown", "sockets"] {
         let file = format!("{target}.target");
         fs::copy(Path::new("/usr/lib/systemd/system").join(&file), root.join("usr/lib/systemd/system").join(&file)).unwrap();
@@ -90,7 +90,8 @@ fn the_units_are_right_and_give_the_programs_no_rights_that_nobody_needs() {
         };
         let complaints = analyze(&["verify", "--man=no"], &[format!("{name}.service"), format!("{name}.socket")]);
         assert_eq!(complaints, "", "{unit}");
-        // In tenths; a service without any confinement has 96, "OK" begins below 50. Its access to the network, 5, is needed.
+        // In tenths; a service without confinement has 96, and "OK" begins below 50. Network access, which the programs need,
+        // counts 5.
         analyze(&["security", "--offline=yes", "--threshold=20"], &[format!("{name}.service")]);
     }
 }

@@ -1,4 +1,4 @@
-//! One applicant at an installation.
+//! One applicant, using an installation.
 
 use crate::the_story::{address_of, decision_form, fresh, password_in};
 use crate::world::{Browser, MailCatcher, Synapse};
@@ -19,7 +19,7 @@ impl<'a> Applicant<'a> {
         let localpart = fresh("grace");
         let form = browser.get("/register").form().fill("first_name", "Grace").fill("last_name", "Hopper");
         let form = form.fill("username", &localpart).fill("email", &address_of(&localpart)).press("send", "1");
-        // As the package comes, who is faster than a person is asked to send the form once more.
+        // With the package's defaults, an applicant who is faster than a person is asked to send the form again.
         thread::sleep(Duration::from_secs(4));
         let page = browser.submit(&form);
         assert_eq!(page.status, 200, "{}", page.text());

@@ -1,4 +1,4 @@
-//! Records that make no sense end their connection, and nothing else.
+//! Malformed records end their connection, and nothing else.
 
 use crate::generate::damaged;
 use crate::promises::{Scratch, World};
@@ -38,11 +38,11 @@ impl Server {
         Server { program, socket, _world: world, _scratch: scratch }
     }
 
-    /// Sends bytes on a connection of their own and waits for its end.
+    /// Sends bytes on a new connection and waits for its end.
     fn send(&self, bytes: &[u8]) -> Vec<u8> {
         let mut connection = UnixStream::connect(&self.socket).unwrap();
         connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        // It may be closed before all is written, and be closed with what was not read.
+        // The program may close the connection before everything is written or read.
         let _ = connection.write_all(bytes);
         let _ = connection.shutdown(Shutdown::Write);
         let mut answer = Vec::new();

@@ -1,10 +1,10 @@
-//! Inputs that are made up: what nobody sends, and what is nearly right.
+//! Generated inputs: what nobody sends, and what is almost valid.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Bodies as the callers really send them (contract mxisd 11, synapse 2 and 7.1).
+/// Request bodies as the real callers send them.
 pub const VECTORS: [&str; 10] = [
     r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#,
     r#"{"user": {"id": "@jane:example.org", "password": "secret"}}"#,
@@ -18,7 +18,7 @@ pub const VECTORS: [&str; 10] = [
     r#"{"auth":{"type":"m.login.password","identifier":{"type":"m.id.thirdparty","medium":"email","address":"Jane@example.org"},"password":"no"},"new_password":"a long enough one"}"#,
 ];
 
-/// Members that some program reads.
+/// Member names that some program reads.
 const MEMBERS: [&str; 20] = [
     "auth",
     "user",
@@ -42,7 +42,7 @@ const MEMBERS: [&str; 20] = [
     "Auth",
 ];
 
-/// Texts that some program understands, and texts that parsers stumble over.
+/// Texts that some program understands, and texts that parsers may stumble over.
 const TEXTS: [&str; 24] = [
     "@john:example.org",
     "@jane:example.org",
@@ -70,11 +70,11 @@ const TEXTS: [&str; 24] = [
     "İ\u{301}ﷺ",
 ];
 
-/// Numbers that are too large for something.
+/// Numbers that exceed some limit.
 const NUMBERS: [&str; 9] =
     ["0", "-0", "1e999", "-1e-999", "18446744073709551616", "9223372036854775808", "-9223372036854775809", "1.7976931348623159e308", "00"];
 
-/// JSON as a text: of any structure, with the names that count, members that occur twice, and what JSON does not allow.
+/// JSON of any structure as a text, with the names that matter, repeated members, and syntax that JSON does not allow.
 pub fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         4 => select(&TEXTS[..]).prop_map(|text| format!("\"{text}\"")),
@@ -91,7 +91,7 @@ pub fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// What stands deep within brackets.
+/// JSON nested deeply in brackets.
 pub fn deep_json() -> impl Strategy<Value = String> {
     (json(), 1..20_000_usize, select(&[("[", "]"), ("{\"lookup\":", "}"), ("{\"auth\":{\"x\":", "}}")][..]), any::<bool>()).prop_map(
         |(inner, depth, (open, close), closed)| {
@@ -100,12 +100,12 @@ pub fn deep_json() -> impl Strategy<Value = String> {
     )
 }
 
-/// A body that is nearly what a caller sends.
+/// A body that differs slightly from what a caller sends.
 pub fn nearly_a_vector() -> impl Strategy<Value = Vec<u8>> {
     damaged(select(&VECTORS[..]).prop_map(|vector| vector.as_bytes().to_vec()), json().prop_map(String::into_bytes))
 }
 
-/// A text cut off, with some bytes changed, or with something else in the place of a part.
+/// A text that is cut off, has some changed bytes, or has a part replaced.
 pub fn damaged(text: impl Strategy<Value = Vec<u8>>, other: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<Index>(), any::<u8>()), 0..4);
     (text, other, any::<[Index; 2]>(), changes, 0..4_u8).prop_map(|(mut text, other, [one, two], changes, kind)| {
@@ -126,7 +126,7 @@ pub fn damaged(text: impl Strategy<Value = Vec<u8>>, other: impl Strategy<Value 
     })
 }
 
-/// What people may type: any text, many of the characters that matter, or a proper name or address with something in it.
+/// What people may type: any text, many significant characters, or a proper name or address with something inserted.
 pub fn typed() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),

@@ -17,11 +17,11 @@ const LOCALE: &str = include_str!("../../templates/locales/de.toml");
 const SAMPLE: &str = include_str!("../../config.sample.toml");
 
 thread_local! {
-    /// One for all inputs of a test.
+    /// One world for all inputs of a test.
     static WORLD: World = World::new();
 }
 
-/// Fewer cases for what hashes a password or writes a file in each.
+/// Fewer cases for tests that hash a password or write a file in each.
 fn some() -> ProptestConfig {
     let config = ProptestConfig::default();
     ProptestConfig { cases: config.cases.div_ceil(2), ..config }
@@ -31,7 +31,7 @@ fn ask_all(body: &[u8]) {
     WORLD.with(|world| PROGRAMS.iter().for_each(|program| world.json_body(program, body)));
 }
 
-/// The sample with every key uncommented, so that each is there to be damaged.
+/// The sample with every key uncommented, so that each can be damaged.
 fn every_key() -> String {
     let is_key = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')));
     let uncomment = |line: &'static str| if is_key(line) { &line[2..] } else { line };
@@ -160,14 +160,14 @@ proptest! {
     }
 }
 
-/// Every single character goes through: what a sample of texts may miss.
+/// Tries every single character, because random texts may miss some.
 #[test]
 fn every_character_folds_and_parses() {
     for c in '\0'..=char::MAX {
         promises::fold(&format!("a{c}b {c}"));
         promises::person_name_and_note(&format!("a{c}\u{301}"));
         promises::visible_text(&c.to_string());
-        // Ideographs, syllables, private ones and empty planes are all alike.
+        // Ideographs, syllables, private-use characters and empty planes are all alike.
         if !matches!(c, '\u{3400}'..='\u{9ff0}' | '\u{ac00}'..='\u{f8ff}' | '\u{20000}'..='\u{dffff}' | '\u{e1000}'..) {
             promises::characters(&format!("\u{915}\u{94d}{c}\u{200d}\u{645}{c}\u{200c}b{c}"));
         }

@@ -1,5 +1,5 @@
-//! What the fuzz targets do with an input: the promises that it is held against. `fuzz/fuzz_targets` has a program for
-//! each; the tests run the inputs of `fuzz/corpus` through the same functions.
+//! The fuzz targets: each checks an input against some promises. `fuzz/fuzz_targets` has a program for each; the tests run the
+//! inputs of `fuzz/corpus` through the same functions.
 #![allow(dead_code)] // each fuzz target uses one of them
 
 use crate::promises::mails::{self, Texts};
@@ -7,10 +7,10 @@ use crate::promises::peers::Impostor;
 use crate::promises::{self, PAGES, PROGRAMS, Scratch, World, php};
 use matrix_register_bot::domain::config::OperationMode;
 
-/// Takes an input; a broken promise is a panic.
+/// Checks an input; a broken promise is a panic.
 pub type Target = fn(&[u8]);
 
-/// The name of each target, which is its folder in the corpus, too.
+/// The name of each target, which is also its folder in the corpus.
 pub const ALL: [(&str, Target); 14] = [
     ("address", address),
     ("config", config),
@@ -45,7 +45,7 @@ pub fn config(data: &[u8]) {
     std::str::from_utf8(data).map(promises::config).unwrap_or_default();
 }
 
-/// The first byte says which page gets the rest as its form.
+/// The first byte selects the page that gets the rest as its form.
 pub fn form(data: &[u8]) {
     promises::form_and_query(data);
     let Some((first, body)) = data.split_first() else { return };
@@ -63,13 +63,13 @@ pub fn gateway(data: &[u8]) {
     WORLD.with(|world| PAGES.iter().for_each(|page| world.gateway(page, &variables, body)));
 }
 
-/// The first byte says what is asked; the answers to it follow, with 0x1e between them.
+/// The first byte selects the call; the answers to it follow, separated by 0x1e.
 pub fn homeserver(data: &[u8]) {
     let Some((call, answers)) = data.split_first() else { return };
     SCRATCH.with(|scratch| HOMESERVER.with(|server| server.homeserver_says(scratch, *call, answers)));
 }
 
-/// The first byte says which internal program gets the rest as its body.
+/// The first byte selects the internal program that gets the rest as its body.
 pub fn json_bodies(data: &[u8]) {
     let Some((first, body)) = data.split_first() else { return };
     WORLD.with(|world| world.json_body(&PROGRAMS[usize::from(*first) % PROGRAMS.len()], body));
@@ -79,7 +79,7 @@ pub fn locale_file(data: &[u8]) {
     promises::locale_file(&Scratch::new(), data);
 }
 
-/// Address, name, Message-ID, subject, text and HTML, with 0x1f between them.
+/// Address, name, Message-ID, subject, text and HTML, separated by 0x1f.
 pub fn mail(data: &[u8]) {
     let Ok(texts) = std::str::from_utf8(data) else { return };
     let mut texts = texts.split('\u{1f}');
@@ -88,13 +88,13 @@ pub fn mail(data: &[u8]) {
     SCRATCH.with(|scratch| mails::letter(scratch, &texts));
 }
 
-/// The first byte says whether we log in; what the server says follows, with 0x1e between its answers.
+/// The first byte says whether to log in; the server's answers follow, separated by 0x1e.
 pub fn mail_server(data: &[u8]) {
     let Some((first, answers)) = data.split_first() else { return };
     SCRATCH.with(|scratch| MAIL_SERVER.with(|server| server.mail_server_says(scratch, first % 2 == 1, answers)));
 }
 
-/// Two names with a line break between them, for everything that takes a short text.
+/// Two names, separated by a line break, for everything that takes a short text.
 pub fn names(data: &[u8]) {
     let Ok(typed) = std::str::from_utf8(data) else { return };
     let (one, other) = typed.split_once('\n').unwrap_or((typed, ""));
@@ -108,14 +108,14 @@ pub fn names(data: &[u8]) {
     promises::form_token(one, data.len() as i64, 3600);
 }
 
-/// A password, a line break, and a hash from somebody else's database.
+/// A password, a line break, and a hash from a foreign database.
 pub fn password_hash(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (password, stored) = text.split_once('\n').unwrap_or(("", text));
     php::stored_hash(password, stored);
 }
 
-/// The first byte says which page gets the rest as its query.
+/// The first byte selects the page that gets the rest as its query.
 pub fn query(data: &[u8]) {
     let Some((first, query)) = data.split_first() else { return };
     let Ok(query) = std::str::from_utf8(query) else { return };
@@ -126,7 +126,7 @@ pub fn state_file(data: &[u8]) {
     promises::state_file(&Scratch::new(), data);
 }
 
-/// Rows of the PHP program's, in either mode.
+/// Rows of the PHP program, in both modes.
 pub fn take_over(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let rows = php::rows(text);
