@@ -69,7 +69,7 @@ impl Localpart {
         if name.is_empty() {
             return Err(LocalpartFault::Missing);
         }
-        if !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+')) {
+        if !has_localpart_alphabet(&name) {
             return Err(LocalpartFault::Characters);
         }
         if name.starts_with('_') {
@@ -104,6 +104,11 @@ impl Localpart {
     pub fn mxid(&self, server_name: &ServerName) -> String {
         mxid(&self.0, server_name)
     }
+}
+
+/// Whether a text has only characters that the localpart of an account may have (Matrix specification, appendix "User identifiers").
+pub fn has_localpart_alphabet(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+'))
 }
 
 /// `@localpart:server`.

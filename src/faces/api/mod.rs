@@ -75,8 +75,7 @@ fn own_localpart<'a>(site: &Site, mxid: &'a str) -> Option<&'a str> {
 }
 
 fn is_localpart(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._=-/+".contains(&byte);
-    !text.is_empty() && text.len() <= 255 && text.bytes().all(known)
+    !text.is_empty() && text.len() <= 255 && names::has_localpart_alphabet(text)
 }
 
 /// A user id by localpart, as mxisd and ma1sd expect it.
