@@ -131,7 +131,7 @@ impl Store {
 
     fn whole_at(&mut self, allowance: &Allowance) -> Result<Option<i64>, Error> {
         let sql = "SELECT whole_at FROM allowances WHERE kind = ? AND subject = ?";
-        self.first(sql, &[allowance.kind.text().into(), allowance.subject.into()], |mut row| row.integer())
+        self.first(sql, &[allowance.kind.text().into(), allowance.subject.into()], |row| row.integer())
     }
 
     /// For cron: deletes allowances that were full before `before`, and those with a time in the future.

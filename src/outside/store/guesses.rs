@@ -20,7 +20,7 @@ impl Store {
     pub fn wrong_guesses(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<i64, Error> {
         let sql = "SELECT failures FROM guesses WHERE account = ? AND network = ? AND first_at >= ? AND first_at <= ?";
         let values = [account.into(), network.into(), since.into(), (now + CLOCK_MARGIN).into()];
-        Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0))
+        Ok(self.first(sql, &values, |row| row.integer())?.unwrap_or(0))
     }
 
     /// Adds one wrong password; counting starts again if the last count began before `since`.
@@ -54,7 +54,7 @@ impl Store {
 
     fn network_seen_at(&mut self, login_id: i64, network: &str) -> Result<Option<i64>, Error> {
         let sql = "SELECT seen_at FROM familiar_networks WHERE login_id = ? AND network = ?";
-        self.first(sql, &[login_id.into(), network.into()], |mut row| row.integer())
+        self.first(sql, &[login_id.into(), network.into()], |row| row.integer())
     }
 
     /// Records that the right password came from this network. If there are too many networks, the one seen longest ago is
@@ -77,7 +77,7 @@ impl Store {
 
     fn make_room_for_network(&mut self, login_id: i64) -> Result<(), Error> {
         let sql = "SELECT COUNT(*), MIN(seen_at) FROM familiar_networks WHERE login_id = ?";
-        let known = self.first(sql, &[login_id.into()], |mut row| Ok((row.integer()?, row.optional_integer()?)))?;
+        let known = self.first(sql, &[login_id.into()], |row| Ok((row.integer()?, row.integer_at(1)?)))?;
         match known {
             Some((MOST_NETWORKS.., Some(oldest))) => {
                 let sql = "DELETE FROM familiar_networks WHERE login_id = ? AND seen_at <= ?";

@@ -2,7 +2,7 @@
 
 use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
-use super::{Error, Registration, Store};
+use super::{Column, Error, NamedRow, Registration, Selection, Store};
 use crate::domain::registration::State;
 
 /// Shows whether an open request was filed with a certain secret key.
@@ -43,14 +43,13 @@ impl Store {
     pub fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
         let open: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(|state| state.number().into()).collect();
         let places = vec!["?"; open.len()].join(", ");
-        let sql = format!("SELECT id, seed, verify_token_hash FROM registrations WHERE state IN ({places}) ORDER BY id");
-        let mut keys = Vec::new();
-        for mut row in self.query(&sql, &open)? {
-            if let (Ok(id), Ok(seed), Ok(verify_token_hash)) = (row.integer(), row.text(), row.text()) {
-                keys.push(KeyOfRequest { id, seed, verify_token_hash });
-            }
-        }
-        Ok(keys)
+        const KEY: Selection = Selection { table: "registrations", columns: &[Column::Id, Column::Seed, Column::VerifyTokenHash] };
+        let read = |row: NamedRow| {
+            Ok(row.integer(Column::Id).ok().zip(row.optional_text(Column::Seed)).zip(row.optional_text(Column::VerifyTokenHash)))
+        };
+        let rows = self.select(&KEY, &format!("WHERE state IN ({places}) ORDER BY id"), &open, read)?;
+        let key = |((id, seed), verify_token_hash)| KeyOfRequest { id, seed, verify_token_hash };
+        Ok(rows.into_iter().flatten().map(key).collect())
     }
 
     /// Gives an open request a new key. Links that were sent remain valid. `false`: another program is working on the request,

@@ -1,6 +1,6 @@
 //! `logins`: the accounts of local mode, and their directory terms.
 
-use super::{End, Error, Row, Store, Value};
+use super::{Column, End, Error, NamedRow, Selection, Store, Value};
 use crate::domain::address;
 use crate::domain::directory::{self, TermKind};
 
@@ -38,17 +38,31 @@ pub struct Login {
     pub initial_password_until: Option<i64>,
 }
 
+const LOGIN: Selection = Selection {
+    table: "logins",
+    columns: &[
+        Column::Id,
+        Column::Active,
+        Column::Localpart,
+        Column::FirstName,
+        Column::LastName,
+        Column::PasswordHash,
+        Column::Email,
+        Column::InitialPasswordUntil,
+    ],
+};
+
 impl Login {
-    fn read(mut row: Row) -> Result<Login, Error> {
+    fn read(row: NamedRow) -> Result<Login, Error> {
         Ok(Login {
-            id: row.integer()?,
-            active: row.integer()? != 0,
-            localpart: row.text()?,
-            first_name: row.name()?,
-            last_name: row.name()?,
-            password_hash: row.text()?,
-            email: row.address()?,
-            initial_password_until: row.optional_integer()?,
+            id: row.integer(Column::Id)?,
+            active: row.integer(Column::Active)? != 0,
+            localpart: row.text(Column::Localpart)?,
+            first_name: row.name(Column::FirstName)?,
+            last_name: row.name(Column::LastName)?,
+            password_hash: row.text(Column::PasswordHash)?,
+            email: row.address(Column::Email)?,
+            initial_password_until: row.optional_integer(Column::InitialPasswordUntil)?,
         })
     }
 }
@@ -61,9 +75,12 @@ pub struct Found {
     pub last_name: String,
 }
 
+const FOUND: Selection = Selection { table: "logins", columns: &[Column::Localpart, Column::FirstName, Column::LastName] };
+
 impl Found {
-    fn read(mut row: Row) -> Result<Found, Error> {
-        Ok(Found { localpart: row.text()?, first_name: row.name()?, last_name: row.name()? })
+    fn read(row: NamedRow) -> Result<Found, Error> {
+        let (first_name, last_name) = (row.name(Column::FirstName)?, row.name(Column::LastName)?);
+        Ok(Found { localpart: row.text(Column::Localpart)?, first_name, last_name })
     }
 }
 
@@ -109,28 +126,29 @@ impl Store {
 
     /// The account with a localpart, active or not.
     pub fn login(&mut self, localpart: &str) -> Result<Option<Login>, Error> {
-        let sql = "SELECT id, active, localpart, first_name, last_name, password_hash, email, initial_password_until FROM logins WHERE localpart = ?";
-        self.first(sql, &[localpart.into()], Login::read)
+        self.select_first(&LOGIN, "WHERE localpart = ?", &[localpart.into()], Login::read)
     }
 
     /// The localpart of the oldest active account with a mail address, folded by [`crate::domain::address::Address::folded`].
     pub fn localpart_of_address(&mut self, folded: &str) -> Result<Option<String>, Error> {
         let sql = "SELECT localpart FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT 1";
-        self.first(sql, &[folded.into()], |mut row| row.text())
+        self.first(sql, &[folded.into()], |row| row.text())
     }
 
     /// The same for many addresses in a few statements: pairs of folded address and localpart, with the oldest account of an
     /// address first.
     pub fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
+        const OF_ADDRESS: Selection = Selection { table: "logins", columns: &[Column::EmailFolded, Column::Localpart] };
         let mut found = Vec::new();
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
             let places = vec!["?"; some.len()].join(", ");
             let sql = format!(
-                "SELECT email_folded, localpart FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY email_folded, id"
+                "SELECT {} FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY email_folded, id",
+                OF_ADDRESS.list()
             );
             let values: Vec<Value> = some.iter().map(|address| Value::from(*address)).collect();
-            for mut row in self.query_once(&sql, &values)? {
-                found.push((row.text()?, row.text()?));
+            for row in self.query_once(&sql, &values)?.into_iter().map(|row| row.named(&OF_ADDRESS)) {
+                found.push((row.text(Column::EmailFolded)?, row.text(Column::Localpart)?));
             }
         }
         Ok(found)
@@ -139,34 +157,43 @@ impl Store {
     /// Active users with a term of `kind` that begins with `folded`, ordered by term and age; at most `limit` rows, which may
     /// contain a user more than once.
     pub fn search_directory(&mut self, kind: TermKind, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
-        let sql = "SELECT logins.localpart, logins.first_name, logins.last_name FROM directory_terms JOIN logins ON logins.id = directory_terms.login_id
-                   WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?";
+        let sql = format!(
+            "SELECT {} FROM directory_terms JOIN logins ON logins.id = directory_terms.login_id
+             WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?",
+            FOUND.list()
+        );
         let beyond = format!("{folded}\u{10ffff}");
         let values = [kind.number().into(), folded.into(), beyond.as_str().into(), limit.into()];
-        self.query(sql, &values)?.into_iter().map(Found::read).collect()
+        self.query(&sql, &values)?.into_iter().map(|row| Found::read(row.named(&FOUND))).collect()
     }
 
     /// Active users with a mail address, folded by [`address::folded`], the oldest first.
     pub fn users_of_address(&mut self, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
-        let sql = "SELECT localpart, first_name, last_name FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT ?";
-        self.query(sql, &[folded.into(), limit.into()])?.into_iter().map(Found::read).collect()
+        let rest = "WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT ?";
+        self.select(&FOUND, rest, &[folded.into(), limit.into()], Found::read)
     }
 
     /// Updates at most `limit` older accounts to [`directory::FOLDING`]: their directory terms, and addresses with invisible
     /// characters. `false`: all are done.
     pub fn fold_directory_anew(&mut self, limit: i64) -> Result<bool, Error> {
         self.transaction(|store| {
-            let sql = "SELECT folding, done_up_to FROM directory_folding";
-            let (folding, done) = store.first(sql, &[], |mut row| Ok((row.integer()?, row.integer()?)))?.unwrap_or((0, 0));
+            const FOLDING: Selection = Selection { table: "directory_folding", columns: &[Column::Folding, Column::DoneUpTo] };
+            let read = |row: NamedRow| Ok((row.integer(Column::Folding)?, row.integer(Column::DoneUpTo)?));
+            let (folding, done) = store.select_first(&FOLDING, "", &[], read)?.unwrap_or((0, 0));
             if folding >= directory::FOLDING {
                 return Ok(false);
             }
-            let sql = "SELECT id, localpart, first_name, last_name, email FROM logins WHERE id > ? ORDER BY id LIMIT ?";
-            let accounts = store.query(sql, &[done.into(), limit.into()])?;
+            const ACCOUNT: Selection = Selection {
+                table: "logins",
+                columns: &[Column::Id, Column::Localpart, Column::FirstName, Column::LastName, Column::Email],
+            };
+            let accounts = store.select(&ACCOUNT, "WHERE id > ? ORDER BY id LIMIT ?", &[done.into(), limit.into()], Ok)?;
             let (are_more, mut last) = (accounts.len() as i64 == limit, done);
-            for mut row in accounts {
-                last = row.integer()?;
-                store.fold_anew(last, [row.text()?, row.text()?, row.text()?, row.text()?])?;
+            for row in accounts {
+                last = row.integer(Column::Id)?;
+                let [localpart, first_name, last_name, email] =
+                    [Column::Localpart, Column::FirstName, Column::LastName, Column::Email].map(|column| row.text(column));
+                store.fold_anew(last, [localpart?, first_name?, last_name?, email?])?;
             }
             let (folding, done) = if are_more { (folding, last) } else { (directory::FOLDING, 0) };
             store.execute("UPDATE directory_folding SET folding = ?, done_up_to = ?", &[folding.into(), done.into()])?;
@@ -207,13 +234,13 @@ impl Store {
 
     /// The highest number of an account; 0 if there are none.
     pub fn highest_login_id(&mut self) -> Result<i64, Error> {
-        Ok(self.first("SELECT MAX(id) FROM logins", &[], |mut row| row.optional_integer())?.flatten().unwrap_or(0))
+        Ok(self.first("SELECT MAX(id) FROM logins", &[], |row| row.optional_integer())?.flatten().unwrap_or(0))
     }
 
     /// The password hash of the first active account with this number or a higher one.
     pub fn password_hash_from(&mut self, id: i64) -> Result<Option<String>, Error> {
         let sql = "SELECT password_hash FROM logins WHERE id >= ? AND active = 1 ORDER BY id LIMIT 1";
-        self.first(sql, &[id.into()], |mut row| row.text())
+        self.first(sql, &[id.into()], |row| row.text())
     }
 
     /// When the initial password of an account expires (seconds since 1970); `None`: it was changed, or never expires.

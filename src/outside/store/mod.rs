@@ -17,6 +17,7 @@
 //! did not answer in time is not used again.
 
 mod allowances;
+mod columns;
 mod error;
 mod guarded;
 mod guesses;
@@ -38,12 +39,14 @@ mod sqlite;
 mod troubles;
 
 pub use allowances::{Allowance, AllowanceKind};
+use columns::{Column, Selection};
 pub use error::Error;
 pub use keys::{FirstPassword, KeyOfRequest, NewKey};
 pub use logins::{Found, Login, NewLogin};
 pub use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
 pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress, Waiting};
+use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub use troubles::{CronClock, Told};
 
@@ -257,6 +260,30 @@ impl Store {
 
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.reading(|driver| driver.query_once(sql, values))
+    }
+
+    /// `SELECT` of these columns `FROM` their table, and what follows there: each row read by `read`.
+    fn select<T>(
+        &mut self,
+        selection: &'static Selection,
+        rest: &str,
+        values: &[Value],
+        read: impl Fn(NamedRow) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let sql = format!("SELECT {} FROM {} {rest}", selection.list(), selection.table);
+        self.query(&sql, values)?.into_iter().map(|row| read(row.named(selection))).collect()
+    }
+
+    /// The same for the first row.
+    fn select_first<T>(
+        &mut self,
+        selection: &'static Selection,
+        rest: &str,
+        values: &[Value],
+        read: impl FnOnce(NamedRow) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let sql = format!("SELECT {} FROM {} {rest}", selection.list(), selection.table);
+        self.first(&sql, values, |row| read(row.named(selection)))
     }
 
     /// The first row, read by `read`.

@@ -173,11 +173,11 @@ impl Mysql {
     fn exact_collation(&mut self) -> Result<String, Error> {
         let strict =
             "SELECT collation_name FROM information_schema.collations WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')";
-        self.query_once(strict, &[])?.into_iter().next().map_or(Ok("utf8mb4_bin".into()), |mut row| row.text())
+        self.query_once(strict, &[])?.into_iter().next().map_or(Ok("utf8mb4_bin".into()), |row| row.text())
     }
 
     fn number(&mut self, sql: &str) -> Result<Option<i64>, Error> {
-        self.query_once(sql, &[])?.into_iter().next().map_or(Ok(None), |mut row| row.optional_integer())
+        self.query_once(sql, &[])?.into_iter().next().map_or(Ok(None), |row| row.optional_integer())
     }
 
     /// Runs `work` on the connection, unless the server failed to answer on it before.

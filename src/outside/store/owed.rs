@@ -5,7 +5,7 @@
 //! such a row must be put off like any other. In SQLite's order any text is greater than any number, so it counts as a time too
 //! far ahead.
 
-use super::{CLOCK_SKEW, Error, LONGEST_LEASE, Row, Store, Value};
+use super::{CLOCK_SKEW, Column, Error, LONGEST_LEASE, NamedRow, Row, Selection, Store, Value};
 use crate::domain::back_off::{self, Tries, Trouble};
 use crate::domain::registration::{SideAction, State};
 use crate::outside::fault;
@@ -110,18 +110,17 @@ impl Store {
         );
         let [free_now, free_far] = free(now);
         let values = [owed.number().into(), now.into(), after.0.into(), after.1.into(), free_now, free_far, limit.into()];
-        self.query(&sql, &values)?
-            .into_iter()
-            .map(|mut row| {
-                let row_id = row.integer()?;
-                Ok(Due {
-                    row: OwedRow { owed, id: row_id },
-                    registration: row.integer()?,
-                    due_at: row.integer()?,
-                    address: row.optional_text()?.unwrap_or_default(),
-                })
+        const DUE: Selection =
+            Selection { table: "what is owed", columns: &[Column::Id, Column::RegistrationId, Column::DueAt, Column::EmailFolded] };
+        let read = |row: NamedRow| {
+            Ok(Due {
+                row: OwedRow { owed, id: row.integer(Column::Id)? },
+                registration: row.integer(Column::RegistrationId)?,
+                due_at: row.integer(Column::DueAt)?,
+                address: row.optional_text(Column::EmailFolded).unwrap_or_default(),
             })
-            .collect()
+        };
+        self.query(&sql, &values)?.into_iter().map(|row| read(row.named(&DUE))).collect()
     }
 
     /// Takes the lease on a row, so that no other program works on it at the same time. It expires at `until`.
@@ -137,22 +136,31 @@ impl Store {
 
     /// The attempts so far. Invalid values count as none.
     pub fn tries(&mut self, row: OwedRow) -> Result<Tries, Error> {
-        let table = row.owed.table();
-        let sql = format!(
-            "SELECT attempts, failing_since, tried_at, tried_seconds, refusals, refused_seconds, undeliverable FROM {table} WHERE id = ?"
-        );
-        let read = |mut row: Row| {
-            let mut next = || row.optional_integer().ok().flatten();
+        const TRIES: Selection = Selection {
+            table: "what is owed",
+            columns: &[
+                Column::Attempts,
+                Column::FailingSince,
+                Column::TriedAt,
+                Column::TriedSeconds,
+                Column::Refusals,
+                Column::RefusedSeconds,
+                Column::Undeliverable,
+            ],
+        };
+        let read = |row: Row| {
+            let row = row.named(&TRIES);
             Ok(Tries {
-                count: next().unwrap_or(0),
-                failing_since: next(),
-                last_at: next(),
-                seconds: next().unwrap_or(0),
-                refusals: next().unwrap_or(0),
-                refused_seconds: next().unwrap_or(0),
-                is_gone: next() == Some(1),
+                count: row.readable_integer(Column::Attempts).unwrap_or(0),
+                failing_since: row.readable_integer(Column::FailingSince),
+                last_at: row.readable_integer(Column::TriedAt),
+                seconds: row.readable_integer(Column::TriedSeconds).unwrap_or(0),
+                refusals: row.readable_integer(Column::Refusals).unwrap_or(0),
+                refused_seconds: row.readable_integer(Column::RefusedSeconds).unwrap_or(0),
+                is_gone: row.readable_integer(Column::Undeliverable) == Some(1),
             })
         };
+        let sql = format!("SELECT {} FROM {} WHERE id = ?", TRIES.list(), row.owed.table());
         Ok(self.first(&sql, &[row.id.into()], read)?.unwrap_or_default())
     }
 
@@ -266,12 +274,16 @@ impl Store {
     fn failing_in(&mut self, table: &'static str, trouble: Trouble) -> Result<Option<(i64, Failing)>, Error> {
         let id = if table == "registrations" { "id" } else { "registration_id" };
         let counted = format!("SELECT COUNT(*), MIN(failing_since) FROM {table} WHERE trouble = ?");
-        let count = |mut row: Row| Ok((row.integer()?, row.optional_integer().ok().flatten()));
+        let count = |row: Row| Ok((row.integer()?, row.integer_at(1).ok().flatten()));
         let Some((count @ 1.., since)) = self.first(&counted, &[trouble.name().into()], count)? else { return Ok(None) };
         let newest = format!("SELECT {id}, tried_at, last_error FROM {table} WHERE trouble = ? ORDER BY tried_at DESC LIMIT 1");
-        let read = |mut row: Row| {
-            let (registration, tried_at) = (row.integer()?, row.optional_integer().ok().flatten().unwrap_or(0));
-            let sentence = row.optional_text()?.unwrap_or_default();
+        const NEWEST: Selection =
+            Selection { table: "what is owed", columns: &[Column::RegistrationId, Column::TriedAt, Column::LastError] };
+        let read = |row: Row| {
+            let row = row.named(&NEWEST);
+            let registration = row.integer(Column::RegistrationId)?;
+            let tried_at = row.readable_integer(Column::TriedAt).unwrap_or(0);
+            let sentence = row.optional_text(Column::LastError).unwrap_or_default();
             Ok((tried_at, Failing { trouble, count, since, sentence, registration }))
         };
         self.first(&newest, &[trouble.name().into()], read)

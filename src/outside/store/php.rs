@@ -15,7 +15,7 @@ use super::mysql::Mysql;
 use super::postgres::Postgres;
 #[cfg(feature = "sqlite")]
 use super::sqlite::Sqlite;
-use super::{Driver, Error, Row, Store, Value, schema};
+use super::{Column, Driver, Error, Row, Selection, Store, Value, schema};
 use crate::domain::config::{DatabaseUrl, Language};
 use crate::domain::directory;
 use crate::domain::registration::State;
@@ -195,7 +195,7 @@ impl PhpDatabase {
             return Ok(0);
         }
         let version = driver.query_once("SELECT version FROM schema_version", &[])?.into_iter().next();
-        version.map_or(Ok(0), |mut row| row.integer())
+        version.map_or(Ok(0), |row| row.integer())
     }
 
     /// All bytes of the file, for a backup; `None` if the data is on a server.
@@ -456,42 +456,78 @@ impl Store {
     }
 }
 
+/// In the order in which [`PhpDatabase::read`] asks for them.
+const PHP_REGISTRATION: Selection = Selection {
+    table: "the PHP program's registrations",
+    columns: &[
+        Column::Id,
+        Column::HasNoId,
+        Column::State,
+        Column::FirstName,
+        Column::LastName,
+        Column::Username,
+        Column::Password,
+        Column::Note,
+        Column::Email,
+        Column::VerifyToken,
+        Column::AdminToken,
+        Column::RequestDate,
+    ],
+};
+
+/// The same for logins.
+const PHP_LOGIN: Selection = Selection {
+    table: "the PHP program's logins",
+    columns: &[
+        Column::Id,
+        Column::HasNoId,
+        Column::Active,
+        Column::FirstName,
+        Column::LastName,
+        Column::Localpart,
+        Column::PasswordHash,
+        Column::Email,
+        Column::CreateDate,
+        Column::LastModified,
+    ],
+};
+
 impl TryFrom<Row> for PhpRegistration {
     type Error = Error;
-    fn try_from(mut row: Row) -> Result<PhpRegistration, Error> {
+    fn try_from(row: Row) -> Result<PhpRegistration, Error> {
+        let row = row.named(&PHP_REGISTRATION);
         Ok(PhpRegistration {
-            id: row.integer()?,
-            has_no_id: row.integer()? == 1,
-            state: row.optional_integer()?,
-            first_name: row.optional_text()?.unwrap_or_default(),
-            last_name: row.optional_text()?.unwrap_or_default(),
-            username: row.optional_text()?.unwrap_or_default(),
-            password: row.optional_text()?.unwrap_or_default(),
-            note: row.optional_text()?.unwrap_or_default(),
-            email: row.optional_text()?.unwrap_or_default(),
-            verify_token: row.optional_text()?.unwrap_or_default(),
-            admin_token: row.optional_text()?.unwrap_or_default(),
-            requested_at: row.optional_integer()?,
+            id: row.integer(Column::Id)?,
+            has_no_id: row.integer(Column::HasNoId)? == 1,
+            state: row.optional_integer(Column::State)?,
+            first_name: row.optional_text(Column::FirstName).unwrap_or_default(),
+            last_name: row.optional_text(Column::LastName).unwrap_or_default(),
+            username: row.optional_text(Column::Username).unwrap_or_default(),
+            password: row.optional_text(Column::Password).unwrap_or_default(),
+            note: row.optional_text(Column::Note).unwrap_or_default(),
+            email: row.optional_text(Column::Email).unwrap_or_default(),
+            verify_token: row.optional_text(Column::VerifyToken).unwrap_or_default(),
+            admin_token: row.optional_text(Column::AdminToken).unwrap_or_default(),
+            requested_at: row.optional_integer(Column::RequestDate)?,
         })
     }
 }
 
 impl TryFrom<Row> for PhpLogin {
     type Error = Error;
-    fn try_from(mut row: Row) -> Result<PhpLogin, Error> {
-        let id = row.integer()?;
-        row.next();
+    fn try_from(row: Row) -> Result<PhpLogin, Error> {
+        let row = row.named(&PHP_LOGIN);
         Ok(PhpLogin {
-            id,
-            // PHP let only these users log in.
-            active: row.optional_integer()? == Some(1),
-            first_name: row.optional_text()?.unwrap_or_default(),
-            last_name: row.optional_text()?.unwrap_or_default(),
-            localpart: row.optional_text()?.unwrap_or_default(),
-            password_hash: row.optional_text()?.unwrap_or_default(),
-            email: row.optional_text()?.unwrap_or_default(),
-            created_at: row.optional_integer()?,
-            changed_at: row.optional_integer()?,
+            id: row.integer(Column::Id)?,
+            // PHP let nobody else in.
+            active: row.optional_integer(Column::Active)? == Some(1),
+            first_name: row.optional_text(Column::FirstName).unwrap_or_default(),
+            last_name: row.optional_text(Column::LastName).unwrap_or_default(),
+            localpart: row.optional_text(Column::Localpart).unwrap_or_default(),
+            password_hash: row.optional_text(Column::PasswordHash).unwrap_or_default(),
+            email: row.optional_text(Column::Email).unwrap_or_default(),
+            created_at: row.optional_integer(Column::CreateDate)?,
+            changed_at: row.optional_integer(Column::LastModified)?,
         })
     }
 }

@@ -5,7 +5,7 @@
 
 use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
-use super::{Allowance, CLOCK_SKEW, End, Error, LONGEST_WAIT, NewLogin, Row, Store, Value};
+use super::{Allowance, CLOCK_SKEW, Column, End, Error, LONGEST_WAIT, NamedRow, NewLogin, Selection, Store, Value};
 use crate::domain::config::Language;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
@@ -61,8 +61,32 @@ pub struct Registration {
     pub filled_hidden_field: bool,
 }
 
-const COLUMNS: &str = "id, state, seed, verify_token_hash, admin_token_hash, username, first_name, last_name, email, email_folded, note, language, password, password_chosen, reason, refusal, \
-                       requested_at, state_since, decided_at, account_tried_at, filled_hidden_field";
+const REGISTRATION: Selection = Selection {
+    table: "registrations",
+    columns: &[
+        Column::Id,
+        Column::State,
+        Column::Seed,
+        Column::VerifyTokenHash,
+        Column::AdminTokenHash,
+        Column::Username,
+        Column::FirstName,
+        Column::LastName,
+        Column::Email,
+        Column::EmailFolded,
+        Column::Note,
+        Column::Language,
+        Column::Password,
+        Column::PasswordChosen,
+        Column::Reason,
+        Column::Refusal,
+        Column::RequestedAt,
+        Column::StateSince,
+        Column::DecidedAt,
+        Column::AccountTriedAt,
+        Column::FilledHiddenField,
+    ],
+};
 
 impl Registration {
     /// First and last name; the username if there is none, because the PHP program did not always ask for a name.
@@ -73,33 +97,32 @@ impl Registration {
         }
     }
 
-    fn read(row: Row) -> Result<Registration, Error> {
-        let mut row = row.of("registrations", COLUMNS);
-        let id = row.integer()?;
-        let number = row.integer()?;
+    fn read(row: NamedRow) -> Result<Registration, Error> {
+        let id = row.integer(Column::Id)?;
+        let number = row.integer(Column::State)?;
         let state = State::from_number(number).ok_or_else(|| unknown_state(id))?;
         Ok(Registration {
             id,
             state,
-            seed: row.text()?,
-            verify_token_hash: row.text()?,
-            admin_token_hash: row.text()?,
-            username: row.text()?,
-            first_name: row.name()?,
-            last_name: row.name()?,
-            email: row.address()?,
-            email_folded: row.text()?,
-            note: row.text()?,
-            language: Language::from_tag(&row.text()?).unwrap_or_default(),
-            password: row.optional_text()?,
-            password_chosen: row.integer()? != 0,
-            reason: row.optional_text()?,
-            refusal: row.optional_text()?,
-            requested_at: row.integer()?,
-            state_since: row.integer()?,
-            decided_at: row.optional_integer()?,
-            account_tried_at: row.optional_integer()?,
-            filled_hidden_field: row.integer()? != 0,
+            seed: row.text(Column::Seed)?,
+            verify_token_hash: row.text(Column::VerifyTokenHash)?,
+            admin_token_hash: row.text(Column::AdminTokenHash)?,
+            username: row.text(Column::Username)?,
+            first_name: row.name(Column::FirstName)?,
+            last_name: row.name(Column::LastName)?,
+            email: row.address(Column::Email)?,
+            email_folded: row.text(Column::EmailFolded)?,
+            note: row.text(Column::Note)?,
+            language: Language::from_tag(&row.text(Column::Language)?).unwrap_or_default(),
+            password: row.optional_text(Column::Password),
+            password_chosen: row.integer(Column::PasswordChosen)? != 0,
+            reason: row.optional_text(Column::Reason),
+            refusal: row.optional_text(Column::Refusal),
+            requested_at: row.integer(Column::RequestedAt)?,
+            state_since: row.integer(Column::StateSince)?,
+            decided_at: row.optional_integer(Column::DecidedAt)?,
+            account_tried_at: row.optional_integer(Column::AccountTriedAt)?,
+            filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
         })
     }
 }
@@ -210,7 +233,7 @@ impl Store {
                 return Ok(End::RollBack(refused));
             }
             store.insert_registration(new)?;
-            let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |mut row| row.integer())?;
+            let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |row| row.integer())?;
             id.map(|id| End::Commit(Filed::Accepted(id)))
                 .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
@@ -254,7 +277,7 @@ impl Store {
         if limits.open > 0 {
             let sql = "SELECT COUNT(*) FROM registrations WHERE state IN (?, ?, ?, ?)";
             let open = [State::EmailSend, State::EmailVerify, State::AdminSend, State::AdminVerify].map(|state| state.number().into());
-            if self.first(sql, &open, |mut row| row.integer())?.unwrap_or(0).unsigned_abs() >= limits.open {
+            if self.first(sql, &open, |row| row.integer())?.unwrap_or(0).unsigned_abs() >= limits.open {
                 return Ok(Some(Closed::TooManyOpen));
             }
         }
@@ -263,7 +286,7 @@ impl Store {
             let sql = "SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1 OFFSET ?";
             let skipped = i64::try_from(limits.per_day - 1).unwrap_or(i64::MAX);
             // A time that cannot be read closes nothing.
-            if let Some(Some(since)) = self.first(sql, &[skipped.into()], |mut row| Ok(row.integer().ok()))?
+            if let Some(Some(since)) = self.first(sql, &[skipped.into()], |row| Ok(row.integer().ok()))?
                 && since > now - DAY
                 && since <= now + LONGEST_WAIT
             {
@@ -277,7 +300,7 @@ impl Store {
     fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
         let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
         let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
-        Ok(self.first(sql, &values, |mut row| row.integer())?.unwrap_or(0).unsigned_abs())
+        Ok(self.first(sql, &values, |row| row.integer())?.unwrap_or(0).unsigned_abs())
     }
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
@@ -339,7 +362,7 @@ impl Store {
         let sql = "SELECT registration_id FROM php_links WHERE token_hash = ? AND reader = ?
                    UNION ALL SELECT registration_id FROM former_links WHERE token_hash = ? AND reader = ?";
         let values = [hash.into(), reader.number().into(), hash.into(), reader.number().into()];
-        match self.first(sql, &values, |mut row| row.integer())? {
+        match self.first(sql, &values, |row| row.integer())? {
             Some(id) => self.registration(id),
             None => Ok(None),
         }
@@ -351,24 +374,32 @@ impl Store {
     }
 
     fn registration_where(&mut self, condition: &'static str, value: Value) -> Result<Option<Registration>, Error> {
-        self.first(&format!("SELECT {COLUMNS} FROM registrations WHERE {condition}"), &[value], Registration::read)
+        self.select_first(&REGISTRATION, &format!("WHERE {condition}"), &[value], Registration::read)
     }
 
     /// Others with the same address: accounts first, then requests; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
         // A time that cannot be read must not hide the rest from the room.
-        let accounts = "SELECT localpart, created_at FROM logins WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
-        let mut others = Vec::new();
-        for mut row in self.query(accounts, &[of.email_folded.as_str().into(), of.username.as_str().into()])? {
-            others.push(SameAddress { username: row.text()?, state: None, since: row.integer().unwrap_or(0) });
-        }
-        let requests = "SELECT username, state, requested_at FROM registrations WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
-        for mut row in self.query(requests, &[of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()])? {
-            let (username, state) = (row.text()?, row.integer().ok().and_then(State::from_number));
-            let since = row.integer().unwrap_or(0);
-            // A finished request of local mode belongs to an account that is already in the list.
-            if state != Some(State::Done) || others.iter().all(|other| other.username != username) {
-                others.push(SameAddress { username, state, since });
+        const ACCOUNT: Selection = Selection { table: "logins", columns: &[Column::Localpart, Column::CreatedAt] };
+        const REQUEST: Selection = Selection { table: "registrations", columns: &[Column::Username, Column::State, Column::RequestedAt] };
+        let account = |row: NamedRow| {
+            let since = row.readable_integer(Column::CreatedAt).unwrap_or(0);
+            Ok(SameAddress { username: row.text(Column::Localpart)?, state: None, since })
+        };
+        let request = |row: NamedRow| {
+            let state = row.readable_integer(Column::State).and_then(State::from_number);
+            let since = row.readable_integer(Column::RequestedAt).unwrap_or(0);
+            Ok(SameAddress { username: row.text(Column::Username)?, state, since })
+        };
+        let accounts = "WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
+        let values = [of.email_folded.as_str().into(), of.username.as_str().into()];
+        let mut others = self.select(&ACCOUNT, accounts, &values, account)?;
+        let requests = "WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
+        let values = [of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()];
+        for found in self.select(&REQUEST, requests, &values, request)? {
+            // A finished request of local mode stands for the account that is in the list already.
+            if found.state != Some(State::Done) || others.iter().all(|other| other.username != found.username) {
+                others.push(found);
             }
         }
         others.truncate(10);
@@ -377,7 +408,7 @@ impl Store {
 
     /// The state of a registration, without reading the rest of its row.
     pub fn state(&mut self, id: i64) -> Result<Option<State>, Error> {
-        let number = self.first("SELECT state FROM registrations WHERE id = ?", &[id.into()], |mut row| Ok(row.integer().ok()))?;
+        let number = self.first("SELECT state FROM registrations WHERE id = ?", &[id.into()], |row| Ok(row.integer().ok()))?;
         number.map(|number| number.and_then(State::from_number).ok_or_else(|| unknown_state(id))).transpose()
     }
 
@@ -520,7 +551,7 @@ impl Store {
     pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
         let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
         let mut expired = 0;
-        for mut row in self.query(sql, &[from.number().into(), before.into()])? {
+        for row in self.query(sql, &[from.number().into(), before.into()])? {
             let id = row.integer()?;
             expired += u64::from(self.transaction(|store| store.advance(id, from, to, now))?);
         }
@@ -550,7 +581,7 @@ impl Store {
         let mut newest = None;
         for column in ["requested_at", "state_since"] {
             let sql = format!("SELECT MAX({column}) FROM registrations WHERE {column} <= ?");
-            newest = newest.max(self.first(&sql, &[now.into()], |mut row| row.optional_integer())?.flatten());
+            newest = newest.max(self.first(&sql, &[now.into()], |row| row.optional_integer())?.flatten());
         }
         Ok(newest)
     }
@@ -559,39 +590,39 @@ impl Store {
     pub fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
         let known = State::ALL.map(|state| state.number().to_string()).join(", ");
         let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
-        self.query(&sql, &[])?.into_iter().map(|mut row| row.integer()).collect()
+        self.query(&sql, &[])?.into_iter().map(|row| row.integer()).collect()
     }
 
     /// Open requests, in `state` or in any, the longest waiting first. Values that cannot be read are left out.
     pub fn waiting(&mut self, state: Option<State>, limit: i64) -> Result<Vec<Waiting>, Error> {
         let over: Vec<String> = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.number().to_string()).collect();
         let which = state.map_or(format!("state NOT IN ({})", over.join(", ")), |state| format!("state = {}", state.number()));
-        let sql = format!(
-            "SELECT id, state, username, state_since, last_error FROM registrations WHERE {which} ORDER BY state_since, id LIMIT ?"
-        );
-        let read = |mut row: Row| {
+        const WAITING: Selection = Selection {
+            table: "registrations",
+            columns: &[Column::Id, Column::State, Column::Username, Column::StateSince, Column::LastError],
+        };
+        let read = |row: NamedRow| {
             Ok(Waiting {
-                id: row.integer()?,
-                state: row.integer().ok().and_then(State::from_number),
-                username: row.optional_text()?.unwrap_or_default(),
-                since: row.integer().ok(),
-                error: row.optional_text()?,
+                id: row.integer(Column::Id)?,
+                state: row.readable_integer(Column::State).and_then(State::from_number),
+                username: row.optional_text(Column::Username).unwrap_or_default(),
+                since: row.readable_integer(Column::StateSince),
+                error: row.optional_text(Column::LastError),
             })
         };
-        self.query(&sql, &[limit.into()])?.into_iter().map(read).collect()
+        self.select(&WAITING, &format!("WHERE {which} ORDER BY state_since, id LIMIT ?"), &[limit.into()], read)
     }
 
     /// The number of requests that reached `state` before `before`, and the id of the first; `None` if there are none.
     pub fn waiting_since_before(&mut self, state: State, before: i64) -> Result<Option<(i64, i64)>, Error> {
         let sql = "SELECT COUNT(*), MIN(id) FROM registrations WHERE state = ? AND state_since < ?";
-        let found = self.first(sql, &[state.number().into(), before.into()], |mut row| Ok((row.integer()?, row.optional_integer()?)))?;
+        let found = self.first(sql, &[state.number().into(), before.into()], |row| Ok((row.integer()?, row.integer_at(1)?)))?;
         Ok(found.and_then(|(count, first)| first.map(|first| (count, first))))
     }
 
     /// How many registrations are in `state`.
     pub fn count(&mut self, state: State) -> Result<i64, Error> {
-        let counted =
-            self.first("SELECT COUNT(*) FROM registrations WHERE state = ?", &[state.number().into()], |mut row| row.integer())?;
+        let counted = self.first("SELECT COUNT(*) FROM registrations WHERE state = ?", &[state.number().into()], |row| row.integer())?;
         Ok(counted.unwrap_or(0))
     }
 }

@@ -1,6 +1,7 @@
 //! Values that go into the database and come out of it.
 
 use super::Error;
+use super::columns::{Column, Selection};
 use crate::domain::{address, characters};
 
 /// A value on its way into or out of the database.
@@ -29,83 +30,104 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// One row, its values in the order of the `SELECT`.
-pub(crate) struct Row {
-    values: std::vec::IntoIter<Value>,
-    /// How many values have been taken.
-    taken: usize,
-    /// For errors.
-    name: Option<Name>,
-}
-
-/// How messages name a row: by its table, its columns as in the `SELECT`, and its id.
-struct Name {
-    table: &'static str,
-    columns: &'static str,
-    id: String,
-}
+/// One row as a driver hands it over, its values in the order of the `SELECT`.
+pub(crate) struct Row(Vec<Value>);
 
 impl Row {
     pub(crate) fn new(values: Vec<Value>) -> Row {
-        Row { values: values.into_iter(), taken: 0, name: None }
+        Row(values)
     }
 
-    /// The same row, named in its errors. The first column is its id.
-    pub(super) fn of(self, table: &'static str, columns: &'static str) -> Row {
-        let id = match self.values.as_slice().first() {
+    /// The same row, to be read by the names of its columns.
+    pub(super) fn named(self, selection: &'static Selection) -> NamedRow {
+        NamedRow { selection, values: self.0 }
+    }
+
+    /// The only value, or the first one, of a `SELECT` that asks for no column by name: a count, the last id.
+    pub(crate) fn optional_integer(&self) -> Result<Option<i64>, Error> {
+        self.integer_at(0)
+    }
+
+    /// The value at a place, counted from 0.
+    pub(super) fn integer_at(&self, place: usize) -> Result<Option<i64>, Error> {
+        integer(self.0.get(place)).map_err(|what| Error::Unreadable(format!("a value in the database {what}")))
+    }
+
+    pub(crate) fn integer(&self) -> Result<i64, Error> {
+        self.optional_integer()?.ok_or_else(|| Error::Unreadable("a number in the database is missing".into()))
+    }
+
+    pub(crate) fn text(&self) -> Result<String, Error> {
+        text(self.0.first()).ok_or_else(|| Error::Unreadable("a text in the database is missing".into()))
+    }
+}
+
+/// One row, read by the names of its columns.
+pub(super) struct NamedRow {
+    selection: &'static Selection,
+    values: Vec<Value>,
+}
+
+impl NamedRow {
+    fn value(&self, column: Column) -> Option<&Value> {
+        let place = self.selection.columns.iter().position(|selected| *selected == column)?;
+        self.values.get(place)
+    }
+
+    fn unreadable(&self, column: Column, what: &str) -> Error {
+        let id = match self.value(Column::Id) {
             Some(Value::Integer(id)) => id.to_string(),
             _ => "?".to_owned(),
         };
-        Row { name: Some(Name { table, columns, id }), ..self }
+        Error::Unreadable(format!("{} in row {id} of {} {what}", column.name(), self.selection.table))
     }
 
-    pub(super) fn next(&mut self) -> Value {
-        self.taken += 1;
-        self.values.next().unwrap_or(Value::Null)
+    pub(super) fn integer(&self, column: Column) -> Result<i64, Error> {
+        self.optional_integer(column)?.ok_or_else(|| self.unreadable(column, MISSING))
     }
 
-    /// The error if the value taken last is invalid.
-    fn unreadable(&self, what: &str) -> Error {
-        Error::Unreadable(match &self.name {
-            Some(Name { table, columns, id }) => {
-                let column = columns.split(", ").nth(self.taken.saturating_sub(1)).unwrap_or("a value");
-                format!("{column} in row {id} of {table} {what}")
-            }
-            None => format!("a value in the database {what}"),
-        })
+    pub(super) fn optional_integer(&self, column: Column) -> Result<Option<i64>, Error> {
+        integer(self.value(column)).map_err(|what| self.unreadable(column, what))
     }
 
-    pub(crate) fn integer(&mut self) -> Result<i64, Error> {
-        self.optional_integer()?.ok_or_else(|| self.unreadable("is missing"))
+    /// A number where one can be read.
+    pub(super) fn readable_integer(&self, column: Column) -> Option<i64> {
+        integer(self.value(column)).ok().flatten()
     }
 
-    pub(crate) fn optional_integer(&mut self) -> Result<Option<i64>, Error> {
-        match self.next() {
-            Value::Null => Ok(None),
-            Value::Integer(number) => Ok(Some(number)),
-            Value::Text(_) => Err(self.unreadable("is text where a number belongs")),
-        }
+    pub(super) fn text(&self, column: Column) -> Result<String, Error> {
+        self.optional_text(column).ok_or_else(|| self.unreadable(column, MISSING))
     }
 
-    pub(crate) fn text(&mut self) -> Result<String, Error> {
-        self.optional_text()?.ok_or_else(|| self.unreadable("is missing"))
+    pub(super) fn optional_text(&self, column: Column) -> Option<String> {
+        text(self.value(column))
     }
 
-    /// A person's name for display; older rows may contain invisible characters.
-    pub(crate) fn name(&mut self) -> Result<String, Error> {
-        Ok(characters::one_line(&self.text()?))
+    /// A person's name as it may be shown: rows of former times may hold characters that cannot be seen.
+    pub(super) fn name(&self, column: Column) -> Result<String, Error> {
+        Ok(characters::one_line(&self.text(column)?))
     }
 
-    /// A mail address for passing on, cleaned for the same reason.
-    pub(crate) fn address(&mut self) -> Result<String, Error> {
-        Ok(address::cleaned(&self.text()?))
+    /// A mail address as it may be handed on, for the same reason.
+    pub(super) fn address(&self, column: Column) -> Result<String, Error> {
+        Ok(address::cleaned(&self.text(column)?))
     }
+}
 
-    pub(crate) fn optional_text(&mut self) -> Result<Option<String>, Error> {
-        match self.next() {
-            Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
-            Value::Integer(number) => Ok(Some(number.to_string())),
-        }
+const MISSING: &str = "is missing";
+
+fn integer(value: Option<&Value>) -> Result<Option<i64>, &'static str> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Integer(number)) => Ok(Some(*number)),
+        Some(Value::Text(_)) => Err("is text where a number belongs"),
+    }
+}
+
+fn text(value: Option<&Value>) -> Option<String> {
+    match value {
+        None | Some(Value::Null) => None,
+        Some(Value::Text(text)) => Some(text.clone()),
+        Some(Value::Integer(number)) => Some(number.to_string()),
     }
 }

@@ -1,6 +1,6 @@
 //! What cron remembers between runs: what it has reported (`troubles`), and how the clock runs (`cron_clock`).
 
-use super::{Error, Row, Store};
+use super::{Column, Error, NamedRow, Selection, Store};
 
 /// A reported trouble that has not ended yet. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,12 @@ pub struct CronClock {
 impl Store {
     /// Reported troubles that have not ended. A time that cannot be read counts as long ago.
     pub fn told_troubles(&mut self) -> Result<Vec<Told>, Error> {
-        let read = |mut row: Row| {
-            let name = row.text()?;
-            Ok(Told { name, since: row.integer().unwrap_or(0), told_at: row.integer().unwrap_or(0) })
+        const TOLD: Selection = Selection { table: "troubles", columns: &[Column::Name, Column::Since, Column::ToldAt] };
+        let read = |row: NamedRow| {
+            let time = |column| row.readable_integer(column).unwrap_or(0);
+            Ok(Told { name: row.text(Column::Name)?, since: time(Column::Since), told_at: time(Column::ToldAt) })
         };
-        self.query("SELECT name, since, told_at FROM troubles", &[])?.into_iter().map(read).collect()
+        self.select(&TOLD, "", &[], read)
     }
 
     pub fn note_told(&mut self, told: &Told) -> Result<(), Error> {
@@ -44,12 +45,14 @@ impl Store {
 
     /// `None` if cron has not run yet, or its record cannot be read.
     pub fn cron_clock(&mut self) -> Result<Option<CronClock>, Error> {
-        let read = |mut row: Row| {
-            let mut next = || row.integer().ok();
-            Ok(next().zip(next()).zip(next()))
+        const CLOCK: Selection = Selection { table: "cron_clock", columns: &[Column::RanAt, Column::UsualGap, Column::EvenSeconds] };
+        let read = |row: NamedRow| {
+            let [ran_at, usual_gap, even_seconds] =
+                [Column::RanAt, Column::UsualGap, Column::EvenSeconds].map(|column| row.readable_integer(column));
+            let noted = ran_at.zip(usual_gap).zip(even_seconds);
+            Ok(noted.map(|((ran_at, usual_gap), even_seconds)| CronClock { ran_at, usual_gap, even_seconds }))
         };
-        let noted = self.first("SELECT ran_at, usual_gap, even_seconds FROM cron_clock WHERE id = 1", &[], read)?.flatten();
-        Ok(noted.map(|((ran_at, usual_gap), even_seconds)| CronClock { ran_at, usual_gap, even_seconds }))
+        Ok(self.select_first(&CLOCK, "WHERE id = 1", &[], read)?.flatten())
     }
 
     pub fn note_cron_clock(&mut self, clock: &CronClock) -> Result<(), Error> {

@@ -88,7 +88,7 @@ fn a_network_that_is_used_up_leaves_no_row_for_each_address(engine: Engine) {
         assert_eq!(matches!(filed, Filed::Accepted(_)), number == 0, "{filed:?}");
         assert!(number == 0 || matches!(filed, Filed::NetworkUsedUp(_)), "{filed:?}");
     }
-    let rows = store.first("SELECT COUNT(*) FROM allowances WHERE kind = 'requests of address'", &[], |mut row| row.integer());
+    let rows = store.first("SELECT COUNT(*) FROM allowances WHERE kind = 'requests of address'", &[], |row| row.integer());
     assert_eq!(rows.unwrap(), Some(1));
 }
 

@@ -1,0 +1,87 @@
+//! The columns that rows are read by. A name that is not here does not compile.
+
+/// Columns, and how the database spells them.
+macro_rules! columns {
+    ($($column:ident = $name:literal),* $(,)?) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Column {
+            $($column),*
+        }
+
+        impl Column {
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Column::$column => $name),*
+                }
+            }
+        }
+    };
+}
+
+columns! {
+    AccountTriedAt = "account_tried_at",
+    Active = "active",
+    AdminToken = "admin_token",
+    AdminTokenHash = "admin_token_hash",
+    Attempts = "attempts",
+    CreateDate = "create_date",
+    CreatedAt = "created_at",
+    DecidedAt = "decided_at",
+    DoneUpTo = "done_up_to",
+    DueAt = "due_at",
+    Email = "email",
+    EmailFolded = "email_folded",
+    EvenSeconds = "even_seconds",
+    FailingSince = "failing_since",
+    FilledHiddenField = "filled_hidden_field",
+    FirstName = "first_name",
+    Folding = "folding",
+    HasNoId = "has_no_id",
+    Id = "id",
+    InitialPasswordUntil = "initial_password_until",
+    Language = "language",
+    LastError = "last_error",
+    LastModified = "last_modified",
+    LastName = "last_name",
+    Localpart = "localpart",
+    Name = "name",
+    Note = "note",
+    Password = "password",
+    PasswordChosen = "password_chosen",
+    PasswordHash = "password_hash",
+    RanAt = "ran_at",
+    Reason = "reason",
+    Refusal = "refusal",
+    RefusedSeconds = "refused_seconds",
+    Refusals = "refusals",
+    RegistrationId = "registration_id",
+    RequestDate = "request_date",
+    RequestedAt = "requested_at",
+    Seed = "seed",
+    Since = "since",
+    State = "state",
+    StateSince = "state_since",
+    ToldAt = "told_at",
+    TriedAt = "tried_at",
+    TriedSeconds = "tried_seconds",
+    Undeliverable = "undeliverable",
+    UsualGap = "usual_gap",
+    Username = "username",
+    VerifyToken = "verify_token",
+    VerifyTokenHash = "verify_token_hash",
+}
+
+/// The columns of one query, in the order of its `SELECT`.
+#[derive(Debug)]
+pub(super) struct Selection {
+    /// For errors.
+    pub table: &'static str,
+    pub columns: &'static [Column],
+}
+
+impl Selection {
+    /// For a `SELECT`: `id, state, seed`.
+    pub(super) fn list(&self) -> String {
+        self.columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ")
+    }
+}
