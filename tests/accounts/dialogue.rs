@@ -213,10 +213,12 @@ fn every_way_to_name_oneself_works_on_every_path_with_and_without_a_session(engi
         json!({"identifier": {"type": "m.id.user", "user": name}}),
         json!({"identifier": {"type": "m.id.user", "user": mxid}}),
         json!({"identifier": {"type": "m.id.user", "user": name.to_uppercase()}}),
+        json!({"identifier": {"type": "m.id.user", "user": format!("\u{feff}{name}\u{200b}")}}),
         json!({"identifier": {"type": "m.id.user", "user": mxid}, "user": mxid}),
         json!({"user": name}),
         json!({"user": mxid, "session": session}),
         json!({"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": address_of(name).to_uppercase()}}),
+        json!({"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": format!("{}\u{200e}", address_of(name))}}),
     ];
     let mut password = OLD.to_owned();
     for (number, way) in ways.into_iter().enumerate() {
