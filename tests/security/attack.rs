@@ -1,4 +1,4 @@
-//! Scanners against a running site: `make attack`. Any finding fails, and so does any answer 500.
+//! Scanners against a running site: `make attack`. Any finding fails the test, and so does any status of 500 or more.
 
 use crate::the_story::{Story, decision_form, fresh};
 use crate::world::{Host, TempFolder};
@@ -7,18 +7,18 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// The modules of wapiti that ask nobody but the site: others want a server of wapiti's, or lists from the internet.
+/// The modules of wapiti that contact only the site; others need a server of wapiti, or lists from the internet.
 const MODULES: &str =
     "backup,blindsql,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,methods,permanentxss,redirect,shellshock,sql,xss";
 
-/// What wapiti calls a vulnerability and what is none here, with the reason.
+/// Findings of wapiti that are no vulnerabilities here, with the reason.
 const NO_FINDINGS: [(&str, &str, &str); 3] = [
     ("HTTP Secure Headers", "Strict-Transport-Security", "the site of the test has no TLS; the header is the web server's"),
     ("HTTP Secure Headers", "X-XSS-Protection", "a filter that browsers have removed; the Content-Security-Policy forbids scripts"),
     ("Cross Site Request Forgery", "Lack of anti CSRF token", "it knows tokens by a list of names; buttons.rs shows that ours is wanted"),
 ];
 
-/// One request that sqlmap is to bend: where, with which body, and which words it must not find there.
+/// A request for sqlmap to modify: its URL, its body, and words that must not appear in the answer.
 struct Target {
     name: &'static str,
     url: String,
@@ -33,7 +33,7 @@ struct Attacked {
 }
 
 impl Attacked {
-    /// A site with somebody who has to confirm, and somebody who waits for a decision, and somebody who has an account.
+    /// A site with one person who has to confirm, one who awaits a decision, and one who has an account.
     fn start() -> Attacked {
         let story = Story::start("local", Host::NginxFastCgi);
         let (ada, eve, user) = (fresh("ada"), fresh("eve"), fresh("user"));
@@ -62,7 +62,7 @@ impl Attacked {
             post("register", "register", format!("{register}&action=send")),
             post("register, check", "register", format!("{register}&action=check")),
             get("verify, page", format!("verify?t={verify}&lang=en")),
-            // A wrong form token, so that the target stays as it is; the link is looked up before.
+            // With a wrong form token the target does not change; the link is looked up before.
             post("verify, button", "verify", format!("t={verify}&form_token=x")),
             get("verify_admin, page", format!("verify_admin?t={admin}&d=allow&lang=de")),
             post("verify_admin, button", "verify_admin", format!("t={admin}&form_token={}&decision=perhaps&reason=because", form_token(&format!("/verify_admin?t={admin}")))),
@@ -88,7 +88,7 @@ impl Attacked {
         text
     }
 
-    /// Requests so far, and those of them that were answered 5xx.
+    /// The number of requests so far, and those answered with 5xx.
     fn requests(&self) -> (usize, Vec<String>) {
         let log = fs::read_to_string(self.story.web.log_path().with_file_name("access.log")).unwrap();
         let failed = |line: &&str| line.split("\" 5").count() > 1;
@@ -136,7 +136,7 @@ fn wapiti_finds_nothing() {
     ] {
         let report = site.reports.join(format!("{name}.json"));
         let mut wapiti = Command::new("wapiti");
-        // The one address with the forms on it: the same page in the other language is the same program again.
+        // Only the one URL with the forms: the page in the other language is the same program.
         wapiti.args(["-u", &url, "--scope", "url", "-m", MODULES, "-f", "json", "--no-bugreport", "--flush-session"]);
         let seconds = std::env::var("ATTACK_SECONDS").unwrap_or_else(|_| "240".to_owned());
         wapiti.args(["-l", "1", "--max-attack-time", &seconds, "-o"]).arg(&report);
@@ -149,7 +149,7 @@ fn wapiti_finds_nothing() {
     site.check("wapiti");
 }
 
-/// Vulnerabilities and anomalies of a report, without those that are none.
+/// Vulnerabilities and anomalies in a report, without the known false ones.
 fn findings(report: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for kind in ["vulnerabilities", "anomalies"] {

@@ -1,4 +1,4 @@
-//! Buttons and links: who may press them, how often, and what guessing tells.
+//! Buttons and links: who may press them, how often, and what guessing reveals.
 
 use crate::the_story::{Story, address_of, fresh};
 use crate::world::Host;
@@ -35,7 +35,8 @@ fn a_button_works_with_its_own_token_only() {
     assert_eq!(token_in_the_address.status, 404, "what stands in the address is no form");
     assert_eq!(story.state(&ada), 1, "nothing of this confirmed");
 
-    // Another site in the visitor's browser has the link at most, and no token of ours: the right one works from our page.
+    // Another site in the visitor's browser knows at most the link, but not our form token: only the right one from our page
+    // works.
     assert_eq!(story.browser.post("/verify", &[("t", &of_ada), ("form_token", &form_of(&of_ada))]).status, 200);
     assert_eq!(story.state(&ada), 6);
     let admin = token_of(&story.room_message(&ada).link());
@@ -61,7 +62,7 @@ fn pressing_a_button_again_does_nothing_again() {
     for _ in 0..3 {
         assert_eq!(story.browser.submit(&form).status, 200);
     }
-    // The same token for somebody else is no second request.
+    // The same token for somebody else does not count as a second request.
     let other = fresh("other");
     let page = story.browser.submit(&story.fill(form.clone(), &other).put("form_token", form.value("form_token")));
     assert_eq!(page.status, 422, "{}", page.text());
@@ -75,7 +76,7 @@ fn pressing_a_button_again_does_nothing_again() {
     for _ in 0..3 {
         assert_eq!(story.browser.submit(&decision).status, 200);
     }
-    // Nor does the other answer, with the token that was good for both.
+    // Nor does the other decision, with the token that was valid for both.
     story.browser.submit(&crate::the_story::decision_form(&page, "decline", "changed my mind"));
     assert_eq!((story.state(&ada), story.number("SELECT count(*) FROM registrations")), (100, 1));
     assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2);

@@ -1,4 +1,4 @@
-//! Files: what others can read, and links that somebody put in the way.
+//! Files: what others can read, and symbolic links that somebody planted.
 
 use crate::world::{SiteFolder, TempFolder, built_programs};
 use matrix_register_bot::domain::config::{Config, Language};
@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A file of somebody else's that a link leads to.
+/// A file of another user that a link points to.
 fn victim(folder: &TempFolder) -> PathBuf {
     let path = folder.join("victim");
     fs::write(&path, r#"{"password":"of somebody else"}"#).unwrap();
@@ -35,7 +35,7 @@ fn a_link_in_place_of_the_lock_is_refused_and_what_it_leads_to_stays_as_it_is() 
     let refused = StateFile::inside(folder.path()).secret().map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("config.json"), "{refused}");
     assert_eq!(all_of(&victim), before);
-    // One that leads nowhere yet must not make a file there.
+    // A link to a missing file must not create that file.
     let nowhere = elsewhere.join("nowhere");
     fs::remove_file(folder.join("config.json.lock")).unwrap();
     symlink(&nowhere, folder.join("config.json.lock")).unwrap();
@@ -79,7 +79,7 @@ fn links_in_the_mail_folder_are_not_written_through() {
     let before = all_of(&victim);
     let mails = folder.join("mails");
     fs::create_dir(&mails).unwrap();
-    // The thread of a test has a number that is not known before; all that could be meant are in the way.
+    // The number of a test's thread is not known in advance, so all possible names are blocked.
     let aside = |thread: usize| format!(".hello@example.org.{}-ThreadId({thread})", std::process::id());
     for name in (0..200).map(aside).chain(["hello@example.org.eml".to_owned()]) {
         symlink(&victim, mails.join(name)).unwrap();
@@ -99,7 +99,7 @@ fn links_in_the_mail_folder_are_not_written_through() {
     assert!(written.is_file() && written.mode() & 0o777 == 0o600, "the mail took the place of the link");
 }
 
-/// Whatever the umask of who starts the programs is.
+/// Whatever the umask of the user who starts the programs.
 #[test]
 fn nobody_else_reads_what_the_programs_write() {
     let site = SiteFolder::new(&built_programs!()).set("mail.transport", "file").create();

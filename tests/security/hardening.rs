@@ -1,4 +1,4 @@
-//! What `docs/hosts` and its page on hardening promise about a server that strangers reach.
+//! The promises of `docs/hosts` and its page on hardening for a public server.
 
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
 use matrix_register_bot::outside::site::Site;
@@ -11,7 +11,7 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 fn the_access_log_has_no_link() {
     for host in [Host::NginxFastCgi, Host::NginxCgi, Host::ApacheProxyFcgi, Host::ApacheFcgid, Host::ApacheCgi] {
         let site = SiteFolder::new(&built_programs!()).create();
-        // Made before the programs run as somebody else.
+        // Created before the programs run as another user.
         drop(Site::open(&site.config_path()).unwrap().store(Access::Write).unwrap());
         let web = WebServer::start_hardened(&site, host);
         for place in ["/verify", "/verify.php", "/verify_admin"] {
@@ -40,14 +40,14 @@ fn one_visitor_who_asks_very_often_is_told_to_come_back() {
     );
 }
 
-/// Sockets without a program behind them, as while it starts anew.
+/// Sockets without a program, as during a restart.
 #[test]
 fn a_program_that_is_not_there_is_an_honest_503_under_nginx() {
     for host in [Host::NginxFastCgi, Host::NginxCgi] {
         let site = SiteFolder::new(&built_programs!()).create();
         let web = WebServer::start(&site, host);
         assert_eq!(web.browser().get("/register").status, 200);
-        // The web server is the first of them; the others are what it leans on.
+        // The web server comes first; the others are its helpers.
         for pid in &web.pids()[1..] {
             rustix::process::kill_process(rustix::process::Pid::from_raw(*pid as i32).unwrap(), rustix::process::Signal::TERM).unwrap();
         }

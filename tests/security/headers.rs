@@ -1,4 +1,4 @@
-//! Line breaks in every disguise, and addresses that a visitor only claims: neither a header of ours nor a mail changes.
+//! Line breaks of every kind, and forged addresses: they must change neither our headers nor a mail.
 
 use crate::the_story::{Story, address_of, fresh};
 use crate::world::{Host, Mail};
@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Ways in which a program may come to see a line break; the letters after it would be the header.
+/// Encodings that a program may take for a line break; what follows would become a header.
 const BREAKS: [&str; 12] = [
     "\r\n",
     "\n",
@@ -18,7 +18,7 @@ const BREAKS: [&str; 12] = [
     "\u{85}",
     "\u{b}",
     "\u{c}",
-    // Their lower bytes are CR and LF.
+    // Their low bytes are CR and LF.
     "\u{560d}\u{560a}",
     "\0\r\n",
 ];
@@ -50,7 +50,7 @@ fn no_field_of_the_form_makes_a_header_of_an_answer_or_of_a_mail() {
     for mail in mails {
         check(&mail);
     }
-    // One of them goes all the way: the later mails and the room's message have the names in them.
+    // One of them goes through all steps: the later mails and the room message contain the names.
     let name = filed.iter().find(|name| name.starts_with("h4")).unwrap();
     story.confirm(name);
     story.decide(name, "decline", &format!("No.\r\n{HEADER}\r\n\r\n{HEADER}"));
@@ -58,7 +58,8 @@ fn no_field_of_the_form_makes_a_header_of_an_answer_or_of_a_mail() {
     check(&mail);
 }
 
-/// Exactly one of each header that a mail of ours has, and no other. What begins with `X-Envelope` is the catcher's.
+/// Checks that a mail has each of our headers once, and no others. Those that begin with `X-Envelope` come from the mail
+/// catcher.
 fn check(mail: &Mail) {
     let mut names: Vec<String> =
         mail.headers.iter().map(|(name, _)| name.to_lowercase()).filter(|name| !name.starts_with("x-envelope")).collect();
@@ -78,7 +79,7 @@ fn check(mail: &Mail) {
     assert_eq!(names, ours, "{:?}", mail.headers);
 }
 
-/// One request as it is, one answer as it is.
+/// Sends one request unchanged and returns the unchanged answer.
 fn raw(port: u16, request: &str) -> String {
     raw_bytes(port, request.as_bytes())
 }
@@ -133,7 +134,7 @@ fn no_header_hides_from_the_internal_programs_that_a_proxy_stands_before_them() 
         };
         assert!(ask(b"").starts_with("HTTP/1.1 200"), "{host:?}: {}", ask(b""));
         for sign in ["X-Forwarded-For: 192.0.2.1", "Via: 1.1 proxy", "Forwarded: for=192.0.2.1", "X-Real-IP: 192.0.2.1"] {
-            // What stands behind a header that is not UTF-8 may never reach the program.
+            // Headers after one that is not UTF-8 may not reach the program.
             let answer = ask(&[b"X-A: \xff\r\n", sign.as_bytes(), b"\r\n"].concat());
             assert!(answer.starts_with("HTTP/1.1 4"), "{host:?}, {sign}: {answer}");
         }

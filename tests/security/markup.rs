@@ -19,7 +19,7 @@ const MARKUP: [&str; 12] = [
     "+ADw-script+AD4-alert(1)+ADw-/script+AD4-",
 ];
 
-/// Everything that could act, in a page that a browser, a mail program or a Matrix client shows.
+/// Checks everything that could be active in a page shown by a browser, a mail client or a Matrix client.
 fn check(place: &str, html: &str, ours: &str) {
     let document = Html::parse_document(html);
     let all = Selector::parse("*").unwrap();
@@ -52,7 +52,7 @@ fn nothing_that_is_typed_is_markup_on_a_page() {
             let page = story.browser.submit(&story.filled_form(&fresh("ada")).fill(field, markup).fill("email", "no").press("send", "1"));
             assert_eq!(page.status, 422);
             check(field, &page.body, &ours);
-            // Typed values come back as they were typed, and as values.
+            // Typed values come back unchanged, and as values.
             let form = page.form();
             if field != "email" {
                 assert_eq!(form.value(field), markup);
@@ -64,7 +64,7 @@ fn nothing_that_is_typed_is_markup_on_a_page() {
             assert!(page.status < 500, "{address}{markup}");
             check(address, &page.body, &ours);
         }
-        // Nobody may load anything or run anything, even if it were markup.
+        // Even if it were markup, nothing could be loaded or executed.
         let policy = story.browser.get("/register").header("content-security-policy").unwrap_or("").to_owned();
         assert!(policy.contains("default-src 'none'") && policy.contains("form-action 'self'") && !policy.contains("unsafe"), "{policy}");
     }
@@ -77,7 +77,7 @@ fn nothing_that_is_typed_is_markup_in_a_mail_or_in_the_room() {
     for markup in MARKUP {
         let ada = fresh("ada");
         let mut form = story.filled_form(&ada).fill("note", markup);
-        // As much of it as the form takes for a name.
+        // As much of it as the form accepts in a name.
         for name in ["first_name", "last_name"] {
             let attempt = form.clone().fill(name, markup);
             let page = story.browser.submit(&attempt.press("action", "check"));

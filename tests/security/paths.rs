@@ -1,4 +1,4 @@
-//! Ways around the addresses that `docs/hosts` gives to the world: the internal programs and the files stay out of reach.
+//! Ways around the public URLs of `docs/hosts`: the internal programs and the files must stay unreachable.
 
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
 use matrix_register_bot::domain::password;
@@ -19,7 +19,7 @@ fn raw(port: u16, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Targets of requests, as they are sent.
+/// Request targets, exactly as sent.
 fn targets() -> Vec<String> {
     let internal = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "profile/displayName"];
     let mut targets: Vec<String> = Vec::new();
@@ -100,7 +100,7 @@ fn the_world_reaches_neither_the_internal_programs_nor_a_file() {
             initial_password_until: None,
         };
         ours.store(Access::Write).unwrap().import_login(&login).unwrap();
-        // Whichever program is reached, it has something to tell.
+        // Every program would have something to answer to this.
         let body = serde_json::json!({
             "user": {"id": "@ada:example.test", "password": PASSWORD}, "by": "name", "search_term": "ada",
             "lookup": {"medium": "email", "address": "ada@secret.example.org"}, "mxid": "@ada:example.test"
@@ -142,7 +142,7 @@ fn the_world_reaches_neither_the_internal_programs_nor_a_file() {
             let answer = send(target, tricks);
             assert!(answer.starts_with("HTTP/1.1 415"), "{host:?} {target}: {answer}");
         }
-        // The same on the port that is for this machine: it serves no files either.
+        // The same on the port for this machine only, which serves no files either.
         for target in targets().iter().filter(|target| !target.contains("internal") && !target.contains("/api/v1/")) {
             let answer =
                 raw(site.internal_port, format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").as_bytes());

@@ -1,4 +1,4 @@
-//! Somebody else's username in other clothes.
+//! Lookalikes of somebody else's username.
 
 use crate::world::impostor::impostor;
 use crate::world::{Host, SiteFolder, WebServer, built_programs};
@@ -40,7 +40,7 @@ fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
         {
             spellings.push(format!("{name}{put_in}"));
         }
-        // Fullwidth; Cyrillic, Kelvin and mathematical letters that look the same.
+        // Fullwidth letters; Cyrillic, Kelvin and mathematical letters that look the same.
         spellings.push(name.chars().map(|c| char::from_u32(c as u32 + 0xfee0).unwrap()).collect());
         spellings.push(name.replace('a', "\u{430}").replace('e', "\u{435}").replace('k', "\u{212a}"));
         spellings.push(name.chars().map(|c| if c == '_' { '_' } else { char::from_u32(0x1d41a + c as u32 - 97).unwrap() }).collect());
@@ -53,7 +53,7 @@ fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
     }
 }
 
-/// A homeserver that has kate and the bot, and counts what it is asked.
+/// A homeserver with kate and the bot that counts requests.
 fn counting_homeserver(asked: &Arc<AtomicUsize>) -> String {
     let asked = Arc::clone(asked);
     let port = impostor(move |mut stream| {

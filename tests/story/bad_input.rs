@@ -96,7 +96,7 @@ fn nonsense_gets_a_sentence_and_never_a_server_error(engine: Engine) {
     ] {
         for place in ["/register", "/verify", "/verify_admin"] {
             let page = story.browser.request("POST", place, content_type, &body);
-            // The other two know no such fields: to them these are forms without a token.
+            // The other two pages have no such fields and see a form without a token.
             let unknown_link = place != "/register" && (status == 422 || body.starts_with(b"first_name=a&"));
             let expected = if unknown_link { 404 } else { status };
             assert_eq!(page.status, expected, "{place} {content_type} {}", String::from_utf8_lossy(&body[..body.len().min(60)]));
@@ -133,7 +133,7 @@ fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
     assert_eq!(story.browser.submit(&page.form().put("terms", "1").press("send", "1")).status, 200);
 }
 
-/// What phones and web pages put into what people paste is no reason to send anybody away, and reaches nobody.
+/// Characters that phones and web pages add to pasted text must not turn anybody away, and must not reach anybody.
 fn what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");

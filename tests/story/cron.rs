@@ -40,7 +40,7 @@ fn cron_is_silent_where_all_is_well_and_talks_when_asked_to(engine: Engine) {
     assert!(String::from_utf8_lossy(&talkative.stdout).contains("0 failed"), "{talkative:?}");
 }
 
-/// The crontab line may send the output to a file, and its disk may be full.
+/// The crontab may write the output to a file, whose disk may be full.
 #[test]
 fn a_log_that_takes_no_more_is_no_reason_for_cron_to_fail() {
     let story = Story::start("synapse", Host::NginxCgi);

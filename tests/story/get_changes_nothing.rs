@@ -1,7 +1,8 @@
 use crate::world::{Database, Engine, Host, on_every_database};
 use crate::{Story, fresh};
 
-/// All that is in the database: the bytes of SQLite's file and its journal, or a dump without the lines in which it speaks of itself.
+/// The whole content of the database: the bytes of SQLite's file and journal, or a dump without the lines about the dump
+/// itself.
 fn content(database: &Database) -> Vec<u8> {
     if database.engine() == Engine::Sqlite {
         let read = |suffix: &str| std::fs::read(database.name() + suffix).unwrap_or_default();

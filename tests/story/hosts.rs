@@ -1,11 +1,11 @@
-//! The whole story behind every usual web server, with the lines of `docs/hosts`: at the root of a host and in a subfolder,
-//! with and without a proxy that has the certificate, with our addresses and with those of the PHP program.
+//! A whole registration behind every usual web server, configured with the lines of `docs/hosts`: at the root of a host and in
+//! a subfolder, with and without a TLS proxy, with our URLs and with those of the PHP program.
 
 use crate::world::{Host, SiteBuilder};
 use crate::{Story, address_of, decision_form, fresh, password_in};
 use std::io::{Read, Write};
 
-/// The addresses that a visitor uses.
+/// The kind of URLs that a visitor uses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Names {
     Ours,
@@ -13,7 +13,7 @@ enum Names {
 }
 
 impl Names {
-    /// The same link as the PHP program sent it.
+    /// The link as the PHP program would have sent it.
     fn of(self, link: &str) -> String {
         match self {
             Names::Ours => link.to_owned(),
@@ -77,7 +77,7 @@ fn somebody_gets_an_account(story: &Story, host: Host, names: Names) {
     }
 }
 
-/// Asks as Synapse does.
+/// Checks a password as Synapse does.
 fn may_log_in(story: &Story, at: &str, localpart: &str, password: &str, names: Names) {
     let address = match names {
         Names::Ours => "internal/login",
@@ -93,7 +93,7 @@ fn may_log_in(story: &Story, at: &str, localpart: &str, password: &str, names: N
     }
 }
 
-/// A proxy in front may not know how long a form is, and sends it in pieces.
+/// A proxy in front may not know the length of a form, and sends it in chunks.
 fn a_form_in_chunks_is_a_form(host: Host) {
     let story = Story::start("local", host);
     let ada = fresh("ada");
@@ -107,7 +107,7 @@ fn a_form_in_chunks_is_a_form(host: Host) {
     connection.write_all(format!("{head}{chunks}").as_bytes()).unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
-    // A server that takes none says so at once, and the proxy counts.
+    // A server that accepts no chunks says so at once, and the proxy sends a length.
     assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 411 "), "{host:?}: {answer}\n{}", story.web.log());
     assert!(!answer.starts_with("HTTP/1.1 200 ") || story.state(&ada) == 1, "{host:?}");
 }

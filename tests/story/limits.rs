@@ -1,4 +1,4 @@
-//! What strangers may use up: the form is no way to write to others, to keep names from them, or to bury the deciders.
+//! What strangers can use up: the form must not become a means to send mail to others, to block names, or to flood the room.
 
 use crate::world::impostor::impostor;
 use crate::world::{Engine, Host, MailCatcher, Page, on_every_database};
@@ -16,7 +16,7 @@ fn whoever_is_faster_than_people_sends_the_same_form_again(engine: Engine) {
     assert_eq!(page.status, 422);
     assert!(page.text().contains("faster than people type"), "{}", page.text());
     thread::sleep(Duration::from_secs(2));
-    // Sent as it came back: no field is lost, and the time counts from when the form was opened.
+    // Sent as shown again: no field is lost, and the time counts from when the form was opened.
     let page = story.browser.submit(&page.form().press("send", "1"));
     assert_eq!(page.status, 200, "{}", page.text());
     assert_eq!(story.state(&ada), 1);
@@ -36,7 +36,7 @@ fn who_fills_the_hidden_field_in_is_shown_it_and_a_person_can_go_on(engine: Engi
     assert!(!story.room_message(&ada).body.contains("hidden field"));
 }
 
-/// A password manager that cannot be talked out of it; a program does not get through unnoticed.
+/// For example by a password manager that always does so. A program must not get through unnoticed, either.
 fn what_fills_the_hidden_field_in_each_time_is_told_to_the_deciders(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
@@ -63,7 +63,7 @@ fn one_network_files_no_more_than_its_share(engine: Engine) {
     assert_comes_back_within(&refused, 43_200);
     assert!(refused.text().contains("Many requests came from your network"), "{}", refused.text());
     assert_eq!(refused.form().value("first_name"), "Ada", "nothing that was typed is lost");
-    // Who writes the header himself comes from where the proxy saw him.
+    // A visitor who forges the header counts with the address that the proxy saw.
     assert_eq!(ask_from("198.51.100.1, 192.0.2.7").status, 429);
     assert_eq!(ask_from("198.51.100.1").status, 200, "other networks have their own");
     assert!(story.web.log().contains("request_refused: limits.requests_per_network_per_day"), "{}", story.web.log());
@@ -71,7 +71,8 @@ fn one_network_files_no_more_than_its_share(engine: Engine) {
     assert!(!stored.contains("192.0") && stored.len() == 32, "{stored}");
 }
 
-/// Neither in the table of what was used up, nor at the homeserver, which answers only so many questions of our one address.
+/// Neither rows in the table of allowances, nor questions to the homeserver, which answers only a limited number from our
+/// address.
 fn refused_requests_leave_no_rows_and_ask_the_homeserver_nothing(engine: Engine) {
     let (homeserver, asked) = counting_homeserver();
     let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
@@ -114,7 +115,7 @@ fn one_network_has_no_more_than_its_share_of_names_looked_up(engine: Engine) {
     assert_eq!(asked.load(Ordering::SeqCst), 3, "a form is taken without asking");
 }
 
-/// Finds every name free, and counts how often it is asked.
+/// Reports every name as free, and counts the questions.
 fn counting_homeserver() -> (String, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = asked.clone();
@@ -190,7 +191,7 @@ fn a_page_elsewhere_files_nothing_from_its_visitors_networks(engine: Engine) {
     let form = story.filled_form(&fresh("ada"));
     let page = story.browser.clone().with_header("Sec-Fetch-Site", "cross-site").submit(&form);
     assert_eq!((page.status, story.number("SELECT count(*) FROM registrations")), (422, 1));
-    // A person sends what came back once more, from our page.
+    // A person sends the form that was shown again, from our page.
     let page = story.browser.clone().with_header("Sec-Fetch-Site", "same-origin").submit(&page.form().press("send", "1"));
     assert_eq!(page.status, 200, "{}", page.text());
 }
@@ -238,7 +239,7 @@ fn a_full_day_closes_the_form_until_it_is_over(engine: Engine) {
     assert_eq!(story.browser.get("/register").status, 200);
 }
 
-/// `Retry-After` is there, and is about so many seconds.
+/// Checks that `Retry-After` is present and close to this many seconds.
 fn assert_comes_back_within(page: &Page, seconds: i64) {
     let retry_after: i64 = page.header("retry-after").expect("Retry-After").parse().unwrap();
     assert!((seconds - 60..=seconds).contains(&retry_after), "{retry_after}");

@@ -11,7 +11,7 @@ fn a_stranger_gets_an_account_in_our_own_table_in_german(engine: Engine) {
         let thanks = story.ask(&ada);
         assert_eq!(thanks.header("content-language"), Some("de"));
         assert!(story.verify_mail(&ada).subject().contains("Mailadresse"), "{}", story.verify_mail(&ada).subject());
-        // The language stays with the request, whatever the browser of the moment asks for.
+        // The request keeps its language, whatever the present browser asks for.
         story.browser = Browser::new(&story.web.url()).with_language("en");
         let confirmed = story.confirm(&ada);
         assert_eq!(confirmed.header("content-language"), Some("de"));

@@ -1,4 +1,4 @@
-//! What the web server's error log says, which is where most sysadmins look first.
+//! The messages in the web server's error log, which most sysadmins read first.
 
 use crate::world::Host;
 use crate::{Story, decision_form, fresh};
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-/// A site without the setting of the other tests.
+/// A site without the settings that tests usually change.
 fn as_delivered(host: Host) -> Story {
     Story::start_with("local", host, |site| site.unset("log_level"))
 }
@@ -42,7 +42,7 @@ fn a_warning_stands_whole_in_the_web_servers_error_log_and_names_the_program_onc
             assert!(ours.contains(part), "{host:?}: {part} in {ours}");
         }
         assert_eq!(log.matches("longer than any").count(), ours.matches("longer than any").count(), "in one line: {log}");
-        // nginx has its own words behind those of a program that it hears, and cuts none of them.
+        // nginx adds its own words after a program's message, and cuts none of it.
         assert!(host != Host::NginxCgi || ours.contains("host: "), "{ours}");
     }
 }
@@ -75,6 +75,6 @@ fn the_journal_gets_everything_with_its_severity() {
     let log = said(&id, &fresh("ada"));
     assert!(log.lines().any(|line| line.starts_with("<6>matrix-register-bot register request_filed registration=")), "{log}");
     assert!(log.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{log}");
-    // A variable that came along from somewhere else.
+    // A variable that was set for another reason.
     assert_eq!(said("1:2", &fresh("bob")), "");
 }

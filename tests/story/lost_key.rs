@@ -1,11 +1,11 @@
-//! `config.json` is lost, or is the one of another machine: what was derived from its secret key cannot be made again.
+//! `config.json` is lost, or comes from another machine: what was derived from its secret key cannot be derived again.
 
 use crate::world::{Engine, Host, MailCatcher, SiteBuilder, on_every_database};
 use crate::{Story, address_of, decision_form, fresh, password_in};
 use matrix_register_bot::domain::password;
 use std::process::{Command, Output};
 
-/// Takes the key away; what the file had.
+/// Removes the key; returns the content of the file.
 fn lose_key(story: &Story) -> Vec<u8> {
     let path = story.site.path().join("config.json");
     let kept = std::fs::read(&path).unwrap();
@@ -19,7 +19,7 @@ fn rekey(story: &Story) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Makes what waits for its time due now.
+/// Makes everything that waits due now.
 fn time_passes(story: &Story) {
     story.sql("UPDATE registrations SET due_at = 0");
 }
@@ -64,7 +64,7 @@ fn while_the_key_is_lost_nobody_is_promised_what_will_not_come(engine: Engine) {
     assert_eq!((story.state(&ada), story.state(&bob)), (6, 100));
 }
 
-/// One request in each state that is on its way.
+/// One request in each open state.
 fn requests_come_to_their_end_with_a_new_key_and_by_their_old_links(engine: Engine) {
     let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     let [unsent, unconfirmed, untold, undecided, unmade, unmailed] = ["una", "ulf", "uma", "udo", "uli", "ute"].map(fresh);
@@ -91,7 +91,7 @@ fn requests_come_to_their_end_with_a_new_key_and_by_their_old_links(engine: Engi
     assert!(rekey(&story).contains("nothing to do"));
     assert_eq!(story.mails.count(), mails_before);
 
-    // The bot is no administrator: the one whose password is lost waits, and the sentence says for what.
+    // The bot is no administrator: the request with a lost password waits, and the message says for what.
     time_passes(&story);
     let output = story.site.run_cron();
     assert!(said(&output).contains("nobody knows its password"), "{output:?}");
@@ -158,7 +158,7 @@ fn a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed
     assert!(story.synapse.login(&ada, &mailed).is_ok());
 }
 
-/// Two machines by mistake: each leaves alone what came with the other's key.
+/// Two machines by mistake: neither touches requests that were filed with the other's key.
 fn machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_twice(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let (ada, bob) = (fresh("ada"), fresh("bob"));
@@ -174,7 +174,7 @@ fn machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_tw
         story.site.run_cron();
         assert_eq!([&ada, &bob].map(|name| story.state(name)), states);
     }
-    // One each when they asked, and one each as the state was set back.
+    // One mail each for the application, and one each after the state was set back.
     assert_eq!(story.mails.count(), 4);
     for name in [&ada, &bob] {
         let mails = story.mails.wait_for(&address_of(name), 2);

@@ -4,7 +4,7 @@ use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 use std::io::Write;
 
-/// Makes what waits for its time due now.
+/// Makes everything that waits due now.
 fn time_passes(story: &Story) {
     story.sql("UPDATE registrations SET due_at = 0");
 }
@@ -147,7 +147,7 @@ fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant(engine: 
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.browser.get(&story.room_message(&ada).link());
-    // The first try reaches the homeserver with a wrong secret; then somebody makes an account of the same look.
+    // The first attempt reaches the homeserver with a wrong secret; then somebody creates an account that looks the same.
     let secret = story.synapse.shared_secret.clone();
     story.site.set("registration_shared_secret", "wrong");
     story.browser.submit(&crate::decision_form(&page, "approve", ""));
@@ -162,7 +162,7 @@ fn an_account_that_only_looks_like_ours_is_never_given_to_the_applicant(engine: 
     assert_eq!((logins, story.state(&ada)), (0, 13));
 }
 
-/// Some proxies send a request again if the connection breaks; what the program gets is the second answer.
+/// Some proxies repeat a request if the connection breaks; the program gets the second answer.
 fn an_account_that_was_asked_for_twice_by_a_proxy_is_the_applicants(engine: Engine) {
     for mode in ["synapse", "local"] {
         let mut story = Story::on(engine, mode, Host::NginxCgi);
@@ -176,7 +176,7 @@ fn an_account_that_was_asked_for_twice_by_a_proxy_is_the_applicants(engine: Engi
     }
 }
 
-/// A proxy that passes the first POST on twice.
+/// A proxy that sends the first POST twice.
 fn twice(homeserver: &str) -> String {
     let homeserver = homeserver.trim_start_matches("http://").to_owned();
     let mut is_first = true;

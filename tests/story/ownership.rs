@@ -1,6 +1,6 @@
-//! Whose files are these? Somebody runs cron as root, and the programs of the web server are another user's.
+//! Ownership of files: somebody runs cron as root, while the web server's programs run as another user.
 //!
-//! Only root can try this; elsewhere these tests say so.
+//! Only root can test this; otherwise these tests are skipped with a message.
 
 use crate::world::Host;
 use crate::{Story, fresh};
@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The user that runs the programs behind this web server.
+/// The user who runs the programs behind this web server.
 const USER: &str = "www-data";
 
-/// A site behind a web server that does not run as root; `None` where root is not there to try it.
+/// A site behind a web server that does not run as root; `None` if the tests do not run as root.
 fn site_of_another_user() -> Option<Story> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("NOT TESTED: needs root");
@@ -20,7 +20,7 @@ fn site_of_another_user() -> Option<Story> {
     Some(Story::start_with("synapse", Host::ApacheCgi, |site| site.unset("database")))
 }
 
-/// The number that the query finds in the site's own file.
+/// The number that a query returns from the site's own file.
 fn number(story: &Story, select: &str) -> i64 {
     rusqlite::Connection::open(story.site.database_path()).unwrap().query_row(select, [], |row| row.get(0)).unwrap()
 }
@@ -30,7 +30,7 @@ fn user_id() -> u32 {
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
-/// Everything below the folder, but the programs and what was there before.
+/// All files below the folder, except for the programs and those that existed before.
 fn made(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -67,7 +67,7 @@ fn what_cron_makes_as_root_belongs_to_the_user_of_the_folder() {
     }
 }
 
-/// What an older cron left behind, or `cp` as root from a backup.
+/// Files that an older cron, or a `cp` by root from a backup, left behind.
 #[test]
 fn files_of_root_are_named_with_their_owner_and_a_command_that_helps() {
     let Some(story) = site_of_another_user() else { return };
@@ -93,7 +93,7 @@ fn files_of_root_are_named_with_their_owner_and_a_command_that_helps() {
         let sentence = log.lines().find(|line| line.contains("belongs to root")).unwrap_or_else(|| panic!("{whose} {file_mode:o}: {log}"));
         assert!(sentence.contains(&format!("runs as {USER}: chown")), "{sentence}");
         let command = &sentence[sentence.rfind("chown ").unwrap()..];
-        // Behind it, the key to look at, and what Apache adds.
+        // It is followed by the configuration key and what Apache adds.
         let command = command.split([';', ',']).next().unwrap();
         assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
         story.ask(&fresh("ada"));

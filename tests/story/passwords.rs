@@ -1,4 +1,4 @@
-//! With `get_password_on_registration` the password is chosen by whoever confirms the address, and by nobody else.
+//! With `get_password_on_registration` only the person who confirms the address chooses the password.
 
 use crate::world::{Engine, Host, SiteBuilder, on_every_database};
 use crate::{Story, address_of, fresh, password_in};

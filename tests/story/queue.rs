@@ -1,5 +1,5 @@
-//! What is owed, and what stands in its way: pauses, clocks, silent peers, rows that make no sense. Nobody is given up untried, and nobody
-//! holds up the others.
+//! Required actions and their obstacles: pauses, clocks, silent peers, invalid rows. Nothing is given up untried, and nothing
+//! holds up the rest.
 
 use crate::world::impostor::impostor;
 use crate::world::{Engine, Host, MailCatcher, on_every_database};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const DAY: i64 = 86_400;
 
-/// A server that takes connections and says nothing.
+/// A server that accepts connections and never answers.
 fn silent() -> u16 {
     let mut held = Vec::new();
     impostor(move |stream| held.push(stream))
@@ -23,7 +23,7 @@ fn cron(story: &Story, arguments: &[&str]) -> Output {
     Command::new(story.site.program("cron")).args(arguments).output().unwrap()
 }
 
-/// As if all this had happened so much earlier.
+/// Shifts all times, as if everything had happened this much earlier.
 fn days_pass(story: &Story, days: i64) {
     let seconds = days * DAY;
     let earlier = |column: &str| format!("{column} = {column} - {seconds}");
@@ -33,7 +33,7 @@ fn days_pass(story: &Story, days: i64) {
     story.sql(&format!("UPDATE cron_clock SET {}", earlier("ran_at")));
 }
 
-/// The mail server is another one from now on.
+/// Changes the mail server.
 fn mail_at(story: &mut Story, port: u16) {
     story.site.set("mail.smtp.port", i64::from(port));
 }
@@ -111,7 +111,7 @@ fn a_silent_mail_server_holds_up_no_room_message_and_costs_one_time_out(engine: 
     assert!(said(&run).contains("mail server, since"), "{run:?}");
 }
 
-/// What Postfix says to a slip in the domain.
+/// Postfix's answer to a typo in the domain.
 fn a_domain_that_does_not_exist_is_tried_rarely_ends_after_days_and_frees_its_name(engine: Engine) {
     let mut story = Story::on(engine, "synapse", Host::NginxCgi);
     let (ada, bob) = (fresh("ada"), fresh("bob"));
@@ -208,7 +208,7 @@ fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine:
     names.iter().for_each(|name| story.ask_and_confirm(name));
     story.sql(&format!("UPDATE owed_actions SET owed_since = owed_since - {}", 2 * DAY));
     let row = |number: usize, change: &str| story.sql(&format!("UPDATE registrations SET {change} WHERE username = '{}'", names[number]));
-    // The mails to confirm have waited longest.
+    // The confirmation mails have waited longest.
     [0, 1].iter().for_each(|number| row(*number, "state = 0, due_at = 1"));
     [2, 3].iter().for_each(|number| row(*number, "state = 12, due_at = 2, decided_at = 1"));
     row(4, "state = 5, due_at = 3");
@@ -221,7 +221,7 @@ fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine:
     assert_eq!(order, ["DeclineSend", "AdminSend", "EmailSend", "DeclineSend", "EmailSend", "Remind"], "{run:?}");
 }
 
-/// The other databases keep no text where a number belongs.
+/// Only SQLite stores text in a number column.
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_holds_nobody_up() {
     let story = Story::start("synapse", Host::NginxCgi);

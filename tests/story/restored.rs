@@ -1,9 +1,9 @@
-//! The database came back from a backup: what happened since is still true outside.
+//! The database was restored from a backup, but the rest of the world was not.
 
 use crate::world::{Engine, Host, SiteBuilder, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 
-/// An account that was made, and a database from before the yes.
+/// Creates an account, and then restores a database from before the approval.
 fn made_and_restored(story: &Story, ada: &str) -> String {
     story.ask_and_confirm(ada);
     story.decide(ada, "approve", "");
@@ -53,7 +53,7 @@ fn an_account_with_a_chosen_password_is_found_by_that_password(engine: Engine) {
     }
 }
 
-/// Nobody can tell then whose it is; what is said is true either way.
+/// Then nobody can tell whose account it is; the message must be true in either case.
 fn an_account_whose_password_was_changed_since_is_called_neither_ours_nor_somebody_elses(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let ada = fresh("ada");
@@ -72,7 +72,7 @@ fn an_account_whose_password_was_changed_since_is_called_neither_ours_nor_somebo
     assert!(story.synapse.login(&ada, "a password of her own").is_ok());
 }
 
-/// Only the requests came from the backup.
+/// Only the requests were restored from the backup.
 fn a_row_of_our_own_table_that_was_made_for_the_request_is_found_to_be_so(engine: Engine) {
     let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");

@@ -101,7 +101,7 @@ fn an_account_whose_answer_was_lost_is_found_to_be_ours(engine: Engine) {
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
-    // As if the program had died after the homeserver made the account.
+    // As if the program had died after the homeserver created the account.
     story.sql("UPDATE registrations SET state = 7, due_at = 0");
     assert!(story.site.run_cron().status.success());
     assert_eq!(story.state(&ada), 100);

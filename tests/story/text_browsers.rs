@@ -1,4 +1,4 @@
-//! The whole way with browsers that know neither scripts nor style sheets, and each send buttons in their own way.
+//! A whole registration with browsers that support neither scripts nor style sheets, and that send buttons in different ways.
 
 use crate::world::{Host, Kind, TextBrowser};
 use crate::{Story, address_of, fresh};
@@ -16,7 +16,7 @@ fn sign_up(story: &Story, kind: Kind, name: &str) {
     let form = story.web.url() + "/register";
     let page = story.browser.get(&form);
     let browser = TextBrowser::open(kind, &form, "Ask for an account");
-    // The way that a request takes when somebody asks first whether the name is free.
+    // The path of a request when the visitor first checks whether the name is free.
     browser.send(&page, &[("#username", name)], "[name=action]");
     browser.wait_for("This username is free");
     assert_eq!(story.number("SELECT count(*) FROM registrations"), 0, "nothing was sent yet");

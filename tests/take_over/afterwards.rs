@@ -1,4 +1,4 @@
-//! What a sysadmin and the users find after the take-over.
+//! What the sysadmin and the users find after the take-over.
 
 use crate::fixture::Fixture;
 use crate::world::Engine;
@@ -66,7 +66,7 @@ fn links_that_were_handed_out_work(fixture: &Fixture) {
         for (program, link) in [("verify", &row.user), ("verify_admin", &row.admin)] {
             let page = fixture.open_link(program, &link.token);
             let has_button = page.contains("<button");
-            // What was not sent yet will be; whoever has such a link all the same got it from somewhere.
+            // Links that were not sent yet will be; anybody who has one already may use it.
             let works = link.works || (program, row.state) == ("verify", 0) || (program, row.state) == ("verify_admin", 5);
             assert_eq!(has_button, works, "{program} of {} in state {}: {page}", row.username, row.state);
             assert!(!page.contains("do not know this"), "{program} of {} in state {}", row.username, row.state);
@@ -81,7 +81,7 @@ fn everybody_logs_in_with_the_old_password(fixture: &Fixture) {
     }
 }
 
-/// The only clear password that is known: its owner may never log in by it again, and would keep a hash of PHP's for ever.
+/// The only known password in clear: the bot may never log in with it again, and would keep a PHP hash forever.
 fn the_bots_password_is_hashed_anew(fixture: &Fixture) {
     let rows = fixture.database.rows("SELECT password_hash FROM logins WHERE localpart = 'register_bot'");
     assert!(rows.iter().all(|row| row[0].starts_with("$argon2id$")), "{rows:?}");
@@ -102,7 +102,7 @@ fn the_bots_account_is_found_by_nobody(fixture: &Fixture) {
 }
 
 impl Fixture {
-    /// All tables of ours, for a comparison.
+    /// All of our tables, for a comparison.
     fn states_and_all(&self) -> Vec<Vec<Vec<String>>> {
         ["registrations", "logins", "php_links", "directory_terms", "schema_version"]
             .map(|table| {
@@ -114,7 +114,7 @@ impl Fixture {
     }
 }
 
-/// A dump without the lines that differ each time.
+/// A dump without lines that always differ.
 fn without_noise(dump: &[u8]) -> Vec<u8> {
     let is_noise =
         |line: &&[u8]| !(line.starts_with(b"-- Dump completed") || line.starts_with(b"\\restrict") || line.starts_with(b"\\unrestrict"));

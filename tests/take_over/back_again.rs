@@ -1,4 +1,4 @@
-//! The way back to the PHP program, without dropping our tables, and the second move.
+//! Returning to the PHP program without dropping our tables, and moving a second time.
 
 use crate::fixture::Fixture;
 use crate::world::Engine;
@@ -12,7 +12,7 @@ fn files(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/php").join(folder)
 }
 
-/// Puts the PHP program's two tables in the place of ours, and leaves all others.
+/// Replaces our two tables by those of the PHP program, and leaves all others.
 fn load_over_ours(fixture: &Fixture, folder: &str) {
     match fixture.database.engine() {
         Engine::Sqlite => fixture.database.sql(&format!(
@@ -24,7 +24,7 @@ fn load_over_ours(fixture: &Fixture, folder: &str) {
             fixture.database.sql("DROP TABLE registrations, logins CASCADE");
             fixture.database.load_dump(&files(folder).join("dump.sql"));
         }
-        // The dump drops both tables by itself.
+        // The dump itself drops both tables.
         Engine::Mariadb => fixture.database.load_dump(&files(folder).join("dump.sql")),
     }
 }

@@ -1,4 +1,4 @@
-//! What is left in the files of a database server, byte by byte.
+//! What remains in the files of a database server, byte by byte.
 
 use crate::fixture::Fixture;
 use crate::world::{Engine, OwnServer};
@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Journals in which a server keeps what it wrote of late, for its own recovery; they are overwritten in turn.
+/// Journals that a server keeps for recovery and overwrites in turn.
 const JOURNALS: [&str; 2] = ["pg_wal", "ib_logfile0"];
 
 #[test]
@@ -32,7 +32,7 @@ fn no_password_is_left_in_the_files(engine: Engine, folder: &str) {
     assert_eq!(places_of(&clear, server.data_folder()), Vec::<PathBuf>::new());
 }
 
-/// The files that hold one of the texts.
+/// The files that contain one of the texts.
 fn places_of(texts: &[&str], folder: &Path) -> Vec<PathBuf> {
     let mut places = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -59,7 +59,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// PHP wrote its file with the umask of the web server.
+/// PHP created its file with the umask of the web server.
 #[test]
 fn a_database_that_everybody_could_read_is_closed() {
     let fixture = Fixture::load("sqlite-local");
@@ -70,7 +70,7 @@ fn a_database_that_everybody_could_read_is_closed() {
     assert!(String::from_utf8_lossy(&first.stderr).contains("php_database_taken_over"), "{first:?}");
     assert_eq!((mode(&database), mode(&state), mode(&fixture.backup())), (0o640, 0o640, 0o600));
 
-    // Put back from a backup, into a folder that everybody may write to.
+    // Restored from a backup, into a folder that everybody may write to.
     set_mode(&database, 0o666);
     set_mode(&state, 0o644);
     set_mode(fixture.site.path(), 0o777);
@@ -78,7 +78,7 @@ fn a_database_that_everybody_could_read_is_closed() {
     assert_eq!((mode(&database), mode(&state), mode(fixture.site.path())), (0o660, 0o640, 0o775));
 }
 
-/// A file that is not the program's to change: here it has a second name elsewhere.
+/// A file that the program must not change: here it has a second name elsewhere.
 #[test]
 fn a_file_that_cannot_be_closed_is_named_to_the_sysadmin_once_a_day() {
     let fixture = Fixture::load("sqlite-local");

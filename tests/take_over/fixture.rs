@@ -1,4 +1,4 @@
-//! One installation of the PHP program's, laid into a site of ours.
+//! An installation of the PHP program, copied into a site.
 
 use crate::world::{Database, Engine, SiteBuilder, SiteFolder, built_programs};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use std::process::Output;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/php");
 
-/// What the manifest says of one installation.
+/// The description of an installation in the manifest.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Known {
     pub engine: String,
@@ -25,7 +25,7 @@ pub struct KnownRegistration {
     pub email: String,
     pub user: KnownLink,
     pub admin: KnownLink,
-    /// The password that stood in the column.
+    /// The password in the column, in clear.
     pub clear: Option<String>,
 }
 
@@ -43,12 +43,12 @@ pub struct KnownLogin {
     pub clear_password: String,
 }
 
-/// A site of ours that finds the PHP program's database.
+/// A site with the PHP program's database.
 pub struct Fixture {
     pub known: Known,
     pub database: Database,
     pub site: SiteFolder,
-    /// The database before.
+    /// The database before the take-over.
     pub original: Vec<u8>,
 }
 
@@ -85,7 +85,7 @@ impl Fixture {
         Fixture { known, database, site, original }
     }
 
-    /// Runs the program that Synapse asks: it takes the database over, and changes nothing else. `die_at` names a point.
+    /// Runs the program that Synapse calls: it takes the database over, and changes nothing else. `die_at` names a point.
     pub fn start_a_program(&self, die_at: Option<&str>) -> Output {
         let die_at = die_at.map(|point| ("MATRIX_REGISTER_BOT_DIE_AT", point));
         self.post("login", &[], die_at, br#"{"user":{"id":"@nobody:example.test","password":"x"}}"#)
@@ -106,7 +106,7 @@ impl Fixture {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// Whether somebody who types this password is let in.
+    /// Whether a login with this password succeeds.
     pub fn logs_in(&self, localpart: &str, password: &str) -> bool {
         let body = serde_json::json!({"user": {"id": format!("@{localpart}:example.test"), "password": password}}).to_string();
         let output = self.post("login", &[], None, body.as_bytes());
@@ -115,7 +115,7 @@ impl Fixture {
         text.contains("\"success\":true")
     }
 
-    /// State and username of every registration, by username and state.
+    /// Username and state of every registration, in this order.
     pub fn states(&self) -> Vec<(String, i64)> {
         let rows = self.database.rows("SELECT username, state FROM registrations");
         let mut states: Vec<(String, i64)> = rows.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect();
@@ -123,7 +123,7 @@ impl Fixture {
         states
     }
 
-    /// What the states must be right after the take-over.
+    /// The states that must result from the take-over.
     pub fn expected_states(&self) -> Vec<(String, i64)> {
         let is_account =
             |row: &KnownRegistration| self.known.logins.iter().any(|login| login.localpart == row.username && login.email == row.email);
@@ -136,7 +136,7 @@ impl Fixture {
         states
     }
 
-    /// Fails where a password in clear is found in the database or beside its file.
+    /// Fails if the database, or a file beside it, contains a password in clear.
     pub fn assert_no_clear_password(&self) {
         let bytes = self.database.dump();
         for clear in self.known.registrations.iter().filter_map(|row| row.clear.as_deref()) {

@@ -1,10 +1,10 @@
-//! Power cuts in the middle of it.
+//! Power failures during the take-over.
 
 use crate::fixture::Fixture;
 use crate::world::Engine;
 use std::os::unix::process::ExitStatusExt;
 
-/// The points that a take-over passes, in their order.
+/// The points of a take-over in order.
 fn points(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Sqlite => &[
@@ -38,7 +38,7 @@ fn points(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// Killed at each point in turn, on one database: each program goes on where the last one died, or begins again.
+/// Killed at each point in turn, with one database: each program continues where the last one died, or starts again.
 pub fn a_program_killed_at_any_step_only_delays(folder: &str) {
     let engine = Fixture::load(folder).database.engine();
     for point in points(engine) {
@@ -48,7 +48,8 @@ pub fn a_program_killed_at_any_step_only_delays(folder: &str) {
         let again = fixture.start_a_program(None);
         assert!(again.status.success() && String::from_utf8_lossy(&again.stdout).contains("\"success\":false"), "{point}: {again:?}");
         assert_eq!(fixture.states(), fixture.expected_states(), "{point}");
-        // Where the first program died after the data was ours, cron wipes what it left; mail and homeserver are away.
+        // If the first program died after the database became ours, cron wipes the rest; mail server and homeserver are
+        // unavailable.
         let cron = fixture.site.run_cron();
         assert!(cron.status.code().is_some_and(|code| code == 0 || code == 75), "{point}: {cron:?}");
         fixture.assert_no_clear_password();

@@ -1,4 +1,4 @@
-//! Rows and tables that are not as the PHP program usually left them.
+//! Rows and tables that differ from what the PHP program usually left.
 
 use crate::fixture::{Fixture, KnownLogin};
 
@@ -8,7 +8,7 @@ fn in_each_database(test: fn(&Fixture)) {
     FOLDERS.into_iter().map(Fixture::load).for_each(|fixture| test(&fixture));
 }
 
-/// An account whose password its owner knows.
+/// An account whose owner knows the password.
 fn somebody(fixture: &Fixture) -> &KnownLogin {
     let was_told = |login: &&KnownLogin| fixture.known.registrations.iter().all(|row| row.username != login.localpart || row.state != 8);
     fixture.known.logins.iter().find(was_told).expect("a fixture has such an account")
@@ -37,7 +37,7 @@ fn of_two_accounts_with_one_name_the_active_one_keeps_it() {
     });
 }
 
-/// The site was switched to local mode, and Synapse has the account with the password that was typed.
+/// The site was switched to local mode, and Synapse has the account with the typed password.
 #[test]
 fn an_account_that_only_synapse_has_is_remarked_in_local_mode() {
     let fixture = Fixture::load_with("sqlite-synapse-getpw", |site| site.mode("local"));
@@ -99,7 +99,7 @@ fn what_keeps_phps_tables_from_being_dropped_keeps_cron_from_nothing_else() {
 }
 
 impl Fixture {
-    /// On SQLite PHP's rows have no ids of their own.
+    /// On SQLite the PHP program's rows have no ids.
     fn id(&self) -> &'static str {
         if self.known.engine == "sqlite" { "rowid" } else { "id" }
     }

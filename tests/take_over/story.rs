@@ -1,5 +1,5 @@
-//! The whole way on from a database of the PHP program's: its links, its stuck rows and its passwords, with a real homeserver,
-//! a real mail server and a real web server.
+//! Continuing from a database of the PHP program: its links, its stuck rows and its passwords, with a real homeserver, a real
+//! mail server and a real web server.
 
 use crate::fixture::{Fixture, KnownRegistration};
 use crate::world::{Browser, Host, MailCatcher, OwnSynapse, WebServer};
@@ -7,7 +7,7 @@ use crate::{decision_form, password_in};
 use matrix_register_bot::domain::password;
 use matrix_register_bot::outside::state_file::StateFile;
 
-/// An installation that went on.
+/// An installation after the take-over.
 struct Continued {
     own: OwnSynapse,
     mails: MailCatcher,
@@ -18,14 +18,14 @@ struct Continued {
 }
 
 impl Continued {
-    /// `made_by_php`: accounts that the PHP program made on the homeserver, and did not note down or mail.
+    /// `made_by_php`: accounts that the PHP program created in Synapse, but did not record or mail.
     fn start(folder: &str, made_by_php: &[&str]) -> Continued {
         let (own, mails) = (OwnSynapse::start(&[]), MailCatcher::start());
         let synapse = &own.synapse;
         for name in made_by_php {
             synapse.register(name, "what PHP made up");
         }
-        // The bot is an administrator, as it has to be to set a password that nobody knows.
+        // The bot is an administrator, as it must be to set a lost password.
         let room = synapse.create_room_of(&synapse.admin, &[&synapse.alice]);
         synapse.join(&room, &synapse.alice);
         let fixture = Fixture::load_with(folder, |site| {
@@ -46,7 +46,7 @@ impl Continued {
         self.fixture.known.registrations.iter().filter(|row| row.username == username).collect()
     }
 
-    /// Presses the button behind the link that PHP mailed.
+    /// Presses the button behind the link in PHP's mail.
     fn confirm(&self, username: &str) {
         let page = self.browser.get(&format!("//verify.php?t={}", self.known(username)[0].user.token));
         assert_eq!(page.status, 200, "{username}: {}\n{}", page.text(), self.web.log());
@@ -56,15 +56,15 @@ impl Continued {
         assert_eq!(told, 1, "{username}");
     }
 
-    /// Approves by the link that PHP posted.
+    /// Approves with the link that PHP posted.
     fn approve(&self, row: &KnownRegistration) -> String {
         let page = self.browser.get(&format!("//verify_admin.php?t={}&d=allow", row.admin.token));
         assert_eq!(page.status, 200, "{}: {}\n{}", row.username, page.text(), self.web.log());
         self.browser.submit(&decision_form(&page, "approve", "")).text()
     }
 
-    /// The credentials arrived, and what they say logs in; or the password that was typed in PHP's form, where the room had said
-    /// yes before.
+    /// Checks that the credentials arrived and work; or, if the room had approved before, the password that was typed in PHP's
+    /// form.
     fn assert_account(&self, username: &str) {
         let row = self.known(username)[0];
         let mail = self.mails.wait_for(&row.email, 1).pop().expect("a mail");
@@ -113,7 +113,7 @@ fn sqlite_in_synapse_mode_goes_on() {
     continued.confirm("cronmail");
 }
 
-/// Our own account, made before the answer was lost: not to be taken for one of PHP's, whose password was mailed already.
+/// Our own account, created before the answer was lost. It must not be taken for one of PHP, whose password was mailed already.
 #[test]
 fn an_account_of_ours_whose_answer_was_lost_gets_its_mail() {
     let continued = Continued::start("sqlite-synapse", &["mail8"]);
@@ -140,12 +140,12 @@ fn postgresql_in_synapse_mode_with_typed_passwords_goes_on() {
     continued.goes_on();
 }
 
-/// What PHP's cron may have made is an account of before the take-over.
+/// An account that PHP's cron may have created is older than the take-over.
 #[test]
 fn a_yes_of_today_takes_nobodys_account_for_phps() {
     let continued = Continued::start("sqlite-synapse", &["waitadmin", "mail8"]);
     continued.fixture.start_a_program(None);
-    // Approved here, and the first answer of the homeserver was lost, in the second of the decision.
+    // Approved here; the homeserver's first answer was lost, in the second of the decision.
     let row = "state = 7, state_since = 1700000000, decided_at = 1700000000, account_tried_at = 1700000000";
     continued.fixture.database.sql(&format!("UPDATE registrations SET {row} WHERE username = 'waitadmin'"));
     continued.run_cron();
@@ -157,7 +157,7 @@ fn a_yes_of_today_takes_nobodys_account_for_phps() {
 fn an_account_that_was_used_gets_no_new_password() {
     let continued = Continued::start("postgresql-synapse", &["mail8"]);
     let token = continued.own.synapse.login("mail8", "what PHP made up").unwrap();
-    // Synapse notes the use of a token with a delay of some seconds.
+    // Synapse records the use of a token with a delay of some seconds.
     let path = "/_matrix/client/v3/account/whoami";
     let facts = format!("/_synapse/admin/v2/users/{}", continued.own.synapse.user_id("mail8"));
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);

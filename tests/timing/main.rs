@@ -16,18 +16,18 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Tries of each kind.
+/// Tries per kind.
 const TRIES: usize = 200;
-/// By how much the medians may differ.
+/// How much the medians may differ.
 const MEDIAN_TOLERANCE: f64 = 0.05;
-/// By how much the chance that one kind takes longer than another may differ from one half. By accident alone it differs
-/// by 0.029 (one standard deviation for 200 tries of each): five times that comes once in two million runs.
+/// How much the chance that one kind takes longer than another may differ from one half. Its standard deviation is 0.029 for
+/// 200 tries of each kind; a difference of five times that occurs by chance once in two million runs.
 const RANK_TOLERANCE: f64 = 0.145;
 
 const NOW: i64 = 1_800_000_000;
 const PASSWORD: &str = "the right password";
 
-/// A question with the answer no: whose password, and which.
+/// A request with the answer "no": the name and the password.
 struct Kind {
     name: &'static str,
     mxid: &'static str,
@@ -83,7 +83,7 @@ impl World {
         self.site.store(Access::Write).unwrap().import_login(&login).unwrap();
     }
 
-    /// The CPU time of one no.
+    /// The CPU time of one "no".
     fn ask(&self, kind: &Kind) -> Duration {
         let body = serde_json::json!({"user": {"id": kind.mxid, "password": kind.password}}).to_string();
         let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1")].map(|(name, value)| (name.into(), value.into()));
@@ -117,7 +117,7 @@ impl Drop for World {
     }
 }
 
-/// All numbers below `count`, in any order: what one try leaves in the caches is no kind's own advantage.
+/// All numbers below `count` in random order, so that no kind profits from what another leaves in the caches.
 fn shuffled(count: usize) -> Vec<usize> {
     let mut numbers: Vec<([u8; 8], usize)> = (0..count).map(|number| (token::random(), number)).collect();
     numbers.sort();
@@ -133,7 +133,7 @@ fn median(sorted: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
 }
 
-/// How often one of `ones` is greater than one of `others`: the statistic of Mann and Whitney, as a share.
+/// How often one of `ones` is greater than one of `others`: the Mann-Whitney statistic, as a fraction.
 fn chance_of_greater(ones: &[f64], others: &[f64]) -> f64 {
     let pairs = ones.iter().flat_map(|one| others.iter().map(move |other| one.total_cmp(other) as i32));
     0.5 + f64::from(pairs.sum::<i32>()) / (2.0 * ones.len() as f64 * others.len() as f64)
@@ -161,7 +161,8 @@ fn a_no_costs_the_same_whoever_is_asked_for() {
     assert_nothing_can_be_told_apart(&World::new(), &[WRONG, UNKNOWN, DISABLED, EXPIRED, FOREIGN]);
 }
 
-/// As PHP's `password_hash` makes them. Its cost is 10; this is a tenth of the work: more than the medians may differ by.
+/// As PHP's `password_hash` makes them. The usual cost is 10; this one takes a tenth of the work, a difference that the test
+/// would notice.
 fn php_hash() -> String {
     bcrypt::hash_with_result(PASSWORD, 6).unwrap().format_for_version(bcrypt::Version::TwoY)
 }
@@ -185,7 +186,7 @@ fn hashes_of_accounts_that_are_switched_off_cost_nobody_anything() {
     assert_nothing_can_be_told_apart(&world, &[WRONG, UNKNOWN, DISABLED, PHP]);
 }
 
-/// Of ten accounts six have hashes of PHP's. Users who are not there look like ten accounts as well, and each keeps its look.
+/// Six of ten accounts have PHP hashes. Missing users look like these accounts as well, each always like the same one.
 #[test]
 fn as_many_made_up_names_cost_what_phps_hashes_cost_as_accounts_do() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! The database servers around the tests are real ones, and each test has a database of its own on them.
+//! The database servers of the tests are real, and each test has its own database.
 
 use super::world::{Database, Engine, Galera, OwnServer};
 use std::fs;
@@ -56,7 +56,7 @@ fn addresses_of_a_database_name_all_that_a_client_needs() {
         let url = url::Url::parse(&database.url()).unwrap();
         assert_eq!((url.scheme(), url.host_str(), url.path()), (scheme, Some("127.0.0.1"), format!("/{}", database.name()).as_str()));
         assert!(url.port().is_some() && url.query() == Some("tls=off"));
-        // What is in the password must not end it.
+        // Special characters in the password must not end it.
         assert!(url.password().is_some_and(|password| password.ends_with("%2F%40%3A%25%27")));
         let pairs = |url: String| url::Url::parse(&url).unwrap().query_pairs().into_owned().collect::<Vec<_>>();
         let [(_, socket)] = pairs(database.url_by_socket()).try_into().unwrap();
@@ -91,7 +91,7 @@ fn servers_around_a_command_end_with_it_and_pass_its_status_on() {
     assert!(folder.starts_with('/') && !Path::new(folder).exists());
 }
 
-/// `what` at once; a test of an outage shall not wait for long itself.
+/// Fails if `what` takes longer; tests of outages must not wait long.
 fn within(seconds: u64, what: impl FnOnce()) {
     let start = Instant::now();
     what();

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use world::{Browser, Chromium, Host, Key, MailCatcher, OwnSynapse, Programs, SiteFolder, Synapse, TempFolder, WebServer};
 
-/// Stands for the real programs: says how it was called and shows a form.
+/// Stands in for the real programs: prints how it was called, and shows a form.
 const SCRIPT: &str = r#"#!/bin/sh
 body=$(head -c "${CONTENT_LENGTH:-0}" | sed 's/&/\&amp;/g')
 printf 'Content-Type: text/html; charset=utf-8\r\n\r\n'
@@ -84,7 +84,8 @@ fn pages_are_found(host: Host) {
     assert_eq!(browser.get("/config.toml").status, 404);
 }
 
-/// What Synapse's module, both identity servers and configurations of the PHP program ask for, and who answers.
+/// The URLs that Synapse's module, both identity servers and configurations of the PHP program use, with the program that
+/// answers.
 const INTERNAL_ADDRESSES: [(&str, &str); 32] = [
     ("/_matrix-internal/identity/v1/check_credentials", "login"),
     ("/_matrix-internal/identity/v1/identity_single", "identity_single"),
@@ -186,7 +187,7 @@ fn a_form_is_read_filled_and_sent() {
     );
 }
 
-/// A FastCGI program in a few lines: answers each request with the name of its program and the query.
+/// A short FastCGI program: answers each request with its own name and the query.
 const FASTCGI: &str = r#"#!/usr/bin/env python3
 import io, os, socket, struct, sys
 def length(f):

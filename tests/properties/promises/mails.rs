@@ -1,11 +1,11 @@
-//! What a letter becomes: lines and headers are ours, whatever stands in them.
+//! The promises about mails: lines and headers are ours, whatever the texts contain.
 
 use super::{NOW, SETTINGS, Scratch};
 use mailparse::MailHeaderMap;
 use matrix_register_bot::domain::config::{Config, Language};
 use matrix_register_bot::outside::mail::{Letter, Mailer};
 
-/// The headers of every mail; no text makes another one.
+/// The headers of every mail; no text can add another one.
 const HEADERS: [&str; 11] = [
     "From",
     "To",
@@ -20,7 +20,7 @@ const HEADERS: [&str; 11] = [
     "Content-Transfer-Encoding",
 ];
 
-/// Texts of a letter.
+/// The texts of a letter.
 pub struct Texts<'a> {
     pub address: &'a str,
     pub name: &'a str,
@@ -30,7 +30,7 @@ pub struct Texts<'a> {
     pub html: &'a str,
 }
 
-/// A letter is a mail of RFC 5322 that says what was to be said, or is refused.
+/// A letter becomes a mail according to RFC 5322 with its texts, or is refused.
 pub fn letter(scratch: &Scratch, texts: &Texts) {
     let config = Config::parse(SETTINGS, scratch.0.clone()).expect("the settings are right");
     let letter = Letter {
@@ -66,7 +66,7 @@ pub fn letter(scratch: &Scratch, texts: &Texts) {
     }
 }
 
-/// Whether a line stands in a body.
+/// Whether a body contains a line.
 fn is_body(mail: &str, line: &str) -> bool {
     mail.split_once("\r\n\r\n").is_some_and(|(_, rest)| rest.contains(line))
 }

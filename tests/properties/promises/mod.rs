@@ -1,8 +1,8 @@
-//! What each parser promises, whatever it is given. A promise that is broken is a panic.
+//! The promises of each parser, for any input. A broken promise is a panic.
 //!
-//! The property tests beside this file call these functions with inputs that are made up, the fuzz targets in `fuzz/` with
-//! inputs that were grown.
-#![allow(dead_code)] // no fuzz target uses all of it
+//! The property tests in the parent folder call these functions with generated inputs, the fuzz targets in `fuzz/` with inputs
+//! that libFuzzer found.
+#![allow(dead_code)] // no fuzz target uses everything
 
 pub mod mails;
 pub mod peers;
@@ -30,10 +30,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// A second of the year 2027: the clock of all promises.
+/// A time in the year 2027: the clock of all promises.
 const NOW: i64 = 1_800_000_000;
 
-/// A folder of its own, removed at the end.
+/// A separate folder, removed at the end.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -50,7 +50,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A site with the two accounts of the contract's test vectors; it talks to nobody.
+/// A site with the two accounts of the example requests; it talks to nobody.
 pub struct World {
     pub site: Site,
     scratch: Scratch,
@@ -109,7 +109,7 @@ impl World {
         self.site.store(Access::Write).expect("a database").import_login(&login).expect("a new account");
     }
 
-    /// Puts a body to one of [`PROGRAMS`]: an answer of the shape that the contract wants, or a no below 500.
+    /// Sends a body to one of [`PROGRAMS`]: the answer must have the expected form, or be a refusal with a status below 500.
     pub fn json_body(&self, program: &Internal, body: &[u8]) {
         match (program.respond)(&self.site, &post("application/json", body)) {
             Ok(response) => check_answer(program, &response),
@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// Puts a body to one of the pages, as a form. `form_token=@` stands for a token that is good, which nobody can make up.
+    /// Sends a body to a page, as a form. `form_token=@` stands for a valid token, which nobody can guess.
     pub fn form_body(&self, page: &Page, body: &[u8]) {
         let body = &self.with_form_token(page, body);
         let outcome = (page.submit)(&self.site, &post("application/x-www-form-urlencoded", body));
@@ -137,7 +137,7 @@ impl World {
         [before, token.as_bytes(), after].concat()
     }
 
-    /// Asks for one of the pages with this query string.
+    /// Requests a page with this query string.
     pub fn query_string(&self, page: &Page, query: &str) {
         let variables = [("REQUEST_METHOD", "GET"), ("REMOTE_ADDR", "192.0.2.1"), ("QUERY_STRING", query)];
         let outcome = (page.show)(&self.site, &request(&variables, b""));
@@ -146,7 +146,7 @@ impl World {
 }
 
 impl World {
-    /// A whole plain CGI request: whatever the web server sends, the answer is complete and not our fault.
+    /// A whole plain CGI request: whatever the web server sends, the answer must be complete and not a server error.
     pub fn gateway(&self, page: &Page, variables: &[(Vec<u8>, Vec<u8>)], body: &[u8]) {
         let sent = variables.iter().map(|(name, value)| (OsString::from_vec(name.clone()), OsString::from_vec(value.clone())));
         let ours = [(CONFIG_VARIABLE.into(), self.config_path().into_os_string())];
@@ -166,7 +166,7 @@ type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 pub struct Internal {
     pub name: &'static str,
     respond: Respond,
-    /// The programs for identity servers answer 200 to everything (contract mxisd 0, rule 1).
+    /// The programs for identity servers answer 200 to everything.
     may_refuse: bool,
     is_shaped: fn(&Map<String, Value>) -> bool,
 }
@@ -236,7 +236,7 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-/// Contract mxisd 3 and synapse 2: a yes says for whom, a no says nothing else.
+/// A yes says for whom; a no says nothing else.
 fn is_login(answer: &Map<String, Value>) -> bool {
     let Some(auth) = only(answer, "auth").and_then(Value::as_object) else { return false };
     match auth.get("success") {
@@ -256,7 +256,7 @@ fn is_login(answer: &Map<String, Value>) -> bool {
     }
 }
 
-/// Contract mxisd 4: `results`, each with a bare localpart; ten at the most.
+/// `results`, each with a bare localpart; at most ten.
 fn is_directory(answer: &Map<String, Value>) -> bool {
     let is_user = |user: &Value| {
         user.as_object().is_some_and(|user| {
@@ -268,17 +268,17 @@ fn is_directory(answer: &Map<String, Value>) -> bool {
         && answer["results"].as_array().is_some_and(|users| users.len() <= 10 && users.iter().all(is_user))
 }
 
-/// Contract mxisd 5: an object without `lookup` is the no.
+/// An object without `lookup` means "no".
 fn is_single(answer: &Map<String, Value>) -> bool {
     answer.is_empty() || only(answer, "lookup").is_some_and(is_mapping)
 }
 
-/// Contract mxisd 6: the hits only.
+/// Only the hits.
 fn is_bulk(answer: &Map<String, Value>) -> bool {
     only(answer, "lookup").and_then(Value::as_array).is_some_and(|hits| hits.iter().all(is_mapping))
 }
 
-/// Contract mxisd 7: what is not known is left out.
+/// Unknown values are left out.
 fn is_profile(answer: &Map<String, Value>) -> bool {
     only(answer, "profile").and_then(Value::as_object).is_some_and(|profile| {
         has(profile, &[], &["display_name", "threepids", "roles"])
@@ -288,14 +288,14 @@ fn is_profile(answer: &Map<String, Value>) -> bool {
     })
 }
 
-/// Contract synapse 7.1: done, what to do next, or a Matrix error.
+/// Done, the next step, or a Matrix error.
 fn is_password_change(answer: &Map<String, Value>) -> bool {
     answer.is_empty()
         || has(answer, &["session", "flows", "params"], &["completed", "errcode", "error"])
         || has(answer, &["errcode", "error"], &["soft_logout"])
 }
 
-/// Whether an object has all of `always` and nothing else but some of `perhaps`.
+/// Whether an object has all of `always` and otherwise only members of `perhaps`.
 fn has(object: &Map<String, Value>, always: &[&str], perhaps: &[&str]) -> bool {
     always.iter().all(|name| object.contains_key(*name))
         && object.keys().all(|name| always.contains(&name.as_str()) || perhaps.contains(&name.as_str()))
@@ -309,7 +309,7 @@ fn is_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }
 
-/// A localpart without `@` and server name: callers add both.
+/// A localpart without `@` and server name; callers add both.
 fn is_bare(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty() && !text.contains(['@', ':']))
 }
@@ -334,7 +334,7 @@ fn is_three_pids(value: &Value) -> bool {
     value.as_array().is_some_and(|list| list.iter().all(is_three_pid))
 }
 
-/// A form or a query string: pairs, or a no of the client's making. What was read says the same when it is written again.
+/// A form or a query string: pairs, or a client error. Writing the result and reading it again gives the same.
 pub fn form_and_query(encoded: &[u8]) {
     let form: Result<Vec<(String, String)>, Error> = post("application/x-www-form-urlencoded; charset=utf-8", encoded).form();
     match form {
@@ -357,7 +357,7 @@ pub fn content_type(content_type: &str) {
     assert!(form.err().is_none_or(|error| error.status == 415));
 }
 
-/// A username that is taken is one that Synapse takes (contract synapse 3), and stays what it is.
+/// An accepted username is valid in Synapse and does not change when parsed again.
 pub fn localpart(typed: &str) {
     let (rules, server) = (Form::default(), ServerName("example.org".into()));
     let Ok(chosen) = Localpart::choose(typed, &rules, &server) else { return };
@@ -369,7 +369,7 @@ pub fn localpart(typed: &str) {
     assert_eq!(Localpart::choose(name, &rules, &server).as_ref(), Ok(&chosen));
 }
 
-/// A name or note that is taken stays what it is, is within its limit and hides nothing.
+/// An accepted name or note does not change when parsed again, is within its limit and hides nothing.
 pub fn person_name_and_note(typed: &str) {
     if let Ok(name) = PersonName::parse_optional(typed) {
         let text = name.as_str();
@@ -386,7 +386,7 @@ pub fn person_name_and_note(typed: &str) {
     }
 }
 
-/// An address that is taken can stand in an SMTP command and a header as it is, and each of its forms names the same box.
+/// An accepted address can be used unchanged in an SMTP command and a header, and all its forms name the same mailbox.
 pub fn address(typed: &str) {
     let Ok(address) = Address::parse(typed) else { return };
     let sending = address.for_sending();
@@ -402,7 +402,8 @@ pub fn address(typed: &str) {
     }
 }
 
-/// A text that identifies somebody shows all that it has; one that is only shown hides nothing either, and stays what it is.
+/// A text that identifies somebody hides nothing; a text for display hides nothing either, and does not change when cleaned
+/// again.
 pub fn characters(typed: &str) {
     let hides =
         |text: &str| text.contains(['\0', '\u{ad}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2067}', '\u{3164}', '\u{2800}', '\u{feff}']);
@@ -417,7 +418,7 @@ pub fn characters(typed: &str) {
     assert!(text::lines(typed).len() <= 20);
 }
 
-/// Every spelling of an address is compared as one, and its beginnings are beginnings.
+/// All spellings of an address fold to the same text, and beginnings fold to beginnings.
 pub fn folded_address(typed: &str) {
     let (whole, beginning) = (address::folded(typed), address::folded_beginning(typed));
     assert_eq!((address::folded(&whole), address::folded_beginning(&beginning)), (whole.clone(), beginning.clone()), "{typed:?}");
@@ -429,14 +430,14 @@ pub fn folded_address(typed: &str) {
     }
 }
 
-/// Folding twice changes nothing more.
+/// Folding twice gives the same as once.
 pub fn fold(typed: &str) {
     let folded = directory::fold(typed);
     assert_eq!(directory::fold(&folded), folded, "{typed:?}");
     assert!(folded.trim() == folded && !folded.contains("  "), "{folded:?}");
 }
 
-/// An account has few terms, none of them long, none twice, and is found by how its names begin.
+/// An account has few terms, none of them long or repeated, and the beginnings of its names find it.
 pub fn terms(first_name: &str, last_name: &str) {
     use directory::TermKind;
     let terms = directory::terms("max", first_name, last_name, "max@example.org");
@@ -454,7 +455,7 @@ pub fn terms(first_name: &str, last_name: &str) {
     }
 }
 
-/// A form token that nobody made is refused, at any time; one that was made is taken for its own form only.
+/// A forged form token is always refused; a valid one is accepted only for its own form.
 pub fn form_token(text: &str, now: i64, max_age: i64) {
     let secret = Secret::new([7; 32]);
     assert!(token::check_form_token(&secret, "register", "", text, now, max_age).is_err());
@@ -464,7 +465,7 @@ pub fn form_token(text: &str, now: i64, max_age: i64) {
     assert!(token::check_form_token(&secret, "verify", text, &made, now, 0).is_err());
 }
 
-/// A configuration is taken, or refused with a sentence that says where.
+/// A configuration is accepted, or refused with a message that says where.
 pub fn config(content: &str) {
     if let Err(cause) = Config::parse(content, PathBuf::from("/srv/bot")) {
         let sentence = cause.to_string();
@@ -472,7 +473,7 @@ pub fn config(content: &str) {
     }
 }
 
-/// A state file gives a secret, the same each time; or it is refused with its path, and left as it is.
+/// A state file gives a secret, always the same one; or it is refused with its path, and not changed.
 pub fn state_file(scratch: &Scratch, content: &[u8]) {
     let path = scratch.0.join("config.json");
     std::fs::write(&path, content).expect("the folder is ours");
@@ -491,7 +492,7 @@ pub fn state_file(scratch: &Scratch, content: &[u8]) {
     }
 }
 
-/// The operator's own texts are taken or refused by name; nothing in them is an instruction.
+/// The operator's own texts are accepted, or refused by name; nothing in them is executed.
 pub fn locale_file(scratch: &Scratch, content: &[u8]) {
     let folder = scratch.0.join("locales");
     std::fs::create_dir_all(&folder).expect("the folder is ours");
@@ -504,7 +505,7 @@ pub fn locale_file(scratch: &Scratch, content: &[u8]) {
     }
 }
 
-/// Some language of ours, whatever a browser asks for.
+/// One of our languages, whatever a browser asks for.
 pub fn languages(query: &str, header: &str) {
     for default in Language::ALL {
         let chosen = text::choose_language(Some(query), Some(header), default);
@@ -514,7 +515,7 @@ pub fn languages(query: &str, header: &str) {
     assert!(Language::from_tag(query).is_none_or(|language| query.len() >= 2 && query.to_lowercase().starts_with(language.tag())));
 }
 
-/// A visitor's text stays in its line, and in its quotation.
+/// A visitor's text stays within its line and its quotation.
 pub fn visible_text(typed: &str) {
     let line = text::one_line(typed);
     assert!(!line.contains(|c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c)), "{line:?}");

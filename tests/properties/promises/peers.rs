@@ -1,4 +1,4 @@
-//! Servers that we ask: whatever a homeserver or a mail server answers, we get a result and a sentence for the log.
+//! Servers that we use: whatever a homeserver or a mail server answers, the result is defined, with a message for the log.
 
 use super::{SETTINGS, Scratch};
 use matrix_register_bot::domain::config::{Config, Language};
@@ -15,10 +15,10 @@ use std::time::Duration;
 const TOKEN: &str = "syt_a_token_of_ours";
 const PASSWORD: &str = "a-password-of-ours";
 
-/// What a server says, in this order; after the last it closes.
+/// The answers of a server in order; after the last one it closes the connection.
 type Script = Arc<Mutex<VecDeque<Vec<u8>>>>;
 
-/// A server on loopback that says what it was told to.
+/// A server on loopback with prepared answers.
 pub struct Impostor {
     port: u16,
     script: Script,
@@ -40,10 +40,10 @@ impl Impostor {
         })
     }
 
-    /// Says the next piece of the script at the start and after each line, or at the end of a mail.
+    /// Sends the next piece of the script at the start and after each line, or at the end of a mail.
     pub fn mail_server() -> Impostor {
         Impostor::start(|mut connection, script| {
-            // A client that waits for more than it got waits until we close.
+            // A client that waits for more data waits until the connection is closed.
             connection.set_read_timeout(Some(Duration::from_millis(10)))?;
             let mut reader = BufReader::new(connection.try_clone()?);
             let mut line = Vec::new();
@@ -72,7 +72,7 @@ impl Impostor {
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let Ok(end) = connection.try_clone() else { continue };
-                // Whoever left in the middle is no concern of a server's.
+                // A client that closed the connection early is of no interest.
                 let _ = serve(connection, &told);
                 let _ = end.shutdown(Shutdown::Both);
             }
@@ -85,7 +85,7 @@ impl Impostor {
         *self.script.lock().expect("nobody panics with it") = pieces.collect();
     }
 
-    /// The homeserver answers one call with these pieces; 0x1e separates them.
+    /// The homeserver answers one call with these pieces, separated by 0x1e.
     pub fn homeserver_says(&self, scratch: &Scratch, call: u8, pieces: &[u8]) {
         self.say(pieces);
         let settings = SETTINGS.replace("http://127.0.0.1:9", &format!("http://127.0.0.1:{}", self.port));
@@ -96,7 +96,7 @@ impl Impostor {
         }
     }
 
-    /// The mail server's side of a conversation; 0x1e separates its answers.
+    /// The mail server's part of a conversation, with answers separated by 0x1e.
     pub fn mail_server_says(&self, scratch: &Scratch, with_login: bool, pieces: &[u8]) {
         self.say(pieces);
         let login = if with_login { format!("user = \"max\"\npassword = \"{PASSWORD}\"\n") } else { String::new() };
@@ -121,7 +121,7 @@ impl Impostor {
     }
 }
 
-/// One line of a bearable length, without our secrets.
+/// One line of reasonable length, without our secrets.
 fn is_fit_for_the_log(sentence: &str) {
     assert!(!sentence.contains(char::is_control), "{sentence:?}");
     assert!(sentence.len() < 4000, "{} bytes", sentence.len());

@@ -1,4 +1,4 @@
-//! What the PHP program's database may hold: any text in any column, and hashes of any kind.
+//! Possible contents of the PHP program's database: any text in any column, and hashes of any kind.
 
 use super::NOW;
 use matrix_register_bot::domain::config::{Language, OperationMode};
@@ -10,7 +10,7 @@ use matrix_register_bot::outside::store::php::{PhpLogin, PhpRegistration, PhpRow
 use matrix_register_bot::outside::take_over::plan::{PlannedRegistration, Rules, plan};
 use std::collections::HashSet;
 
-/// Every row goes on or is named, and what goes on fits our tables on every database.
+/// Every row continues or is reported, and rows that continue fit into our tables in every database.
 pub fn take_over(rows: &PhpRows, mode: OperationMode) {
     let secret = Secret::new([7; 32]);
     let rules = Rules { secret: &secret, mode, language: Language::English, bot_localpart: "register_bot", now: NOW };
@@ -48,14 +48,14 @@ pub fn take_over(rows: &PhpRows, mode: OperationMode) {
     assert!(plan.logins.iter().filter(|planned| planned.row.active).count() <= rows.logins.iter().filter(|row| row.active).count());
 }
 
-/// Kept in clear until it is sealed: only one that is still to become an account's.
+/// A password in clear is kept until it is sealed, and only if an account can still get it.
 fn typed_password(planned: &PlannedRegistration) {
     let Some(password) = &planned.typed_password else { return };
     assert!(planned.row.password_chosen && !password.is_empty() && password.len() <= password::MAX_BYTES && !password.contains('\0'));
     assert!(!matches!(planned.row.state, State::MailCredentials | State::Done | State::Declined | State::Expired));
 }
 
-/// Rows from a text: records end with 0x1e, their fields with 0x1f. A record that starts with `l` is an account.
+/// Rows from a text: records are separated by 0x1e, their fields by 0x1f. A record that starts with `l` is an account.
 pub fn rows(text: &str) -> PhpRows {
     let mut rows = PhpRows::default();
     for (index, record) in text.split('\u{1e}').enumerate() {
@@ -96,7 +96,7 @@ pub fn rows(text: &str) -> PhpRows {
     rows
 }
 
-/// A hash of any kind is checked or refused, within time and memory that a login has.
+/// Any hash is checked or refused, within the time and memory of a login.
 pub fn stored_hash(password: &str, stored: &str) {
     let right = password::verify(password, stored);
     let right_php = password::verify_php(password, stored);
