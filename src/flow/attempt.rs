@@ -24,7 +24,7 @@ const LEASE_MARGIN_SECONDS: u64 = 60;
 /// The outcome of an attempt.
 #[derive(Debug)]
 pub enum Tried {
-    Done,
+    Succeeded,
     /// Failed; it will be tried again.
     Failed(Failure),
     /// Failed for long enough; the row no longer requires it.

@@ -150,7 +150,7 @@ impl Queue<'_> {
 
     fn count_beside(&mut self, tried: &Tried, address: &str) {
         match tried {
-            Tried::Done => self.worked.reminded += 1,
+            Tried::Succeeded => self.worked.reminded += 1,
             Tried::Failed(failure) | Tried::GivenUp(failure) => {
                 self.breakers.note(&failure.blame, address);
                 self.worked.failed += 1;

@@ -61,7 +61,7 @@ pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, br
             return Ok(Reached::HeldUp(state));
         }
         match step(site, store, row, state, action)? {
-            Tried::Done => {}
+            Tried::Succeeded => {}
             Tried::GivenUp(failure) => breakers.note(&failure.blame, address),
             Tried::Failed(failure) => {
                 breakers.note(&failure.blame, address);
@@ -140,7 +140,7 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
         return Ok(Tried::Elsewhere);
     }
     log::info("moved_on", Some(id), &format!("{from:?} -> {to:?}"));
-    Ok(Tried::Done)
+    Ok(Tried::Succeeded)
 }
 
 fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -180,7 +180,7 @@ pub fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
     attempt(site, store, row, id, act, |store, holder, ()| {
         let is_ours = store.settle_beside(row, id, holder, site.now())?;
         log::info("done_beside", Some(id), &format!("{action:?}"));
-        Ok(if is_ours { Tried::Done } else { Tried::Elsewhere })
+        Ok(if is_ours { Tried::Succeeded } else { Tried::Elsewhere })
     })
 }
 

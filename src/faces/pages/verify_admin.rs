@@ -155,7 +155,8 @@ fn buttons(
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
-    Done,
+    #[serde(rename = "done")]
+    HasAccount,
     Unconfirmed,
     Waiting,
     Approved,
@@ -164,7 +165,7 @@ enum Standing {
 
 fn standing(state: Option<State>) -> Standing {
     match state {
-        None | Some(State::Done) => Standing::Done,
+        None | Some(State::Done) => Standing::HasAccount,
         Some(State::EmailSend | State::EmailVerify | State::Expired) => Standing::Unconfirmed,
         Some(State::AdminSend | State::AdminVerify) => Standing::Waiting,
         Some(State::Register | State::MailCredentials) => Standing::Approved,

@@ -19,11 +19,13 @@
 mod allowances;
 mod columns;
 mod error;
+mod filing;
 mod guarded;
 mod guesses;
 mod keys;
 mod locks;
 mod logins;
+mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod owed;
@@ -41,11 +43,12 @@ mod troubles;
 pub use allowances::{Allowance, AllowanceKind};
 use columns::{Column, Selection};
 pub use error::Error;
+pub use filing::{Closed, Filed, FilingLimits, NewRegistration};
 pub use keys::{FirstPassword, KeyOfRequest, NewKey};
 pub use logins::{Found, Login, NewLogin};
 pub use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
-pub use registrations::{Closed, Filed, FilingLimits, NewRegistration, Registration, SameAddress, Waiting};
+pub use registrations::{Registration, SameAddress, Waiting};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub use troubles::{CronClock, Told};

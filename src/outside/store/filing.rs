@@ -1,0 +1,209 @@
+//! A form becomes a row of `registrations`, or is refused: the `UNIQUE` columns decide who was first.
+
+use super::{Allowance, End, Error, LONGEST_WAIT, Registration, Store};
+use crate::domain::config::Language;
+use crate::domain::registration::State;
+use crate::domain::seconds::DAY;
+
+/// A parsed request from the form.
+#[derive(Debug, Clone)]
+pub struct NewRegistration {
+    pub seed: String,
+    /// The hash of the form token.
+    pub submission: String,
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
+    pub username: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub email: String,
+    pub email_folded: String,
+    pub note: String,
+    pub language: Language,
+    /// Whether the form's hidden field was filled in, as programs do, and some password managers.
+    pub filled_hidden_field: bool,
+    /// Seconds since 1970.
+    pub requested_at: i64,
+}
+
+/// The result of sending the form.
+#[derive(Debug)]
+pub enum Filed {
+    /// A new registration with this id.
+    Accepted(i64),
+    /// The same form was sent before; this is the request it led to.
+    CameBefore(Box<Registration>),
+    /// The username is taken.
+    NameTaken,
+    /// Too many requests with this address await confirmation.
+    AddressBusy,
+    /// The daily requests of this network are used up; seconds until the next one.
+    NetworkUsedUp(i64),
+    /// The daily requests with this address are used up; seconds until the next one.
+    AddressUsedUp(i64),
+    /// No requests are accepted from anybody.
+    Closed(Closed),
+}
+
+/// The limits that apply to a request. 0: no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FilingLimits<'a> {
+    pub unconfirmed_per_address: u64,
+    /// The allowance of its network.
+    pub network: Option<Allowance<'a>>,
+    /// The allowance of its mail address.
+    pub address: Option<Allowance<'a>>,
+    /// Undecided requests.
+    pub open: u64,
+    /// Requests in 24 hours.
+    pub per_day: u64,
+}
+
+/// Why no requests are accepted at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// Too many requests await confirmation or decision.
+    TooManyOpen,
+    /// Too many requests were made within 24 hours; seconds until the next one.
+    TooManyToday(i64),
+}
+
+impl Store {
+    /// What stands against a request, checked without writing anything, so that many refused requests leave no rows. `None`: nothing
+    /// so far; [`Store::file`] decides.
+    pub fn refusal(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
+        if let Some(before) = self.same_submission(&new.submission)? {
+            return Ok(Some(Filed::CameBefore(Box::new(before))));
+        }
+        if let Some(network) = &limits.network
+            && let Some(seconds) = self.used_up(network, new.requested_at)?
+        {
+            return Ok(Some(Filed::NetworkUsedUp(seconds)));
+        }
+        if let Some(address) = &limits.address
+            && let Some(seconds) = self.used_up(address, new.requested_at)?
+        {
+            return Ok(Some(Filed::AddressUsedUp(seconds)));
+        }
+        self.stands_against(new, limits)
+    }
+
+    /// Files a request; `UNIQUE` columns decide who was first. A request that is not filed uses up nothing.
+    pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
+        for allowance in limits.network.iter().chain(&limits.address) {
+            // A network without allowance leaves no row for each address that it tries.
+            if !self.open_allowance(allowance, new.requested_at)? {
+                break;
+            }
+        }
+        let filed = self.transaction_that_may_end(|store| {
+            // First: holding these rows excludes others with this network or address, so the counts below are exact.
+            if let Some(refused) = store.use_up(limits, new.requested_at)? {
+                return Ok(End::RollBack(refused));
+            }
+            if let Some(refused) = store.stands_against(new, limits)? {
+                return Ok(End::RollBack(refused));
+            }
+            store.insert_registration(new)?;
+            let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |row| row.integer())?;
+            id.map(|id| End::Commit(Filed::Accepted(id)))
+                .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
+        });
+        let refused = match filed {
+            // Another program was faster between our check and our insert.
+            Err(Error::Conflict) => Filed::NameTaken,
+            Err(cause) => return Err(cause),
+            Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
+            Ok(refused) => refused,
+        };
+        // The conflict may be with the same form, sent before.
+        Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
+    }
+
+    fn use_up(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Filed>, Error> {
+        if let Some(network) = &limits.network
+            && let Some(seconds) = self.take_from_allowance(network, now)?
+        {
+            return Ok(Some(Filed::NetworkUsedUp(seconds)));
+        }
+        if let Some(address) = &limits.address
+            && let Some(seconds) = self.take_from_allowance(address, now)?
+        {
+            return Ok(Some(Filed::AddressUsedUp(seconds)));
+        }
+        Ok(None)
+    }
+
+    fn stands_against(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
+        if self.username_is_taken(&new.username)? {
+            return Ok(Some(Filed::NameTaken));
+        }
+        if self.unconfirmed(&new.email_folded)? >= limits.unconfirmed_per_address {
+            return Ok(Some(Filed::AddressBusy));
+        }
+        Ok(self.closed(limits, new.requested_at)?.map(Filed::Closed))
+    }
+
+    /// Why no requests are accepted at present, if so. Not exact to the last one if several arrive at the same moment.
+    pub fn closed(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Closed>, Error> {
+        if limits.open > 0 {
+            let sql = "SELECT COUNT(*) FROM registrations WHERE state IN (?, ?, ?, ?)";
+            let open = [State::EmailSend, State::EmailVerify, State::AdminSend, State::AdminVerify].map(|state| state.number().into());
+            if self.first(sql, &open, |row| row.integer())?.unwrap_or(0).unsigned_abs() >= limits.open {
+                return Ok(Some(Closed::TooManyOpen));
+            }
+        }
+        if limits.per_day > 0 {
+            // The oldest of the requests that make the day full: when it is a day old, the next one is accepted.
+            let sql = "SELECT requested_at FROM registrations ORDER BY id DESC LIMIT 1 OFFSET ?";
+            let skipped = i64::try_from(limits.per_day - 1).unwrap_or(i64::MAX);
+            // A time that cannot be read closes nothing.
+            if let Some(Some(since)) = self.first(sql, &[skipped.into()], |row| Ok(row.integer().ok()))?
+                && since > now - DAY
+                && since <= now + LONGEST_WAIT
+            {
+                return Ok(Some(Closed::TooManyToday(since + DAY - now)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The number of unconfirmed requests with this address.
+    fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
+        let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
+        let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
+        Ok(self.first(sql, &values, |row| row.integer())?.unwrap_or(0).unsigned_abs())
+    }
+
+    fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
+        let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
+                   last_name, email, email_folded, note, language, password, password_chosen, filled_hidden_field, requested_at, state_since, due_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
+        let values = [
+            State::EmailSend.number().into(),
+            new.seed.as_str().into(),
+            new.submission.as_str().into(),
+            new.verify_token_hash.as_str().into(),
+            new.admin_token_hash.as_str().into(),
+            new.username.as_str().into(),
+            new.username.as_str().into(),
+            new.first_name.as_str().into(),
+            new.last_name.as_str().into(),
+            new.email.as_str().into(),
+            new.email_folded.as_str().into(),
+            new.note.as_str().into(),
+            new.language.tag().into(),
+            i64::from(new.filled_hidden_field).into(),
+            new.requested_at.into(),
+            new.requested_at.into(),
+            new.requested_at.into(),
+        ];
+        self.execute(sql, &values).map(|_| ())
+    }
+
+    /// Whether an open request or an account has the username.
+    pub fn username_is_taken(&mut self, username: &str) -> Result<bool, Error> {
+        let claimed = self.first("SELECT 1 FROM registrations WHERE claimed_username = ?", &[username.into()], |_| Ok(()))?;
+        Ok(claimed.is_some() || self.login_exists(username)?)
+    }
+}

@@ -1,0 +1,192 @@
+//! What moves a row of `registrations` from state to state. The rows also form the outbox.
+//!
+//! Every change of a state names the previous state and must change exactly one row. A second program changes none, and its
+//! caller is told so.
+
+use super::owed::{FREE, UNTRIED, free};
+use super::registrations::unknown_state;
+use super::{CLOCK_SKEW, Error, NewLogin, Store, Value};
+use crate::domain::registration::{Event, State};
+use crate::outside::fault;
+
+impl Store {
+    /// The state of a registration, without reading the rest of its row.
+    pub fn state(&mut self, id: i64) -> Result<Option<State>, Error> {
+        let number = self.first("SELECT state FROM registrations WHERE id = ?", &[id.into()], |row| Ok(row.integer().ok()))?;
+        number.map(|number| number.and_then(State::from_number).ok_or_else(|| unknown_state(id))).transpose()
+    }
+
+    /// Changes the state without an action outside. `false`: the registration is no longer in state `from`, because another
+    /// program changed it. Part of a transaction.
+    pub(super) fn advance(&mut self, id: i64, from: State, to: State, now: i64) -> Result<bool, Error> {
+        self.move_state(id, from, to, now, "1 = 1", &[])
+    }
+
+    /// The applicant confirmed the address and chose a password, which is hashed (local mode) or sealed (synapse mode); `None`:
+    /// an initial one is derived. Either replaces a password that an older version asked for on the form, where anybody could
+    /// have typed it. `false`: another program was faster, or the time was up, and nothing was changed.
+    pub fn confirm(&mut self, id: i64, password: Option<&str>, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.advance_by(id, Event::AddressConfirmed, now)? {
+                return Ok(false);
+            }
+            let sql = "UPDATE registrations SET password = ?, password_chosen = ? WHERE id = ?";
+            store.execute(sql, &[password.into(), i64::from(password.is_some()).into(), id.into()])?;
+            Ok(true)
+        })
+    }
+
+    /// The room's decision (approved or declined), with the reason for declining. `false`: another program was faster.
+    pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.advance_by(id, decision, now)? {
+                return Ok(false);
+            }
+            store.note_decision(id, reason, now)?;
+            Ok(true)
+        })
+    }
+
+    fn note_decision(&mut self, id: i64, reason: Option<&str>, now: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])
+            .map(|_| ())
+    }
+
+    /// Changes the state by an event, whatever the present state, if the event fits. Part of a transaction.
+    fn advance_by(&mut self, id: i64, event: Event, now: i64) -> Result<bool, Error> {
+        let Some(state) = self.state(id)? else { return Ok(false) };
+        match state.after(event) {
+            Some(next) => self.advance(id, state, next, now),
+            None => Ok(false),
+        }
+    }
+
+    /// The operator ends a request in state `from`, with the reason for the applicant if there is a decline mail. `false`: the
+    /// request is no longer in that state, or a program is working on it.
+    pub fn end(&mut self, id: i64, from: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+        let Some(to) = from.after(Event::EndedByOperator) else { return Ok(false) };
+        self.transaction(|store| {
+            let ended = store.move_state(id, from, to, now, FREE, &free(now))?;
+            if ended && to == State::DeclineSend {
+                store.note_decision(id, reason, now)?;
+            }
+            Ok(ended)
+        })
+    }
+
+    /// The required action is done: changes the state and ends the lease. `false`: the lease was lost in the meantime.
+    pub fn settle(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| store.settle_inside(id, from, holder, to, now))
+    }
+
+    fn settle_inside(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
+        fault::point("settle");
+        let settled = self.move_state(id, from, to, now, "lease = ?", &[holder.into()]);
+        fault::point("settled");
+        settled
+    }
+
+    /// Creates the account of local mode and changes the state, both or neither.
+    pub fn settle_with_login(&mut self, id: i64, from: State, holder: &str, to: State, login: &NewLogin) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle_inside(id, from, holder, to, login.created_at)? {
+                return Ok(false);
+            }
+            store.add_login(login)?;
+            Ok(true)
+        })
+    }
+
+    /// The homeserver refused: moves on to the decline mail, frees the username, ends the lease.
+    pub fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle_inside(id, from, holder, to, now)? {
+                return Ok(false);
+            }
+            store.execute("UPDATE registrations SET refusal = ? WHERE id = ?", &[refusal.into(), id.into()])?;
+            Ok(true)
+        })
+    }
+
+    /// The only code that changes a state. It frees the username and wipes the typed password when the new state does not need
+    /// them, and deletes personal data when the request expires; the rest allows its link to say so. It also updates the side
+    /// actions. Part of a transaction.
+    fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
+        let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
+        let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
+        let password = if is_needed { "password" } else { "NULL" };
+        let person = match to {
+            State::Expired => ", first_name = '', last_name = '', email = '', email_folded = '', note = ''",
+            _ => "",
+        };
+        let sql = format!(
+            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL,
+             claimed_username = {claim}, password = {password}{person} WHERE id = ? AND state = ? AND ({holding})"
+        );
+        let mut values = vec![to.number().into(), now.into(), now.into(), id.into(), from.number().into()];
+        values.extend_from_slice(holder);
+        if self.execute(&sql, &values)? != 1 {
+            return Ok(false);
+        }
+        if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
+            self.owe_beside(id, to, now)?;
+        }
+        Ok(true)
+    }
+
+    /// Drops a typed password that cannot be used any more; an initial one is derived instead.
+    pub fn forget_chosen_password(&mut self, id: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET password = NULL, password_chosen = 0 WHERE id = ?", &[id.into()]).map(|_| ())
+    }
+
+    /// Records, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
+    pub fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET account_tried_at = ? WHERE id = ? AND account_tried_at IS NULL", &[now.into(), id.into()])?;
+        fault::point("account try noted");
+        Ok(())
+    }
+
+    /// The homeserver certainly did nothing, so the next attempt counts as the first.
+    pub fn forget_account_try(&mut self, id: i64) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET account_tried_at = NULL WHERE id = ?", &[id.into()]).map(|_| ())
+    }
+
+    /// Ends requests that reached state `from` before `before`. Returns their number.
+    pub fn expire(&mut self, from: State, to: State, before: i64, now: i64) -> Result<u64, Error> {
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
+        let mut expired = 0;
+        for row in self.query(sql, &[from.number().into(), before.into()])? {
+            let id = row.integer()?;
+            expired += u64::from(self.transaction(|store| store.advance(id, from, to, now))?);
+        }
+        Ok(expired)
+    }
+
+    /// Deletes requests that reached the final state `state` before `before`.
+    pub fn forget(&mut self, state: State, before: i64) -> Result<u64, Error> {
+        self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
+    }
+
+    /// If a request reached its state under a clock that ran ahead, counts the time from now on; otherwise it would not end
+    /// until that time. Only for a `now` that is known to be right. Returns the number of requests.
+    pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
+        let soon = now + CLOCK_SKEW;
+        // MariaDB assigns from left to right. Equal times mean that the PHP program tried: see `accounts::php`.
+        let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
+                   state_since = ? WHERE state_since > ?";
+        let of_states = self.execute(sql, &[now.into(), now.into(), soon.into()])?;
+        let of_requests = self.execute("UPDATE registrations SET requested_at = ? WHERE requested_at > ?", &[now.into(), soon.into()])?;
+        self.execute("UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?", &[now.into(), soon.into()])?;
+        Ok(of_states.max(of_requests))
+    }
+
+    /// The newest time of a request that is not later than `now`.
+    pub fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
+        let mut newest = None;
+        for column in ["requested_at", "state_since"] {
+            let sql = format!("SELECT MAX({column}) FROM registrations WHERE {column} <= ?");
+            newest = newest.max(self.first(&sql, &[now.into()], |row| row.optional_integer())?.flatten());
+        }
+        Ok(newest)
+    }
+}
