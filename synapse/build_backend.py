@@ -17,7 +17,7 @@ PACKAGE = "matrix_register_bot_synapse"
 
 
 def field(name: str) -> str:
-    """A string of pyproject.toml's [project]; Python 3.10 cannot read TOML, and these lines are plain."""
+    """A string in the [project] table of pyproject.toml. Python 3.10 cannot read TOML, but these lines are simple."""
     found = re.search(rf'^{name} = "(.*)"$', (HERE / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise ValueError(f"pyproject.toml has no line {name} = \"...\"")
@@ -25,7 +25,7 @@ def field(name: str) -> str:
 
 
 def metadata() -> str:
-    """What pip records about the package."""
+    """The metadata that pip records about the package."""
     lines = {
         "Metadata-Version": "2.1",
         "Name": field("name"),
@@ -38,7 +38,7 @@ def metadata() -> str:
 
 
 def record_line(path: str, content: bytes) -> str:
-    """One line of RECORD: path, hash, size."""
+    """A line of RECORD: path, hash, size."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode("ascii")
     return f"{path},sha256={digest},{len(content)}\n"
 
@@ -60,7 +60,7 @@ def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_dire
 
 
 def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
-    """PEP 517: the sources as they lie here."""
+    """PEP 517: packs the sources of this folder."""
     stem = f"{PACKAGE}-{field('version')}"
     name = f"{stem}.tar.gz"
     with tarfile.open(Path(sdist_directory) / name, "w:gz") as archive:

@@ -1,4 +1,4 @@
-"""The account in Synapse that belongs to a right password: made on the first login, completed where it lacks something."""
+"""The account in Synapse after a right password: created at the first login, and completed if something is missing."""
 
 import logging
 
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 async def prepare(api: ModuleApi, localpart: str, mxid: str, profile: Profile) -> bool:
-    """Makes sure that the account is there, with name and addresses; False if Synapse refuses to make it.
+    """Ensures that the account exists, with name and addresses; False if Synapse refuses to create it.
 
-    A deactivated account is left as it is: Synapse emptied it, and refuses the login itself.
+    A deactivated account is not changed: Synapse has emptied it and refuses the login itself.
     """
     account = await api.get_userinfo_by_id(mxid)
     if account is None:
@@ -29,7 +29,7 @@ async def prepare(api: ModuleApi, localpart: str, mxid: str, profile: Profile) -
 
 
 async def register(api: ModuleApi, localpart: str, mxid: str, profile: Profile) -> bool:
-    """Makes the account. It may fail with the account made all the same, by a login at the same moment."""
+    """Creates the account. False if that fails, possibly because a simultaneous login created it."""
     emails = await threepids.unowned(api, profile.addresses)
     try:
         await api.register_user(localpart, profile.display_name, emails)
@@ -41,7 +41,7 @@ async def register(api: ModuleApi, localpart: str, mxid: str, profile: Profile) 
 
 
 async def complete(api: ModuleApi, localpart: str, mxid: str, profile: Profile) -> None:
-    """Adds what the account lacks. Nothing here fails the login: the password was right."""
+    """Adds what the account lacks. Errors do not fail the login, because the password was right."""
     for address in await threepids.unowned(api, profile.addresses):
         await threepids.add(api, mxid, address)
     if profile.display_name is None:
@@ -54,10 +54,10 @@ async def complete(api: ModuleApi, localpart: str, mxid: str, profile: Profile) 
 
 
 async def is_unnamed(api: ModuleApi, localpart: str) -> bool:
-    """No display name, or the one that Synapse gives to an account without."""
+    """Whether there is no display name, or only Synapse's default."""
     return (await api.get_profile_for_user(localpart)).display_name in (None, "", localpart)
 
 
 async def is_first_login(api: ModuleApi, mxid: str) -> bool:
-    """Nobody used the account yet: a user who took the name away later keeps it so."""
+    """Whether nobody has used the account yet: a user who removes the name later should keep it that way."""
     return not await api.get_user_ip_and_agents(mxid)

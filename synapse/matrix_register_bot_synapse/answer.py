@@ -1,8 +1,8 @@
-"""What the bot's answers mean. Pure: bytes in, a verdict out, no network and no Synapse.
+"""Reads the bot's answers. Pure: bytes in, a verdict out, no network and no Synapse.
 
-Only an answer that is right to the letter is a yes. Anything else that is no clear no raises `Malformed`, whose text
-names the place and the kind of value but never shows a value: a confused server may echo the question, and that holds
-a password.
+Only an exactly correct answer is a yes. Anything that is neither a yes nor a clear no raises `Malformed`. Its text
+names the place and the kind of a value but never shows the value, because a confused server may echo the question with
+its password.
 """
 
 import json
@@ -18,12 +18,12 @@ ADDRESS = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 
 
 class Malformed(Exception):
-    """The answer is not one that the bot gives."""
+    """The bot never gives such an answer."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What the bot says about an account whose password was right."""
+    """The bot's data about an account whose password was right."""
 
     display_name: str | None = None
     addresses: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def read_lookup(body: bytes, address: str) -> str | None:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 that names nothing twice (which of two "success" would count?)."""
+    """A JSON object in UTF-8 without repeated members: of two "success", neither can be trusted."""
     try:
         answer = json.loads(body.decode("utf-8"), object_pairs_hook=named_once)
     except (ValueError, RecursionError) as error:
@@ -78,7 +78,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of the answer."""
+    """An object in the answer; refuses repeated members."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise Malformed("a member is there twice")
@@ -86,7 +86,7 @@ def named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_profile(profile: Any) -> Profile:
-    """Names and addresses that are well-formed. The rest is left out: the password was right without them."""
+    """Valid names and addresses. Others are left out, because the password is right without them."""
     if not isinstance(profile, dict):
         return Profile()
     name = profile.get("display_name")
@@ -99,12 +99,12 @@ def read_profile(profile: Any) -> Profile:
 
 
 def is_display_name(name: Any) -> bool:
-    """A name that Synapse accepts and its database can hold."""
+    """Whether Synapse accepts the name and its database can store it."""
     return isinstance(name, str) and 1 <= len(name) <= DISPLAY_NAME_MAX_CHARACTERS and is_storable(name)
 
 
 def mail_address(entry: Any) -> str | None:
-    """The address of a 3PID that is a mail address, in the spelling under which Synapse keeps it."""
+    """The mail address of a 3PID in Synapse's spelling; None for other kinds."""
     if not isinstance(entry, dict) or entry.get("medium") != "email":
         return None
     address = entry.get("address")
@@ -117,7 +117,7 @@ def mail_address(entry: Any) -> str | None:
 
 
 def is_storable(text: str) -> bool:
-    """No NUL, which PostgreSQL refuses, and no half of a surrogate pair, which is not Unicode text."""
+    """Whether the text contains no NUL, which PostgreSQL refuses, and no lone surrogate, which is not Unicode text."""
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 

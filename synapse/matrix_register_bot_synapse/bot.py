@@ -1,14 +1,14 @@
 """Questions to the bot over HTTP.
 
-Synapse has one thread: the request must not block it. It goes through a Twisted agent of our own rather than through
-`ModuleApi.http_client`, because that one
+Synapse has a single thread, which requests must not block. They use a separate Twisted agent rather than
+`ModuleApi.http_client`, because the latter
 
-* sends through the proxy of `http_proxy`, for a loopback address too unless `no_proxy` names it, and these are passwords;
-* follows a redirect (303, as GET) to any host, and takes our secret header along;
-* waits 60 s for the head of an answer, without end for its body, and reads a body of any size.
+* sends passwords through the proxy in `http_proxy`, even to a loopback address unless `no_proxy` contains that;
+* follows redirects (303, as GET) to any host, with our secret header;
+* waits 60 s for the head of an answer and forever for its body, and reads a body of any size.
 
-The agent here connects to the endpoint and to nothing else, reads at most `MAX_ANSWER_BYTES`, and is done within
-`timeout_seconds`, connecting and reading included.
+This agent connects only to the endpoint, reads at most `MAX_ANSWER_BYTES`, and takes at most `timeout_seconds`,
+including connecting and reading.
 """
 
 import json
@@ -39,7 +39,7 @@ MAX_ANSWER_BYTES = 65536
 
 
 class Bot:
-    """The bot's internal programs, as the module sees them. A question that fails is logged and answered with None."""
+    """Client of the bot's internal programs. A question that fails is logged and answered with None."""
 
     def __init__(self, config: Config, reactor: Any) -> None:
         self._config = config
@@ -52,14 +52,14 @@ class Bot:
         return await self._ask(self._config.check_url, question, lambda body: answer.read_check(body, localpart, mxid))
 
     async def localpart_of(self, address: str) -> str | None:
-        """The account that the bot knows under a mail address."""
+        """The localpart of the account with a mail address, according to the bot."""
         if self._config.lookup_url is None:
             return None
         question = {"lookup": {"medium": "email", "address": address}}
         return await self._ask(self._config.lookup_url, question, lambda body: answer.read_lookup(body, address))
 
     async def _ask(self, url: str, question: dict[str, Any], read: Callable[[bytes], Verdict | None]) -> Verdict | None:
-        """One question; whatever goes wrong is one line in the log and None, so nobody is let in by an error."""
+        """Asks one question. Any error is logged and gives None, so no error lets anybody in."""
         limit = self._config.timeout_seconds
         begun = time.monotonic()
         exchange = ensureDeferred(self._exchange(url, question)).addTimeout(limit, self._reactor)
@@ -69,7 +69,7 @@ class Bot:
             logger.warning("register bot: the answer from %s is not understood: %s", url, fault)
             return None
         except Exception as error:
-            # A request that is cancelled ends with one of several exceptions, so the clock tells what it was.
+            # A cancelled request raises one of several exceptions, so a time-out is recognised by the clock.
             late = time.monotonic() - begun >= limit
             reason = f"no full answer within {limit:g} s" if late else f"{type(error).__name__}: {error}"
             logger.warning("register bot: cannot be reached at %s: %s", url, reason)
@@ -77,7 +77,7 @@ class Bot:
         return judge(url, status, body, read)
 
     async def _exchange(self, url: str, question: dict[str, Any]) -> tuple[int, bytes]:
-        """Sends the question; status and body of the answer. A redirect is an answer like any other."""
+        """Sends the question and returns status and body of the answer. Redirects are not followed."""
         headers = Headers({"Content-Type": ["application/json"], "Accept": ["application/json"]})
         headers.addRawHeader("User-Agent", "matrix-register-bot-synapse")
         if self._config.shared_secret is not None:
@@ -91,7 +91,7 @@ class Bot:
 
 
 def judge(url: str, status: int, body: bytes, read: Callable[[bytes], Verdict | None]) -> Verdict | None:
-    """The verdict of an answer that arrived."""
+    """The verdict in an answer."""
     if status != 200:
         hint = " (does the bot's allowed_addresses hold this machine?)" if status == 403 else ""
         logger.warning("register bot: %s answered with status %d and %d bytes, not with 200%s", url, status, len(body), hint)
@@ -104,7 +104,7 @@ def judge(url: str, status: int, body: bytes, read: Callable[[bytes], Verdict | 
 
 
 def read_body(response: IResponse) -> "Deferred[bytes]":
-    """The whole body; `Malformed` as soon as it is too large. Cancelling it closes the connection."""
+    """The whole body; `Malformed` as soon as it is too large. Cancelling closes the connection."""
     reader = BodyReader()
     response.deliverBody(reader)
     return reader.body
@@ -126,14 +126,14 @@ class BodyReader(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.body.called:
             return
-        # An answer without a length ends with the connection; JSON that was cut off is found out when it is parsed.
+        # An answer without a length ends with the connection; parsing will detect truncated JSON.
         if reason.check(ResponseDone, PotentialDataLoss):
             self.body.callback(bytes(self._received))
         else:
             self.body.errback(reason)
 
     def abort(self) -> None:
-        """Closes at once: what else arrives is of no use."""
+        """Closes the connection at once, because further data is useless."""
         abort = getattr(self.transport, "abortConnection", None)
         if abort is not None:
             abort()

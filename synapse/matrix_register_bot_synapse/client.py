@@ -1,4 +1,4 @@
-"""Where the user sits who is logging in: the bot slows guessing by network, so that a stranger slows down nobody else."""
+"""The address of the user who logs in: the bot slows down guessing by network, so that a stranger does not affect others."""
 
 from ipaddress import ip_address
 
@@ -6,8 +6,8 @@ from synapse.logging.context import current_context
 
 
 def client_address() -> str | None:
-    """The address that Synapse has noted for the request it works on (from X-Forwarded-For, where its listener has
-    `x_forwarded`); None where it has none. Not a part of the module API, so anything else than an address counts as none.
+    """The client's address of Synapse's current request (from X-Forwarded-For if the listener has `x_forwarded`), or None.
+    This is not part of the module API, so anything other than an address counts as None.
     """
     request = getattr(current_context(), "request", None)
     try:

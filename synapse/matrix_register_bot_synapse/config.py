@@ -1,11 +1,11 @@
-"""The module's options, read from homeserver.yaml and refused with a sentence where they are wrong.
+"""The module's options in homeserver.yaml; wrong ones are refused with a message.
 
     endpoint            base URL of the bot's internal programs, needed: "http://127.0.0.1:8080"
-    identity_endpoint   where a mail address is looked up: a path below the endpoint, or a URL of its own, or ""
-                        to look up none; default "/_matrix-internal/identity/v1/identity_single"
+    identity_endpoint   where mail addresses are looked up: a path below the endpoint, or a separate URL, or ""
+                        to disable this; default "/_matrix-internal/identity/v1/identity_single"
     timeout_seconds     how long one question to the bot may take, default 10, at most 60
     shared_secret       sent in the header X-Register-Bot-Secret, default none
-    shared_secret_file  a file that holds it, instead
+    shared_secret_file  a file with the secret, instead
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ KEYS = ("endpoint", "identity_endpoint", "timeout_seconds", "shared_secret", "sh
 
 @dataclass(frozen=True)
 class Config:
-    """The options, checked."""
+    """The checked options."""
 
     check_url: str
     lookup_url: str | None
@@ -29,7 +29,7 @@ class Config:
 
 
 def parse(options: Any) -> Config:
-    """The options as Synapse read them from YAML; a ValueError says what to mend."""
+    """Checks the options that Synapse read from YAML; a ValueError says what to correct."""
     if not isinstance(options, dict):
         raise ValueError('config must hold "key: value" lines, for example endpoint: "http://127.0.0.1:8080"')
     for key in options:
@@ -45,7 +45,7 @@ def parse(options: Any) -> Config:
 
 
 def url(key: str, value: Any) -> str:
-    """An http(s) URL without a slash at its end, which would double the one of the path."""
+    """An http(s) URL, returned without a trailing slash because paths begin with one."""
     wanted = f'{key} must be a URL such as "http://127.0.0.1:8080", without user name, query or fragment'
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(wanted)
@@ -69,14 +69,14 @@ def lookup_url(endpoint: str, value: Any) -> str | None:
 
 
 def timeout(value: Any) -> float:
-    """Seconds; a bool is an int in Python, but not in a configuration."""
+    """Seconds. A bool is an int in Python, but not accepted here."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 60:
         raise ValueError("timeout_seconds must be a number above 0 and at most 60")
     return float(value)
 
 
 def secret(options: dict[str, Any]) -> str | None:
-    """The secret, from either option; the file is read once, when Synapse starts."""
+    """The secret from either option; the file is read once, when Synapse starts."""
     given = [key for key in ("shared_secret", "shared_secret_file") if key in options]
     if not given:
         return None
@@ -87,14 +87,14 @@ def secret(options: dict[str, Any]) -> str | None:
         raise ValueError(f"{key} must be a string")
     if key == "shared_secret_file":
         value = read_secret(value)
-    # The message never shows the value. A blank or a control character would not survive in a header.
+    # The message never shows the value. Blanks and control characters would not survive in a header.
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError(f"{key} must give one word of printable ASCII characters")
     return value
 
 
 def read_secret(path: str) -> str:
-    """The file's content; an editor's line end after it does not count."""
+    """The content of the file without a trailing line end."""
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

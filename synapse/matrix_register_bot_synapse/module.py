@@ -1,4 +1,4 @@
-"""What Synapse calls: the module's class, with the two callbacks for a login by password."""
+"""The module's class with the two callbacks that Synapse calls for a login by password."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from .bot import Bot
 
 logger = logging.getLogger(__name__)
 
-# The id that is logged in, and something to call after the login, which is not needed here; None for "not by me".
+# The id of the user, and a callback after the login, which is not used here; None if the login is not accepted here.
 Result = tuple[str, Callable[[LoginResponse], Awaitable[None]] | None] | None
 
 
@@ -20,7 +20,7 @@ class RegisterBotPasswords:
 
     @staticmethod
     def parse_config(options: Any) -> config.Config:
-        """Called first. Synapse does not start on an error, and prints its sentence."""
+        """Called first. After an error Synapse prints its message and does not start."""
         return config.parse(options)
 
     def __init__(self, options: config.Config, api: ModuleApi) -> None:
@@ -32,7 +32,7 @@ class RegisterBotPasswords:
         )
 
     async def check_auth(self, username: str, login_type: str, login_dict: JsonDict) -> Result:
-        """A login, or a dialogue that asks for the password again, by name, full id, or an address Synapse knows."""
+        """A login, or a request to repeat the password, with a name, a full id, or an address that Synapse knows."""
         password = login_dict.get("password")
         localpart = names.own_localpart(username, self._api.server_name)
         if localpart is None or not isinstance(password, str):
@@ -40,10 +40,10 @@ class RegisterBotPasswords:
         return await self._log_in(localpart, password)
 
     async def check_3pid_auth(self, medium: str, address: str, password: str) -> Result:
-        """A login by an address, before Synapse looks whose it is.
+        """A login by address, before Synapse looks up its owner.
 
-        An address that Synapse knows is left to it: it calls `check_auth` with the account's id next, so the bot is
-        asked once. For any other the bot is asked whose it is, so the first login may be one by mail address too.
+        If Synapse knows the address, it calls `check_auth` with the account's id next, so the bot is asked only once.
+        Otherwise the bot looks up the owner, so even the first login may use a mail address.
         """
         if medium != "email" or not await threepids.unowned(self._api, [address]):
             return None

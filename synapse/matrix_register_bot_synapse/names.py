@@ -1,9 +1,9 @@
-"""Which account a user means: what was typed, made a localpart of this homeserver or nothing."""
+"""Turns a typed name into a localpart of this homeserver."""
 
 import re
 
-# The characters of the Matrix specification for new accounts, and capitals, which are folded. The bot's own accounts
-# have no others, so whatever has others is not the bot's to answer for.
+# The characters that the Matrix specification allows in new accounts, and capital letters, which are folded. The bot's
+# accounts contain no others, so it is not asked about names with others.
 LOCALPART = re.compile(r"[A-Za-z0-9._=/+-]+")
 MXID_MAX_BYTES = 255
 
@@ -11,8 +11,8 @@ MXID_MAX_BYTES = 255
 def own_localpart(typed: str, server_name: str) -> str | None:
     """The lower-case localpart of `name`, `Name` or `@name:server`; None for other servers and odd names.
 
-    Synapse hands on what was typed, `@max:other.test` and `a:b` included: a yes to those would make an account here.
-    Capitals are folded, as Synapse does for the passwords it keeps itself (a telephone capitalises the first letter).
+    Synapse passes on anything typed, such as `@max:other.test` and `a:b`: a yes to those would create an account here.
+    Capital letters are folded, as Synapse does for its own passwords (phones capitalise the first letter).
     """
     localpart = typed
     if typed.startswith("@"):

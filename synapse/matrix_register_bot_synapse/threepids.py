@@ -1,9 +1,9 @@
-"""Mail addresses of accounts in Synapse. The only file that reaches behind the module API.
+"""Mail addresses of accounts in Synapse. Only this file uses more than the module API.
 
-`ModuleApi.register_user` takes the addresses of a new account, and `get_threepids_for_user` lists those of one. What
-the API lacks (looked for in Synapse 1.163): to ask which account has an address, and to give one to an account that
-exists. Both are done through two of its private attributes. Should they change, logins go on: the functions here log
-one line and do nothing, so new addresses are not recorded, and a mail address that Synapse does not know does not log in.
+`ModuleApi.register_user` takes the addresses of a new account, and `get_threepids_for_user` lists those of an account.
+As of Synapse 1.163 the API cannot find the owner of an address, or add one to an existing account. Both use two private
+attributes of the API. If these change, logins continue to work: the functions here log one line and do nothing, so new
+addresses are not recorded, and logins with a mail address that Synapse does not know fail.
 """
 
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 async def unowned(api: ModuleApi, addresses: Iterable[str]) -> list[str]:
-    """Those that no account has. Needed before any is added: Synapse would take it from its owner without a word."""
+    """The addresses without an owner. Only these may be added, because Synapse would silently take others from their owner."""
     try:
         return [address for address in addresses if not await api._store.get_user_id_by_threepid("email", address)]
     except Exception as error:
@@ -25,7 +25,7 @@ async def unowned(api: ModuleApi, addresses: Iterable[str]) -> list[str]:
 
 
 async def add(api: ModuleApi, mxid: str, address: str) -> None:
-    """Gives an address to an account, and tells other modules, as Synapse does when a user adds one."""
+    """Adds an address to an account and notifies other modules, as Synapse does when a user adds one."""
     try:
         await api._auth_handler.add_threepid(mxid, "email", address, int(time.time() * 1000))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A bot for tests: an HTTP server that knows some accounts, and that can be told to answer anything instead."""
+"""A bot for tests: an HTTP server that knows some accounts, and can be made to give any answer instead."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ SERVER_NAME = "example.test"
 
 @dataclass
 class Account:
-    """An account as the bot keeps it."""
+    """An account of the bot."""
 
     password: str
     profile: dict[str, Any] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Account:
 
 @dataclass
 class Request:
-    """What the module sent."""
+    """A request from the module."""
 
     method: str
     path: str
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass
 class Raw:
-    """An answer that is not made by the rules: status, body, headers; or `bytes` for all that goes down the wire."""
+    """An arbitrary answer: status, body, headers; or `bytes` for everything on the wire."""
 
     status: int = 200
     body: bytes = b""
@@ -44,7 +44,7 @@ class Raw:
 
 
 class StubBot:
-    """Set `answer` to a function of the request to have it return a `Raw` or JSON instead of the right answer."""
+    """To replace the right answers, set `answer` to a function of the request that returns a `Raw` or JSON."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -54,7 +54,7 @@ class StubBot:
         self.start()
 
     def start(self) -> None:
-        """Listens, on the same port as before if there was one."""
+        """Starts to listen, on the previous port if there was one."""
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -72,17 +72,17 @@ class StubBot:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
-        """Listens no more."""
+        """Stops listening."""
         self._server.shutdown()
         self._server.server_close()
 
     def reset(self) -> None:
-        """Forgets what it was told and asked; accounts stay."""
+        """Resets answers and requests, but keeps the accounts."""
         self.answer = None
         self.requests.clear()
 
     def asked(self, path: str = CHECK) -> list[Any]:
-        """The questions that came to a path."""
+        """The requests to a path."""
         return [request.json for request in self.requests if request.path == path]
 
     def handle(self, connection: BaseHTTPRequestHandler) -> None:
@@ -100,7 +100,7 @@ class StubBot:
             pass  # the module hung up, as it should in some tests
 
     def right_answer(self, request: Request) -> Any:
-        """What the real bot would say."""
+        """The answer of the real bot."""
         if request.path == CHECK:
             return self.right_check(**request.json["user"])
         if request.path == LOOKUP:
@@ -140,12 +140,12 @@ def send(connection: BaseHTTPRequestHandler, raw: Raw) -> None:
 
 
 def no() -> dict[str, Any]:
-    """The bot's no."""
+    """The bot's answer for "no"."""
     return {"auth": {"success": False}}
 
 
 def yes(localpart: str, **profile: Any) -> dict[str, Any]:
-    """The bot's yes."""
+    """The bot's answer for "yes"."""
     return {
         "auth": {
             "success": True,
@@ -157,5 +157,5 @@ def yes(localpart: str, **profile: Any) -> dict[str, Any]:
 
 
 def mail(address: str) -> dict[str, str]:
-    """A 3PID of the bot."""
+    """A 3PID in the bot's answer."""
     return {"medium": "email", "address": address}

@@ -1,4 +1,4 @@
-"""What the bot's answers mean, and that nothing but a yes is a yes."""
+"""The meaning of the bot's answers, and that only a yes counts as one."""
 
 import json
 import unittest

@@ -1,4 +1,4 @@
-"""Logging in to a real Synapse: who is let in, as whom, and what the bot is asked."""
+"""Logins to a real Synapse: who is let in, as which user, and what the bot is asked."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

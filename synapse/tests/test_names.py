@@ -1,4 +1,4 @@
-"""Which typed names mean an account of this homeserver."""
+"""Typed names that belong to an account of this homeserver."""
 
 import unittest
 

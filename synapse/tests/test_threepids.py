@@ -1,4 +1,4 @@
-"""A Synapse whose private parts have changed: addresses are not kept, but nothing fails."""
+"""A Synapse with changed private attributes: addresses are not recorded, but nothing fails."""
 
 import unittest
 from typing import Any

@@ -1,4 +1,4 @@
-"""A bot that answers wrongly, late or not at all: nobody is let in, Synapse goes on, and the log says why."""
+"""A bot that answers wrongly, late or not at all: nobody is let in, Synapse keeps working, and the log says why."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ class WrongAnswers(SynapseTest):
         return json.dumps(yes(self.name)).encode()
 
     def refused_with(self, reason: str, answer: Any) -> None:
-        """Nobody is let in, no account is made, and there is one warning, with the reason and without a password."""
+        """Nobody is let in, no account is created, and there is one warning with the reason but without a password."""
         self.bot_says(answer)
         self.log_start = self.world.log_size()
         self.assert_refused(self.log_in())
@@ -70,7 +70,7 @@ class WrongAnswers(SynapseTest):
             self.refused_with("cannot be reached", Raw(wire=wire))
 
     def test_an_answer_that_echoes_the_question_does_not_bring_the_password_into_the_log(self) -> None:
-        # As a server's page about an error might do.
+        # As an error page of a server might do.
         password = "hunter2-" + self.name
         page = f"<p>wrong: {password}".encode()
         for answer in ({"user": {"password": password}}, Raw(500, page), Raw(200, page),

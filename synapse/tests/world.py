@@ -1,4 +1,4 @@
-"""The world of the tests: one real Synapse with the module, one stub bot, for all test files of a run."""
+"""The world of the tests: one real Synapse with the module and one stub bot, for all test files of a run."""
 
 import atexit
 import contextlib
@@ -33,7 +33,7 @@ def start_synapse(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def with_module(folder: str, config: dict[str, Any]) -> list[str]:
-    """The arguments that start a Synapse with the module installed by `run`."""
+    """The arguments to start a Synapse with the module that `run` installed."""
     modules = [{"module": "matrix_register_bot_synapse.RegisterBotPasswords", "config": config}]
     return ["start", "--venv", os.environ["SYNAPSE_VENV"], "--dir", folder, "--pythonpath", os.environ["MODULE_PATH"],
             "--ttl", "900", "--set", f"modules={json.dumps(modules)}"]
@@ -49,7 +49,7 @@ class World:
         secret_file.write_text(SECRET + "\n", encoding="utf-8")
         config = {"endpoint": f"http://127.0.0.1:{self.bot.port}/", "timeout_seconds": TIMEOUT_SECONDS,
                   "shared_secret_file": str(secret_file)}
-        # Nothing listens at the proxy: a module that used it would reach no bot.
+        # Nothing listens at the proxy, so a module that used it could not reach the bot.
         started = start_synapse(*with_module(self.folder, config), "--set", 'http_proxy="http://127.0.0.1:9"')
         if started.returncode != 0:
             raise RuntimeError(started.stderr)
@@ -64,7 +64,7 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
-        """One request to Synapse; status and parsed answer."""
+        """Sends a request to Synapse; returns status and parsed answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data=data, method=method)
         if token:
@@ -76,11 +76,11 @@ class World:
             return error.code, json.loads(error.read())
 
     def log_size(self) -> int:
-        """Where Synapse's log ends now."""
+        """The present length of Synapse's log."""
         return (Path(self.folder) / "synapse.log").stat().st_size
 
     def log_from(self, position: int) -> str:
-        """What Synapse logged since."""
+        """Synapse's log since then."""
         with open(Path(self.folder) / "synapse.log", encoding="utf-8", errors="replace") as log:
             log.seek(position)
             return log.read()
@@ -93,7 +93,7 @@ def world() -> World:
 
 
 class SynapseTest(unittest.TestCase):
-    """A test with the real Synapse; each one has a user name of its own, and the bot's right answers."""
+    """A test with the real Synapse; each has its own username, and the bot's right answers."""
 
     def setUp(self) -> None:
         self.world = world()
@@ -106,11 +106,11 @@ class SynapseTest(unittest.TestCase):
         self.log_start = self.world.log_size()
 
     def bot_knows(self, name: str | None = None, **profile: Any) -> None:
-        """The bot has the account, with the test's password."""
+        """Gives the bot an account with the test's password."""
         self.bot.accounts[name or self.name] = Account(self.password, profile)
 
     def bot_says(self, answer: Any) -> None:
-        """The bot gives this answer, whatever it is asked."""
+        """Makes the bot give this answer to every request."""
         self.bot.answer = lambda _: answer
 
     def log_in(self, user: str | None = None, password: str | None = None, **identifier: str) -> tuple[int, Any]:
@@ -124,19 +124,19 @@ class SynapseTest(unittest.TestCase):
         return self.log_in(password=password, type="m.id.thirdparty", medium="email", address=address or self.address)
 
     def assert_let_in(self, result: tuple[int, Any], mxid: str | None = None) -> str:
-        """The login worked, as the test's user or the one named; its access token."""
+        """Checks that the login succeeded, as the test's user or the one named; returns its access token."""
         status, body = result
         self.assertEqual(status, 200, body)
         self.assertEqual(body["user_id"], mxid or self.mxid)
         return body["access_token"]
 
     def assert_refused(self, result: tuple[int, Any]) -> None:
-        """The login failed as one with a wrong password does."""
+        """Checks that the login failed as with a wrong password."""
         status, body = result
         self.assertEqual((status, body["errcode"], body["error"]), (403, "M_FORBIDDEN", "Invalid username or password"))
 
     def account(self, mxid: str | None = None) -> dict[str, Any] | None:
-        """The account as the administrator sees it; None if there is none."""
+        """The account as an administrator sees it; None if there is none."""
         path = "/_synapse/admin/v2/users/" + urllib.parse.quote(mxid or self.mxid)
         status, body = self.world.call("GET", path, token=self.world.admin_token)
         return body if status == 200 else None
@@ -149,19 +149,19 @@ class SynapseTest(unittest.TestCase):
         self.assertEqual((account["displayname"], threepids), (displayname, [("email", address) for address in sorted(addresses)]))
 
     def make_account(self, **properties: Any) -> None:
-        """Makes or changes the account in Synapse, without the module."""
+        """Creates or changes the account in Synapse, without the module."""
         path = "/_synapse/admin/v2/users/" + urllib.parse.quote(self.mxid)
         status, body = self.world.call("PUT", path, properties, self.world.admin_token)
         self.assertIn(status, (200, 201), body)
 
     def warnings(self) -> list[str]:
-        """The module's warnings since the test began, without their time stamps."""
+        """The module's warnings since the start of the test, without time stamps."""
         lines = self.world.log_from(self.log_start).splitlines()
         return [line.partition("register bot: ")[2] for line in lines if "register bot: " in line and " WARNING " in line]
 
     @contextlib.contextmanager
     def took(self, at_least: float, less_than: float) -> Iterator[None]:
-        """What is done inside takes so many seconds."""
+        """Checks that the enclosed code takes this many seconds."""
         begun = time.monotonic()
         yield
         seconds = time.monotonic() - begun
