@@ -8,8 +8,8 @@
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
 //!
-//! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or has been failing and is more than an address
-//! that takes no mail, 78 wrong configuration.
+//! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or keeps failing (other than addresses that take no
+//! mail, and mails that wait for a limit), 78 wrong configuration.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the homeserver and SMTP.
 

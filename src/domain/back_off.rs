@@ -51,8 +51,10 @@ pub enum AddressFault {
 /// The cause of a failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blame {
-    /// Nothing outside was involved: a setting, a template, a limit, our database.
+    /// Nothing outside was involved: a setting, a template, our database.
     Ours,
+    /// One of our own limits: the mail waits for its time, and nothing is wrong.
+    Limit,
     /// The other side answered, but not as expected; other requests may succeed.
     Answer(Peer),
     /// The other side is unavailable, or accepts nothing at the moment; other requests would fail, too.
@@ -69,11 +71,17 @@ pub enum Trouble {
     Room,
     Accounts,
     Ours,
+    Limits,
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 6] =
-        [Trouble::MailServer, Trouble::Addresses, Trouble::Homeserver, Trouble::Room, Trouble::Accounts, Trouble::Ours];
+    pub const ALL: [Trouble; 7] =
+        [Trouble::MailServer, Trouble::Addresses, Trouble::Homeserver, Trouble::Room, Trouble::Accounts, Trouble::Ours, Trouble::Limits];
+
+    /// Whether the sysadmin can do something about it. Strangers can make up addresses and reach limits as often as they like.
+    pub fn is_the_sysadmins(self) -> bool {
+        !matches!(self, Trouble::Addresses | Trouble::Limits)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -83,6 +91,7 @@ impl Trouble {
             Trouble::Room => "room",
             Trouble::Accounts => "accounts",
             Trouble::Ours => "programs",
+            Trouble::Limits => "limits",
         }
     }
 }
@@ -90,7 +99,7 @@ impl Trouble {
 impl Blame {
     fn is_about_mail(&self) -> bool {
         match self {
-            Blame::Ours => false,
+            Blame::Ours | Blame::Limit => false,
             Blame::Address(_) => true,
             Blame::Answer(peer) | Blame::Peer(peer) => matches!(peer, Peer::MailServer | Peer::MailDomain(_)),
         }
@@ -99,6 +108,7 @@ impl Blame {
     pub fn trouble(&self) -> Trouble {
         match self {
             Blame::Ours => Trouble::Ours,
+            Blame::Limit => Trouble::Limits,
             Blame::Address(_) => Trouble::Addresses,
             Blame::Answer(peer) | Blame::Peer(peer) => match peer {
                 Peer::MailServer => Trouble::MailServer,
@@ -132,7 +142,7 @@ impl Tries {
         let gap = self.last_at.map_or(0, |last| (now.saturating_sub(last)).clamp(0, LONGEST_GAP));
         let mut tries = Tries { count: self.count.saturating_add(1), last_at: Some(now), ..self };
         tries.failing_since = Some(self.failing_since.filter(|since| *since <= now).unwrap_or(now));
-        if *blame != Blame::Ours {
+        if !matches!(blame, Blame::Ours | Blame::Limit) {
             tries.seconds = self.seconds.saturating_add(gap);
         }
         if let Blame::Address(fault) = blame {
@@ -232,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_mail_that_was_never_tried_is_never_given_up() {
-        for blame in [Blame::Ours, Blame::Peer(Peer::Homeserver)] {
+        for blame in [Blame::Ours, Blame::Limit, Blame::Peer(Peer::Homeserver)] {
             let mut tries = Tries::default();
             for day in 0..100 {
                 tries = tries.and(&blame, day * DAY);

@@ -182,8 +182,7 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
     let mut troubles: Vec<Trouble> = failing.iter().map(of_failing).collect();
     let lost = store.of_unknown_state()?;
     // A typo in a stranger's address is nothing that the sysadmin could fix.
-    summary.is_failing =
-        !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble != back_off::Trouble::Addresses);
+    summary.is_failing = !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble.is_the_sysadmins());
     troubles.extend(of_lost_rows(&lost));
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
     troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));

@@ -18,7 +18,7 @@ impl Breakers {
         match blame {
             Blame::Peer(peer) => drop(self.open.insert(peer.clone())),
             Blame::Address(AddressFault::PutOff) => drop(self.open.insert(domain(address))),
-            Blame::Address(AddressFault::Gone) | Blame::Answer(_) | Blame::Ours => {}
+            Blame::Address(AddressFault::Gone) | Blame::Answer(_) | Blame::Ours | Blame::Limit => {}
         }
     }
 

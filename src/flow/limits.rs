@@ -2,6 +2,7 @@
 //! block names, or to flood the room. The counts are in the database, so they hold for plain CGI and for several machines.
 
 use crate::domain::address;
+use crate::domain::back_off::Blame;
 use crate::domain::config::Limits;
 use crate::domain::token::Secret;
 use crate::flow::caller;
@@ -102,7 +103,7 @@ pub fn count_mail(
     let Some((used_up, seconds)) = store.use_allowances(&mail.allowances(&site.config.limits), site.now())? else { return Ok(mail) };
     let key = if used_up == AllowanceKind::ConfirmMails { "confirm_mails_per_day" } else { "mails_per_address_per_day" };
     let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
-    Err(Failure { retry_after: Some(seconds), ..Failure::later(sentence) })
+    Err(Failure { sentence, retry_after: Some(seconds), blame: Blame::Limit })
 }
 
 fn mailbox(secret: &Secret, email_folded: &str) -> String {

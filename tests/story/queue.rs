@@ -221,6 +221,20 @@ fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine:
     assert_eq!(order, ["DeclineSend", "AdminSend", "EmailSend", "DeclineSend", "EmailSend", "Remind"], "{run:?}");
 }
 
+fn a_run_begins_nothing_that_might_not_end_in_its_time_and_each_run_begins_something(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    [&ada, &bob].iter().for_each(|name| story.ask_and_confirm(name));
+    story.sql(&format!("UPDATE registrations SET state = 12, due_at = 1, decided_at = 1 WHERE username = '{ada}'"));
+    story.sql(&format!("UPDATE registrations SET state = 5, due_at = 1 WHERE username = '{bob}'"));
+    story.site.set("times.cron_budget_seconds", 10);
+    let first = String::from_utf8(cron(&story, &["-v"]).stdout).unwrap();
+    assert_eq!([&ada, &bob].map(|name| story.state(name)), [13, 5], "a silent homeserver would cost more than what is left");
+    assert!(first.contains("time was up"), "{first}");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&bob), 6);
+}
+
 /// Only SQLite stores text in a number column.
 #[test]
 fn a_row_that_cannot_be_read_is_named_and_holds_nobody_up() {
@@ -267,4 +281,5 @@ on_every_database! {
     cron_says_when_something_begins_to_fail_once_a_day_and_when_it_is_well_again,
     the_operator_can_end_what_would_wait_for_ever,
     the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last,
+    a_run_begins_nothing_that_might_not_end_in_its_time_and_each_run_begins_something,
 }

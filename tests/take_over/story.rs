@@ -6,6 +6,7 @@ use crate::world::{Browser, Host, MailCatcher, OwnSynapse, WebServer};
 use crate::{decision_form, password_in};
 use matrix_register_bot::domain::password;
 use matrix_register_bot::outside::state_file::StateFile;
+use std::process::Command;
 
 /// An installation after the take-over.
 struct Continued {
@@ -170,7 +171,7 @@ fn an_account_that_was_used_gets_no_new_password() {
     for forgotten in ["", "DELETE FROM user_ips"] {
         continued.own.sql(forgotten);
         continued.fixture.database.sql("UPDATE registrations SET due_at = 0");
-        let output = continued.fixture.site.run_cron();
+        let output = Command::new(continued.fixture.site.program("cron")).arg("-v").output().unwrap();
         assert_eq!(output.status.code(), Some(75), "{forgotten}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("was used already"), "{forgotten}: {output:?}");
     }
