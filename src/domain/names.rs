@@ -106,7 +106,7 @@ impl Localpart {
     }
 }
 
-/// Whether a text has only characters that the localpart of an account may have (Matrix specification, appendix "User identifiers").
+/// Whether all characters are allowed in the localpart of an account (Matrix specification, appendix "User identifiers").
 pub fn has_localpart_alphabet(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+'))
 }

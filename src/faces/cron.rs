@@ -217,7 +217,7 @@ fn of_closed_form(closed: Closed) -> Trouble {
     Trouble { name: "form_closed".into(), since: None, what: what.into(), again_after: DAY }
 }
 
-/// Files that every user of the machine may read, and that are not ours to close.
+/// Reports files that every user of the machine may read, and whose mode only somebody else can change.
 fn of_open_files(sentences: &[String]) -> Option<Trouble> {
     let what = sentences.join("; ");
     (!what.is_empty()).then(|| Trouble { name: "file_open_to_others".into(), since: None, what, again_after: DAY })

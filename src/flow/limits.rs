@@ -23,14 +23,14 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    /// Of a request from this [`network`] with this mail address.
+    /// The subjects of a request from this [`network`] with this mail address.
     pub fn of(network: String, secret: &Secret, email_folded: &str) -> Subjects {
         Subjects { network, address: mailbox(secret, email_folded) }
     }
 }
 
-/// Counts a question to the homeserver whether a name is free, before it is asked: homeservers limit how often they answer one
-/// address. `Some`: this network has used up its questions; seconds until the next one.
+/// Counts a check with the homeserver whether a name is free, before it is made, because homeservers limit the requests from one
+/// address. `Some`: this network has used up its checks; seconds until the next one.
 pub fn count_name_check(site: &Site, store: &mut Store, network: &str) -> Result<Option<i64>, store::Error> {
     let per_day = site.config.limits.name_checks_per_network_per_day.0;
     let allowance = Allowance { kind: AllowanceKind::NameChecksOfNetwork, subject: network, per_day };

@@ -213,7 +213,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password_until": until,
     });
     send(site, store, registration, MailName::Credentials, &context)?;
-    // The mail is gone: nothing that fails from here on may send it again.
+    // The mail was sent: no failure from here on may send it again.
     if site.config.operation_mode == OperationMode::Local && matches!(store.login_exists(&registration.username), Ok(false)) {
         log::warn(
             "account_in_synapse_only",

@@ -1,7 +1,7 @@
-//! What every user of the machine may read, or write to: closed where it is ours, named where it is not.
+//! Files and folders that every user of the machine may read, or write to: closes our own, and reports those of others.
 //!
-//! The programs make their files for their owner only. The PHP program's came with whatever mode the operator's umask gave
-//! them, and so do files that were put back from a backup.
+//! The programs create files that only their owner may read. Files of the PHP program, and files restored from a backup, have
+//! whatever mode the operator's umask gave them.
 
 use super::log;
 use super::ownership::{self, above};
@@ -12,15 +12,15 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The rights of everybody who is neither the owner nor in the group.
+/// The permissions of users who are neither the owner nor in the group.
 const OTHERS: u32 = 0o007;
-/// The one among them that lets anybody put another file in the place of ours.
+/// The permission that lets these users replace our files.
 const OTHERS_WRITE: u32 = 0o002;
-/// In such a folder nobody can replace another user's files.
+/// In a folder with this bit nobody can replace another user's files.
 const STICKY: u32 = 0o1000;
 
-/// Takes from everybody else the right to read the state file and the database, and to write to their folders; the group keeps
-/// its rights. A sentence for each that belongs to somebody else.
+/// Removes everybody else's permission to read the state file and the database, and to write to their folders; the group keeps
+/// its permissions. Returns a message for each file or folder that belongs to another user.
 pub fn close(config: &Config) -> Vec<String> {
     let mut files = vec![config.state_folder.join("config.json")];
     let mut folders = vec![config.state_folder.clone()];
@@ -42,7 +42,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Takes these rights away; a sentence where that is for somebody else to do.
+/// Removes these permissions; returns a message if only another user can do that.
 fn closed(path: &Path, rights: u32, what: &str) -> Option<String> {
     let found = fs::metadata(path).ok()?;
     let (mode, owner) = (found.mode() & 0o7777, found.uid());
@@ -58,8 +58,8 @@ fn closed(path: &Path, rights: u32, what: &str) -> Option<String> {
     Some(format!("every user of this machine may {what} {0} (mode {mode:o}); it belongs to {owner}: chmod {right} {0}", path.display()))
 }
 
-/// For the owner, and for root. No link is followed, and no other name of a file elsewhere: whoever may write to the folder could put
-/// one there.
+/// Removes permissions, as the owner or root. Neither symbolic nor hard links are followed, because anybody who may write to the
+/// folder could put one there.
 fn take_away(path: &Path, rights: u32) -> Option<()> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let opened: File = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;

@@ -1,12 +1,12 @@
 //! Log lines for the sysadmin: standard error, or syslog.
 //!
-//! A line starts with a word that occurs once in the source (`confirmed`, `room_message_failed`, ...), then says which
-//! registration, then why. Passwords, tokens and full addresses are never arguments; nothing makes a second line, hides a
-//! part of its own or turns its direction.
+//! A line starts with a word that occurs once in the source (`confirmed`, `room_message_failed`, ...), followed by the
+//! registration and the cause. Passwords, tokens and full addresses are never arguments. No argument can start a second line,
+//! hide part of its own, or change its direction.
 //!
-//! Below a web server, the standard error of a program is usually the web server's error log. There every line counts as an
-//! error, and nginx adds the request, with the link in it. So by default only warnings go there. The journal gets everything,
-//! with its severity; it is recognised by `JOURNAL_STREAM` (systemd.exec(5)).
+//! Under a web server a program's standard error is usually the web server's error log. There every line counts as an error, and
+//! nginx adds the request, including its link. So by default only warnings go there. The journal, which is recognised by
+//! `JOURNAL_STREAM` (systemd.exec(5)), gets everything with its severity.
 
 use crate::domain::characters;
 use crate::domain::config::{LogLevel, LogTarget};

@@ -125,7 +125,7 @@ fn the_readme_explains_every_word_of_the_log() {
     assert_eq!(unexplained, [] as [&String; 0]);
 }
 
-/// For who goes back to the PHP program: each table, those first that refer to others.
+/// The list for a return to the PHP program must contain each table, those that refer to others first.
 #[test]
 fn the_way_back_names_every_table_in_an_order_in_which_they_can_be_dropped() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! A homeserver that takes connections and says nothing: who sends the form waits for it, and nobody else does.
+//! A homeserver that accepts connections and never answers: visitors who send the form wait for it, and nobody else does.
 
 use crate::crowd::{self, Asked};
 use crate::flood::Flooded;
@@ -20,7 +20,7 @@ fn the_form_is_shown_at_once_while_forms_wait_for_a_silent_homeserver() {
         let mut seen = 0;
         while !sent.is_finished() {
             let shown = crowd::ask(&show, Duration::from_secs(30)).remove(0);
-            // While others build on this machine; without places of its own the page took some 9 s.
+            // Allows for a busy machine; without reserved places the page took some 9 s.
             assert!(shown.status == Some(200) && shown.after < Duration::from_secs(3), "{:?} after {:?}", shown.status, shown.after);
             seen += 1;
             thread::sleep(Duration::from_millis(100));

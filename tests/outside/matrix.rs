@@ -584,7 +584,7 @@ fn an_account_with_another_password_is_explained() {
     assert!(!sentence.contains("internal/login"), "{sentence}");
 }
 
-/// After a move from the PHP program its token has ended, and the homeserver cannot ask us for the bot's password yet.
+/// After a move from the PHP program the token has ended, and the homeserver cannot check the bot's password with us yet.
 #[test]
 fn in_local_mode_a_bot_that_cannot_log_in_is_told_to_let_the_homeserver_ask_first() {
     let synapse = Synapse::around();

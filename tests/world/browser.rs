@@ -165,7 +165,7 @@ impl Form {
         }
     }
 
-    /// What a browser sends in a POST.
+    /// The body that a browser would POST.
     pub fn body(&self) -> String {
         url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.fields).finish()
     }

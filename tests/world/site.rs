@@ -165,7 +165,7 @@ impl SiteFolder {
             .set("mail.transport", "smtp")
             .set("mail.smtp.host", "127.0.0.1")
             .set("mail.smtp.port", 9)
-            // Tests look for what went well, too, wherever the programs' standard error leads.
+            // Tests also look for successes in the log, wherever standard error leads.
             .set("log_level", "info")
             // Tests fill in forms quickly, often, and all from one network.
             .set("limits.form_minimum_seconds", 0)

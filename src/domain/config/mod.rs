@@ -65,7 +65,7 @@ pub struct Config {
     pub default_language: Language,
     #[serde(default)]
     pub log: LogTarget,
-    /// How much of it.
+    /// How much is logged.
     #[serde(default)]
     pub log_level: LogLevel,
     pub room: Room,

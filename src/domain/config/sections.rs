@@ -52,16 +52,16 @@ pub enum LogTarget {
     Syslog,
 }
 
-/// What is logged.
+/// The events that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Everything, but only what has to be looked at where standard error is a web server's error log.
+    /// Everything, but only warnings if standard error is a web server's error log.
     #[default]
     Auto,
     /// Everything.
     Info,
-    /// What has to be looked at.
+    /// Only what needs attention.
     Warning,
 }
 
@@ -185,7 +185,7 @@ pub struct Limits {
     pub unconfirmed_per_address: Bounded<1, 1000>,
     /// Requests from one network in 24 hours; here and below, 0 means no limit.
     pub requests_per_network_per_day: Bounded<0, 86400>,
-    /// How often one network may have the homeserver asked, in 24 hours, whether a username is free.
+    /// How often one network may make us ask the homeserver in 24 hours whether a username is free.
     pub name_checks_per_network_per_day: Bounded<0, 86400>,
     /// Requests with one mail address in 24 hours.
     pub requests_per_address_per_day: Bounded<0, 86400>,
@@ -197,7 +197,7 @@ pub struct Limits {
     pub mails_per_address_per_day: Bounded<0, 86400>,
     /// Confirmation mails in 24 hours; further ones wait.
     pub confirm_mails_per_day: Bounded<0, 86400>,
-    /// The least number of seconds a person needs for the form; whoever is faster is asked to send it again.
+    /// The least number of seconds a person needs for the form; faster visitors are asked to send it again.
     pub form_minimum_seconds: Bounded<0, 600>,
 }
 

@@ -208,18 +208,18 @@ pub(super) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// By how much of a mail address the user directory finds people.
+/// How the user directory matches mail addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "SearchByAddressText")]
 pub enum SearchByAddress {
-    /// By the whole address: who knows it learns whose it is.
+    /// As a whole: only those who know an address can find its owner.
     Exact,
-    /// By every beginning: any user can spell out the addresses of all others, letter by letter.
+    /// By beginning: any user can find out the addresses of all others, letter by letter.
     Prefix,
     Off,
 }
 
-/// The key was `true` or `false` once.
+/// Earlier versions used `true` and `false`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SearchByAddressText {

@@ -9,16 +9,16 @@ pub enum Framing {
     /// Plain CGI: by `CONTENT_LENGTH` alone. Standard input need not end there, and without the variable there is no body (RFC
     /// 3875 section 4.2).
     Counted,
-    /// FastCGI: the stream ends, even if a web server passes on a chunked body without `CONTENT_LENGTH`. So it does for plain CGI
-    /// if the web server says that the body came in chunks ([`Framing::of_plain_cgi`]).
+    /// FastCGI: the stream ends, even if a web server passes on a chunked body without `CONTENT_LENGTH`. The same holds for plain
+    /// CGI if the web server says that the body was chunked ([`Framing::of_plain_cgi`]).
     Ended,
 }
 
 impl Framing {
     /// The framing of a plain CGI request with these two variables.
     ///
-    /// Apache (mod_cgi, mod_cgid) decodes the chunks, sends no length, and closes standard input behind the body; other web
-    /// servers send the length. A web server that does not know a coding other than "chunked" answers 501 (RFC 9112 section 6.1).
+    /// Apache (mod_cgi, mod_cgid) decodes the chunks, sends no length, and closes standard input after the body; other web servers
+    /// send the length. Web servers answer 501 to codings that they do not know (RFC 9112 section 6.1).
     pub fn of_plain_cgi(content_length: Option<&str>, transfer_encoding: Option<&str>) -> Framing {
         let is_chunked = transfer_encoding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
         match content_length {

@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 /// backlog stays free.
 pub const WAITING_ROOM: usize = 256;
 
-/// What a request may take its time for.
+/// What a request may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// It asks the database at most.
+    /// At most for the database.
     Reads,
-    /// It may ask a homeserver or a mail server, and wait for as long as they are silent.
+    /// For a homeserver or a mail server as well, which may stay silent.
     MayWait,
 }
 
 /// A counting gate: [`Gate::enter`] waits while all places are taken.
 ///
-/// A quarter of the places, at least one, is kept for requests that only read: a silent homeserver holds up the requests that
-/// need it, and no page.
+/// A quarter of the places, at least one, is reserved for requests that only read, so that a silent homeserver delays only
+/// the requests that need it.
 #[derive(Debug, Default)]
 pub struct Gate {
     house: Mutex<House>,
     left: [Condvar; 2],
 }
 
-/// Both numbers by [`Pace`].
+/// Both numbers are indexed by [`Pace`].
 #[derive(Debug, Default)]
 struct House {
     inside: [u64; 2],
@@ -55,8 +55,8 @@ impl Gate {
     /// Waits until there is a place among `limit`; `None` after `patience`, or at once if [`WAITING_ROOM`] requests of this pace
     /// are waiting. With a limit of 1 there is one place for each pace.
     ///
-    /// A request that leaves wakes one of each pace. If sites have different limits, that one may have to keep waiting, so every
-    /// waiting request also checks once a second.
+    /// A request that leaves wakes one waiting request of each pace. If sites have different limits, that one may have to keep
+    /// waiting, so every waiting request also checks once a second.
     pub fn enter(&self, limit: u64, pace: Pace, patience: Duration) -> Option<Place<'_>> {
         let deadline = Instant::now() + patience;
         let mut house = self.house();

@@ -8,6 +8,7 @@
 //!
 //! Either way a request goes through `program`, which checks its variables (`variables`), opens its site (`configurations`,
 //! `sites`), reads its body (`body`), waits for its turn (`gate`), and turns a panic into a 500 ([`crate::outside::panics`]).
+//!
 //! | limit | where | answer |
 //! |---|---|---|
 //! | variables: 64 KiB together | `variables::MAX_BYTES` | 431 |
@@ -53,7 +54,7 @@ pub fn serve(program: Program) -> ExitCode {
     }
 }
 
-/// The pace of a program that the world may call: a request that changes something may wait for the homeserver or the mail server.
+/// The pace of a public program: a request that changes something may wait for the homeserver or the mail server.
 pub fn by_method(request: &Request) -> Pace {
     match request.method() {
         Method::Get | Method::Options => Pace::Reads,

@@ -25,7 +25,7 @@ pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 /// The limit for the body of a request to this program, in bytes.
 pub type BodyLimit = fn(&Site) -> u64;
 
-/// What a request to this program may take its time for.
+/// What a request to this program may wait for.
 pub type PaceOf = fn(&Request) -> Pace;
 
 /// A program: its name, its limits and its two functions.

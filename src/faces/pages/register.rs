@@ -40,7 +40,7 @@ struct Typed {
     terms: String,
     /// Hidden from people at first, but filled in by programs that fill in every field, and by some password managers.
     topic: String,
-    /// Not empty: the form showed that field.
+    /// Not empty if the form showed that field.
     topic_shown: String,
     /// `check`: only asks whether the username is free.
     action: String,
@@ -117,7 +117,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
 }
 
 /// A person needs a few seconds, and does not see the field that should stay empty. A person who is mistaken for a program
-/// sends the form again. The field is then shown, and if it is filled in again, the deciders are told.
+/// sends the form again. The field is then visible, and if it is filled in again, the room is told.
 fn looks_made_by_a_program(site: &Site, typed: &mut Typed, made_at: i64) -> Option<Key> {
     let seconds = site.now().saturating_sub(made_at);
     if !typed.topic.is_empty() && typed.topic_shown.is_empty() {
@@ -166,7 +166,7 @@ fn file(
     let mut store = site.store(Access::Write)?;
     let new = new_registration(site, language, secret, typed, applicant);
     let limits = limits::of_filing(&site.config.limits, subjects);
-    // The cheapest checks come first: whatever our own tables refuse asks no homeserver and leaves no row.
+    // The cheapest checks come first: a request that our own tables refuse neither asks the homeserver nor leaves a row.
     let filed = match store.refusal(&new, &limits)? {
         Some(refusal) => refusal,
         None if is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)?.refuses_form() => Filed::NameTaken,
@@ -239,10 +239,10 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.note == applicant.note
 }
 
-/// Whether a username is kept from everybody.
+/// Whether nobody may have a username.
 enum Kept {
     Yes,
-    /// Or the homeserver does not tell.
+    /// Also if the homeserver does not tell.
     No,
     /// This network has used up its questions to the homeserver.
     NotAsked {
@@ -252,7 +252,7 @@ enum Kept {
 }
 
 impl Kept {
-    /// If the homeserver was not asked, the form is accepted; the account step finds out.
+    /// Whether the form is refused. If the homeserver was not asked, it is accepted, and the account step finds out.
     fn refuses_form(&self) -> bool {
         matches!(self, Kept::Yes | Kept::NotAsked { reserved: true, .. })
     }

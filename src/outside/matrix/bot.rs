@@ -144,7 +144,7 @@ impl Bot<'_> {
         }
     }
 
-    /// In local mode the bot's login, too, needs the homeserver's question and our answer.
+    /// In local mode the bot's login also requires that the homeserver asks us and we answer.
     fn first_in_local_mode(&self) -> &'static str {
         match self.site.config.operation_mode {
             OperationMode::Local => {

@@ -21,7 +21,7 @@ pub struct Allowance<'a> {
 pub enum AllowanceKind {
     RequestsOfNetwork,
     RequestsOfAddress,
-    /// Questions to the homeserver whether a name is free.
+    /// Checks with the homeserver whether a name is free.
     NameChecksOfNetwork,
     MailsToAddress,
     ConfirmMails,

@@ -1,6 +1,6 @@
-//! The columns that rows are read by. A name that is not here does not compile.
+//! The columns for reading rows. Any other name does not compile.
 
-/// Columns, and how the database spells them.
+/// Columns with their names in the database.
 macro_rules! columns {
     ($($column:ident = $name:literal),* $(,)?) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ columns! {
 /// The columns of one query, in the order of its `SELECT`.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// For errors.
+    /// For messages.
     pub table: &'static str,
     pub columns: &'static [Column],
 }

@@ -1,4 +1,4 @@
-//! A form becomes a row of `registrations`, or is refused: the `UNIQUE` columns decide who was first.
+//! Turns a form into a row of `registrations`, or refuses it: `UNIQUE` columns decide who was first.
 
 use super::{Allowance, End, Error, LONGEST_WAIT, Registration, Store};
 use crate::domain::config::Language;
@@ -69,7 +69,7 @@ pub enum Closed {
 }
 
 impl Store {
-    /// What stands against a request, checked without writing anything, so that many refused requests leave no rows. `None`: nothing
+    /// Why a request is refused, checked without writing anything, so that many refused requests leave no rows. `None`: no reason
     /// so far; [`Store::file`] decides.
     pub fn refusal(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
         if let Some(before) = self.same_submission(&new.submission)? {

@@ -4,7 +4,7 @@ use super::{CLOCK_SKEW, Error, Store};
 
 impl Store {
     /// Takes the lock `name` until `until`, unless somebody else holds it after `now` (both seconds since 1970).
-    /// A lock that ends later than ours would was taken while a clock was wrong, and does not count.
+    /// A lock that ends later than ours would was taken under a wrong clock and does not count.
     pub fn take_lock(&mut self, name: &str, holder: &str, now: i64, until: i64) -> Result<bool, Error> {
         let free = "UPDATE locks SET holder = ?, held_until = ? WHERE name = ? AND (held_until <= ? OR held_until > ?)";
         if self.execute(free, &[holder.into(), until.into(), name.into(), now.into(), (until + CLOCK_SKEW).into()])? == 1 {

@@ -198,7 +198,7 @@ fn lookups() -> [Lookup; 9] {
 /// more than addresses asked for.
 fn assert_plan(name: &str, seen: &Seen) {
     let sorts_hits = name.starts_with("identity_bulk") && seen.plan.iter().any(|line| line == "USE TEMP B-TREE FOR ORDER BY");
-    // Two tables that are searched one after the other.
+    // Two tables, searched one after the other.
     let joins = ["COMPOUND QUERY", "LEFT-MOST SUBQUERY", "UNION ALL"];
     let is_fine = |line: &String| {
         line.starts_with("SEARCH ") || joins.contains(&line.as_str()) || (sorts_hits && line == "USE TEMP B-TREE FOR ORDER BY")

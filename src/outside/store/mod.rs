@@ -265,7 +265,7 @@ impl Store {
         self.reading(|driver| driver.query_once(sql, values))
     }
 
-    /// `SELECT` of these columns `FROM` their table, and what follows there: each row read by `read`.
+    /// Selects these columns from their table, with `rest` as the remaining clauses, and reads each row with `read`.
     fn select<T>(
         &mut self,
         selection: &'static Selection,

@@ -1,4 +1,4 @@
-//! What moves a row of `registrations` from state to state. The rows also form the outbox.
+//! Changes of state in `registrations`, whose rows also form the outbox.
 //!
 //! Every change of a state names the previous state and must change exactly one row. A second program changes none, and its
 //! caller is told so.

@@ -164,7 +164,7 @@ impl Mysql {
     pub(super) fn take_step(&mut self, step: &schema::Step) -> Result<(), Error> {
         let statements = step.mysql.replace("utf8mb4_bin", &self.exact_collation()?);
         let statements = statements.split(";\n").filter(|statement| !statement.trim().is_empty());
-        // A column that is there already: a program died here, or another node of the cluster was faster.
+        // A conflict means that the column exists: a program died here, or another node of the cluster was faster.
         statements.map(|statement| self.run(statement)).find(|taken| !matches!(taken, Ok(()) | Err(Error::Conflict))).unwrap_or(Ok(()))
     }
 
@@ -389,7 +389,7 @@ fn silent(bound: Duration) -> Error {
     Error::Unavailable(format!("the database server did not answer within {} s", bound.as_secs()))
 }
 
-/// A full table (1114) or disk (1021), or another failure whose text has the system's error number for a full disk.
+/// A full table (1114) or disk (1021), or another error whose text contains the system's error number for a full disk.
 fn is_full(said: &mysql::error::MySqlError) -> bool {
     let of_system = matches!(said.code, 3 | 1004 | 1005 | 1026 | 1030);
     matches!(said.code, 1021 | 1114) || of_system && ["error 28", "rrcode: 28", "rrno: 28"].iter().any(|full| said.message.contains(full))

@@ -222,8 +222,8 @@ impl Store {
     }
 
     /// Called before due reminders are read: gives each undecided request its reminder, also if it comes from the PHP program
-    /// or an earlier version, `delay` seconds after the room was told. `None`: no
-    /// reminders, and reminders that failed no longer count as failing.
+    /// or an earlier version, `delay` seconds after the room was told. `None`: no reminders, and failed ones no longer count as
+    /// failing.
     pub fn schedule_reminders(&mut self, delay: Option<i64>) -> Result<(), Error> {
         let remind = SideAction::Remind.number();
         let Some(delay) = delay else {

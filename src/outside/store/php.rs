@@ -178,8 +178,8 @@ impl PhpDatabase {
         self.is_to_be_taken_over()
     }
 
-    /// Whether this is the PHP program's database, or one whose take-over was interrupted. If PHP's tables were put back in the
-    /// place of ours, `schema_version` says nothing.
+    /// Whether this is the PHP program's database, or one whose take-over was interrupted. If PHP's tables have
+    /// replaced ours, `schema_version` says nothing.
     pub fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
         let (table, aside, column) = TABLES[0];
         if self.driver().has(table, column)? {
@@ -188,7 +188,7 @@ impl PhpDatabase {
         Ok(self.schema_version()? == 0 && self.driver().has(aside, column)?)
     }
 
-    /// How many steps of our schema were done in this database.
+    /// The number of completed steps of our schema in this database.
     fn schema_version(&mut self) -> Result<i64, Error> {
         let driver = self.driver();
         if !driver.has("schema_version", "version")? {
@@ -287,8 +287,8 @@ impl PhpDatabase {
         Ok(())
     }
 
-    /// Drops what an earlier move left, where the PHP program's tables were put back in the place of ours. Safe to repeat: which
-    /// tables are ours is known until the last one is gone.
+    /// Drops the rest of an earlier take-over if the PHP program's tables have replaced ours since. Safe to repeat: our tables can be
+    /// recognised until the last one is dropped.
     fn clear_former_move(&mut self) -> Result<(), Error> {
         for (table, aside, column) in TABLES {
             if self.driver().has(table, column)? && self.driver().has(aside, column)? {
@@ -312,7 +312,7 @@ impl PhpDatabase {
         self.driver().run("DROP TABLE schema_version")
     }
 
-    /// Accounts that were made after the first move are nobody's to drop.
+    /// Refuses if accounts were made after the first take-over, as these must not be dropped.
     fn refuse_accounts_of_ours(&mut self) -> Result<(), Error> {
         match self.driver().query_once("SELECT 1 FROM logins LIMIT 1", &[])?.is_empty() {
             true => Ok(()),
@@ -456,7 +456,7 @@ impl Store {
     }
 }
 
-/// In the order in which [`PhpDatabase::read`] asks for them.
+/// The columns in the order of [`PhpDatabase::read`].
 const PHP_REGISTRATION: Selection = Selection {
     table: "the PHP program's registrations",
     columns: &[
@@ -519,7 +519,7 @@ impl TryFrom<Row> for PhpLogin {
         let row = row.named(&PHP_LOGIN);
         Ok(PhpLogin {
             id: row.integer(Column::Id)?,
-            // PHP let nobody else in.
+            // PHP let only these users log in.
             active: row.optional_integer(Column::Active)? == Some(1),
             first_name: row.optional_text(Column::FirstName).unwrap_or_default(),
             last_name: row.optional_text(Column::LastName).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! `registrations`: the requests on their way, and what is asked about them.
+//! `registrations`: open requests, and the queries about them.
 
 use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Selection, Store, Value};
@@ -30,7 +30,7 @@ pub struct Registration {
     pub state_since: i64,
     pub decided_at: Option<i64>,
     pub account_tried_at: Option<i64>,
-    /// Whether the form's hidden field was filled in, for the deciders to know.
+    /// Whether the form's hidden field was filled in, as information for the room.
     pub filled_hidden_field: bool,
 }
 
@@ -190,7 +190,7 @@ impl Store {
         let requests = "WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
         let values = [of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()];
         for found in self.select(&REQUEST, requests, &values, request)? {
-            // A finished request of local mode stands for the account that is in the list already.
+            // A finished request of local mode belongs to an account that is already in the list.
             if found.state != Some(State::Done) || others.iter().all(|other| other.username != found.username) {
                 others.push(found);
             }

@@ -30,7 +30,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// One row as a driver hands it over, its values in the order of the `SELECT`.
+/// A row from a driver, with values in the order of the `SELECT`.
 pub(crate) struct Row(Vec<Value>);
 
 impl Row {
@@ -38,17 +38,17 @@ impl Row {
         Row(values)
     }
 
-    /// The same row, to be read by the names of its columns.
+    /// The same row, for reading by column name.
     pub(super) fn named(self, selection: &'static Selection) -> NamedRow {
         NamedRow { selection, values: self.0 }
     }
 
-    /// The only value, or the first one, of a `SELECT` that asks for no column by name: a count, the last id.
+    /// The only or first value of a `SELECT` without named columns, such as a count or the last id.
     pub(crate) fn optional_integer(&self) -> Result<Option<i64>, Error> {
         self.integer_at(0)
     }
 
-    /// The value at a place, counted from 0.
+    /// The value at a position, counted from 0.
     pub(super) fn integer_at(&self, place: usize) -> Result<Option<i64>, Error> {
         integer(self.0.get(place)).map_err(|what| Error::Unreadable(format!("a value in the database {what}")))
     }
@@ -62,7 +62,7 @@ impl Row {
     }
 }
 
-/// One row, read by the names of its columns.
+/// A row that is read by column name.
 pub(super) struct NamedRow {
     selection: &'static Selection,
     values: Vec<Value>,
@@ -90,7 +90,7 @@ impl NamedRow {
         integer(self.value(column)).map_err(|what| self.unreadable(column, what))
     }
 
-    /// A number where one can be read.
+    /// A number, if the value is one.
     pub(super) fn readable_integer(&self, column: Column) -> Option<i64> {
         integer(self.value(column)).ok().flatten()
     }
@@ -103,12 +103,12 @@ impl NamedRow {
         text(self.value(column))
     }
 
-    /// A person's name as it may be shown: rows of former times may hold characters that cannot be seen.
+    /// A person's name for display; older rows may contain invisible characters.
     pub(super) fn name(&self, column: Column) -> Result<String, Error> {
         Ok(characters::one_line(&self.text(column)?))
     }
 
-    /// A mail address as it may be handed on, for the same reason.
+    /// A mail address for passing on, cleaned for the same reason.
     pub(super) fn address(&self, column: Column) -> Result<String, Error> {
         Ok(address::cleaned(&self.text(column)?))
     }

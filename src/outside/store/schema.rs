@@ -14,7 +14,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// In the language of some database: all have the same tables.
+    /// In the dialect of some database; all have the same tables.
     #[allow(unreachable_code)] // where several drivers are built in
     fn any(&self) -> &'static str {
         #[cfg(feature = "sqlite")]
@@ -56,12 +56,12 @@ pub(super) const STEPS: [Step; 9] = steps!(
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) const START: &str = "CREATE TABLE schema_version (version BIGINT NOT NULL); INSERT INTO schema_version VALUES (0)";
 
-/// The schema version; an error where the tables are not ours, although `schema_version` is.
+/// The schema version; an error if the tables are not ours although `schema_version` exists.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) const VERSION_IF_OURS: &str =
     "SELECT version FROM schema_version WHERE NOT EXISTS (SELECT seed FROM registrations WHERE id < 0)";
 
-/// All tables of the steps, the later ones first, so that none is dropped before those that refer to it.
+/// All tables of the steps, later ones first, so that none is dropped before tables that refer to it.
 pub(super) fn tables() -> Vec<&'static str> {
     let statements = STEPS.iter().rev().flat_map(|step| step.any().split(';').rev());
     let made = statements.filter_map(|statement| Some(statement.split_once("CREATE TABLE ")?.1));
@@ -85,7 +85,7 @@ pub(super) fn steps_after(version: i64) -> Result<&'static [Step], Error> {
 
 /// Checks that the tables of a database with this schema version are not those of another program.
 ///
-/// A dump of the PHP program's database that was loaded over our tables leaves `schema_version` as it was.
+/// Loading a dump of the PHP program's database over our tables does not change `schema_version`.
 pub(super) fn check_for_others(driver: &mut dyn Driver, version: Option<i64>) -> Result<(), Error> {
     let begun = version.unwrap_or(0) > 0;
     if driver.has("registrations", "verify_token")? || (!begun && driver.has(PHP_REGISTRATIONS, "verify_token")?) {

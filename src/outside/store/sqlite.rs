@@ -66,7 +66,7 @@ impl Sqlite {
         Ok(self.connection.serialize(rusqlite::MAIN_DB)?.to_vec())
     }
 
-    /// Lets the file's connection do something.
+    /// Runs `work` on the connection.
     fn ask<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         work(&self.connection).map_err(|cause| no_room(&self.path, &cause).unwrap_or_else(|| Error::from(cause)))
     }
@@ -125,7 +125,7 @@ impl Sqlite {
         Ok(Some(self.connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?))
     }
 
-    /// Somebody may have put the PHP program's tables in the place of ours.
+    /// Whether the table is ours: somebody may have replaced our tables by the PHP program's.
     fn has_our_registrations(&self) -> Result<bool, Error> {
         let there = "SELECT count(*) FROM pragma_table_info('registrations') WHERE name = 'seed'";
         Ok(self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 1)
@@ -284,7 +284,7 @@ fn cannot_create(path: &Path, cause: &std::io::Error) -> Error {
     }
 }
 
-/// SQLite calls a disk full where it writes, and speaks of an error of input or output where it makes its journals longer.
+/// On a full disk SQLite reports "full" when it writes, but an I/O error when it extends its journals.
 fn no_room(path: &Path, cause: &rusqlite::Error) -> Option<Error> {
     let full = match cause.sqlite_error_code()? {
         ErrorCode::DiskFull => disk::sentence(path),

@@ -1,2 +1,2 @@
--- 1: the field of the form that people do not see was filled in, as programs do, and some password managers
+-- 1: the hidden field of the form was filled in, as programs and some password managers do
 ALTER TABLE registrations ADD COLUMN filled_hidden_field BIGINT NOT NULL DEFAULT 0;
