@@ -4,7 +4,7 @@
 //! 1. The database is locked against other programs that want the same ([`PhpDatabase::lock`]).
 //! 2. For SQLite a backup is written. It is sealed with the secret key, as it contains passwords in clear ([`backup`]).
 //! 3. The old tables are renamed and ours are created.
-//! 4. [`plan`] decides what happens to each row; passwords are sealed or hashed on the way into our tables.
+//! 4. [`mod@plan`] decides what happens to each row; passwords are sealed or hashed on the way into our tables.
 //! 5. The old tables are wiped from the disk.
 //!
 //! If a program dies before the end of step 4, the next one starts again; if it dies in step 5, cron completes that.

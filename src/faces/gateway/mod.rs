@@ -42,7 +42,8 @@ use std::sync::atomic::AtomicBool;
 /// Serves a program as plain CGI, or as FastCGI if file descriptor 0 is a listening socket.
 ///
 /// `fail` answers a request that ended with an error, possibly before its site was opened (`None`); the simplest such answer is
-/// [`Response::bare`]. The headers that [`crate::domain::error::Error`] requires are added here, and its cause is logged here.
+/// [`crate::outside::cgi::Response::bare`]. The headers that [`crate::domain::error::Error`] requires are added here, and its
+/// cause is logged here.
 pub fn serve(program: Program) -> ExitCode {
     if !is_listening_socket() {
         return plain::run(program);

@@ -54,8 +54,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub enum Error {
     /// 429: too many requests. The same request may be sent again after this many seconds (1 to 3600).
     Limited { retry_after_seconds: u64, sentence: String },
-    /// 401 `M_UNKNOWN_TOKEN`: the access token has expired or never existed. After a soft logout the client keeps its
-    /// session data and only needs to log in again (https://spec.matrix.org/v1.11/client-server-api/#soft-logout).
+    /// 401 `M_UNKNOWN_TOKEN`: the access token has expired or never existed. After a soft logout the client keeps its session
+    /// data and only needs to log in again (<https://spec.matrix.org/v1.11/client-server-api/#soft-logout>).
     UnknownToken { error: String, soft_logout: bool },
     /// 403: the homeserver understood the request and refused it.
     Forbidden(String),
