@@ -1,6 +1,6 @@
 //! Moderated sign-up for a Matrix homeserver.
 //!
-//! The way of a request through the modules:
+//! How a request passes through the modules:
 //!
 //! 1. A web server starts one of the programs, or passes a request to it. [`faces::gateway::serve`] is the `main` of all of
 //!    them: it reads the request within limits and opens the [`outside::site::Site`] of its [`domain::config`].

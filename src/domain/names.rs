@@ -39,7 +39,7 @@ const RESERVED: [&str; 24] = [
     "webmaster",
 ];
 
-/// The part of a Matrix id before the colon, as a new account may have it.
+/// The part of a Matrix id before the colon, valid for a new account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Localpart(String);
 

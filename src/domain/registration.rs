@@ -5,7 +5,7 @@
 //!
 //! | state             | requires              | left when                                   | a crash leaves                             |
 //! |-------------------|-----------------------|---------------------------------------------|--------------------------------------------|
-//! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up         | no mail, or two with one Message-ID        |
+//! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up        | no mail, or two with one Message-ID        |
 //! | `EmailVerify`     | -                     | link used; expired                          | nothing                                    |
 //! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
 //! | `AdminVerify`     | -, later a reminder   | approved; declined                          | nothing                                    |
@@ -109,7 +109,7 @@ impl State {
             (EmailSend, Event::ConfirmMailSent) => Some(EmailVerify),
             // A user of the link has received the mail, even if the mail server's answer was lost.
             (EmailSend | EmailVerify, Event::AddressConfirmed) => Some(AdminSend),
-            // In EmailSend only if the mail cannot be sent at all; cron checks this.
+            // In EmailSend only when the mail is given up.
             (EmailSend | EmailVerify, Event::TimeRanOut) => Some(Expired),
             (AdminSend, Event::RoomTold) => Some(AdminVerify),
             // The link to decide is only in the room, so the message has arrived even if the answer was lost.

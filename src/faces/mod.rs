@@ -1,4 +1,4 @@
-//! Whom the programs talk to: visitors and deciders, servers, the crontab.
+//! The interfaces of the programs: pages for people, answers for other servers, and cron.
 
 pub mod api;
 pub mod cron;

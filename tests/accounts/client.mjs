@@ -1,9 +1,9 @@
-// A Matrix client that is not ours: matrix-js-sdk, which Element Web is made of, does what it is told by the tests.
+// A real Matrix client: matrix-js-sdk, the library of Element Web, controlled by the tests.
 //
 //     node client.mjs FOLDER-OF-node_modules BASE-URL
 //
-// Each line of its input is an order: {"identifier": {...}, "password": "...", "change": {...}}. It logs in; says who it is,
-// its name and its addresses; changes the password where told. Each answer is a line "answer: {...}".
+// Each input line is a command: {"identifier": {...}, "password": "...", "change": {...}}. The client logs in, reports its id,
+// name and addresses, and changes the password if asked to. Each answer is a line "answer: {...}".
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
@@ -22,7 +22,7 @@ async function outcome(work) {
     }
 }
 
-// As the dialog of Element: ask first, then answer with the password in the session.
+// Like Element's dialog: first sends the request, then answers with the password in the session.
 function interactively(client, { old_password, new_password }) {
     const identifier = { type: "m.id.user", user: client.getUserId() };
     const dialog = new sdk.InteractiveAuth({

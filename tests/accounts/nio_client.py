@@ -1,10 +1,10 @@
-"""A password change as a Python client does it, with matrix-nio.
+"""A password change by a Python client with matrix-nio.
 
     nio_client.py BASE_URL USER OLD NEW
 
-Logs in, changes the password by user-interactive authentication (first asked without `auth`, then answered in the
-session), and prints one JSON object: what each step came to. matrix-nio has no call of its own for a password change, so
-the request goes through its client and its token.
+Logs in, changes the password with user-interactive authentication (first a request without `auth`, then the answer in the
+session), and prints a JSON object with the result of each step. matrix-nio has no function for a password change, so the
+request uses its client and token.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Asks for passwords the way the published password providers do, written from what they were seen to send.
+"""Checks passwords as the published password providers do, modelled on their requests.
 
-Like them it stops Synapse while it waits, and needs an account that exists: it cannot make one with a name. It is
-loaded under `password_providers`.
+Like them it blocks Synapse while it waits, and needs an existing account, as it cannot create one with a name. It is loaded
+under `password_providers`.
 """
 
 import json
@@ -13,7 +13,7 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class PublishedFlow:
-    """One blocking question for each login."""
+    """Sends one blocking request for each login."""
 
     def __init__(self, config: str, account_handler: Any) -> None:
         self.endpoint = config
@@ -21,11 +21,11 @@ class PublishedFlow:
 
     @staticmethod
     def parse_config(config: dict[str, Any]) -> str:
-        """The one option."""
+        """The only option."""
         return config["endpoint"]
 
     async def check_password(self, user_id: str, password: str) -> bool:
-        """A yes, with a profile, about an account that is there."""
+        """True if the answer is yes with a profile, and the account exists."""
         question = json.dumps({"user": {"id": user_id, "password": password}}).encode()
         request = urllib.request.Request(self.endpoint + PATH, question, {"Content-Type": "application/json"})
         with OPENER.open(request, timeout=30) as answer:

@@ -244,7 +244,7 @@ enum Kept {
     Yes,
     /// Also if the homeserver does not tell.
     No,
-    /// This network has used up its questions to the homeserver.
+    /// This network has used up its checks with the homeserver.
     NotAsked {
         seconds_to_next: i64,
         reserved: bool,

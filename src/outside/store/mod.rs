@@ -1,8 +1,8 @@
 //! The database: one place for each query, and a small driver for each kind of database.
 //!
-//! Queries are written once, with `?` for values, in `registrations`, `owed`, `troubles`, `logins`, `guesses`, `allowances` and
-//! `locks`; the differences between databases are in the drivers' files. The schema is created and upgraded at the first use,
-//! under a lock.
+//! Queries are written once, with `?` for values, in modules named after their tables or tasks, such as `logins` and `filing`;
+//! the differences between databases are in the drivers' files. The schema is created and upgraded at the first use, under a
+//! lock.
 //!
 //! Failures are repeated only where that is safe:
 //!

@@ -43,7 +43,7 @@ impl Mysql {
         Mysql::on_first_host(server, |mysql| mysql.set_up(access))
     }
 
-    /// The same for a database of the PHP program; nothing is changed yet.
+    /// Connects to a database of the PHP program, without changing anything.
     pub(super) fn of_php(server: &ServerUrl) -> Result<Mysql, Error> {
         Mysql::on_first_host(server, |mysql| {
             mysql.settle_in()?;

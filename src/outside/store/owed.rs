@@ -82,7 +82,7 @@ pub struct Failing {
     pub registration: i64,
 }
 
-/// No attempt was made yet.
+/// Assignments that reset the attempts of a row.
 pub(super) const UNTRIED: &str =
     "attempts = 0, failing_since = NULL, tried_at = NULL, tried_seconds = 0, refusals = 0, refused_seconds = 0,
                                   undeliverable = 0, trouble = NULL, last_error = NULL";

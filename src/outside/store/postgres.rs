@@ -44,7 +44,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// The same for a database of the PHP program; nothing is changed yet.
+    /// Connects to a database of the PHP program, without changing anything.
     pub(super) fn of_php(server: &ServerUrl) -> Result<Postgres, Error> {
         let mut postgres = connect(server)?;
         postgres.run(&session(Access::Write))?;

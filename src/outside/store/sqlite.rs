@@ -52,7 +52,7 @@ impl Sqlite {
         Ok(sqlite)
     }
 
-    /// The same for a file of the PHP program; nothing is changed yet.
+    /// Opens a file of the PHP program, without changing anything.
     pub(super) fn of_php(path: &Path) -> Result<Sqlite, Error> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(WAIT)?;
