@@ -65,7 +65,7 @@ impl Address {
 
     /// For the people who decide: as typed, followed by the form used for sending if that differs. Letters of another script
     /// may look like those of a well-known domain.
-    pub fn for_deciding(&self) -> String {
+    pub(crate) fn for_deciding(&self) -> String {
         match self.typed.eq_ignore_ascii_case(&self.sending) {
             true => self.typed.clone(),
             false => format!("{} ({})", self.typed, self.sending),
@@ -115,7 +115,7 @@ pub fn folded_beginning(text: &str) -> String {
 
 /// A folded address without the part after `+` in its local part, because most mail providers deliver all of these to one
 /// mailbox. Only for counting.
-pub fn without_tag(folded: &str) -> String {
+pub(crate) fn without_tag(folded: &str) -> String {
     match folded.rsplit_once('@') {
         Some((local, domain)) => format!("{}@{domain}", local.split_once('+').map_or(local, |(name, _)| name)),
         None => folded.to_owned(),

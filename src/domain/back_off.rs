@@ -16,12 +16,12 @@ const LONGEST_WAIT_FOR_ADDRESS: i64 = 12 * HOUR;
 /// The longest wait that the other side may ask for.
 const LONGEST_ASKED_WAIT: i64 = DAY;
 /// The longest wait of all, in seconds: a time further ahead was written under a wrong clock.
-pub const LONGEST: i64 = DAY;
+pub(crate) const LONGEST: i64 = DAY;
 
 /// The time between two attempts counts up to this, in seconds.
 const LONGEST_GAP: i64 = DAY;
 /// Nothing is given up after fewer attempts, however long they took.
-pub const FEWEST_TRIES: i64 = 5;
+pub(crate) const FEWEST_TRIES: i64 = 5;
 /// How long to try a domain that the mail server does not find, or a mailbox that it puts off. RFC 5321, 4.5.4.1, recommends
 /// four to five days for mail servers.
 const PUT_OFF_FOR: i64 = 5 * DAY;
@@ -79,7 +79,7 @@ impl Trouble {
         [Trouble::MailServer, Trouble::Addresses, Trouble::Homeserver, Trouble::Room, Trouble::Accounts, Trouble::Ours, Trouble::Limits];
 
     /// Whether the sysadmin can do something about it. Strangers can make up addresses and reach limits as often as they like.
-    pub fn is_the_sysadmins(self) -> bool {
+    pub(crate) fn is_the_sysadmins(self) -> bool {
         !matches!(self, Trouble::Addresses | Trouble::Limits)
     }
 
@@ -105,7 +105,7 @@ impl Blame {
         }
     }
 
-    pub fn trouble(&self) -> Trouble {
+    pub(crate) fn trouble(&self) -> Trouble {
         match self {
             Blame::Ours => Trouble::Ours,
             Blame::Limit => Trouble::Limits,
@@ -162,7 +162,7 @@ impl Tries {
 
     /// Whether a mail has been tried for long enough, right after an attempt with this outcome. `gone_for` and `patience` are
     /// in seconds: for a mailbox that does not exist according to the mail server, and for everything else.
-    pub fn are_enough(&self, blame: &Blame, gone_for: i64, patience: i64) -> bool {
+    pub(crate) fn are_enough(&self, blame: &Blame, gone_for: i64, patience: i64) -> bool {
         let put_off_for = if self.is_gone { gone_for } else { PUT_OFF_FOR.max(gone_for) };
         match blame {
             Blame::Address(_) if self.refusals >= FEWEST_TRIES && self.refused_seconds >= put_off_for => true,

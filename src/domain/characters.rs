@@ -15,7 +15,7 @@ use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_normalization::UnicodeNormalization;
 
 /// Marks allowed above and below one letter. No living orthography uses more; a hundred would cover the lines around.
-pub const MOST_MARKS: usize = 4;
+pub(crate) const MOST_MARKS: usize = 4;
 
 /// Why a text cannot identify somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn lines(text: &str) -> Vec<String> {
 }
 
 /// Whether a character is invisible by itself and not one of the blank-looking letters. Searches ignore such characters.
-pub fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     is_ignorable(c) && !is_letter(c)
 }
 

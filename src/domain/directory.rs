@@ -15,7 +15,7 @@ pub const TERM_MAX_CHARACTERS: usize = 100;
 
 /// The version of the folding of stored terms. Increase it when [`terms`] returns something else for an account; cron then
 /// updates existing accounts.
-pub const FOLDING: i64 = 1;
+pub(crate) const FOLDING: i64 = 1;
 
 /// How many words of a first or last name start a term. Without a limit a single account with a long name could fill an answer.
 /// Later words are found as the continuation of earlier ones.
@@ -32,7 +32,7 @@ pub enum TermKind {
 
 impl TermKind {
     /// The kinds that `by: "name"` searches.
-    pub const NAMES: [TermKind; 3] = [TermKind::Localpart, TermKind::NameStart, TermKind::NameWord];
+    pub(crate) const NAMES: [TermKind; 3] = [TermKind::Localpart, TermKind::NameStart, TermKind::NameWord];
 
     pub fn number(self) -> i64 {
         self as i64
@@ -69,7 +69,7 @@ pub fn terms(localpart: &str, first_name: &str, last_name: &str, address: &str) 
 }
 
 /// Whether all foldings so far give the same terms for an account with these texts, so that nothing needs an update.
-pub fn is_as_before(texts: [&str; 4]) -> bool {
+pub(crate) fn is_as_before(texts: [&str; 4]) -> bool {
     texts
         .iter()
         .all(|text| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'`') && !text.to_ascii_lowercase().contains("xn--"))

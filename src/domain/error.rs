@@ -34,7 +34,7 @@ impl Error {
     }
 
     /// 400: the text is not UTF-8.
-    pub fn bad_encoding() -> Error {
+    pub(crate) fn bad_encoding() -> Error {
         Error::new(400, text::BAD_ENCODING, "")
     }
 
@@ -49,12 +49,12 @@ impl Error {
     }
 
     /// 413: the body is larger than `limits.body_bytes`.
-    pub fn too_large() -> Error {
+    pub(crate) fn too_large() -> Error {
         Error::new(413, text::TOO_LARGE, "")
     }
 
     /// 415: the content type is not that of a form.
-    pub fn unsupported_media_type() -> Error {
+    pub(crate) fn unsupported_media_type() -> Error {
         Error::new(415, text::UNSUPPORTED_MEDIA_TYPE, "")
     }
 
@@ -64,7 +64,7 @@ impl Error {
     }
 
     /// 503: the request behind this link was filed with another secret key and waits for the sysadmin.
-    pub fn other_key(cause: impl Into<String>) -> Error {
+    pub(crate) fn other_key(cause: impl Into<String>) -> Error {
         Error { retry_after: Some(3600), ..Error::new(503, text::OTHER_KEY, cause) }
     }
 

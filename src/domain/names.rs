@@ -95,7 +95,7 @@ impl Localpart {
     }
 
     /// Whether nobody may have the name: it looks like an authority, is the bot's, or is on the operator's list.
-    pub fn is_reserved(&self, rules: &Form, bot: &str) -> bool {
+    pub(crate) fn is_reserved(&self, rules: &Form, bot: &str) -> bool {
         let own = rules.reserved_usernames.iter().map(String::as_str);
         RESERVED.into_iter().chain([bot]).chain(own).any(|reserved| reserved.eq_ignore_ascii_case(&self.0))
     }
@@ -107,7 +107,7 @@ impl Localpart {
 }
 
 /// Whether all characters are allowed in the localpart of an account (Matrix specification, appendix "User identifiers").
-pub fn has_localpart_alphabet(text: &str) -> bool {
+pub(crate) fn has_localpart_alphabet(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'=' | b'-' | b'/' | b'+'))
 }
 

@@ -93,7 +93,7 @@ pub fn is_too_costly(stored: &str) -> bool {
 
 /// Whether checking this hash takes the time that its kind and cost imply. A hash that is [too costly](is_too_costly) or
 /// invalid is refused at once.
-pub fn is_checkable(stored: &str) -> bool {
+pub(crate) fn is_checkable(stored: &str) -> bool {
     if is_too_costly(stored) {
         return false;
     }
@@ -104,7 +104,7 @@ pub fn is_checkable(stored: &str) -> bool {
 }
 
 /// Whether the password belongs to a hash, ours or PHP's.
-pub fn verify_any(password: &str, stored: &str) -> bool {
+pub(crate) fn verify_any(password: &str, stored: &str) -> bool {
     if is_php_hash(stored) { verify_php(password, stored) } else { verify(password, stored) }
 }
 
@@ -179,7 +179,7 @@ impl Drop for Piece {
 }
 
 /// A hash of an unknown password, with the parameters of [`hash`]: for checks of users who do not exist.
-pub const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+pub(crate) const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$bWF0cml4LXJlZ2lzdGVyLWJvdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Whether this hash was made by PHP's `password_hash` (bcrypt).
 pub fn is_php_hash(stored: &str) -> bool {
@@ -202,12 +202,12 @@ pub fn initial(secret: &Secret, seed: &str) -> String {
 
 /// The password in Synapse's own table in local mode, where nobody should log in with it: 256 bits that nobody knows. It is
 /// derived, so that after a lost answer we can prove that the account is ours.
-pub fn for_homeserver(secret: &Secret, seed: &str) -> String {
+pub(crate) fn for_homeserver(secret: &Secret, seed: &str) -> String {
     BASE64URL_NOPAD.encode(&secret.derive("homeserver password", &[seed.as_bytes()]))
 }
 
 /// Seals a chosen password until the account is made.
-pub fn seal(secret: &Secret, seed: &str, password: &str) -> Result<String, Error> {
+pub(crate) fn seal(secret: &Secret, seed: &str, password: &str) -> Result<String, Error> {
     let nonce: [u8; 24] = random();
     let sealed = cipher(secret)
         .encrypt(&XNonce::from(nonce), Payload { msg: password.as_bytes(), aad: seed.as_bytes() })

@@ -65,7 +65,7 @@ pub enum Event {
 
 /// An action that a state requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     SendConfirmMail,
     TellRoom,
     MakeAccount,
@@ -130,7 +130,7 @@ impl State {
     }
 
     /// The action that this state requires; `None` if it waits for a person or is final.
-    pub fn owes(self) -> Option<Action> {
+    pub(crate) fn owes(self) -> Option<Action> {
         match self {
             State::EmailSend => Some(Action::SendConfirmMail),
             State::AdminSend => Some(Action::TellRoom),
@@ -142,7 +142,7 @@ impl State {
     }
 
     /// The event when the required mail has failed for long enough; `None` for actions that are tried forever.
-    pub fn end_of_tries(self) -> Option<Event> {
+    pub(crate) fn end_of_tries(self) -> Option<Event> {
         match self.owes()? {
             Action::SendConfirmMail => Some(Event::TimeRanOut),
             Action::SendCredentials | Action::SendDecline => Some(Event::GivenUp),
@@ -151,7 +151,7 @@ impl State {
     }
 
     /// The side actions that this state requires for as long as it lasts.
-    pub fn owes_beside(self) -> &'static [SideAction] {
+    pub(crate) fn owes_beside(self) -> &'static [SideAction] {
         match self {
             State::AdminVerify => &[SideAction::Remind],
             _ => &[],
@@ -173,7 +173,7 @@ impl State {
         self as i64
     }
 
-    pub fn from_number(number: i64) -> Option<State> {
+    pub(crate) fn from_number(number: i64) -> Option<State> {
         State::ALL.into_iter().find(|state| state.number() == number)
     }
 }

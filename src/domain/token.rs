@@ -53,7 +53,7 @@ impl Secret {
     }
 
     /// The hashes of both link tokens, for the database: the applicant's and the room's.
-    pub fn link_token_hashes(&self, seed: &str) -> (String, String) {
+    pub(crate) fn link_token_hashes(&self, seed: &str) -> (String, String) {
         (hash(&self.verify_token(seed)), hash(&self.admin_token(seed)))
     }
 }

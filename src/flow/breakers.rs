@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 /// All closed at first.
 #[derive(Debug, Default)]
-pub struct Breakers {
+pub(crate) struct Breakers {
     open: HashSet<Peer>,
 }
 
@@ -23,12 +23,12 @@ impl Breakers {
     }
 
     /// Whether no action of this kind can succeed in this run.
-    pub fn hold_up(&self, owed: Owed) -> bool {
+    pub(crate) fn hold_up(&self, owed: Owed) -> bool {
         needs(owed).iter().any(|peer| self.open.contains(peer))
     }
 
     /// The same for one row, which may also depend on the mail servers of its address's domain.
-    pub fn hold_up_row(&self, owed: Owed, address: &str) -> bool {
+    pub(crate) fn hold_up_row(&self, owed: Owed, address: &str) -> bool {
         self.hold_up(owed) || (needs(owed).contains(&Peer::MailServer) && self.open.contains(&domain(address)))
     }
 }

@@ -17,7 +17,7 @@ pub fn network(site: &Site, request: &Request, secret: &Secret) -> String {
 }
 
 /// The subjects that a request counts for, as keyed hashes.
-pub struct Subjects {
+pub(crate) struct Subjects {
     pub network: String,
     address: String,
 }
@@ -31,14 +31,14 @@ impl Subjects {
 
 /// Counts a check with the homeserver whether a name is free, before it is made, because homeservers limit the requests from one
 /// address. `Some`: this network has used up its checks; seconds until the next one.
-pub fn count_name_check(site: &Site, store: &mut Store, network: &str) -> Result<Option<i64>, store::Error> {
+pub(crate) fn count_name_check(site: &Site, store: &mut Store, network: &str) -> Result<Option<i64>, store::Error> {
     let per_day = site.config.limits.name_checks_per_network_per_day.0;
     let allowance = Allowance { kind: AllowanceKind::NameChecksOfNetwork, subject: network, per_day };
     Ok(store.use_allowances(&[allowance], site.now())?.map(|(_, seconds)| seconds))
 }
 
 /// All limits that apply to a request by these subjects.
-pub fn of_filing<'a>(limits: &Limits, subjects: &'a Subjects) -> FilingLimits<'a> {
+pub(crate) fn of_filing<'a>(limits: &Limits, subjects: &'a Subjects) -> FilingLimits<'a> {
     let network =
         Allowance { kind: AllowanceKind::RequestsOfNetwork, subject: &subjects.network, per_day: limits.requests_per_network_per_day.0 };
     let address =
@@ -65,12 +65,12 @@ pub fn closed(site: &Site) -> Option<Closed> {
 }
 
 /// The same for callers with an open database.
-pub fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store::Error> {
+pub(crate) fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store::Error> {
     store.closed(&of_everybody(&site.config.limits), site.now())
 }
 
 /// A mail that was counted, in case it is not sent.
-pub struct CountedMail {
+pub(crate) struct CountedMail {
     mailbox: String,
     confirming: bool,
 }
@@ -85,14 +85,14 @@ impl CountedMail {
 
     /// Releases the count of a mail that was certainly not sent, so that an unavailable mail server or a missing mailbox uses
     /// up nobody's limit.
-    pub fn give_back(self, site: &Site, store: &mut Store) -> Result<(), store::Error> {
+    pub(crate) fn give_back(self, site: &Site, store: &mut Store) -> Result<(), store::Error> {
         store.give_back_allowances(&self.allowances(&site.config.limits), site.now())
     }
 }
 
 /// Counts a mail before it is sent, so that no error can make us flood a mailbox. Mails that only a stranger asked for
 /// (`confirming`) also have a common limit for all addresses.
-pub fn count_mail(
+pub(crate) fn count_mail(
     site: &Site,
     store: &mut Store,
     secret: &Secret,

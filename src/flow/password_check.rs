@@ -27,13 +27,13 @@ use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Login, Store};
 
 /// Wrong passwords from one network within the window that slow nothing down.
-pub const FREE_GUESSES: i64 = 20;
+pub(crate) const FREE_GUESSES: i64 = 20;
 /// The same for all networks together. One network counts at most [`FREE_GUESSES`] of them, so it cannot slow down others.
 const FREE_GUESSES_EVERYWHERE: i64 = 2 * FREE_GUESSES;
 /// At least one attempt in this many is checked.
-pub const LOTTERY: i64 = 50;
+pub(crate) const LOTTERY: i64 = 50;
 /// How long wrong passwords count, in seconds.
-pub const WINDOW_SECONDS: i64 = 900;
+pub(crate) const WINDOW_SECONDS: i64 = 900;
 
 /// The result of a check.
 #[derive(Debug)]

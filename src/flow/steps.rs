@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 /// How far [`carry_on`] got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reached {
+pub(crate) enum Reached {
     /// Nothing is left to do, or another program is doing it; `None` if there is no such registration.
     Rest(Option<State>),
     /// The step of this state failed and will be tried again.
@@ -46,13 +46,19 @@ enum Outside {
 }
 
 /// Carries out step after step until the registration waits for a person, is finished, or a step fails.
-pub fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, store::Error> {
+pub(crate) fn carry_on(site: &Site, store: &mut Store, id: i64) -> Result<Reached, store::Error> {
     carry_on_among(site, store, id, "", &mut Breakers::default())
 }
 
 /// The same for one of many registrations: unavailable peers are not asked again. `address` is the folded mail address of the
 /// request.
-pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, breakers: &mut Breakers) -> Result<Reached, store::Error> {
+pub(crate) fn carry_on_among(
+    site: &Site,
+    store: &mut Store,
+    id: i64,
+    address: &str,
+    breakers: &mut Breakers,
+) -> Result<Reached, store::Error> {
     loop {
         let Some(state) = store.state(id)? else { return Ok(Reached::Rest(None)) };
         let Some(action) = state.owes() else { return Ok(Reached::Rest(Some(state))) };
@@ -74,7 +80,7 @@ pub fn carry_on_among(site: &Site, store: &mut Store, id: i64, address: &str, br
 
 /// The same for a program that has stored what its visitor wanted: whatever happens now, the visitor's part is done, and cron
 /// does the rest. Returns the state reached.
-pub fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<State> {
+pub(crate) fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Option<State> {
     match carry_on(site, store, id) {
         Ok(Reached::Rest(state)) => state,
         Ok(Reached::Failure(state) | Reached::HeldUp(state)) => Some(state),
@@ -167,7 +173,7 @@ fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Res
 }
 
 /// Carries out a side action that `row` requires for a registration.
-pub fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
+pub(crate) fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
     let act = |store: &mut Store| {
         let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else { return Ok(None) };
         if waits_for_its_key(site, &registration) {

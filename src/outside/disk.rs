@@ -13,7 +13,7 @@ pub fn full(file: &Path, cause: &io::Error) -> Option<String> {
 }
 
 /// The message if the disk of `file` is full now: for errors that do not carry the system's error number.
-pub fn full_now(file: &Path) -> Option<String> {
+pub(crate) fn full_now(file: &Path) -> Option<String> {
     let disk = rustix::fs::statvfs(ownership::above(file)).ok()?;
     (disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE).then(|| sentence(file))
 }

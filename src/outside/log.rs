@@ -44,7 +44,7 @@ pub fn start(target: LogTarget, level: LogLevel) {
 }
 
 /// From now on, standard error counts as a web server's error log unless it is the journal.
-pub fn behind_a_web_server() {
+pub(crate) fn behind_a_web_server() {
     BEHIND_WEB_SERVER.store(true, Ordering::Relaxed);
 }
 

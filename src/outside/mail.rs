@@ -13,7 +13,7 @@ mod folder;
 mod sendmail;
 mod smtp;
 
-pub use crate::domain::address::{Address, AddressFault};
+pub use crate::domain::address::Address;
 
 use crate::domain::characters;
 use crate::domain::config::{self, Config, Language, MailTransport};
@@ -129,7 +129,7 @@ impl Mailer {
 }
 
 /// The longest time that [`Mailer::send`] takes, in seconds. A lease on a letter must last longer.
-pub fn longest_seconds(config: &Config) -> u64 {
+pub(crate) fn longest_seconds(config: &Config) -> u64 {
     match config.mail.transport {
         MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::LONGEST_IN_TIMEOUTS,
         MailTransport::Sendmail => sendmail::LONGEST.as_secs(),
@@ -139,7 +139,7 @@ pub fn longest_seconds(config: &Config) -> u64 {
 
 /// Seconds after which sending to a silent mail server has failed. [`longest_seconds`] is for a server that answers each step
 /// just in time.
-pub fn silence_seconds(config: &Config) -> u64 {
+pub(crate) fn silence_seconds(config: &Config) -> u64 {
     match config.mail.transport {
         MailTransport::Smtp => config.mail.smtp.timeout_seconds.0 * smtp::SILENCE_IN_TIMEOUTS,
         MailTransport::Sendmail | MailTransport::File => longest_seconds(config),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const SHARED: [&str; 10] = ["/", "/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var/lib", "/var/tmp"];
 
 /// Creates a folder and its missing parents. If root creates them, each gets the owner of its parent.
-pub fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn make_folder(folder: &Path, mode: u32) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
@@ -45,7 +45,7 @@ pub fn above(path: &Path) -> &Path {
 
 /// Why this process cannot use or create a file, or the files beside it (journals, a lock): their owner, and the remedy.
 /// `None`: ownership is not the problem.
-pub fn hindrance(file: &Path) -> Option<String> {
+pub(crate) fn hindrance(file: &Path) -> Option<String> {
     let me = geteuid().as_raw();
     let in_the_way = in_the_way(file, me)?;
     let (user, owner) = (name(me), name(in_the_way.owner));

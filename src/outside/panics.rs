@@ -52,7 +52,7 @@ pub fn keep_quiet() {
 
 /// From now on, a panic outside of [`guard`] in an unnamed thread counts as a broken connection of the `fastcgi` crate. Our own
 /// threads have names.
-pub fn expect_broken_connections() {
+pub(crate) fn expect_broken_connections() {
     HAS_CONNECTIONS.store(true, Ordering::Relaxed);
 }
 
@@ -65,7 +65,7 @@ pub fn guard<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 }
 
 /// The number of connections since the last call that broke off within a record, or sent something else.
-pub fn take_broken_connections() -> usize {
+pub(crate) fn take_broken_connections() -> usize {
     BROKEN_CONNECTIONS.swap(0, Ordering::Relaxed)
 }
 

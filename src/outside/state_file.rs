@@ -85,7 +85,7 @@ impl StateFile {
     }
 
     /// The secret, unless it does not exist yet or cannot be read: for code that must work without it.
-    pub fn secret_if_there(&self) -> Option<Secret> {
+    pub(crate) fn secret_if_there(&self) -> Option<Secret> {
         self.read().ok().filter(|state| state.secret_key.is_some()).and_then(|state| self.secret_of(&state).ok())
     }
 

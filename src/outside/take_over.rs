@@ -12,7 +12,8 @@
 pub mod backup;
 pub mod plan;
 
-pub use plan::{Plan, PlannedLogin, PlannedRegistration, Rules, plan};
+pub(crate) use plan::PlannedLogin;
+pub use plan::{PlannedRegistration, Rules, plan};
 
 use crate::domain::config::{Config, DatabaseUrl, OperationMode};
 use crate::domain::error::Error;
@@ -158,7 +159,7 @@ impl PlannedLogin {
 }
 
 /// Deletes tables of the PHP program that a killed program left on the disk.
-pub fn wipe_rest(config: &Config, store: &mut Store) -> Result<(), Error> {
+pub(crate) fn wipe_rest(config: &Config, store: &mut Store) -> Result<(), Error> {
     if store.has_php_tables()? {
         PhpDatabase::open(&config.database()?)?.wipe()?;
         log::info("php_tables_wiped", None, "");

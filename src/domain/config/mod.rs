@@ -14,7 +14,8 @@ mod sections;
 mod tests;
 mod values;
 
-pub use database_url::{DatabaseUrl, ServerUrl};
+pub use database_url::DatabaseUrl;
+pub(crate) use database_url::ServerUrl;
 pub use sections::*;
 pub use values::*;
 
@@ -223,12 +224,12 @@ impl Config {
     }
 
     /// The secret that callers of `internal/*` must send, if the operator has set one.
-    pub fn internal_secret(&self) -> Result<Option<String>, Error> {
+    pub(crate) fn internal_secret(&self) -> Result<Option<String>, Error> {
         secret("shared_secret", &self.internal.shared_secret, &self.internal.shared_secret_file)
     }
 
     /// User and password for SMTP.
-    pub fn smtp_credentials(&self) -> Result<Option<(String, String)>, Error> {
+    pub(crate) fn smtp_credentials(&self) -> Result<Option<(String, String)>, Error> {
         let smtp = &self.mail.smtp;
         let password = secret("password", &smtp.password, &smtp.password_file)?;
         Ok(smtp.user.clone().zip(password))

@@ -118,7 +118,7 @@ impl FromStr for SameHostPath {
 pub struct RoomName(pub String);
 
 impl RoomName {
-    pub fn is_alias(&self) -> bool {
+    pub(crate) fn is_alias(&self) -> bool {
         self.0.starts_with('#')
     }
 }

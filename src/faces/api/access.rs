@@ -10,7 +10,7 @@ use crate::outside::site::Site;
 use subtle::ConstantTimeEq;
 
 /// The header that carries `internal.shared_secret`.
-pub const SECRET_HEADER: &str = "x-register-bot-secret";
+pub(crate) const SECRET_HEADER: &str = "x-register-bot-secret";
 
 /// `Ok` if the request may pass, else 403.
 pub fn check(site: &Site, request: &Request) -> Result<(), Error> {

@@ -147,7 +147,7 @@ pub fn change(site: &Site, request: &Request) -> Result<Response, Error> {
 }
 
 /// Adds the headers that Synapse sends, so that web clients may read the answer.
-pub fn with_cors(response: Response) -> Response {
+pub(crate) fn with_cors(response: Response) -> Response {
     response
         .header("Access-Control-Allow-Origin", "*")
         .header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS")

@@ -33,7 +33,7 @@ pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Resu
 }
 
 /// The first check of each internal program: caller and method.
-pub fn admit(site: &Site, request: &Request) -> Result<(), Error> {
+pub(crate) fn admit(site: &Site, request: &Request) -> Result<(), Error> {
     access::check(site, request)?;
     match request.method() {
         Method::Post => Ok(()),

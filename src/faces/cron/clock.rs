@@ -23,7 +23,7 @@ const TELLING: i64 = DAY;
 
 /// A cron run's judgement of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// To be stored for the next run.
     pub clock: CronClock,
     /// Seconds since the last run, if that is far more or less than usual: a jump or a pause.
@@ -32,7 +32,7 @@ pub struct Judged {
 
 impl Judged {
     /// Whether actions that cannot be undone are allowed.
-    pub fn is_trusted(&self) -> bool {
+    pub(crate) fn is_trusted(&self) -> bool {
         self.clock.even_seconds >= EVEN_FOR
     }
 
@@ -48,7 +48,7 @@ impl Judged {
 }
 
 /// Judges `now` by the last run; if there was none, by the newest time in the database that is not later.
-pub fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Judged {
+pub(crate) fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Judged {
     let Some(last) = last else {
         let jump = newest_time.map(|newest| now - newest).filter(|gap| *gap > DAY);
         let even_seconds = if jump.is_some() { 0 } else { EVEN_FOR };

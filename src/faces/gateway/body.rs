@@ -19,7 +19,7 @@ impl Framing {
     ///
     /// Apache (mod_cgi, mod_cgid) decodes the chunks, sends no length, and closes standard input after the body; other web servers
     /// send the length. Web servers answer 501 to codings that they do not know (RFC 9112 section 6.1).
-    pub fn of_plain_cgi(content_length: Option<&str>, transfer_encoding: Option<&str>) -> Framing {
+    pub(crate) fn of_plain_cgi(content_length: Option<&str>, transfer_encoding: Option<&str>) -> Framing {
         let is_chunked = transfer_encoding.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
         match content_length {
             None | Some("") if is_chunked => Framing::Ended,

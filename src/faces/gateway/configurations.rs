@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The environment variable that lists what requests may name.
-pub const LIST_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIGS";
+pub(crate) const LIST_VARIABLE: &str = "MATRIX_REGISTER_BOT_CONFIGS";
 
 /// How many different values are logged, so that a flood of them cannot fill the log.
 const MOST_LOGGED: usize = 16;
@@ -52,7 +52,7 @@ impl Configurations {
     /// The file for this request; `None` if the request names a file that it may not name, and must not be served.
     ///
     /// If nothing is listed, such a request gets the process's own configuration.
-    pub fn of_request(&self, request: &Request) -> Option<PathBuf> {
+    pub(crate) fn of_request(&self, request: &Request) -> Option<PathBuf> {
         let named = request.variable(CONFIG_VARIABLE).filter(|named| !named.is_empty() && Path::new(named) != self.own);
         let Some(named) = named else { return Some(self.own.clone()) };
         if self.listed.is_empty() {

@@ -60,13 +60,13 @@ const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
 /// smallest. Rust's default of 2 MiB overflows at 6,000 to 8,000, which a visitor could reach through a default nginx without
 /// `max_headers`. Apache accepts 100 headers. A larger stack would not help: the crate's time is quadratic (0.1 s for 8,000
 /// parameters, 4 to 9 s for 40,000, 7 minutes for 200,000), so a new worker is better.
-pub const STACK_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a TCP connection may be silent in the middle of a request.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// How long running requests may continue after the order to stop.
-pub const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// How long a connection without a request may stay open after the order to stop. A connection accepted a moment ago sends its
 /// request at once; one that the web server keeps open (`fastcgi_keep_conn`) does not.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Requests that may wait. Further ones get a 503 at once: no visitor waits ten seconds behind so many others, and the socket's
 /// backlog stays free.
-pub const WAITING_ROOM: usize = 256;
+pub(crate) const WAITING_ROOM: usize = 256;
 
 /// What a request may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Gate {
     }
 
     /// The number of requests turned away since the last call.
-    pub fn take_turned_away(&self) -> usize {
+    pub(crate) fn take_turned_away(&self) -> usize {
         std::mem::take(&mut self.house().turned_away)
     }
 

@@ -28,7 +28,7 @@ mod sites;
 mod supervisor;
 mod variables;
 
-pub use gate::Pace;
+pub(crate) use gate::Pace;
 pub use program::{BodyLimit, Fail, PaceOf, Program, Respond};
 
 use crate::outside::cgi::{Method, Request};

@@ -28,17 +28,17 @@ const PRESENT: [&str; 6] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_PROTOCOL", 
 const FROM_VISITORS: [&str; 8] = ["HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME"];
 
 /// The variables of a request, and the error if they are not acceptable.
-pub type Checked = (HashMap<String, String>, Result<(), Error>);
+pub(crate) type Checked = (HashMap<String, String>, Result<(), Error>);
 
 /// Checks the parameters of a FastCGI request.
-pub fn from_fastcgi(params: impl Iterator<Item = (String, String)>) -> Checked {
+pub(crate) fn from_fastcgi(params: impl Iterator<Item = (String, String)>) -> Checked {
     let variables: HashMap<String, String> = params.collect();
     let verdict = require(&variables, &PRESENT).and_then(|()| within_limit(&variables));
     (variables, verdict)
 }
 
 /// Checks the environment of a plain CGI program.
-pub fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Checked {
+pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Checked {
     let mut variables = HashMap::new();
     let mut not_utf8 = None;
     for (name, value) in environment {

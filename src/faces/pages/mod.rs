@@ -85,7 +85,7 @@ fn merge(whole: &mut Value, more: Value) {
 /// A page without a way forward: a section below `[message]` in `templates/locales`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DeadEnd {
+pub(crate) enum DeadEnd {
     Closed,
     LinkUnknown,
     LinkMissing,

@@ -157,7 +157,7 @@ fn answer_dead_end(site: &Site, language: Language, link_token: &str, registrati
 }
 
 /// The status and the text (`message.KIND.*`) for an applicant whose request does not await confirmation.
-pub fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
+pub(crate) fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     match registration.state {
         State::Expired => (410, DeadEnd::LinkExpired),
         State::Register | State::MailCredentials | State::Done => (200, DeadEnd::AlreadyApproved),
@@ -168,6 +168,6 @@ pub fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
 }
 
 /// Whether the message includes a link to the form.
-pub fn leads_back(kind: DeadEnd) -> bool {
+pub(crate) fn leads_back(kind: DeadEnd) -> bool {
     matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
 }

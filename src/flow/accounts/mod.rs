@@ -4,7 +4,7 @@ mod local;
 mod php;
 mod synapse;
 
-pub use php::renew_lost_password;
+pub(crate) use php::renew_lost_password;
 
 use crate::domain::config::OperationMode;
 use crate::domain::password;

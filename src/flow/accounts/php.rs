@@ -32,7 +32,7 @@ pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> R
 ///
 /// The PHP program took a name in use for a success. So this function first makes sure that the account belongs to this person:
 /// made after the request, and never used.
-pub fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+pub(crate) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let is_lost = !registration.password_chosen
         && registration.account_tried_at.is_none()
         && (store.is_from_php(registration.id)? || store.had_another_key(registration.id)?);

@@ -37,7 +37,7 @@ impl Request {
     }
 
     /// Whether the answer is sent without its body.
-    pub fn is_head(&self) -> bool {
+    pub(crate) fn is_head(&self) -> bool {
         self.variable("REQUEST_METHOD") == Some("HEAD")
     }
 
@@ -45,11 +45,6 @@ impl Request {
     /// "denied", because a visitor can make variables disappear (see the module `variables`).
     pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
-    }
-
-    /// The path after the program's own, e.g. `/r0/account`; empty if there is none.
-    pub fn path_info(&self) -> &str {
-        self.variable("PATH_INFO").unwrap_or("")
     }
 
     /// An HTTP header by its name, e.g. `accept-language`. A missing header must never grant anything.

@@ -22,7 +22,7 @@ const LONGEST_SUBJECT: usize = 200;
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A mail that is ready to be sent.
-pub struct Composed {
+pub(crate) struct Composed {
     pub recipient: lettre::Address,
     /// Without the angle brackets.
     pub message_id: String,

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The program should only queue the mail. After this time it is killed, and the mail tried again.
-pub const LONGEST: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// Bytes kept of the program's error output.
 const MOST_SAID: u64 = 16 * 1024;

@@ -17,14 +17,14 @@ use wire::{Trouble, Wire};
 
 /// Connecting to two addresses (localhost has two), greeting, EHLO twice, STARTTLS, three steps of AUTH, MAIL, RCPT, DATA, the
 /// content and its answer, QUIT.
-pub const LONGEST_IN_TIMEOUTS: u64 = 15;
+pub(crate) const LONGEST_IN_TIMEOUTS: u64 = 15;
 
 /// A conversation is abandoned after this many time-outs in total, unless the mail itself was sent: a visitor is waiting for
 /// the page, and web servers wait 60 s.
 const PATIENCE_IN_TIMEOUTS: u32 = 3;
 
 /// A server that falls silent late in the conversation costs this patience and one more time-out.
-pub const SILENCE_IN_TIMEOUTS: u64 = PATIENCE_IN_TIMEOUTS as u64 + 1;
+pub(crate) const SILENCE_IN_TIMEOUTS: u64 = PATIENCE_IN_TIMEOUTS as u64 + 1;
 
 /// The mail server of `[mail.smtp]`.
 pub struct Relay {

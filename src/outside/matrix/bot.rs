@@ -33,10 +33,10 @@ const MOST_UPGRADES: u64 = 5;
 /// The longest time that [`say`] takes, in seconds, if every single request of a first message (alias, tombstone, login,
 /// account, join, message, ...) is answered just in time; usually it takes a fraction of a second. Waiting for another
 /// program's login is not included.
-pub const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_secs();
+pub(crate) const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_secs();
 
 /// The longest time to detect that a homeserver stays silent, in seconds: at its first answer, or at the next one.
-pub const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
+pub(crate) const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
 
 /// Posts a message to the room of `[room]`; repetitions with the same `txn_id` post it once.
 ///

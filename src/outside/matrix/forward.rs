@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 /// Marks a forwarded request, to break the loop if `homeserver_url` leads back to our own web server.
-pub const MARK: &str = "x-register-bot-forwarded";
+pub(crate) const MARK: &str = "x-register-bot-forwarded";
 
 /// POSTs the request to the homeserver.
 pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Error> {

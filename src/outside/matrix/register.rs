@@ -83,7 +83,7 @@ pub fn nonce(homeserver: &Homeserver) -> Result<Nonce, Error> {
 }
 
 /// The second half. After [`Error::Unreachable`] or [`Error::Unexpected`] the account may exist.
-pub fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
+pub(crate) fn register_with(homeserver: &Homeserver, shared_secret: &str, account: &NewAccount, first: Nonce) -> Result<Registered, Error> {
     match attempt(homeserver, shared_secret, account, first)? {
         Err(refusal) if refusal.error == "unrecognised nonce" => {
             let again = nonce(homeserver).and_then(|fresh| attempt(homeserver, shared_secret, account, fresh)?.or_else(meaning));

@@ -152,7 +152,8 @@ fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The HTML of `templates/page/NAME.html`.
-pub fn render(config: &Config, language: Language, name: PageName, context: &impl Serialize) -> Result<String, Error> {
+#[cfg(test)]
+fn render(config: &Config, language: Language, name: PageName, context: &impl Serialize) -> Result<String, Error> {
     Page::compile(Some(config), language, name)?.render(context)
 }
 

@@ -54,7 +54,7 @@ impl Allowance<'_> {
 
 impl Store {
     /// Takes one of each allowance, or nothing. Returns the kind that is used up, and the seconds until one is regained.
-    pub fn use_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
+    pub(crate) fn use_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
         for allowance in allowances {
             self.open_allowance(allowance, now)?;
         }
@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// Undoes [`Store::use_allowances`].
-    pub fn give_back_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<(), Error> {
+    pub(crate) fn give_back_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<(), Error> {
         for allowance in allowances.iter().filter(|allowance| allowance.per_day > 0) {
             let sql = "UPDATE allowances SET whole_at = whole_at - ? WHERE kind = ? AND subject = ? AND whole_at > ?";
             self.execute(sql, &[allowance.interval().into(), allowance.kind.text().into(), allowance.subject.into(), now.into()])?;
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// For cron: deletes allowances that were full before `before`, and those with a time in the future.
-    pub fn forget_whole_allowances(&mut self, before: i64, now: i64) -> Result<u64, Error> {
+    pub(crate) fn forget_whole_allowances(&mut self, before: i64, now: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM allowances WHERE whole_at < ? OR whole_at > ?", &[before.into(), (now + LONGEST_WAIT).into()])
     }
 }

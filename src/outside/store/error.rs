@@ -24,7 +24,7 @@ pub enum Error {
 
 impl Error {
     /// Whether the error would affect every statement, and not only those about one row.
-    pub fn is_about_the_database(&self) -> bool {
+    pub(crate) fn is_about_the_database(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Contended(_) | Error::Lost(_) | Error::OfPhp)
     }
 

@@ -17,7 +17,7 @@ const TIDYING: u8 = 4;
 
 impl Store {
     /// Wrong passwords since `since`.
-    pub fn wrong_guesses(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<i64, Error> {
+    pub(crate) fn wrong_guesses(&mut self, account: &str, network: &str, since: i64, now: i64) -> Result<i64, Error> {
         let sql = "SELECT failures FROM guesses WHERE account = ? AND network = ? AND first_at >= ? AND first_at <= ?";
         let values = [account.into(), network.into(), since.into(), (now + CLOCK_MARGIN).into()];
         Ok(self.first(sql, &values, |row| row.integer())?.unwrap_or(0))
@@ -43,12 +43,12 @@ impl Store {
     }
 
     /// Deletes counts that began before `before`, and those with a time in the future.
-    pub fn forget_old_guesses(&mut self, before: i64, now: i64) -> Result<u64, Error> {
+    pub(crate) fn forget_old_guesses(&mut self, before: i64, now: i64) -> Result<u64, Error> {
         self.execute("DELETE FROM guesses WHERE first_at < ? OR first_at > ?", &[before.into(), (now + CLOCK_MARGIN).into()])
     }
 
     /// Whether the right password of an account came from this network before.
-    pub fn is_familiar_network(&mut self, login_id: i64, network: &str) -> Result<bool, Error> {
+    pub(crate) fn is_familiar_network(&mut self, login_id: i64, network: &str) -> Result<bool, Error> {
         Ok(self.network_seen_at(login_id, network)?.is_some())
     }
 
@@ -59,7 +59,7 @@ impl Store {
 
     /// Records that the right password came from this network. If there are too many networks, the one seen longest ago is
     /// deleted.
-    pub fn note_familiar_network(&mut self, login_id: i64, network: &str, now: i64) -> Result<(), Error> {
+    pub(crate) fn note_familiar_network(&mut self, login_id: i64, network: &str, now: i64) -> Result<(), Error> {
         match self.network_seen_at(login_id, network)? {
             Some(seen_at) if now.abs_diff(seen_at) < NETWORK_FRESH_SECONDS as u64 => return Ok(()),
             Some(_) => {
@@ -88,7 +88,7 @@ impl Store {
     }
 
     /// For cron: deletes networks that were not seen for a long time.
-    pub fn forget_old_networks(&mut self, now: i64) -> Result<u64, Error> {
+    pub(crate) fn forget_old_networks(&mut self, now: i64) -> Result<u64, Error> {
         let values = [(now - NETWORK_SECONDS).into(), (now + LONGEST_WAIT).into()];
         self.execute("DELETE FROM familiar_networks WHERE seen_at < ? OR seen_at > ?", &values)
     }

@@ -7,7 +7,7 @@ use crate::domain::registration::State;
 
 /// Shows whether an open request was filed with a certain secret key.
 #[derive(Debug, Clone)]
-pub struct KeyOfRequest {
+pub(crate) struct KeyOfRequest {
     pub id: i64,
     pub seed: String,
     pub verify_token_hash: String,
@@ -15,7 +15,7 @@ pub struct KeyOfRequest {
 
 /// Replacements for everything that was derived from a lost key.
 #[derive(Debug)] // no password: a hash
-pub struct NewKey {
+pub(crate) struct NewKey {
     pub seed: String,
     pub verify_token_hash: String,
     pub admin_token_hash: String,
@@ -27,7 +27,7 @@ pub struct NewKey {
 
 /// The initial password of an account that exists, but whose credentials were not mailed.
 #[derive(Debug)]
-pub enum FirstPassword {
+pub(crate) enum FirstPassword {
     Known,
     /// In our own table: the hash of the new password, and when that expires.
     Renewed {
@@ -40,7 +40,7 @@ pub enum FirstPassword {
 
 impl Store {
     /// One entry for each open request; unreadable rows are left out.
-    pub fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
+    pub(crate) fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
         let open: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(|state| state.number().into()).collect();
         let places = vec!["?"; open.len()].join(", ");
         const KEY: Selection = Selection { table: "registrations", columns: &[Column::Id, Column::Seed, Column::VerifyTokenHash] };
@@ -54,7 +54,7 @@ impl Store {
 
     /// Gives an open request a new key. Links that were sent remain valid. `false`: another program is working on the request,
     /// or has done so.
-    pub fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
+    pub(crate) fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             let sql = format!(
                 "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, {UNTRIED}
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// Whether the request was ever given a new key.
-    pub fn had_another_key(&mut self, id: i64) -> Result<bool, Error> {
+    pub(crate) fn had_another_key(&mut self, id: i64) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM former_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
     }
 }

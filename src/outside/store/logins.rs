@@ -1,6 +1,6 @@
 //! `logins`: the accounts of local mode, and their directory terms.
 
-use super::{Column, End, Error, NamedRow, Selection, Store, Value};
+use super::{Column, Error, NamedRow, Selection, Store, Value};
 use crate::domain::address;
 use crate::domain::directory::{self, TermKind};
 
@@ -114,13 +114,14 @@ impl Store {
     }
 
     /// The same for many accounts, all or none; not repeated after a conflict with other programs.
-    pub fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
+    #[cfg(test)]
+    pub(crate) fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
         let mut logins = logins.into_iter();
-        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(End::Commit))
+        self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(super::End::Commit))
     }
 
     /// Whether an account has this localpart, active or not.
-    pub fn login_exists(&mut self, localpart: &str) -> Result<bool, Error> {
+    pub(crate) fn login_exists(&mut self, localpart: &str) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM logins WHERE localpart = ?", &[localpart.into()], |_| Ok(()))?.is_some())
     }
 
@@ -130,14 +131,14 @@ impl Store {
     }
 
     /// The localpart of the oldest active account with a mail address, folded by [`crate::domain::address::Address::folded`].
-    pub fn localpart_of_address(&mut self, folded: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn localpart_of_address(&mut self, folded: &str) -> Result<Option<String>, Error> {
         let sql = "SELECT localpart FROM logins WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT 1";
         self.first(sql, &[folded.into()], |row| row.text())
     }
 
     /// The same for many addresses in a few statements: pairs of folded address and localpart, with the oldest account of an
     /// address first.
-    pub fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
+    pub(crate) fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
         const OF_ADDRESS: Selection = Selection { table: "logins", columns: &[Column::EmailFolded, Column::Localpart] };
         let mut found = Vec::new();
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
@@ -156,7 +157,7 @@ impl Store {
 
     /// Active users with a term of `kind` that begins with `folded`, ordered by term and age; at most `limit` rows, which may
     /// contain a user more than once.
-    pub fn search_directory(&mut self, kind: TermKind, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
+    pub(crate) fn search_directory(&mut self, kind: TermKind, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
         let sql = format!(
             "SELECT {} FROM directory_terms JOIN logins ON logins.id = directory_terms.login_id
              WHERE kind = ? AND term >= ? AND term < ? AND logins.active = 1 ORDER BY term, login_id LIMIT ?",
@@ -168,14 +169,14 @@ impl Store {
     }
 
     /// Active users with a mail address, folded by [`address::folded`], the oldest first.
-    pub fn users_of_address(&mut self, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
+    pub(crate) fn users_of_address(&mut self, folded: &str, limit: i64) -> Result<Vec<Found>, Error> {
         let rest = "WHERE email_folded = ? AND active = 1 ORDER BY id LIMIT ?";
         self.select(&FOUND, rest, &[folded.into(), limit.into()], Found::read)
     }
 
     /// Updates at most `limit` older accounts to [`directory::FOLDING`]: their directory terms, and addresses with invisible
     /// characters. `false`: all are done.
-    pub fn fold_directory_anew(&mut self, limit: i64) -> Result<bool, Error> {
+    pub(crate) fn fold_directory_anew(&mut self, limit: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             const FOLDING: Selection = Selection { table: "directory_folding", columns: &[Column::Folding, Column::DoneUpTo] };
             let read = |row: NamedRow| Ok((row.integer(Column::Folding)?, row.integer(Column::DoneUpTo)?));
@@ -221,7 +222,7 @@ impl Store {
     }
 
     /// Replaces a hash with a better one of the same password, unless the password was changed in the meantime.
-    pub fn improve_hash(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
+    pub(crate) fn improve_hash(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
         self.execute("UPDATE logins SET password_hash = ? WHERE id = ? AND password_hash = ?", &[new.into(), id.into(), old.into()])
             .map(|_| ())
     }
@@ -233,12 +234,12 @@ impl Store {
     }
 
     /// The highest number of an account; 0 if there are none.
-    pub fn highest_login_id(&mut self) -> Result<i64, Error> {
+    pub(crate) fn highest_login_id(&mut self) -> Result<i64, Error> {
         Ok(self.first("SELECT MAX(id) FROM logins", &[], |row| row.optional_integer())?.flatten().unwrap_or(0))
     }
 
     /// The password hash of the first active account with this number or a higher one.
-    pub fn password_hash_from(&mut self, id: i64) -> Result<Option<String>, Error> {
+    pub(crate) fn password_hash_from(&mut self, id: i64) -> Result<Option<String>, Error> {
         let sql = "SELECT password_hash FROM logins WHERE id >= ? AND active = 1 ORDER BY id LIMIT 1";
         self.first(sql, &[id.into()], |row| row.text())
     }
@@ -249,7 +250,7 @@ impl Store {
     }
 
     /// Changes when an unchanged initial password expires; `None`: never.
-    pub fn extend_initial_password(&mut self, localpart: &str, until: Option<i64>) -> Result<(), Error> {
+    pub(crate) fn extend_initial_password(&mut self, localpart: &str, until: Option<i64>) -> Result<(), Error> {
         let sql = "UPDATE logins SET initial_password_until = ? WHERE localpart = ? AND initial_password_until IS NOT NULL";
         self.execute(sql, &[until.into(), localpart.into()]).map(|_| ())
     }

@@ -40,18 +40,21 @@ mod schema;
 mod sqlite;
 mod troubles;
 
-pub use allowances::{Allowance, AllowanceKind};
+pub(crate) use allowances::{Allowance, AllowanceKind};
 use columns::{Column, Selection};
 pub use error::Error;
-pub use filing::{Closed, Filed, FilingLimits, NewRegistration};
-pub use keys::{FirstPassword, KeyOfRequest, NewKey};
-pub use logins::{Found, Login, NewLogin};
-pub use owed::{Due, Failing, Owed, OwedRow, Postponed};
+pub(crate) use filing::Closed;
+pub use filing::{Filed, FilingLimits, NewRegistration};
+pub(crate) use keys::{FirstPassword, NewKey};
+pub(crate) use logins::Login;
+pub use logins::{Found, NewLogin};
+pub(crate) use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
-pub use registrations::{Registration, SameAddress, Waiting};
+pub use registrations::Registration;
+pub(crate) use registrations::{SameAddress, Waiting};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
-pub use troubles::{CronClock, Told};
+pub(crate) use troubles::{CronClock, Told};
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use error::untrusted;
@@ -130,7 +133,7 @@ const LONGEST_WAIT: i64 = 2 * DAY;
 const CLOCK_SKEW: i64 = 300;
 
 /// The longest lease, in seconds. One that ends later was taken under a wrong clock.
-pub const LONGEST_LEASE: i64 = 3600;
+pub(crate) const LONGEST_LEASE: i64 = 3600;
 
 /// An open database with a schema of this program's version.
 pub struct Store {
@@ -247,12 +250,12 @@ impl Store {
     }
 
     /// Tests the connection before the next change, because it may have died in the meantime.
-    pub fn distrust_connection(&mut self) {
+    pub(crate) fn distrust_connection(&mut self) {
         self.is_proven = false;
     }
 
     /// Reconnects after a panic, which may have interrupted the use of the connection.
-    pub fn recover(&mut self) -> Result<(), Error> {
+    pub(crate) fn recover(&mut self) -> Result<(), Error> {
         self.in_transaction = false;
         self.reconnect()
     }

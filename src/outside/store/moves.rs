@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// The homeserver refused: moves on to the decline mail, frees the username, ends the lease.
-    pub fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
+    pub(crate) fn settle_refused(&mut self, id: i64, from: State, holder: &str, to: State, refusal: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.settle_inside(id, from, holder, to, now)? {
                 return Ok(false);
@@ -135,19 +135,19 @@ impl Store {
     }
 
     /// Drops a typed password that cannot be used any more; an initial one is derived instead.
-    pub fn forget_chosen_password(&mut self, id: i64) -> Result<(), Error> {
+    pub(crate) fn forget_chosen_password(&mut self, id: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET password = NULL, password_chosen = 0 WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
     /// Records, before the homeserver is asked for the account, that it was: see `account_tried_at` in the schema.
-    pub fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
+    pub(crate) fn note_account_try(&mut self, id: i64, now: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET account_tried_at = ? WHERE id = ? AND account_tried_at IS NULL", &[now.into(), id.into()])?;
         fault::point("account try noted");
         Ok(())
     }
 
     /// The homeserver certainly did nothing, so the next attempt counts as the first.
-    pub fn forget_account_try(&mut self, id: i64) -> Result<(), Error> {
+    pub(crate) fn forget_account_try(&mut self, id: i64) -> Result<(), Error> {
         self.execute("UPDATE registrations SET account_tried_at = NULL WHERE id = ?", &[id.into()]).map(|_| ())
     }
 
@@ -169,7 +169,7 @@ impl Store {
 
     /// If a request reached its state under a clock that ran ahead, counts the time from now on; otherwise it would not end
     /// until that time. Only for a `now` that is known to be right. Returns the number of requests.
-    pub fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
+    pub(crate) fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
         // MariaDB assigns from left to right. Equal times mean that the PHP program tried: see `accounts::php`.
         let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
@@ -181,7 +181,7 @@ impl Store {
     }
 
     /// The newest time of a request that is not later than `now`.
-    pub fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
+    pub(crate) fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
         let mut newest = None;
         for column in ["requested_at", "state_since"] {
             let sql = format!("SELECT MAX({column}) FROM registrations WHERE {column} <= ?");

@@ -61,7 +61,7 @@ pub struct Due {
 
 /// How a failed attempt is recorded.
 #[derive(Debug, Clone)]
-pub struct Postponed<'a> {
+pub(crate) struct Postponed<'a> {
     /// This attempt included.
     pub tries: Tries,
     pub due_at: i64,
@@ -165,7 +165,7 @@ impl Store {
     }
 
     /// Records a failed attempt: no other one before `due_at`. Ends the lease of `holder`.
-    pub fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<(), Error> {
+    pub(crate) fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<(), Error> {
         let sql = format!(
             "UPDATE {} SET due_at = ?, attempts = ?, failing_since = ?, tried_at = ?, tried_seconds = ?, refusals = ?, refused_seconds = ?,
              undeliverable = ?, trouble = ?, last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?",
@@ -192,13 +192,13 @@ impl Store {
     }
 
     /// Ends the lease without recording an attempt.
-    pub fn release(&mut self, row: OwedRow, holder: &str) -> Result<(), Error> {
+    pub(crate) fn release(&mut self, row: OwedRow, holder: &str) -> Result<(), Error> {
         let sql = format!("UPDATE {} SET lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?", row.owed.table());
         self.execute(&sql, &[row.id.into(), holder.into()]).map(|_| ())
     }
 
     /// Records that a side action is done, so that it is not required again. `false`: the lease was lost in the meantime.
-    pub fn settle_beside(&mut self, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<bool, Error> {
+    pub(crate) fn settle_beside(&mut self, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if store.execute("DELETE FROM owed_actions WHERE id = ? AND lease = ?", &[row.id.into(), holder.into()])? == 0 {
                 return Ok(false);
@@ -224,7 +224,7 @@ impl Store {
     /// Called before due reminders are read: gives each undecided request its reminder, also if it comes from the PHP program
     /// or an earlier version, `delay` seconds after the room was told. `None`: no reminders, and failed ones no longer count as
     /// failing.
-    pub fn schedule_reminders(&mut self, delay: Option<i64>) -> Result<(), Error> {
+    pub(crate) fn schedule_reminders(&mut self, delay: Option<i64>) -> Result<(), Error> {
         let remind = SideAction::Remind.number();
         let Some(delay) = delay else {
             let sql = format!("UPDATE owed_actions SET {UNTRIED} WHERE kind = ? AND attempts > 0");
@@ -242,7 +242,7 @@ impl Store {
     }
 
     /// Makes rows due whose time lies further ahead than any wait, as it was written under a wrong clock. Returns their number.
-    pub fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
+    pub(crate) fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
         let steps = "UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN (?, ?, ?, ?, ?)";
         let mut values: Vec<Value> = vec![now.into(), soon.into(), (soon + back_off::LONGEST).into()];

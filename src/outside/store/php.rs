@@ -125,7 +125,7 @@ pub struct TakenLogin {
 }
 
 /// A connection to a database that is, or was, the PHP program's.
-pub struct PhpDatabase(Kind);
+pub(crate) struct PhpDatabase(Kind);
 
 enum Kind {
     #[cfg(feature = "sqlite")]
@@ -180,7 +180,7 @@ impl PhpDatabase {
 
     /// Whether this is the PHP program's database, or one whose take-over was interrupted. If PHP's tables have
     /// replaced ours, `schema_version` says nothing.
-    pub fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
+    pub(crate) fn is_to_be_taken_over(&mut self) -> Result<bool, Error> {
         let (table, aside, column) = TABLES[0];
         if self.driver().has(table, column)? {
             return Ok(true);
@@ -256,7 +256,7 @@ impl PhpDatabase {
     }
 
     /// Renames the tables of the PHP program and creates ours. Safe to repeat.
-    pub fn make_room(&mut self) -> Result<(), Error> {
+    pub(crate) fn make_room(&mut self) -> Result<(), Error> {
         self.clear_former_move()?;
         for (table, aside, column) in TABLES {
             if self.driver().has(table, column)? && !self.driver().has(aside, column)? {
@@ -322,7 +322,7 @@ impl PhpDatabase {
         }
     }
 
-    pub fn write_registration(&mut self, taken: &TakenRegistration) -> Result<(), Error> {
+    pub(crate) fn write_registration(&mut self, taken: &TakenRegistration) -> Result<(), Error> {
         let sql = "INSERT INTO registrations (id, state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
                    last_name, email, email_folded, note, language, password, password_chosen, requested_at, state_since, due_at, account_tried_at)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -356,7 +356,7 @@ impl PhpDatabase {
         Ok(())
     }
 
-    pub fn write_login(&mut self, taken: &TakenLogin) -> Result<(), Error> {
+    pub(crate) fn write_login(&mut self, taken: &TakenLogin) -> Result<(), Error> {
         let sql = "INSERT INTO logins (id, active, localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at, initial_password_until)
                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let values: [Value; 11] = [
@@ -403,7 +403,7 @@ impl PhpDatabase {
     }
 
     /// Undoes everything, if the database can.
-    pub fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.driver().rollback();
         #[cfg(feature = "mysql")]
         if let Kind::Mysql(mysql) = &mut self.0 {
@@ -413,7 +413,7 @@ impl PhpDatabase {
     }
 
     /// Removes the PHP program's tables, and traces of their content, from the disk. Safe to repeat.
-    pub fn wipe(&mut self) -> Result<(), Error> {
+    pub(crate) fn wipe(&mut self) -> Result<(), Error> {
         let mut left = Vec::new();
         for (_, aside, column) in TABLES {
             if self.driver().has(aside, column)? {
@@ -445,7 +445,7 @@ impl PhpDatabase {
 
 impl Store {
     /// For cron: whether an interrupted take-over left tables of the PHP program.
-    pub fn has_php_tables(&mut self) -> Result<bool, Error> {
+    pub(crate) fn has_php_tables(&mut self) -> Result<bool, Error> {
         for (_, aside, column) in TABLES {
             let found = self.driver.has(aside, column);
             if self.noting(found)? {

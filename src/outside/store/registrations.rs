@@ -162,7 +162,7 @@ impl Store {
     }
 
     /// Whether the registration was taken over from the PHP program.
-    pub fn is_from_php(&mut self, id: i64) -> Result<bool, Error> {
+    pub(crate) fn is_from_php(&mut self, id: i64) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM php_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
     }
 
@@ -200,7 +200,7 @@ impl Store {
     }
 
     /// Rows with a state that this program does not know, and for which nothing happens.
-    pub fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
+    pub(crate) fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
         let known = State::ALL.map(|state| state.number().to_string()).join(", ");
         let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
         self.query(&sql, &[])?.into_iter().map(|row| row.integer()).collect()
@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// The number of requests that reached `state` before `before`, and the id of the first; `None` if there are none.
-    pub fn waiting_since_before(&mut self, state: State, before: i64) -> Result<Option<(i64, i64)>, Error> {
+    pub(crate) fn waiting_since_before(&mut self, state: State, before: i64) -> Result<Option<(i64, i64)>, Error> {
         let sql = "SELECT COUNT(*), MIN(id) FROM registrations WHERE state = ? AND state_since < ?";
         let found = self.first(sql, &[state.number().into(), before.into()], |row| Ok((row.integer()?, row.integer_at(1)?)))?;
         Ok(found.and_then(|(count, first)| first.map(|first| (count, first))))

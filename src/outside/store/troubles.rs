@@ -4,7 +4,7 @@ use super::{Column, Error, NamedRow, Selection, Store};
 
 /// A reported trouble that has not ended yet. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub(crate) struct Told {
     pub name: String,
     pub since: i64,
     pub told_at: i64,
@@ -22,7 +22,7 @@ pub struct CronClock {
 
 impl Store {
     /// Reported troubles that have not ended. A time that cannot be read counts as long ago.
-    pub fn told_troubles(&mut self) -> Result<Vec<Told>, Error> {
+    pub(crate) fn told_troubles(&mut self) -> Result<Vec<Told>, Error> {
         const TOLD: Selection = Selection { table: "troubles", columns: &[Column::Name, Column::Since, Column::ToldAt] };
         let read = |row: NamedRow| {
             let time = |column| row.readable_integer(column).unwrap_or(0);
@@ -31,7 +31,7 @@ impl Store {
         self.select(&TOLD, "", &[], read)
     }
 
-    pub fn note_told(&mut self, told: &Told) -> Result<(), Error> {
+    pub(crate) fn note_told(&mut self, told: &Told) -> Result<(), Error> {
         self.transaction(|store| {
             store.execute("DELETE FROM troubles WHERE name = ?", &[told.name.as_str().into()])?;
             let sql = "INSERT INTO troubles (name, since, told_at) VALUES (?, ?, ?)";
@@ -39,7 +39,7 @@ impl Store {
         })
     }
 
-    pub fn forget_told(&mut self, name: &str) -> Result<(), Error> {
+    pub(crate) fn forget_told(&mut self, name: &str) -> Result<(), Error> {
         self.execute("DELETE FROM troubles WHERE name = ?", &[name.into()]).map(|_| ())
     }
 
@@ -55,7 +55,7 @@ impl Store {
         Ok(self.select_first(&CLOCK, "WHERE id = 1", &[], read)?.flatten())
     }
 
-    pub fn note_cron_clock(&mut self, clock: &CronClock) -> Result<(), Error> {
+    pub(crate) fn note_cron_clock(&mut self, clock: &CronClock) -> Result<(), Error> {
         self.transaction(|store| {
             store.execute("DELETE FROM cron_clock WHERE id = 1", &[])?;
             let sql = "INSERT INTO cron_clock (id, ran_at, usual_gap, even_seconds) VALUES (1, ?, ?, ?)";

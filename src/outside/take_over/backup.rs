@@ -19,7 +19,7 @@ const SUFFIX: &str = ".php-backup";
 const MAGIC: &[u8; 24] = b"matrix-register-bot bak1";
 
 /// The path of a database's backup.
-pub fn path_of(database: &Path) -> PathBuf {
+pub(crate) fn path_of(database: &Path) -> PathBuf {
     let mut path = OsString::from(database);
     path.push(SUFFIX);
     path.into()

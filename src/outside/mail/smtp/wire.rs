@@ -35,7 +35,7 @@ impl Trouble {
     }
 
     /// Linux reports a read time-out as "would block".
-    pub fn is_timeout(&self) -> bool {
+    pub(crate) fn is_timeout(&self) -> bool {
         matches!(self, Trouble::Broken(cause) if matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 }
@@ -80,7 +80,7 @@ impl Reply {
     }
 
     /// The reply if its code begins with `digit`.
-    pub fn wanting(self, digit: u16) -> Result<Reply, Trouble> {
+    pub(crate) fn wanting(self, digit: u16) -> Result<Reply, Trouble> {
         match self.code / 100 {
             class if class == digit => Ok(self),
             4 | 5 => Err(Trouble::Refused(self)),
@@ -90,7 +90,7 @@ impl Reply {
 }
 
 /// A connection to a mail server.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: Stream,
     /// Bytes read that belong to the next reply.
     ahead: Vec<u8>,
@@ -137,18 +137,18 @@ impl Wire {
     }
 
     /// Sends the greeting and keeps the server's list of extensions.
-    pub fn greet(&mut self, name: &str) -> Result<(), Trouble> {
+    pub(crate) fn greet(&mut self, name: &str) -> Result<(), Trouble> {
         self.greeting = Some(self.command(&format!("EHLO {name}"), 2)?);
         Ok(())
     }
 
     /// Whether the server offers this extension.
-    pub fn offers(&self, keyword: &str) -> bool {
+    pub(crate) fn offers(&self, keyword: &str) -> bool {
         self.greeting.iter().flat_map(Reply::offers).any(|line| line.eq_ignore_ascii_case(keyword))
     }
 
     /// Whether the server offers this way to log in. `AUTH=` is a spelling from before RFC 4954.
-    pub fn offers_login_by(&self, mechanism: &str) -> bool {
+    pub(crate) fn offers_login_by(&self, mechanism: &str) -> bool {
         let lines = self.greeting.iter().flat_map(Reply::offers);
         let ways = lines.filter_map(|line| {
             line.get(..5).filter(|start| ["AUTH ", "AUTH="].iter().any(|known| start.eq_ignore_ascii_case(known))).map(|_| &line[5..])
@@ -162,7 +162,7 @@ impl Wire {
     }
 
     /// Sends a line and waits for a reply with any code.
-    pub fn command_either(&mut self, line: &str) -> Result<Reply, Trouble> {
+    pub(crate) fn command_either(&mut self, line: &str) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.timeout;
         self.send(format!("{line}\r\n").as_bytes(), deadline)?;
         self.reply(deadline)
