@@ -8,6 +8,7 @@
 use super::{CLOCK_SKEW, Column, Error, LONGEST_LEASE, NamedRow, Row, Selection, Store, Value};
 use crate::domain::back_off::{self, Tries, Trouble};
 use crate::domain::registration::{SideAction, State};
+use crate::domain::seconds::DAY;
 use crate::outside::fault;
 
 /// The action that a row requires.
@@ -211,12 +212,13 @@ impl Store {
     }
 
     /// Records the side actions of `state`, and drops those of the previous state. When a reminder is due depends on the
-    /// configuration: [`Store::schedule_reminders`]. Part of a transaction.
+    /// configuration: [`Store::schedule_reminders`]. Until then it is not due for a day, because a run of cron may be looking for due
+    /// reminders at this moment. Part of a transaction.
     pub(super) fn owe_beside(&mut self, registration: i64, state: State, now: i64) -> Result<(), Error> {
         self.execute("DELETE FROM owed_actions WHERE registration_id = ?", &[registration.into()])?;
         for action in state.owes_beside() {
             let sql = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at) VALUES (?, ?, ?, ?)";
-            self.execute(sql, &[registration.into(), action.number().into(), now.into(), now.into()])?;
+            self.execute(sql, &[registration.into(), action.number().into(), now.into(), (now + DAY).into()])?;
         }
         Ok(())
     }
