@@ -212,8 +212,8 @@ impl Store {
     }
 
     /// Records the side actions of `state`, and drops those of the previous state. When a reminder is due depends on the
-    /// configuration: [`Store::schedule_reminders`]. Until then it is not due for a day, because a run of cron may be looking for due
-    /// reminders at this moment. Part of a transaction.
+    /// configuration: [`Store::schedule_reminders`]. Until that has run, the reminder is due only in a day, because a cron run
+    /// may be reading due reminders at this moment. Part of a transaction.
     pub(super) fn owe_beside(&mut self, registration: i64, state: State, now: i64) -> Result<(), Error> {
         self.execute("DELETE FROM owed_actions WHERE registration_id = ?", &[registration.into()])?;
         for action in state.owes_beside() {
