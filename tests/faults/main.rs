@@ -20,6 +20,8 @@ use people::People;
 use place::Place;
 use promises::{Found, Round};
 use std::collections::HashSet;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,6 +56,19 @@ fn postgresql_loses_nothing_and_does_nothing_twice() {
 #[test]
 fn mariadb_loses_nothing_and_does_nothing_twice() {
     Campaign { engine: Engine::Mariadb, kills: 60, people: 12, modes: ["local", "synapse"], seed: seed(3) }.run();
+}
+
+/// `make planted` takes long; a patch that no longer applies is noticed here.
+#[test]
+fn every_bug_that_is_planted_still_fits_the_sources() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let patches = std::fs::read_dir(top.join("tests/faults/planted")).unwrap().map(|entry| entry.unwrap().path());
+    let patches: Vec<_> = patches.filter(|path| path.extension().is_some_and(|extension| extension == "patch")).collect();
+    assert!(patches.len() >= 3, "{patches:?}");
+    for patch in patches {
+        let tried = Command::new("patch").args(["--dry-run", "-p1", "-d"]).arg(top).arg("-i").arg(&patch).output().unwrap();
+        assert!(tried.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&tried.stdout));
+    }
 }
 
 #[test]
