@@ -76,7 +76,8 @@ fn names_and_tokens_that_look_alike_are_different_whatever_the_collation(engine:
             store.registration_by_admin_token(text).unwrap(),
         ] {
             let found = found.unwrap();
-            assert_eq!([&found.username, &found.first_name, &found.note], [text; 3]);
+            // First and last names are normalised when they are read, so they are not compared here.
+            assert_eq!([&found.username, &found.note], [text; 2]);
         }
         assert!(store.username_is_taken(text).unwrap());
         assert!(!store.username_is_taken(&format!("{text}  ")).unwrap());
