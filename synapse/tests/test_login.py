@@ -13,7 +13,7 @@ class ByName(SynapseTest):
         self.assert_let_in(self.log_in())
         self.assert_refused(self.log_in(password="wrong"))
 
-    def test_the_bot_is_asked_in_the_words_of_the_contract(self) -> None:
+    def test_the_bot_is_asked_as_it_expects(self) -> None:
         self.bot_knows()
         self.assert_let_in(self.log_in())
         [request] = self.bot.requests

@@ -9,7 +9,7 @@ use matrix_register_bot::outside::store::{Access, NewLogin};
 pub const JOHNS_PASSWORD: &str = "p=&<>'\"ä€😀\\";
 
 /// The two accounts in the example requests.
-pub fn add_contract_accounts(world: &World) {
+pub fn add_known_accounts(world: &World) {
     add(world, "john", ("John", "Dœ"), "John.Doe@Example.org", &password::hash(JOHNS_PASSWORD).unwrap());
     add(world, "jane", ("Jane", ""), "jane@example.org", &password::hash("secret").unwrap());
 }

@@ -11,9 +11,9 @@ fn found(world: &World, by: &str, term: &str) -> Vec<String> {
 }
 
 /// The example searches D1 to D5.
-fn d1_to_d5_the_contracts_searches(engine: Engine) {
+fn a_search_is_answered_as_mxisd_reads_it(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let nobody = json!({"limited": false, "results": []});
     for (body, answer) in [
         (r#"{"by":"name","search_term":"jo"}"#, json!({"limited": false, "results": [{"user_id": "john", "display_name": "John Dœ"}]})),
@@ -30,12 +30,12 @@ fn d1_to_d5_the_contracts_searches(engine: Engine) {
 
 fn with_search_by_address(engine: Engine, value: &str) -> World {
     let world = World::with(engine, &format!("[internal]\nsearch_by_address = {value}\n"));
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     world
 }
 
 /// If searches matched beginnings by default, anybody could find out the addresses of all users letter by letter.
-fn d2_an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_wants_it(engine: Engine) {
+fn an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_wants_it(engine: Engine) {
     let (whole, beginnings) = (["jane@example.org", "JOHN.DOE@example.org"], ["j", "jane", "jane@", "jane@example.or", "john.doe"]);
     for (value, by_whole, by_beginning) in
         [("\"exact\"", true, false), ("\"prefix\"", true, true), ("\"off\"", false, false), ("true", true, false), ("false", false, false)]
@@ -45,7 +45,7 @@ fn d2_an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_w
         assert!(beginnings.iter().all(|term| found(&world, "threepid", term).is_empty() != by_beginning), "{value}");
     }
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     assert!(beginnings.iter().all(|term| found(&world, "threepid", term).is_empty()), "by default");
     add(&world, "jane2", ("Jane", "Two"), "Jane@example.org", "*");
     world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'john'");
@@ -130,7 +130,7 @@ fn people_are_found_by_any_word_without_case_and_accents(engine: Engine) {
 
 fn wildcards_are_letters_like_others(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     for term in ["%", "_", "j%", "j_hn", "*", "\\", "'", "\" OR 1=1 --"] {
         assert!(found(&world, "name", term).is_empty() && found(&world, "threepid", term).is_empty(), "{term}");
     }
@@ -154,14 +154,14 @@ fn the_best_match_comes_first_and_limited_is_told_truthfully(engine: Engine) {
 
 fn a_disabled_user_is_not_found(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'john'");
     assert!(found(&world, "name", "john").is_empty());
 }
 
 on_every_database! {
-    d1_to_d5_the_contracts_searches,
-    d2_an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_wants_it,
+    a_search_is_answered_as_mxisd_reads_it,
+    an_address_is_found_as_a_whole_only_and_by_beginnings_where_the_operator_wants_it,
     every_spelling_of_a_name_finds_it,
     every_spelling_of_an_address_finds_it,
     accounts_of_before_are_found_in_every_spelling_after_a_run_of_cron,

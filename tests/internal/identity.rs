@@ -5,9 +5,9 @@ use matrix_register_bot::faces::api::{identity_bulk, identity_single};
 use serde_json::{Value, json};
 
 /// The example lookups S1 to S3.
-fn s1_to_s3_the_contracts_single_lookups(engine: Engine) {
+fn a_single_lookup_is_answered_as_mxisd_reads_it(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     for (body, answer) in [
         (
             r#"{"lookup":{"medium":"email","address":"JOHN.DOE@EXAMPLE.ORG"}}"#,
@@ -21,9 +21,9 @@ fn s1_to_s3_the_contracts_single_lookups(engine: Engine) {
 }
 
 /// The example lookups B1 and B2.
-fn b1_b2_the_contracts_bulk_lookups(engine: Engine) {
+fn a_bulk_lookup_is_answered_as_mxisd_reads_it(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let body = r#"{"lookup":[{"medium":"email","address":"JANE@example.org"},{"medium":"msisdn","address":"49170"},{"medium":"email","address":"john.doe@example.org"},{"medium":"email","address":"no@b.c"}]}"#;
     assert_eq!(
         world.ask(identity_bulk::look_up, body),
@@ -35,7 +35,7 @@ fn b1_b2_the_contracts_bulk_lookups(engine: Engine) {
 
 fn one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let body = r#"{"lookup":[null,{"medium":"email"},{"medium":"email","address":7},{"medium":"email","address":"' OR 1=1 --"},
                    {"medium":"email","address":"jane@example.org"},{"medium":"email","address":"Jane@Example.org"},{"medium":"email","address":"jane@example.org"}]}"#;
     let answer = world.ask(identity_bulk::look_up, body);
@@ -81,8 +81,8 @@ fn an_address_book_of_thirty_thousand_is_one_request(engine: Engine) {
 }
 
 on_every_database! {
-    s1_to_s3_the_contracts_single_lookups,
-    b1_b2_the_contracts_bulk_lookups,
+    a_single_lookup_is_answered_as_mxisd_reads_it,
+    a_bulk_lookup_is_answered_as_mxisd_reads_it,
     one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept,
     an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys,
     a_domain_in_another_script_is_the_same_in_both_spellings,

@@ -15,9 +15,9 @@ fn says_yes(world: &World, id: &str, password: &str) -> bool {
 }
 
 /// The example login A1.
-fn a1_an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
+fn an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let body = r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#;
     assert_eq!(
         world.ask(check, body),
@@ -27,9 +27,9 @@ fn a1_an_identity_server_hears_yes_with_name_and_address(engine: Engine) {
 }
 
 /// The example logins A2 and A3.
-fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
+fn a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     for body in [
         r#"{"auth":{"mxid":"@john:example.org","localpart":"john","domain":"example.org","password":"wrong"}}"#,
         r#"{"auth":{"mxid":"@john:other.org","localpart":"john","domain":"other.org","password":"p\u003d\u0026\u003c\u003e\u0027\"ä€😀\\"}}"#,
@@ -39,9 +39,9 @@ fn a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no(engine: Engine) {
 }
 
 /// The example login A4, in ASCII JSON with surrogate pairs.
-fn a4_synapses_module_hears_yes(engine: Engine) {
+fn synapses_module_hears_yes(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let answer = world.ask(check, r#"{"user": {"id": "@jane:example.org", "password": "secret"}}"#);
     assert_eq!(
         answer["auth"]["profile"],
@@ -69,7 +69,7 @@ fn an_address_and_a_name_with_what_cannot_be_seen_are_handed_on_without_it(engin
 
 fn the_content_type_is_not_looked_at(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let request = crate::request(
         &[("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "::1"), ("CONTENT_TYPE", "text/plain")],
         &module("@jane:example.org", "secret"),
@@ -82,7 +82,7 @@ fn the_content_type_is_not_looked_at(engine: Engine) {
 /// A yes to these would make Synapse create accounts.
 fn only_the_exact_id_of_an_own_user_is_answered(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     assert!(says_yes(&world, "@john:example.org", JOHNS_PASSWORD));
     for id in [
         "@john:other.test",
@@ -103,7 +103,7 @@ fn only_the_exact_id_of_an_own_user_is_answered(engine: Engine) {
 
 fn a_disabled_user_and_a_run_out_initial_password_are_a_no(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     world.database.sql("UPDATE logins SET active = 0 WHERE localpart = 'jane'");
     assert!(!says_yes(&world, "@jane:example.org", "secret"));
     let until = |time: i64| world.database.sql(&format!("UPDATE logins SET initial_password_until = {time} WHERE localpart = 'john'"));
@@ -145,7 +145,7 @@ fn nothing_is_ever_null(engine: Engine) {
 
 fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let ask = |client: &str, password: &str| -> bool {
         let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_REGISTER_BOT_CLIENT", client)];
         let answer = check(&world.site, &crate::request(&variables, &module("@jane:example.org", password))).unwrap();
@@ -164,7 +164,7 @@ fn a_guessing_stranger_slows_down_nobody_else(engine: Engine) {
 /// that its owner used before.
 fn many_networks_guess_no_better_than_one_and_the_owners_network_gets_through(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let ask = |name: &str, client: &str, password: &str| -> bool {
         let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("HTTP_X_REGISTER_BOT_CLIENT", client)];
         let answer = check(&world.site, &crate::request(&variables, &module(name, password))).unwrap();
@@ -200,7 +200,7 @@ fn many_networks_guess_no_better_than_one_and_the_owners_network_gets_through(en
 /// The clock was a year ahead when somebody mistyped a password.
 fn guesses_from_the_future_slow_nobody(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     let jane = matrix_register_bot::domain::token::hash("jane");
     world.database.sql(&format!("INSERT INTO guesses VALUES ('{jane}', '', 100000, 1831536000)"));
     assert!((0..5).all(|_| says_yes(&world, "@jane:example.org", "secret")));
@@ -209,9 +209,9 @@ fn guesses_from_the_future_slow_nobody(engine: Engine) {
 }
 
 on_every_database! {
-    a1_an_identity_server_hears_yes_with_name_and_address,
-    a2_a3_a_wrong_password_and_a_foreign_domain_are_a_plain_no,
-    a4_synapses_module_hears_yes,
+    an_identity_server_hears_yes_with_name_and_address,
+    a_wrong_password_and_a_foreign_domain_are_a_plain_no,
+    synapses_module_hears_yes,
     an_address_and_a_name_with_what_cannot_be_seen_are_handed_on_without_it,
     the_content_type_is_not_looked_at,
     only_the_exact_id_of_an_own_user_is_answered,

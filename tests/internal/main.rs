@@ -126,7 +126,7 @@ fn programs() -> [(Program, Value); 5] {
 
 fn nonsense_is_answered_with_the_no_of_each_program(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     for (program, no) in programs() {
         for body in nonsense() {
             let shown: String = body.chars().take(80).collect();

@@ -4,9 +4,9 @@ use matrix_register_bot::faces::api::profile::show;
 use serde_json::{Value, json};
 
 /// The example profiles P1 and P2.
-fn p1_p2_the_contracts_profiles(engine: Engine) {
+fn a_profile_is_answered_as_mxisd_reads_it(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     assert_eq!(
         world.ask(show, r#"{"localpart":"john","domain":"example.org","mxid":"@john:example.org"}"#),
         json!({"profile": {"display_name": "John Dœ", "threepids": [{"medium": "email", "address": "John.Doe@Example.org"}], "roles": ["user"]}})
@@ -21,7 +21,7 @@ fn p1_p2_the_contracts_profiles(engine: Engine) {
 
 fn each_endpoint_sends_its_own_member_only(engine: Engine) {
     let world = World::on(engine);
-    accounts::add_contract_accounts(&world);
+    accounts::add_known_accounts(&world);
     for (variable, path, members) in [
         ("PATH_INFO", "/displayName", vec!["display_name"]),
         ("PATH_INFO", "/threepids", vec!["threepids"]),
@@ -36,6 +36,6 @@ fn each_endpoint_sends_its_own_member_only(engine: Engine) {
 }
 
 on_every_database! {
-    p1_p2_the_contracts_profiles,
+    a_profile_is_answered_as_mxisd_reads_it,
     each_endpoint_sends_its_own_member_only,
 }

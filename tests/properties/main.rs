@@ -51,17 +51,17 @@ proptest! {
     #![proptest_config(some())]
 
     #[test]
-    fn any_json_is_answered_as_the_contract_says(body in json()) {
+    fn any_json_is_answered_as_callers_read_it(body in json()) {
         ask_all(body.as_bytes());
     }
 
     #[test]
-    fn a_damaged_body_is_answered_as_the_contract_says(body in nearly_a_vector()) {
+    fn a_damaged_body_is_answered_as_callers_read_it(body in nearly_a_vector()) {
         ask_all(&body);
     }
 
     #[test]
-    fn what_is_no_json_is_answered_as_the_contract_says(body in vec(any::<u8>(), 0..200)) {
+    fn what_is_no_json_is_answered_as_callers_read_it(body in vec(any::<u8>(), 0..200)) {
         ask_all(&body);
     }
 

@@ -224,7 +224,7 @@ fn check_answer(program: &Internal, response: &Response) {
     let answer: Value = serde_json::from_slice(response.body()).expect("an answer is JSON");
     assert!(!has_null(&answer), "{name} answered null: {shown}");
     let shaped = answer.as_object().is_some_and(program.is_shaped);
-    assert!(shaped, "{name} answered what the contract does not know: {shown}");
+    assert!(shaped, "{name} answered what no caller reads: {shown}");
 }
 
 fn has_null(value: &Value) -> bool {
