@@ -140,7 +140,8 @@ fn correct_times(site: &Site, store: &mut Store, judged: &Judged, summary: &mut 
         ));
     }
     if judged.is_trusted() {
-        store.forget_times_of_a_wrong_clock(site.now())?;
+        // A clock may go evenly and yet be far behind; what it takes for the future has perhaps passed.
+        store.forget_times_of_a_wrong_clock(judged.clock.trusted_at)?;
     }
     Ok(())
 }

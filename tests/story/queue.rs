@@ -30,7 +30,7 @@ fn days_pass(story: &Story, days: i64) {
     let registrations = ["requested_at", "state_since", "due_at", "decided_at", "failing_since", "tried_at"].map(earlier).join(", ");
     story.sql(&format!("UPDATE registrations SET {registrations}"));
     story.sql(&format!("UPDATE owed_actions SET {}, {}", earlier("owed_since"), earlier("due_at")));
-    story.sql(&format!("UPDATE cron_clock SET {}", earlier("ran_at")));
+    story.sql(&format!("UPDATE cron_clock SET {}, {}", earlier("ran_at"), earlier("trusted_at")));
 }
 
 /// Changes the mail server.
@@ -73,6 +73,26 @@ fn a_clock_that_is_ahead_for_one_run_ends_and_forgets_nothing(engine: Engine) {
     assert_eq!([&ada, &bob].map(|name| story.state(name)), [13, 1]);
     assert_eq!(story.confirm(&bob).status, 200);
     assert!(said(&story.site.run_cron()).is_empty(), "told once");
+}
+
+/// Such a clock takes all that happened for the future.
+fn a_clock_that_is_behind_overwrites_no_times(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let bob = fresh("bob");
+    story.ask(&bob);
+    days_pass(&story, -45);
+    let times = || ["requested_at", "state_since"].map(|time| story.number(&format!("SELECT {time} FROM registrations")));
+    let before = times();
+    let first_of_all = story.site.run_cron();
+    assert!(said(&first_of_all).contains("the clock went back by"), "{first_of_all:?}");
+    assert_eq!(times(), before);
+    let even = format!("even_seconds = {}, trusted_at = {}", 2 * DAY, now() + 45 * DAY);
+    story.sql(&format!("UPDATE cron_clock SET {even}"));
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(times(), before, "although it has gone evenly for days");
+    days_pass(&story, 45);
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.state(&bob), 1);
 }
 
 fn a_silent_homeserver_holds_up_no_mail_and_costs_one_time_out(engine: Engine) {
@@ -274,6 +294,7 @@ fn a_step_that_panics_is_put_off_and_holds_nobody_up() {
 on_every_database! {
     after_a_month_without_cron_or_mail_server_everything_is_tried_and_nothing_given_up,
     a_clock_that_is_ahead_for_one_run_ends_and_forgets_nothing,
+    a_clock_that_is_behind_overwrites_no_times,
     a_silent_homeserver_holds_up_no_mail_and_costs_one_time_out,
     a_silent_mail_server_holds_up_no_room_message_and_costs_one_time_out,
     a_domain_that_does_not_exist_is_tried_rarely_ends_after_days_and_frees_its_name,

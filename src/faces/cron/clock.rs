@@ -18,6 +18,8 @@ const LONGEST_USUAL_GAP: i64 = DAY;
 const SKEW: i64 = 5 * MINUTE;
 /// The clock is trusted after this many seconds without a jump.
 const EVEN_FOR: i64 = 20 * HOUR;
+/// 2026-01-01: the clock of a machine without a battery begins earlier, and this program is younger.
+const EARLIEST: i64 = 1_767_225_600;
 /// Shorter pauses are not reported.
 const TELLING: i64 = DAY;
 
@@ -33,33 +35,40 @@ pub(crate) struct Judged {
 impl Judged {
     /// Whether actions that cannot be undone are allowed.
     pub(crate) fn is_trusted(&self) -> bool {
-        self.clock.even_seconds >= EVEN_FOR
+        is_trusted(self.clock.ran_at, self.clock.even_seconds)
     }
 
     /// The message for the sysadmin.
     pub fn sentence(&self) -> Option<String> {
         let jump = self.jump.filter(|jump| jump.abs() >= TELLING || *jump < 0)?;
         let happened = match jump {
-            ..0 => format!("the clock went back by {} since the last run of cron", span(-jump)),
+            ..0 => format!("the clock went back by {} since the last run of cron or the newest request", span(-jump)),
             _ => format!("cron did not run for {}, or the clock jumped", span(jump)),
         };
         Some(format!("{happened}: no request is ended or forgotten until the clock has gone evenly for a day"))
     }
 }
 
-/// Judges `now` by the last run; if there was none, by the newest time in the database that is not later.
+fn is_trusted(ran_at: i64, even_seconds: i64) -> bool {
+    ran_at >= EARLIEST && even_seconds >= EVEN_FOR
+}
+
+/// Judges `now` by the last run; if there was none, by the newest time in the database.
 pub(crate) fn judge(last: Option<CronClock>, newest_time: Option<i64>, now: i64) -> Judged {
     let Some(last) = last else {
-        let jump = newest_time.map(|newest| now - newest).filter(|gap| *gap > DAY);
+        let jump = newest_time.map(|newest| now.saturating_sub(newest)).filter(|gap| !(-SKEW..=DAY).contains(gap));
         let even_seconds = if jump.is_some() { 0 } else { EVEN_FOR };
-        return Judged { clock: CronClock { ran_at: now, usual_gap: 0, even_seconds }, jump };
+        let trusted_at = if is_trusted(now, even_seconds) { now } else { 0 };
+        return Judged { clock: CronClock { ran_at: now, usual_gap: 0, even_seconds, trusted_at }, jump };
     };
     let gap = now.saturating_sub(last.ran_at);
     let is_even = (-SKEW..=EVEN_GAP.max(last.usual_gap.saturating_mul(2))).contains(&gap);
     // A single manual run in between does not shorten the usual gap.
     let usual_gap = gap.max(last.usual_gap / 2).clamp(0, LONGEST_USUAL_GAP);
     let even_seconds = if is_even { last.even_seconds.clamp(0, EVEN_FOR).saturating_add(gap.max(0)) } else { 0 };
-    Judged { clock: CronClock { ran_at: now, usual_gap, even_seconds }, jump: (!is_even).then_some(gap) }
+    let newly_trusted_at = if is_trusted(now, even_seconds) { now } else { 0 };
+    let trusted_at = last.trusted_at.max(newly_trusted_at);
+    Judged { clock: CronClock { ran_at: now, usual_gap, even_seconds, trusted_at }, jump: (!is_even).then_some(gap) }
 }
 
 fn span(seconds: i64) -> String {
@@ -124,6 +133,34 @@ mod tests {
         assert!(judge(None, Some(START - HOUR), START).is_trusted());
         let first = judge(None, Some(START - 45 * DAY), START);
         assert!(!first.is_trusted() && first.sentence().is_some_and(|sentence| sentence.contains("45 days")));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_at_the_first_run_of_all_is_not_trusted() {
+        let first = judge(None, Some(START + 45 * DAY), START);
+        assert!(!first.is_trusted() && first.sentence().is_some_and(|sentence| sentence.contains("went back by 45 days")));
+        assert!(judge(None, Some(START + MINUTE), START).is_trusted(), "another machine's clock");
+    }
+
+    #[test]
+    fn a_clock_from_before_this_program_is_never_trusted() {
+        let mut judged = judge(None, None, 0);
+        for run in 1..300 {
+            assert!(!judged.is_trusted() && judged.clock.trusted_at == 0);
+            judged = judge(Some(judged.clock), None, run * FIVE_MINUTES);
+        }
+    }
+
+    #[test]
+    fn the_newest_time_that_was_trusted_is_kept_under_a_clock_that_goes_evenly_and_is_behind() {
+        let behind = (0..300).map(|run| run * FIVE_MINUTES - 45 * DAY);
+        let mut judged = judge(None, None, START);
+        for time in behind {
+            judged = judge(Some(judged.clock), None, START + time);
+        }
+        assert!(judged.is_trusted() && judged.clock.trusted_at == START);
+        let ahead = judge(Some(judge(None, None, START).clock), None, START + 45 * DAY);
+        assert_eq!(ahead.clock.trusted_at, START, "nor is the time of a jump taken for right");
     }
 
     #[test]

@@ -64,6 +64,7 @@ columns! {
     ToldAt = "told_at",
     TriedAt = "tried_at",
     TriedSeconds = "tried_seconds",
+    TrustedAt = "trusted_at",
     Undeliverable = "undeliverable",
     UsualGap = "usual_gap",
     Username = "username",

@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// If a request reached its state under a clock that ran ahead, counts the time from now on; otherwise it would not end
-    /// until that time. Only for a `now` that is known to be right. Returns the number of requests.
+    /// until that time. Only for a `now` that is known not to be too early. Returns the number of requests.
     pub(crate) fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
         // MariaDB assigns from left to right. Equal times mean that the PHP program tried: see `accounts::php`.
@@ -180,12 +180,13 @@ impl Store {
         Ok(of_states.max(of_requests))
     }
 
-    /// The newest time of a request that is not later than `now`.
+    /// The newest time at which a request was filed, or since which one has had its state, the latter only if not later than `now`.
     pub(crate) fn newest_time(&mut self, now: i64) -> Result<Option<i64>, Error> {
         let mut newest = None;
-        for column in ["requested_at", "state_since"] {
+        // In SQLite, text is greater than any number.
+        for (column, latest) in [("requested_at", i64::MAX), ("state_since", now)] {
             let sql = format!("SELECT MAX({column}) FROM registrations WHERE {column} <= ?");
-            newest = newest.max(self.first(&sql, &[now.into()], |row| row.optional_integer())?.flatten());
+            newest = newest.max(self.first(&sql, &[latest.into()], |row| row.optional_integer())?.flatten());
         }
         Ok(newest)
     }

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 9] = steps!(
+pub(super) const STEPS: [Step; 10] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -49,7 +49,8 @@ pub(super) const STEPS: [Step; 9] = steps!(
     "0006_former_links",
     "0007_familiar_networks",
     "0008_queue",
-    "0009_hidden_field"
+    "0009_hidden_field",
+    "0010_trusted_clock"
 );
 
 /// Runs before the first step.

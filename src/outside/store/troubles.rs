@@ -1,6 +1,6 @@
 //! What cron remembers between runs: what it has reported (`troubles`), and how the clock runs (`cron_clock`).
 
-use super::{Column, Error, NamedRow, Selection, Store};
+use super::{Column, Error, NamedRow, Selection, Store, Value};
 
 /// A reported trouble that has not ended yet. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(crate) struct Told {
     pub told_at: i64,
 }
 
-/// How the clock ran at the last run of cron. In seconds, the first one since 1970.
+/// How the clock ran at the last run of cron. In seconds; `ran_at` and `trusted_at` since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CronClock {
     pub ran_at: i64,
@@ -18,6 +18,8 @@ pub struct CronClock {
     pub usual_gap: i64,
     /// For how long the clock has run evenly.
     pub even_seconds: i64,
+    /// The newest time at which the clock was trusted; 0 if it never was.
+    pub trusted_at: i64,
 }
 
 impl Store {
@@ -45,12 +47,14 @@ impl Store {
 
     /// `None` if cron has not run yet, or its record cannot be read.
     pub fn cron_clock(&mut self) -> Result<Option<CronClock>, Error> {
-        const CLOCK: Selection = Selection { table: "cron_clock", columns: &[Column::RanAt, Column::UsualGap, Column::EvenSeconds] };
+        const CLOCK: Selection =
+            Selection { table: "cron_clock", columns: &[Column::RanAt, Column::UsualGap, Column::EvenSeconds, Column::TrustedAt] };
         let read = |row: NamedRow| {
             let [ran_at, usual_gap, even_seconds] =
                 [Column::RanAt, Column::UsualGap, Column::EvenSeconds].map(|column| row.readable_integer(column));
+            let trusted_at = row.readable_integer(Column::TrustedAt).unwrap_or(0);
             let noted = ran_at.zip(usual_gap).zip(even_seconds);
-            Ok(noted.map(|((ran_at, usual_gap), even_seconds)| CronClock { ran_at, usual_gap, even_seconds }))
+            Ok(noted.map(|((ran_at, usual_gap), even_seconds)| CronClock { ran_at, usual_gap, even_seconds, trusted_at }))
         };
         Ok(self.select_first(&CLOCK, "WHERE id = 1", &[], read)?.flatten())
     }
@@ -58,8 +62,9 @@ impl Store {
     pub(crate) fn note_cron_clock(&mut self, clock: &CronClock) -> Result<(), Error> {
         self.transaction(|store| {
             store.execute("DELETE FROM cron_clock WHERE id = 1", &[])?;
-            let sql = "INSERT INTO cron_clock (id, ran_at, usual_gap, even_seconds) VALUES (1, ?, ?, ?)";
-            store.execute(sql, &[clock.ran_at.into(), clock.usual_gap.into(), clock.even_seconds.into()]).map(|_| ())
+            let sql = "INSERT INTO cron_clock (id, ran_at, usual_gap, even_seconds, trusted_at) VALUES (1, ?, ?, ?, ?)";
+            let values = [clock.ran_at, clock.usual_gap, clock.even_seconds, clock.trusted_at].map(Value::from);
+            store.execute(sql, &values).map(|_| ())
         })
     }
 }

@@ -136,6 +136,16 @@ fn what_came_to_rest_under_a_wrong_clock_ends_all_the_same(engine: Engine) {
     assert_eq!(store.expire(State::EmailVerify, State::Expired, 1001, 1001).unwrap(), 1);
 }
 
+fn a_clock_that_is_behind_is_told_from_the_newest_request(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    assert_eq!(store.newest_time(5000).unwrap(), None);
+    accepted(&mut store, "max");
+    store.execute("UPDATE registrations SET requested_at = 3000, state_since = 4000", &[]).unwrap();
+    let seen = [0, 3500, 5000].map(|now| store.newest_time(now).unwrap());
+    assert_eq!(seen, [Some(3000), Some(3000), Some(4000)]);
+}
+
 fn the_operators_end_does_not_come_between_a_program_and_its_step(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -173,7 +183,7 @@ fn cron_keeps_in_mind_what_it_said_and_how_the_clock_went(engine: Engine) {
         let told = Told { name: "room".into(), since: 4, told_at };
         store.note_told(&told).unwrap();
         assert_eq!(store.told_troubles().unwrap(), [told]);
-        let clock = CronClock { ran_at: told_at, usual_gap: 300, even_seconds: 9 };
+        let clock = CronClock { ran_at: told_at, usual_gap: 300, even_seconds: 9, trusted_at: told_at - 1 };
         store.note_cron_clock(&clock).unwrap();
         assert_eq!(store.cron_clock().unwrap(), Some(clock));
     }
@@ -225,6 +235,7 @@ on_every_database! {
     a_clock_that_was_wrong_once_delays_nothing_for_long,
     a_wait_that_was_meant_is_not_cut_short,
     what_came_to_rest_under_a_wrong_clock_ends_all_the_same,
+    a_clock_that_is_behind_is_told_from_the_newest_request,
     the_operators_end_does_not_come_between_a_program_and_its_step,
     what_fails_is_counted_by_what_it_fails_at,
     cron_keeps_in_mind_what_it_said_and_how_the_clock_went,
