@@ -3,6 +3,13 @@
 use crate::table::{address_of, sql};
 use crate::world::{self, Browser, Host, MailCatcher, OwnSynapse, SiteBuilder, SiteFolder, Synapse, WebServer};
 
+const OUR_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/synapse");
+
+/// The section of our own module in `homeserver.yaml`.
+fn our_module(endpoint: &str) -> String {
+    format!(r#"modules=[{{"module": "matrix_register_bot_synapse.RegisterBotPasswords", "config": {{"endpoint": "{endpoint}"}}}}]"#)
+}
+
 /// Everything except for the web server, which the tests start.
 pub struct Homestead {
     pub site: SiteFolder,
@@ -13,17 +20,23 @@ pub struct Homestead {
 impl Homestead {
     /// Starts Synapse with our own module.
     pub fn start() -> Homestead {
-        let module = concat!(env!("CARGO_MANIFEST_DIR"), "/synapse");
-        Homestead::start_with(module, |endpoint| {
-            format!(r#"modules=[{{"module": "matrix_register_bot_synapse.RegisterBotPasswords", "config": {{"endpoint": "{endpoint}"}}}}]"#)
-        })
+        Homestead::start_with(OUR_MODULE, our_module)
+    }
+
+    /// Starts Synapse with our own module and without its own table of passwords.
+    pub fn start_without_password_table() -> Homestead {
+        Homestead::start_set(OUR_MODULE, our_module, &["--set", r#"password_config={"localdb_enabled": false}"#])
     }
 
     /// Starts Synapse with a module from a folder; `setting` is its section in `homeserver.yaml`.
     pub fn start_with(folder: &str, setting: impl FnOnce(&str) -> String) -> Homestead {
+        Homestead::start_set(folder, setting, &[])
+    }
+
+    fn start_set(folder: &str, setting: impl FnOnce(&str) -> String, more: &[&str]) -> Homestead {
         let (builder, mails) = (SiteFolder::new(&world::built_programs!()), MailCatcher::start());
         let setting = setting(&format!("http://127.0.0.1:{}", builder.internal_port));
-        let own = OwnSynapse::start(&["--pythonpath", folder, "--set", &setting]);
+        let own = OwnSynapse::start(&[&["--pythonpath", folder, "--set", &setting], more].concat());
         let site = connected(builder, &own.synapse, &mails).create();
         Homestead { site, mails, own }
     }

@@ -16,6 +16,7 @@ mod password_change;
 mod published;
 mod sessions;
 mod table;
+mod unclear;
 
 use client::{Client, Report};
 use homeserver::Homestead;

@@ -3,16 +3,12 @@
 use super::{Outcome, php};
 use crate::domain::config::OperationMode;
 use crate::domain::names;
-use crate::domain::seconds::DAY;
 use crate::flow::failure::Failure;
 use crate::outside::log;
 use crate::outside::matrix::register::{self, NewAccount, Registered};
-use crate::outside::matrix::{self, Homeserver, login};
+use crate::outside::matrix::{self, Homeserver, bot, login};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
-
-/// In local mode: how long the operator has to check a name that may or may not be ours, in seconds.
-const UNCLEAR_SECONDS: i64 = DAY;
 
 /// Asks the homeserver for the account.
 ///
@@ -33,7 +29,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     match register::register_with(&homeserver, &shared_secret, &account, nonce) {
         Ok(Registered::Made) => Ok(Outcome::Made),
         Ok(Registered::NameInUse { asked_again: false }) if first_try => {
-            let outcome = before_the_first_try(&homeserver, registration, password);
+            let outcome = before_the_first_try(site, &homeserver, registration, password);
             if outcome.is_err() {
                 // This attempt created nothing and the proof has to wait, so the next attempt counts as the first.
                 store.forget_account_try(registration.id)?;
@@ -59,7 +55,7 @@ fn did_nothing(cause: &matrix::Error) -> bool {
 /// Whether an account that existed before this request's first attempt is the applicant's: made for this very request, before
 /// the database was restored to an older state. If it has the password that the new account would get, it is theirs, whoever
 /// made it.
-fn before_the_first_try(homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
+fn before_the_first_try(site: &Site, homeserver: &Homeserver, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     if login::proves(homeserver, &registration.username, password)? {
         log::warn(
             "account_found",
@@ -68,13 +64,10 @@ fn before_the_first_try(homeserver: &Homeserver, registration: &Registration, pa
         );
         return Ok(Outcome::Made);
     }
-    Ok(Outcome::Refused("M_USER_IN_USE".into()))
+    somebody_elses(site, homeserver, registration)
 }
 
 /// Whether an existing account was made by an earlier attempt: its password proves that it is ours.
-///
-/// In local mode Synapse's own password table may be switched off, and nothing can be proved. Then the operator is told for a
-/// day, and after that the applicant is asked to choose another name.
 fn whose_account(
     site: &Site,
     store: &mut Store,
@@ -88,13 +81,21 @@ fn whose_account(
     if php::may_have_made(store, registration)? {
         return Ok(Outcome::MadeByPhp);
     }
-    let unclear = site.config.operation_mode == OperationMode::Local && site.now() - registration.state_since < UNCLEAR_SECONDS;
-    match unclear {
-        false => Ok(Outcome::Refused("M_USER_IN_USE".into())),
-        true => Err(Failure::later(format!(
+    somebody_elses(site, homeserver, registration)
+}
+
+/// After a failed proof: the applicant is asked to choose another name.
+///
+/// In local mode Synapse's own password table may be switched off, and then no proof can succeed. The request waits until the
+/// operator switches the table on or ends the request. No time ends this wait, because the account may be the applicant's.
+fn somebody_elses(site: &Site, homeserver: &Homeserver, registration: &Registration) -> Result<Outcome, Failure> {
+    if site.config.operation_mode == OperationMode::Local && !login::has_password_table(homeserver, &bot::access_token(site)?)? {
+        return Err(Failure::later(format!(
             "{} exists on the homeserver, and whether we made it cannot be told while password_config.localdb_enabled is false in homeserver.yaml; \
-             switch it on for a moment, else the applicant is asked for another name",
-            homeserver.mxid(&registration.username)
-        ))),
+             switch it on until the next try; if the account is somebody else's, end the request: cron --end {}",
+            homeserver.mxid(&registration.username),
+            registration.id
+        )));
     }
+    Ok(Outcome::Refused("M_USER_IN_USE".into()))
 }

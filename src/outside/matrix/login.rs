@@ -37,6 +37,22 @@ struct UserIdentifier<'a> {
 }
 
 #[derive(Deserialize)]
+struct CapabilitiesAnswer {
+    capabilities: Capabilities,
+}
+
+#[derive(Deserialize)]
+struct Capabilities {
+    #[serde(rename = "m.change_password")]
+    change_password: Option<Capability>,
+}
+
+#[derive(Deserialize)]
+struct Capability {
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
 struct LoginAnswer {
     user_id: String,
     access_token: String,
@@ -64,6 +80,15 @@ pub fn proves(homeserver: &Homeserver, localpart: &str, password: &str) -> Resul
         Err(refusal) if refusal.is(403, "M_FORBIDDEN") || refusal.is(403, "M_USER_DEACTIVATED") => Ok(false),
         Err(refusal) => Err(no_login(refusal)),
     }
+}
+
+/// Whether the homeserver compares passwords with its own table, so that a failed proof ([`proves`]) means something. Synapse
+/// says so by `m.change_password` (Client-Server API, `GET /capabilities`), which is off while `password_config.localdb_enabled`
+/// is false (observed with Synapse 1.163). A homeserver that does not mention this counts as one that does not.
+pub fn has_password_table(homeserver: &Homeserver, access_token: &str) -> Result<bool, Error> {
+    let call = Call::get("/_matrix/client/v3/capabilities".into()).token(access_token);
+    let answer = homeserver.ask::<CapabilitiesAnswer>(&call)?.map_err(Refusal::unexpected)?;
+    Ok(answer.capabilities.change_password.is_some_and(|capability| capability.enabled))
 }
 
 /// Ends the session and deletes its device.
