@@ -39,6 +39,7 @@ impl Address {
         let typed = characters::plain(typed).map_err(|fault| match fault {
             CharacterFault::Invisible => AddressFault::Invisible,
             CharacterFault::Stacked => AddressFault::NotAnAddress,
+            CharacterFault::TooLong => AddressFault::TooLong,
         })?;
         if typed.is_empty() {
             return Err(AddressFault::Missing);
@@ -95,7 +96,9 @@ pub fn cleaned(stored: &str) -> String {
 /// The form in which all spellings of an address are equal: [`Address::folded`], or lower case if the text is not a valid
 /// address.
 pub fn folded(text: &str) -> String {
-    Address::parse(text).map_or_else(|_| characters::one_line(text).to_lowercase(), |address| address.folded())
+    let line = || characters::one_line(text);
+    let address = Address::parse(text).or_else(|_| Address::parse(&line()));
+    address.map_or_else(|_| line().to_lowercase(), |address| address.folded())
 }
 
 /// Folds the beginning of an address, or a whole one, for comparison with beginnings of others: in lower case, with each part
@@ -202,6 +205,9 @@ mod tests {
             assert_eq!(folded(typed), "max@xn--bcher-kva.example", "{typed}");
             assert_eq!(folded_beginning(typed), "max@bücher.example", "{typed}");
         }
+        for hidden in ["\u{ad}".repeat(4096), "\u{202e}".into()] {
+            assert_eq!(folded(&format!("ma{hidden}x@Bücher.example")), "max@xn--bcher-kva.example", "of older rows");
+        }
         for (typed, beginning) in [("Max@Büc", "max@büc"), ("max@xn--bcher-kva", "max@bücher"), ("Max", "max"), ("max@", "max@")] {
             assert_eq!(folded_beginning(typed), beginning);
         }
@@ -243,6 +249,7 @@ mod tests {
         for (typed, fault) in cases {
             assert_eq!(Address::parse(typed), Err(fault), "{typed:?}");
         }
+        assert_eq!(Address::parse(&format!("ma{}x@example.org", "\u{ad}".repeat(4096))), Err(AddressFault::TooLong), "unread");
         assert_eq!(Address::parse(&format!("{}@example.org", "x".repeat(65))), Err(AddressFault::TooLong));
         assert_eq!(Address::parse(&format!("m@{}", [long_domain.as_str(); 5].join("."))), Err(AddressFault::TooLong));
     }

@@ -17,6 +17,15 @@ use unicode_normalization::UnicodeNormalization;
 /// Marks allowed above and below one letter. No living orthography uses more; a hundred would cover the lines around.
 pub(crate) const MOST_MARKS: usize = 4;
 
+/// Bytes of the longest text that [`plain`] reads: far more than any name or address has, with whatever was pasted around it.
+pub(crate) const LONGEST_PLAIN: usize = 4096;
+
+/// How far a joiner looks back for the letter or emoji that it joins. No sequence in use has as many marks and modifiers.
+const LOOK_BACK: usize = 16;
+
+/// How often a text is cleaned until nothing changes. Texts that people type need two.
+const MOST_ROUNDS: usize = 8;
+
 /// Why a text cannot identify somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CharacterFault {
@@ -24,13 +33,20 @@ pub enum CharacterFault {
     Invisible,
     /// More than [`MOST_MARKS`] marks on one letter.
     Stacked,
+    /// More than [`LONGEST_PLAIN`] bytes.
+    TooLong,
 }
 
 /// A text that identifies somebody (a name, a username, a mail address): composed (NFC), without harmless invisible characters,
 /// blanks at the ends, and the marks that phones put around a pasted name. Inner blanks are not changed.
+///
+/// At most [`LONGEST_PLAIN`] bytes; a longer text is refused unread.
 pub fn plain(typed: &str) -> Result<String, CharacterFault> {
+    if typed.len() > LONGEST_PLAIN {
+        return Err(CharacterFault::TooLong);
+    }
     let mut text = typed.trim_matches(is_wrapping).to_owned();
-    loop {
+    for _ in 0..MOST_ROUNDS {
         let next = match cleaned(&text) {
             (_, Some(fault)) => return Err(fault),
             (next, None) => next.trim_matches(is_wrapping).to_owned(),
@@ -40,15 +56,16 @@ pub fn plain(typed: &str) -> Result<String, CharacterFault> {
         }
         text = next;
     }
+    Err(CharacterFault::Invisible)
 }
 
 /// A text for people to read, on one line: composed, without invisible and misleading characters. Any run of white space and
-/// control characters becomes one blank.
+/// control characters becomes one blank. The time grows in proportion to the length of the text, whatever it contains.
 pub fn one_line(text: &str) -> String {
     let is_blank = |c: char| c.is_control() || c.is_whitespace() || is_blank_symbol(c);
     let mut text: String = text.chars().map(|c| if is_blank(c) { ' ' } else { c }).collect();
-    while !text.is_ascii() {
-        let (next, _) = cleaned(&text);
+    for _ in 0..MOST_ROUNDS {
+        let next = if text.is_ascii() { break } else { cleaned(&text).0 };
         if next == text {
             break;
         }
@@ -83,6 +100,7 @@ fn cleaned(text: &str) -> (String, Option<CharacterFault>) {
     let text: Vec<char> = text.nfc().collect();
     let mut kept: Vec<char> = Vec::with_capacity(text.len());
     let (mut fault, mut marks, mut place) = (None, 0, 0);
+    let mut following = Following::default();
     while let Some(&c) = text.get(place) {
         let rest = &text[place + 1..];
         place += 1;
@@ -93,7 +111,7 @@ fn cleaned(text: &str) -> (String, Option<CharacterFault>) {
             marks = 0;
         } else if misleads(c) {
             fault = fault.or(Some(CharacterFault::Invisible));
-        } else if !is_ignorable(c) || belongs(c, &kept, rest) {
+        } else if !is_ignorable(c) || belongs(c, &kept, following.kept_from(place, &text)) {
             marks = match c {
                 c if is_ignorable(c) => marks,
                 c if stacks(c) => marks + 1,
@@ -106,6 +124,24 @@ fn cleaned(text: &str) -> (String, Option<CharacterFault>) {
         }
     }
     (kept.into_iter().nfc().collect(), fault)
+}
+
+/// Finds the next character that is not ignorable. The place is remembered, so that a long run of ignorable characters is
+/// read once, not again for each of them.
+#[derive(Default)]
+struct Following {
+    place: usize,
+}
+
+impl Following {
+    /// `from` must not become smaller.
+    fn kept_from(&mut self, from: usize, text: &[char]) -> Option<char> {
+        self.place = self.place.max(from);
+        while text.get(self.place).is_some_and(|c| is_ignorable(*c)) {
+            self.place += 1;
+        }
+        text.get(self.place).copied()
+    }
 }
 
 /// Controls, embeddings, overrides and isolates, tags, annotations, and letters and symbols that look like blanks.
@@ -155,10 +191,9 @@ fn stacks(c: char) -> bool {
     matches!(CodePointMapData::<GeneralCategory>::new().get(c), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
-/// Whether an ignorable character has a function between the kept characters before it and those that follow.
-fn belongs(c: char, before: &[char], after: &[char]) -> bool {
+/// Whether an ignorable character has a function between the kept characters before it and the next one that is not ignorable.
+fn belongs(c: char, before: &[char], next: Option<char>) -> bool {
     let Some(&previous) = before.last() else { return false };
-    let next = after.iter().copied().find(|c| !is_ignorable(*c));
     match c {
         '\u{200c}' | '\u{200d}' => joins(c, before, next),
         '\u{fe0e}' | '\u{fe0f}' => is_emoji(previous) && (!previous.is_ascii() || next == Some('\u{20e3}')),
@@ -184,7 +219,7 @@ fn joins(joiner: char, before: &[char], next: Option<char>) -> bool {
         return true;
     }
     let joining = |c: char| CodePointMapData::<JoiningType>::new().get(c);
-    let base = before.iter().rev().copied().find(|c| joining(*c) != JoiningType::Transparent);
+    let base = before.iter().rev().take(LOOK_BACK).copied().find(|c| joining(*c) != JoiningType::Transparent);
     let to_the_next = base.is_some_and(|c| matches!(joining(c), JoiningType::DualJoining | JoiningType::LeftJoining));
     let to_the_previous = next.is_some_and(|c| matches!(joining(c), JoiningType::DualJoining | JoiningType::RightJoining));
     match joiner {
@@ -196,7 +231,7 @@ fn joins(joiner: char, before: &[char], next: Option<char>) -> bool {
 fn joins_emoji(before: &[char], next: Option<char>) -> bool {
     let is_pictograph = |c: char| CodePointSetData::new::<ExtendedPictographic>().contains(c);
     let is_modifier = |c: &char| matches!(c, '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}');
-    let base = before.iter().rev().copied().find(|c| !is_modifier(c));
+    let base = before.iter().rev().take(LOOK_BACK).copied().find(|c| !is_modifier(c));
     base.is_some_and(is_pictograph) && next.is_some_and(is_pictograph)
 }
 
@@ -274,6 +309,51 @@ mod tests {
         assert_eq!(one_line(&zalgo).chars().count(), 1 + MOST_MARKS);
         assert_eq!(one_line(&one_line(&zalgo)), one_line(&zalgo));
         assert_eq!(plain(&format!("a{}", "\u{e47}".repeat(5))), Err(CharacterFault::Stacked), "vowels above, too");
+    }
+
+    /// Seconds of processor time, which other programs on the machine do not use up.
+    fn seconds_of(work: impl FnOnce()) -> f64 {
+        let now = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+        };
+        let start = now();
+        work();
+        now() - start
+    }
+
+    #[test]
+    fn no_text_costs_more_than_its_length() {
+        const TIMES: usize = 30_000;
+        // Soft hyphens, joiners, joiners after characters that joining looks through, skin tones, flags, marks, and mixtures.
+        let runs = [
+            "\u{ad}",
+            "\u{200d}",
+            "\u{70f}\u{200d}",
+            "\u{70f}\u{200c}",
+            "\u{1f3fb}\u{200d}",
+            "\u{1f3fb}\u{fe0f}\u{200d}",
+            "\u{1f3f4}\u{e0061}",
+            "\u{e0061}",
+            "\u{300}\u{316}",
+            "\u{1820}\u{180b}\u{200d}",
+            "\u{915}\u{94d}\u{200d}",
+            "\u{202e}\u{ad}\u{0}",
+            "\u{3164}",
+            "\n\u{ad}",
+        ];
+        for run in runs {
+            let text = format!("a{}b", run.repeat(TIMES));
+            let seconds = seconds_of(|| drop((one_line(&text), lines(&text), plain(&text))));
+            assert!(seconds < 3.0, "{run:?}: {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_text_far_longer_than_any_name_is_refused_unread() {
+        let padded = |bytes: usize| format!("{}x", " ".repeat(bytes - 1));
+        assert_eq!(plain(&padded(LONGEST_PLAIN)).as_deref(), Ok("x"));
+        assert_eq!(plain(&padded(LONGEST_PLAIN + 1)), Err(CharacterFault::TooLong));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::domain::config::{Form, ServerName};
 pub const NAME_MAX_CHARACTERS: usize = 100;
 /// The largest length of the note to the admins, in characters.
 pub const NOTE_MAX_CHARACTERS: usize = 2000;
+/// Bytes of the longest note that is read, with all blanks and invisible characters.
+const NOTE_MAX_BYTES: usize = 32 * 1024;
 /// The largest length of a whole Matrix id, in bytes (Matrix specification, appendix "User identifiers").
 const MXID_MAX_BYTES: usize = 255;
 
@@ -121,6 +123,7 @@ impl From<CharacterFault> for LocalpartFault {
         match fault {
             CharacterFault::Invisible => LocalpartFault::Invisible,
             CharacterFault::Stacked => LocalpartFault::Characters,
+            CharacterFault::TooLong => LocalpartFault::TooLong,
         }
     }
 }
@@ -147,6 +150,7 @@ impl From<CharacterFault> for PersonNameFault {
         match fault {
             CharacterFault::Invisible => PersonNameFault::Invisible,
             CharacterFault::Stacked => PersonNameFault::Characters,
+            CharacterFault::TooLong => PersonNameFault::TooLong,
         }
     }
 }
@@ -187,8 +191,11 @@ pub fn display_name(first_name: &str, last_name: &str) -> String {
 /// The note to the admins, or the reason for declining: lines of text without invisible characters, with single blanks and
 /// single empty lines.
 ///
-/// `None` if it is longer than [`NOTE_MAX_CHARACTERS`]; a note is never cut silently.
+/// `None` if it is longer than [`NOTE_MAX_CHARACTERS`], or than 32 KiB as typed; a note is never cut silently.
 pub fn note(typed: &str) -> Option<String> {
+    if typed.len() > NOTE_MAX_BYTES {
+        return None;
+    }
     let note = characters::lines(typed).join("\n");
     (note.chars().count() <= NOTE_MAX_CHARACTERS).then_some(note)
 }
@@ -294,6 +301,8 @@ mod tests {
         assert_eq!(note(" Hello\r\nWorld\u{202e}\u{7} ").unwrap(), "Hello\nWorld");
         assert_eq!(note(&"ä".repeat(NOTE_MAX_CHARACTERS)).unwrap().chars().count(), NOTE_MAX_CHARACTERS);
         assert_eq!(note(&"ä".repeat(NOTE_MAX_CHARACTERS + 1)), None);
+        assert_eq!(note(&format!("{}a", " ".repeat(NOTE_MAX_BYTES - 1))).as_deref(), Some("a"));
+        assert_eq!(note(&format!("{}a", " ".repeat(NOTE_MAX_BYTES))), None);
     }
 
     #[test]

@@ -26,6 +26,10 @@ fn a_search_is_answered_as_mxisd_reads_it(engine: Engine) {
     ] {
         assert_eq!(world.ask(search, body), answer, "{body}");
     }
+    for (by, term) in [("name", "jo"), ("threepid", "jane@example.org")] {
+        let of_length = |bytes: usize| format!("{term}{}", " ".repeat(bytes - term.len()));
+        assert_eq!((found(&world, by, &of_length(4096)).len(), found(&world, by, &of_length(4097)).len()), (1, 0), "{by}");
+    }
 }
 
 fn with_search_by_address(engine: Engine, value: &str) -> World {

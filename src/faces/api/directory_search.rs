@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 /// client's limit.
 const LIMIT: usize = 10;
 
+/// Bytes of the longest term that is compared. No name or address has as many, in any spelling.
+const LONGEST_TERM: usize = 4096;
+
 #[derive(Debug, Deserialize)]
 struct UserDirectorySearchRequest {
     #[serde(default)]
@@ -37,11 +40,11 @@ struct User {
     display_name: Option<String>,
 }
 
-/// Answers 200; an empty term finds nobody.
+/// Answers 200; an empty term, and one that is longer than any name, finds nobody.
 pub fn search(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
     let asked: Option<UserDirectorySearchRequest> = body(request);
-    let found = match asked {
+    let found = match asked.filter(|asked| asked.search_term.len() <= LONGEST_TERM) {
         Some(asked) => match asked.by.as_str() {
             "name" => by_terms(site, &TermKind::NAMES, &searched(site, &asked.search_term))?,
             "threepid" => by_address(site, &asked.search_term)?,
