@@ -16,8 +16,9 @@ impl Breakers {
     /// Records the cause of a failed attempt for a request with this folded mail address.
     pub fn note(&mut self, blame: &Blame, address: &str) {
         match blame {
+            // The domain is noted as in the folded addresses with which it will be compared.
+            Blame::Peer(Peer::MailDomain(_)) | Blame::Address(AddressFault::PutOff) => drop(self.open.insert(domain(address))),
             Blame::Peer(peer) => drop(self.open.insert(peer.clone())),
-            Blame::Address(AddressFault::PutOff) => drop(self.open.insert(domain(address))),
             Blame::Address(AddressFault::Gone) | Blame::Answer(_) | Blame::Ours | Blame::Limit => {}
         }
     }
@@ -81,9 +82,11 @@ mod tests {
 
     #[test]
     fn a_domain_that_takes_no_mail_holds_up_its_own_addresses_only() {
-        let breakers = after(&Blame::Address(AddressFault::PutOff));
-        assert!(breakers.hold_up_row(MAIL, "eve@example.org") && !breakers.hold_up_row(MAIL, "eve@example.com"));
-        assert!(!breakers.hold_up_row(ROOM, "eve@example.org") && !breakers.hold_up(MAIL));
+        for blame in [Blame::Address(AddressFault::PutOff), Blame::Peer(Peer::MailDomain("Example.org".into()))] {
+            let breakers = after(&blame);
+            assert!(breakers.hold_up_row(MAIL, "eve@example.org") && !breakers.hold_up_row(MAIL, "eve@example.com"), "{blame:?}");
+            assert!(!breakers.hold_up_row(ROOM, "eve@example.org") && !breakers.hold_up(MAIL), "{blame:?}");
+        }
     }
 
     #[test]

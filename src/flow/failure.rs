@@ -54,9 +54,10 @@ impl From<matrix::Error> for Failure {
 
 impl From<mail::Error> for Failure {
     fn from(cause: mail::Error) -> Failure {
-        let blame = match cause {
+        let blame = match &cause {
             mail::Error::Later(_) => Blame::Answer(Peer::MailServer),
             mail::Error::Unreachable(_) | mail::Error::PerhapsSent(_) => Blame::Peer(Peer::MailServer),
+            mail::Error::SlowDomain { domain, .. } => Blame::Peer(Peer::MailDomain(domain.clone())),
             mail::Error::PutOff(_) => Blame::Address(AddressFault::PutOff),
             mail::Error::Refused(_) => Blame::Address(AddressFault::Gone),
             mail::Error::Config(_) => Blame::Ours,

@@ -45,6 +45,9 @@ pub enum Error {
     Later(String),
     /// Not sent, and no other letter would be sent now: the mail server or program cannot be reached, or accepts nothing from us.
     Unreachable(String),
+    /// Not sent. The mail server accepted the sender and then did not answer for the recipient in time, as servers do that ask the
+    /// slow mail servers of the recipient's domain first. Letters to other domains may be sent.
+    SlowDomain { domain: String, sentence: String },
     /// The mail server cannot deliver to this address or its domain now, and perhaps never can: a typo in a domain looks like a name
     /// server that is down (`450 4.1.2 Domain not found`).
     PutOff(String),
@@ -60,6 +63,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Error::Later(sentence)
         | Error::Unreachable(sentence)
+        | Error::SlowDomain { sentence, .. }
         | Error::PutOff(sentence)
         | Error::PerhapsSent(sentence)
         | Error::Refused(sentence)

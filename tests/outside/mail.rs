@@ -321,6 +321,30 @@ fn a_server_that_is_slow_at_every_step_is_left_before_the_mail_is_sent() {
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
 
+/// As relays do that ask the mail servers of the recipient's domain first.
+#[test]
+fn a_server_that_is_silent_about_a_recipient_is_no_server_that_is_away() {
+    let folder = Folder::new();
+    let asking = impostor(|mut stream| {
+        thread::spawn(move || {
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            for answer in ["220 here\r\n", "250 here\r\n", "250 sender\r\n"] {
+                if stream.write_all(answer.as_bytes()).is_err() || lines.next().is_none() {
+                    return;
+                }
+            }
+            // Until the client hangs up.
+            lines.next();
+        });
+    });
+    match mailer(&folder, asking, "").send(&LETTER, NOW) {
+        Err(Error::SlowDomain { domain, sentence }) => {
+            assert!(domain == "example.org" && sentence.contains("did not answer within 2 s") && !sentence.contains("max"), "{sentence}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_server_that_talks_nonsense_is_tried_again() {
     let folder = Folder::new();

@@ -4,6 +4,7 @@
 use crate::world::impostor::impostor;
 use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, decision_form, fresh, now};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,30 @@ const DAY: i64 = 86_400;
 fn silent() -> u16 {
     let mut held = Vec::new();
     impostor(move |stream| held.push(stream))
+}
+
+/// A mail server that takes every mail, but asks the mail servers of `slow` about recipients there, and hears nothing.
+fn mail_server_that_waits_for(slow: &'static str) -> u16 {
+    impostor(move |mut stream| {
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let _ = stream.write_all(b"220 here\r\n");
+            let mut is_mail = false;
+            for line in lines.map_while(Result::ok) {
+                let answer: &[u8] = match line.as_str() {
+                    "." => b"250 taken\r\n",
+                    _ if is_mail => continue,
+                    "DATA" => b"354 go on\r\n",
+                    line if line.starts_with("RCPT") && line.contains(slow) => continue,
+                    _ => b"250 yes\r\n",
+                };
+                is_mail = line == "DATA";
+                if stream.write_all(answer).is_err() {
+                    return;
+                }
+            }
+        });
+    })
 }
 
 fn said(output: &Output) -> String {
@@ -129,6 +154,23 @@ fn a_silent_mail_server_holds_up_no_room_message_and_costs_one_time_out(engine: 
     assert_eq!(story.state(&ada), 6, "{run:?}");
     assert_eq!(story.number("SELECT COUNT(*) FROM registrations WHERE attempts > 0"), 1);
     assert!(said(&run).contains("mail server, since"), "{run:?}");
+}
+
+fn a_mail_domain_that_does_not_answer_holds_up_its_own_mails_only(engine: Engine) {
+    let mut story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("mail.smtp.timeout_seconds", 2));
+    let (slow, held_up, other) = (fresh("slow"), fresh("held"), fresh("other"));
+    mail_at(&mut story, 9);
+    for name in [&slow, &held_up] {
+        let form = story.filled_form(name).fill("email", &format!("{name}@slow.example"));
+        story.browser.submit(&form);
+    }
+    story.ask(&other);
+    story.sql("UPDATE registrations SET attempts = 0, due_at = id");
+    mail_at(&mut story, mail_server_that_waits_for("@slow.example"));
+    let run = story.site.run_cron();
+    assert_eq!([&slow, &held_up, &other].map(|name| story.state(name)), [0, 0, 1], "{run:?}");
+    assert_eq!(story.number("SELECT COUNT(*) FROM registrations WHERE attempts > 0"), 1, "one time-out for the domain");
+    assert!(said(&run).contains("mail addresses, since"), "{run:?}");
 }
 
 /// Postfix's answer to a typo in the domain.
@@ -297,6 +339,7 @@ on_every_database! {
     a_clock_that_is_behind_overwrites_no_times,
     a_silent_homeserver_holds_up_no_mail_and_costs_one_time_out,
     a_silent_mail_server_holds_up_no_room_message_and_costs_one_time_out,
+    a_mail_domain_that_does_not_answer_holds_up_its_own_mails_only,
     a_domain_that_does_not_exist_is_tried_rarely_ends_after_days_and_frees_its_name,
     a_request_filed_while_the_clock_was_ahead_goes_at_the_next_run,
     cron_says_when_something_begins_to_fail_once_a_day_and_when_it_is_well_again,

@@ -83,6 +83,7 @@ impl Relay {
             let _ = wire.command_either("QUIT");
         }
         outcome.map_err(|(step, cause)| match cause {
+            Some(cause) if step == Step::Recipient && cause.is_timeout() => self.slow_domain(to),
             Some(cause) => self.fault(step, &cause),
             None => self.too_slow(step),
         })
@@ -143,6 +144,18 @@ impl Relay {
             self.port,
             step.what()
         ))
+    }
+
+    fn slow_domain(&self, to: &Address) -> Error {
+        let sentence = format!(
+            "the mail server {}:{} did not answer within {} s ({}); it may be asking slow mail servers of the address's domain; if \
+             this happens with many domains, look at its name servers, and at timeout_seconds in [mail.smtp]",
+            self.host,
+            self.port,
+            self.timeout.as_secs(),
+            Step::Recipient.what()
+        );
+        Error::SlowDomain { domain: to.domain().to_owned(), sentence }
     }
 
     /// The error for the sysadmin, which also decides whether to try again.
