@@ -15,7 +15,7 @@ pub mod plan;
 pub(crate) use plan::PlannedLogin;
 pub use plan::{PlannedRegistration, Rules, plan};
 
-use crate::domain::config::{Config, DatabaseUrl, OperationMode};
+use crate::domain::config::{Config, DatabaseUrl};
 use crate::domain::error::Error;
 use crate::domain::password;
 use crate::domain::token::Secret;
@@ -96,7 +96,7 @@ fn inside(setting: &Setting, secret: &Secret, url: &DatabaseUrl, php: &mut PhpDa
     php.make_room()?;
     let mut plan = plan(&php.rows()?, &rules(setting, secret));
     for planned in &mut plan.registrations {
-        planned.keep_password(setting, secret)?;
+        planned.keep_password(secret)?;
         php.write_registration(&planned.row)?;
     }
     for planned in &mut plan.logins {
@@ -121,13 +121,10 @@ fn rules<'a>(setting: &'a Setting, secret: &'a Secret) -> Rules<'a> {
 }
 
 impl PlannedRegistration {
-    /// Seals or hashes a password that was typed in the PHP program's form, as our own form does.
-    fn keep_password(&mut self, setting: &Setting, secret: &Secret) -> Result<(), Error> {
+    /// Seals a password that was typed in the PHP program's form, as our own form does in synapse mode.
+    fn keep_password(&mut self, secret: &Secret) -> Result<(), Error> {
         let Some(typed) = self.typed_password.take() else { return Ok(()) };
-        let kept = match setting.config.operation_mode {
-            OperationMode::Local => password::hash(&typed),
-            OperationMode::Synapse => password::seal(secret, &self.row.seed, &typed),
-        };
+        let kept = password::seal(secret, &self.row.seed, &typed);
         self.row.password = Some(kept.map_err(|cause| Error::internal(format!("cannot keep a password of the PHP program's: {cause}")))?);
         Ok(())
     }

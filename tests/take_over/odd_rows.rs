@@ -45,6 +45,17 @@ fn an_account_that_only_synapse_has_is_remarked_in_local_mode() {
     assert!(said.contains("localdb_enabled") && said.contains("\"mail8\""), "{said}");
 }
 
+/// Anybody could have typed it for any address.
+#[test]
+fn a_password_typed_in_phps_form_never_becomes_that_of_an_account_in_our_table() {
+    in_each_database(|fixture| {
+        fixture.database.sql("UPDATE registrations SET password = 'a stranger typed it' WHERE username = 'register7'");
+        take_over(fixture);
+        let kept = fixture.database.rows("SELECT state, password, password_chosen FROM registrations WHERE username = 'register7'");
+        assert_eq!(kept, [["7", "NULL", "0"]]);
+    });
+}
+
 #[test]
 fn who_was_not_quite_active_stays_out() {
     in_each_database(|fixture| {

@@ -9,7 +9,7 @@
 //! | an approved request on SQLite, with accounts in Synapse | perhaps did the same | the account is requested; if it exists: `Done`, and a warning |
 //! | an account whose credentials could not be mailed | never tried again | the credentials are mailed, with a new initial password if nobody knows the old one |
 //! | the same, but the account has another mail address | let the operator correct it, or the account is another person's | `Done`, and a remark |
-//! | a typed password of an undecided request | asked for it on the form, where anybody could name somebody else's address | dropped: it is asked for again, or an initial one is mailed |
+//! | a typed password of an undecided request, or in local mode of one without an account | asked for it on the form, where anybody could name somebody else's address | dropped: it is asked for again, or an initial one is mailed |
 //! | two requests with one username | did not check in the database | both continue, and the more advanced one keeps the name; the other applicant is told that it is taken |
 //! | two accounts with one localpart | did not check in the database | the first active one stays, as it is the one that could log in; the others are deactivated |
 
@@ -51,7 +51,7 @@ pub struct Plan {
 
 pub struct PlannedRegistration {
     pub row: TakenRegistration,
-    /// In clear; sealed or hashed before it is stored.
+    /// In clear; sealed before it is stored. Only in synapse mode.
     pub typed_password: Option<String>,
 }
 
@@ -268,7 +268,7 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
     let seed = token::new_seed();
     let (verify_token_hash, admin_token_hash) = rules.secret.link_token_hashes(&seed);
     let links = [(PhpReader::Applicant, &row.verify_token), (PhpReader::Room, &row.admin_token)];
-    let typed = typed_password(row, state);
+    let typed = typed_password(row, state, rules.mode);
     let email = address::cleaned(row.email.trim());
     PlannedRegistration {
         row: TakenRegistration {
@@ -301,16 +301,17 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
 /// The password that was typed in the form, if it can still be that of the account.
 ///
 /// Anybody could type one for any address, not only its owner. So it counts only after the decision, when an account may have
-/// it. Before, applicants who confirm their address are asked again, and those who have confirmed it get an initial one.
+/// it. Before, applicants who confirm their address are asked again, and those who have confirmed it get an initial one. In
+/// local mode no account has it before the state changes: the one in Synapse gets a password of its own.
 ///
 /// An existing account has the password that PHP's filter produced. If the filter changed it, the applicant does not know that
 /// password, and it counts as none.
-fn typed_password(row: &PhpRegistration, state: State) -> Option<String> {
+fn typed_password(row: &PhpRegistration, state: State, mode: OperationMode) -> Option<String> {
     let typed = unfiltered(&row.password);
     let is_usable = !typed.is_empty() && typed.len() <= password::MAX_BYTES && !typed.contains('\0');
     let may_be_the_accounts = match state {
         State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => false,
-        State::Register => true,
+        State::Register => mode == OperationMode::Synapse,
         _ => typed == row.password,
     };
     (is_usable && may_be_the_accounts).then_some(typed)
