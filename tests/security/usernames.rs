@@ -96,3 +96,27 @@ fn a_reserved_name_is_told_from_a_taken_one_neither_by_words_nor_by_what_it_cost
         }
     }
 }
+
+#[test]
+fn a_network_without_checks_cannot_tell_a_reserved_name_from_a_free_one() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let site = SiteFolder::new(&built_programs!())
+        .set("homeserver_url", counting_homeserver(&asked))
+        .set("limits.name_checks_per_network_per_day", 1)
+        .create();
+    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let form = web.browser().get("/register").form().put("first_name", "Eve").put("email", "eve@example.org");
+    let answer = |name: &str, action: &str| {
+        let page = web.browser().submit(&form.clone().put("username", name).put("action", action));
+        (page.status, page.text())
+    };
+    assert_eq!(answer("unused", "check").0, 200);
+    for action in ["check", "send"] {
+        let free = answer("free", action);
+        assert_eq!(free.0, 429, "{action}: {}", free.1);
+        for name in ["kate", "admin", "register_bot"] {
+            assert_eq!(answer(name, action), free, "{action} {name}");
+        }
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}

@@ -148,10 +148,7 @@ fn check_username(site: &Site, language: Language, network: &str, typed: &Typed)
     match is_kept_from_everybody(site, &mut store, network, &username)? {
         Kept::Yes => not_available(text::USERNAME_UNAVAILABLE),
         Kept::No => form(site, language, 200, typed, &Faults::new(), json!({ "username": text_key::register::USERNAME_FREE })),
-        Kept::NotAsked { seconds_to_next, .. } => {
-            let beside = (Field::Username, text::USERNAMES_USED_UP);
-            refused(site, language, typed, beside, "name_checks_per_network_per_day", seconds_to_next)
-        }
+        Kept::NotAsked { seconds_to_next } => names_used_up(site, language, typed, seconds_to_next),
     }
 }
 
@@ -169,8 +166,11 @@ fn file(
     // The cheapest checks come first: a request that our own tables refuse neither asks the homeserver nor leaves a row.
     let filed = match store.refusal(&new, &limits)? {
         Some(refusal) => refusal,
-        None if is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)?.refuses_form() => Filed::NameTaken,
-        None => store.file(&new, &limits)?,
+        None => match is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)? {
+            Kept::Yes => Filed::NameTaken,
+            Kept::No => store.file(&new, &limits)?,
+            Kept::NotAsked { seconds_to_next } => return names_used_up(site, language, typed, seconds_to_next),
+        },
     };
     match filed {
         Filed::Accepted(id) => {
@@ -244,18 +244,11 @@ enum Kept {
     Yes,
     /// Also if the homeserver does not tell.
     No,
-    /// This network has used up its checks with the homeserver.
+    /// This network has used up its checks with the homeserver. Reserved names get the same answer as all others; otherwise a
+    /// network without checks could find out which names are reserved.
     NotAsked {
         seconds_to_next: i64,
-        reserved: bool,
     },
-}
-
-impl Kept {
-    /// Whether the form is refused. If the homeserver was not asked, it is accepted, and the account step finds out.
-    fn refuses_form(&self) -> bool {
-        matches!(self, Kept::Yes | Kept::NotAsked { reserved: true, .. })
-    }
 }
 
 /// Whether a username is reserved, or taken according to what the homeserver tells any stranger. If the homeserver does not
@@ -266,8 +259,8 @@ impl Kept {
 fn is_kept_from_everybody(site: &Site, store: &mut Store, network: &str, username: &Localpart) -> Result<Kept, Error> {
     let bot = site.config.room.bot_localpart.as_str();
     let reserved = username.is_reserved(&site.config.form, bot);
-    if let Some(seconds) = limits::count_name_check(site, store, network)? {
-        return Ok(Kept::NotAsked { seconds_to_next: seconds, reserved });
+    if let Some(seconds_to_next) = limits::count_name_check(site, store, network)? {
+        return Ok(Kept::NotAsked { seconds_to_next });
     }
     let asked = if reserved { bot } else { username.as_str() };
     let taken = availability(&Homeserver::new(&site.config), asked) == Ok(Availability::Taken);
@@ -344,6 +337,11 @@ fn refused(
     log::warn("request_refused", None, &format!("limits.{key} in config.toml"));
     let response = form(site, language, 429, typed, &Faults::from([(field, sentence)]), json!({}))?;
     Ok(response.header("Retry-After", seconds.to_string()))
+}
+
+/// 429 for any username that our own tables do not have: this network has used up its checks with the homeserver.
+fn names_used_up(site: &Site, language: Language, typed: &Typed, seconds: i64) -> Result<Response, Error> {
+    refused(site, language, typed, (Field::Username, text::USERNAMES_USED_UP), "name_checks_per_network_per_day", seconds)
 }
 
 /// Seconds after which requests may be accepted again.
