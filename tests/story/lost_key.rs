@@ -143,6 +143,24 @@ fn an_account_of_our_own_table_gets_the_password_that_is_mailed(engine: Engine) 
     assert!(password::verify(&mailed, &story.text("SELECT password_hash FROM logins")));
 }
 
+/// The mail with the initial password arrived, but not the mail server's answer.
+fn a_password_that_its_owner_has_set_outlives_the_key(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    let own = password::hash("a password of her own").unwrap();
+    story.sql(&format!("UPDATE logins SET password_hash = '{own}', changed_at = created_at + 60, initial_password_until = NULL"));
+    story.sql("UPDATE registrations SET state = 8, due_at = 0");
+    lose_key(&story);
+    let report = rekey(&story);
+    assert!(report.starts_with("Requests that go on with a new key: 1."), "{report}");
+    assert!(story.site.run_cron().status.success());
+    assert_eq!(story.text("SELECT password_hash FROM logins"), own);
+    let told = story.mails.wait_for(&address_of(&ada), 3).remove(2);
+    assert!(told.text.contains("the one that you chose"), "{}", told.text);
+}
+
 fn a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed(engine: Engine) {
     let story = Story::on_with(engine, "synapse", Host::NginxCgi, SiteBuilder::ask_password);
     let ada = fresh("ada");
@@ -186,6 +204,7 @@ on_every_database! {
     while_the_key_is_lost_nobody_is_promised_what_will_not_come,
     requests_come_to_their_end_with_a_new_key_and_by_their_old_links,
     an_account_of_our_own_table_gets_the_password_that_is_mailed,
+    a_password_that_its_owner_has_set_outlives_the_key,
     a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed,
     machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_twice,
 }

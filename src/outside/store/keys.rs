@@ -29,7 +29,7 @@ pub(crate) struct NewKey {
 #[derive(Debug)]
 pub(crate) enum FirstPassword {
     Known,
-    /// In our own table: the hash of the new password, and when that expires.
+    /// In our own table: the hash of the new password, and when that expires. Only if the owner has not changed the password.
     Renewed {
         hash: String,
         until: Option<i64>,
@@ -100,12 +100,20 @@ impl Store {
     fn renew_first_password(&mut self, of: &Registration, first: &FirstPassword) -> Result<(), Error> {
         match first {
             FirstPassword::Known => Ok(()),
-            FirstPassword::Renewed { hash, until } => {
-                let sql = "UPDATE logins SET password_hash = ?, initial_password_until = ? WHERE localpart = ?";
-                self.execute(sql, &[hash.as_str().into(), (*until).into(), of.username.as_str().into()]).map(|_| ())
-            }
+            FirstPassword::Renewed { hash, until } => self.renew_initial_password(of, hash, *until),
             FirstPassword::Lost => self.forget_account_try(of.id),
         }
+    }
+
+    /// The mail may have arrived although its answer was lost. A password that the owner has set since stays, and the mail names
+    /// it as the one that they chose.
+    fn renew_initial_password(&mut self, of: &Registration, hash: &str, until: Option<i64>) -> Result<(), Error> {
+        let sql = "UPDATE logins SET password_hash = ?, initial_password_until = ? WHERE localpart = ? AND changed_at = created_at";
+        let renewed = self.execute(sql, &[hash.into(), until.into(), of.username.as_str().into()])? > 0;
+        if !renewed && self.login_exists(&of.username)? {
+            self.execute("UPDATE registrations SET password_chosen = 1 WHERE id = ?", &[of.id.into()])?;
+        }
+        Ok(())
     }
 
     /// Whether the request was ever given a new key.

@@ -178,6 +178,8 @@ impl Plan {
         {
             planned.row.password_chosen = false;
             login.initial_password_of = Some(seed);
+            // Nobody has set this password: see `renew_initial_password`.
+            login.row.changed_at = login.row.created_at;
             self.remarks.push(format!(
                 "registration {} of {:?}: the mail with the password never left; a new initial password is mailed",
                 row.id, row.username
