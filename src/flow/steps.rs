@@ -93,7 +93,7 @@ pub(crate) fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Opti
 
 /// Links and initial passwords are derived from the secret key, so with another key they would not work. A machine that has the
 /// right key does the step. If the key cannot be read at all, the step itself fails.
-fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
+pub(crate) fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
     matches!(keys::fits(site, registration), Ok(false))
 }
 

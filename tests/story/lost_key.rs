@@ -143,6 +143,29 @@ fn an_account_of_our_own_table_gets_the_password_that_is_mailed(engine: Engine) 
     assert!(password::verify(&mailed, &story.text("SELECT password_hash FROM logins")));
 }
 
+fn the_operator_who_ends_a_request_hears_that_its_mail_waits_for_the_key(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    story.ask_and_confirm(&ada);
+    story.ask_and_confirm(&bob);
+    lose_key(&story);
+    let end = |name: &str| {
+        let id = story.text(&format!("SELECT id FROM registrations WHERE username = '{name}'"));
+        let output = Command::new(story.site.program("cron")).args(["--end", &id]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for name in [&ada, &bob] {
+        let told = end(name);
+        assert!(told.contains("waits for that key") && told.contains("--rekey") && !told.contains("a mail tells"), "{told}");
+    }
+    assert!(end(&bob).contains("no further mail is sent"));
+    rekey(&story);
+    assert!(story.site.run_cron().status.success());
+    assert!(story.mails.wait_for(&address_of(&ada), 2).len() == 2 && story.mails.mails(&address_of(&bob)).len() == 1);
+    assert_eq!([&ada, &bob].map(|name| story.state(name)), [13, 13]);
+}
+
 /// The mail with the initial password arrived, but not the mail server's answer.
 fn a_password_that_its_owner_has_set_outlives_the_key(engine: Engine) {
     let story = Story::on(engine, "local", Host::NginxCgi);
@@ -204,6 +227,7 @@ on_every_database! {
     while_the_key_is_lost_nobody_is_promised_what_will_not_come,
     requests_come_to_their_end_with_a_new_key_and_by_their_old_links,
     an_account_of_our_own_table_gets_the_password_that_is_mailed,
+    the_operator_who_ends_a_request_hears_that_its_mail_waits_for_the_key,
     a_password_that_its_owner_has_set_outlives_the_key,
     a_chosen_password_that_is_lost_with_the_key_is_replaced_by_one_that_is_mailed,
     machines_with_different_keys_take_nothing_from_each_other_and_send_nothing_twice,

@@ -75,7 +75,13 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
     if to.owes().is_some() {
         steps::carry_on_or_leave(site, &mut store, id);
     }
-    Ok(told(id, to, perhaps_made))
+    let mail_waits = to == State::DeclineSend && mail_waits_for_its_key(site, &mut store, id);
+    Ok(told(id, to, perhaps_made, mail_waits))
+}
+
+fn mail_waits_for_its_key(site: &Site, store: &mut Store, id: i64) -> bool {
+    let registration: Result<_, store::Error> = store.registration(id);
+    matches!(registration, Ok(Some(registration)) if steps::waits_for_its_key(site, &registration))
 }
 
 /// If the row cannot be read, the account may exist.
@@ -84,8 +90,11 @@ fn account_was_asked_for(store: &mut Store, id: i64) -> bool {
     registration.map_or(true, |registration| registration.is_some_and(|registration| registration.account_tried_at.is_some()))
 }
 
-fn told(id: i64, to: State, perhaps_made: bool) -> String {
+fn told(id: i64, to: State, perhaps_made: bool, mail_waits: bool) -> String {
     let became = match to {
+        State::DeclineSend if mail_waits => {
+            "ended, but nobody is told yet: it came with another secret_key than config.json has now, and the mail to the applicant waits for that key. Restore config.json, or give the request a new key with cron --rekey, or use --end again to send no mail"
+        }
         State::DeclineSend => "ended; a mail tells the applicant that there will be no account",
         State::Expired => "expired; nobody confirmed its address, so nobody is told",
         _ => "ended; no further mail is sent",
