@@ -1,12 +1,14 @@
 //! All required actions in a fair order: the steps of requests and their side actions.
 //!
 //! * Each kind (a state that requires something, a side action) has its own line, the longest waiting first. The lines take
-//!   turns, beginning with the states closest to the end; reminders come last, when nothing else is due.
+//!   turns, the states closest to the end first; reminders come last, when nothing else is due. The first turn of a run goes to
+//!   the line with the row that has waited longest of all, so that runs with time for one step only serve all kinds.
 //! * Each row is tried once per run. If it fails, panics or cannot be read, it is put off, and the next one follows.
 //! * An unavailable peer is asked once per run ([`Breakers`]). Rows that need it wait for the next run, and nothing counts
 //!   against them.
 //! * A step starts only if it can end within the remaining time, even if the other side stays silent. The first step always
-//!   starts, so that a short time limit does not block everything forever.
+//!   starts, so that a short time limit does not block everything forever. A mail counts as a third of a run at most: with a
+//!   long `timeout_seconds` there would be no time left for a second one.
 
 use crate::domain::registration::{SideAction, State};
 use crate::domain::seconds::HOUR;
@@ -75,6 +77,9 @@ impl Queue<'_> {
     fn take_turns(&mut self, kinds: impl Iterator<Item = Owed>) -> Result<(), store::Error> {
         let mut lines: Vec<Line> =
             kinds.map(|owed| Line { owed, waiting: VecDeque::new(), after: (i64::MIN, 0), may_have_more: true }).collect();
+        if let Some(longest_waiting) = self.longest_waiting(&mut lines)? {
+            lines[..=longest_waiting].rotate_right(1);
+        }
         while !lines.is_empty() {
             let mut still_waiting = Vec::new();
             for mut line in lines {
@@ -85,6 +90,16 @@ impl Queue<'_> {
             lines = still_waiting;
         }
         Ok(())
+    }
+
+    /// The line whose first row has been due for longest.
+    fn longest_waiting(&mut self, lines: &mut [Line]) -> Result<Option<usize>, store::Error> {
+        let mut first = None;
+        for (index, line) in lines.iter_mut().enumerate() {
+            self.fill(line)?;
+            first = first.into_iter().chain(line.waiting.front().map(|due| (due.due_at, index))).min();
+        }
+        Ok(first.map(|(_, index)| index))
     }
 
     /// Serves the next possible row of a line. `false` if there is none.
@@ -106,13 +121,19 @@ impl Queue<'_> {
     }
 
     fn next(&mut self, line: &mut Line) -> Result<Option<Due>, store::Error> {
+        self.fill(line)?;
+        Ok(line.waiting.pop_front())
+    }
+
+    /// Reads the next rows of a line whose rows have all been served.
+    fn fill(&mut self, line: &mut Line) -> Result<(), store::Error> {
         if line.waiting.is_empty() && line.may_have_more {
             let found = self.store.due(line.owed, self.site.now(), line.after, BATCH)?;
             line.may_have_more = found.len() == BATCH as usize;
             line.waiting = found.into();
             line.after = line.waiting.back().map_or(line.after, |last| (last.due_at, last.row.id));
         }
-        Ok(line.waiting.pop_front())
+        Ok(())
     }
 
     fn has_time_for(&self, owed: Owed) -> bool {
@@ -171,8 +192,10 @@ impl Worked {
     }
 }
 
-/// How long a step takes if the other side stays silent; one that answers each request just in time takes longer.
+/// The time that a step must have left: how long it takes if the other side stays silent, for a mail at most a third of a run.
+/// A step whose other side answers each request just in time takes longer.
 fn longest(site: &Site, owed: Owed) -> Duration {
     let needs_mail = matches!(owed, Owed::Step(State::EmailSend | State::MailCredentials | State::DeclineSend));
-    Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config) } else { bot::SILENCE_SECONDS })
+    let third = site.config.times.cron_budget_seconds.0 / 3;
+    Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config).min(third) } else { bot::SILENCE_SECONDS })
 }

@@ -264,7 +264,7 @@ fn the_operator_can_end_what_would_wait_for_ever(engine: Engine) {
     assert!(story.site.run_cron().status.success(), "nothing fails any more");
 }
 
-fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine: Engine) {
+fn the_kinds_take_turns_what_has_waited_longest_first_and_reminders_come_last(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let names: Vec<String> = (0..6).map(|_| fresh("turn")).collect();
     names.iter().for_each(|name| story.ask_and_confirm(name));
@@ -280,7 +280,17 @@ fn the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last(engine:
         .filter(|line| line.contains("moved_on") || line.contains("done_beside"))
         .map(|line| line.rsplit(": ").next().unwrap().split(" -> ").next().unwrap().to_owned())
         .collect();
-    assert_eq!(order, ["DeclineSend", "AdminSend", "EmailSend", "DeclineSend", "EmailSend", "Remind"], "{run:?}");
+    assert_eq!(order, ["EmailSend", "DeclineSend", "AdminSend", "EmailSend", "DeclineSend", "Remind"], "{run:?}");
+}
+
+fn a_long_time_limit_for_the_mail_server_leaves_time_for_all_mails(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("mail.smtp.timeout_seconds", 60));
+    let names: Vec<String> = (0..3).map(|_| fresh("long")).collect();
+    names.iter().for_each(|name| story.ask_and_confirm(name));
+    story.sql("UPDATE registrations SET state = 12, due_at = 1, decided_at = 1");
+    story.sql(&format!("UPDATE registrations SET state = 0 WHERE username = '{}'", names[2]));
+    let run = cron(&story, &["-v"]);
+    assert_eq!([0, 1, 2].map(|number| story.state(&names[number])), [13, 13, 1], "{run:?}");
 }
 
 fn a_run_begins_nothing_that_might_not_end_in_its_time_and_each_run_begins_something(engine: Engine) {
@@ -344,6 +354,7 @@ on_every_database! {
     a_request_filed_while_the_clock_was_ahead_goes_at_the_next_run,
     cron_says_when_something_begins_to_fail_once_a_day_and_when_it_is_well_again,
     the_operator_can_end_what_would_wait_for_ever,
-    the_kinds_take_turns_the_end_of_the_way_first_and_reminders_come_last,
+    the_kinds_take_turns_what_has_waited_longest_first_and_reminders_come_last,
+    a_long_time_limit_for_the_mail_server_leaves_time_for_all_mails,
     a_run_begins_nothing_that_might_not_end_in_its_time_and_each_run_begins_something,
 }
