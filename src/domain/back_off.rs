@@ -1,7 +1,8 @@
 //! How long to wait after a failed attempt, and when to give up. Pure, no I/O.
 //!
 //! Only real attempts count. If this program itself has to wait (for a limit, an unusable template, a database that was
-//! unavailable), nothing is given up, however long that lasts. A pause of cron or a jump of the clock counts as a day at most.
+//! unavailable), nothing is given up, however long that lasts. A pause of cron or a jump of the clock counts as a day at most, and
+//! never as more than a part of the time after which a mail is given up.
 
 use super::seconds::{DAY, HOUR};
 
@@ -18,7 +19,7 @@ const LONGEST_ASKED_WAIT: i64 = DAY;
 /// The longest wait of all, in seconds: a time further ahead was written under a wrong clock.
 pub(crate) const LONGEST: i64 = DAY;
 
-/// The time between two attempts counts up to this, in seconds.
+/// The time between two attempts counts up to this, in seconds, and only up to its share of the [`Patience`].
 const LONGEST_GAP: i64 = DAY;
 /// Nothing is given up after fewer attempts, however long they took.
 pub(crate) const FEWEST_TRIES: i64 = 5;
@@ -121,6 +122,27 @@ impl Blame {
     }
 }
 
+/// For how long a mail is tried, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// For a mailbox that does not exist according to the mail server.
+    pub gone_for: i64,
+    /// For everything else, an address that the mail server puts off apart.
+    pub in_all: i64,
+}
+
+impl Patience {
+    /// For addresses that the mail server rejects.
+    fn with_address(self, is_gone: bool) -> i64 {
+        if is_gone { self.gone_for } else { PUT_OFF_FOR.max(self.gone_for) }
+    }
+}
+
+/// How much of the time between two attempts counts towards `patience`: not so much that a pause takes the place of attempts.
+fn counted(gap: i64, patience: i64) -> i64 {
+    gap.clamp(0, LONGEST_GAP.min(patience / (FEWEST_TRIES - 1)).max(0))
+}
+
 /// The failed attempts so far. Times are seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tries {
@@ -138,15 +160,16 @@ pub struct Tries {
 
 impl Tries {
     /// Adds one failed attempt.
-    pub fn and(self, blame: &Blame, now: i64) -> Tries {
-        let gap = self.last_at.map_or(0, |last| (now.saturating_sub(last)).clamp(0, LONGEST_GAP));
+    pub(crate) fn and(self, blame: &Blame, patience: Patience, now: i64) -> Tries {
+        let gap = self.last_at.map_or(0, |last| now.saturating_sub(last));
         let mut tries = Tries { count: self.count.saturating_add(1), last_at: Some(now), ..self };
         tries.failing_since = Some(self.failing_since.filter(|since| *since <= now).unwrap_or(now));
         if !matches!(blame, Blame::Ours | Blame::Limit) {
-            tries.seconds = self.seconds.saturating_add(gap);
+            tries.seconds = self.seconds.saturating_add(counted(gap, patience.in_all));
         }
         if let Blame::Address(fault) = blame {
             tries.is_gone |= *fault == AddressFault::Gone;
+            let gap = counted(gap, patience.with_address(tries.is_gone));
             tries.refused_seconds = if self.refusals > 0 { self.refused_seconds.saturating_add(gap) } else { 0 };
             tries.refusals = self.refusals.saturating_add(1);
         }
@@ -160,13 +183,12 @@ impl Tries {
         (FIRST_WAIT << doublings).min(longest).max(asked.unwrap_or(0).clamp(0, LONGEST_ASKED_WAIT))
     }
 
-    /// Whether a mail has been tried for long enough, right after an attempt with this outcome. `gone_for` and `patience` are
-    /// in seconds: for a mailbox that does not exist according to the mail server, and for everything else.
-    pub(crate) fn are_enough(&self, blame: &Blame, gone_for: i64, patience: i64) -> bool {
-        let put_off_for = if self.is_gone { gone_for } else { PUT_OFF_FOR.max(gone_for) };
+    /// Whether a mail has been tried for long enough, right after an attempt with this outcome.
+    pub(crate) fn are_enough(&self, blame: &Blame, patience: Patience) -> bool {
+        let put_off_for = patience.with_address(self.is_gone);
         match blame {
             Blame::Address(_) if self.refusals >= FEWEST_TRIES && self.refused_seconds >= put_off_for => true,
-            blame => blame.is_about_mail() && self.count >= FEWEST_TRIES && self.seconds >= patience,
+            blame => blame.is_about_mail() && self.count >= FEWEST_TRIES && self.seconds >= patience.in_all,
         }
     }
 }
@@ -176,7 +198,8 @@ mod tests {
     use super::*;
 
     const GONE_FOR: i64 = 2 * DAY;
-    const PATIENCE: i64 = 30 * DAY;
+    const IN_ALL: i64 = 30 * DAY;
+    const PATIENCE: Patience = Patience { gone_for: GONE_FOR, in_all: IN_ALL };
     const AWAY: Blame = Blame::Peer(Peer::MailServer);
     const GONE: Blame = Blame::Address(AddressFault::Gone);
     const NO_SUCH_DOMAIN: Blame = Blame::Address(AddressFault::PutOff);
@@ -185,8 +208,8 @@ mod tests {
     fn until_enough(blame: &Blame) -> (i64, i64) {
         let (mut tries, mut now) = (Tries::default(), 1000);
         loop {
-            tries = tries.and(blame, now);
-            if tries.are_enough(blame, GONE_FOR, PATIENCE) {
+            tries = tries.and(blame, PATIENCE, now);
+            if tries.are_enough(blame, PATIENCE) {
                 return (tries.count, now - 1000);
             }
             assert!(tries.count < 10_000, "{blame:?} is never enough");
@@ -204,7 +227,7 @@ mod tests {
     fn a_mail_box_that_is_gone_is_given_up_after_two_days_and_a_dead_mail_server_after_a_month() {
         let (tries, seconds) = until_enough(&GONE);
         assert!((GONE_FOR..GONE_FOR + DAY).contains(&seconds) && tries >= FEWEST_TRIES);
-        assert!((PATIENCE..PATIENCE + DAY).contains(&until_enough(&AWAY).1));
+        assert!((IN_ALL..IN_ALL + DAY).contains(&until_enough(&AWAY).1));
     }
 
     #[test]
@@ -212,11 +235,27 @@ mod tests {
         for blame in [AWAY, GONE, NO_SUCH_DOMAIN] {
             let mut tries = Tries::default();
             for minute in 0..10 {
-                tries = tries.and(&blame, minute * MINUTE);
+                tries = tries.and(&blame, PATIENCE, minute * MINUTE);
             }
             for later in [45 * DAY, 45 * DAY + HOUR] {
-                tries = tries.and(&blame, later);
-                assert!(!tries.are_enough(&blame, GONE_FOR, PATIENCE), "{blame:?}");
+                tries = tries.and(&blame, PATIENCE, later);
+                assert!(!tries.are_enough(&blame, PATIENCE), "{blame:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_ends_nothing_however_short_the_patience() {
+        let short = Patience { gone_for: HOUR, in_all: DAY };
+        for blame in [AWAY, GONE] {
+            let mut tries = (0..10).fold(Tries::default(), |tries, minute| tries.and(&blame, short, minute * MINUTE));
+            tries = tries.and(&blame, short, 45 * DAY);
+            assert!(!tries.are_enough(&blame, short), "{blame:?}");
+            let mut now = 45 * DAY;
+            while !tries.are_enough(&blame, short) {
+                now += tries.wait(&blame, None);
+                tries = tries.and(&blame, short, now);
+                assert!(now < 48 * DAY, "{blame:?} is never enough");
             }
         }
     }
@@ -225,7 +264,7 @@ mod tests {
     fn a_clock_that_goes_back_and_forth_adds_nothing() {
         let mut tries = Tries::default();
         for _ in 0..20 {
-            tries = tries.and(&AWAY, 45 * DAY).and(&AWAY, 0);
+            tries = tries.and(&AWAY, PATIENCE, 45 * DAY).and(&AWAY, PATIENCE, 0);
         }
         assert!(tries.seconds <= 20 * DAY && tries.failing_since == Some(0));
     }
@@ -234,10 +273,10 @@ mod tests {
     fn days_without_a_mail_server_do_not_count_against_an_address() {
         let mut tries = Tries::default();
         for hour in 0..10 * 24 {
-            tries = tries.and(&AWAY, hour * HOUR);
+            tries = tries.and(&AWAY, PATIENCE, hour * HOUR);
         }
-        tries = tries.and(&GONE, 10 * DAY);
-        assert!(!tries.are_enough(&GONE, GONE_FOR, PATIENCE));
+        tries = tries.and(&GONE, PATIENCE, 10 * DAY);
+        assert!(!tries.are_enough(&GONE, PATIENCE));
     }
 
     #[test]
@@ -245,8 +284,8 @@ mod tests {
         for blame in [Blame::Ours, Blame::Limit, Blame::Peer(Peer::Homeserver)] {
             let mut tries = Tries::default();
             for day in 0..100 {
-                tries = tries.and(&blame, day * DAY);
-                assert!(!tries.are_enough(&blame, GONE_FOR, PATIENCE), "{blame:?}");
+                tries = tries.and(&blame, PATIENCE, day * DAY);
+                assert!(!tries.are_enough(&blame, PATIENCE), "{blame:?}");
             }
         }
     }

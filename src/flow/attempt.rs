@@ -4,7 +4,7 @@
 //! be read. A mail is given up only right after an attempt that made it fail for long enough, never just because time has
 //! passed.
 
-use crate::domain::back_off::Tries;
+use crate::domain::back_off::{Patience, Tries};
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
@@ -81,7 +81,7 @@ fn guarded<T>(
 
 fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, holder: &str, failure: Failure) -> Result<Tried, store::Error> {
     let now = site.now();
-    let tries = store.tries(row)?.and(&failure.blame, now);
+    let tries = store.tries(row)?.and(&failure.blame, patience(site), now);
     if let Some(to) = given_up(site, row, &tries, &failure)
         && let Owed::Step(from) = row.owed
     {
@@ -101,12 +101,15 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
 /// The next state, if this was the last attempt.
 fn given_up(site: &Site, row: OwedRow, tries: &Tries, failure: &Failure) -> Option<State> {
     let Owed::Step(state) = row.owed else { return None };
-    let times = &site.config.times;
-    let (gone_for, patience) = (times.confirm_within_hours.0 as i64 * HOUR, times.forget_after_days.0 as i64 * DAY);
-    match tries.are_enough(&failure.blame, gone_for, patience) {
+    match tries.are_enough(&failure.blame, patience(site)) {
         true => state.end_of_tries().and_then(|event| state.after(event)),
         false => None,
     }
+}
+
+fn patience(site: &Site) -> Patience {
+    let times = &site.config.times;
+    Patience { gone_for: times.confirm_within_hours.0 as i64 * HOUR, in_all: times.forget_after_days.0 as i64 * DAY }
 }
 
 fn tell_of_end(registration: i64, from: State, tries: &Tries, failure: &Failure) {

@@ -10,7 +10,7 @@ mod limits;
 mod owed;
 
 use super::*;
-use crate::domain::back_off::{AddressFault, Blame, Peer};
+use crate::domain::back_off::{AddressFault, Blame, Patience, Peer};
 use crate::domain::config::Language;
 use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
@@ -106,10 +106,11 @@ fn due(store: &mut Store, owed: Owed, now: i64) -> Vec<i64> {
 /// Records a failed attempt of a row.
 fn failed(store: &mut Store, row: OwedRow, blame: &Blame, now: i64, due_at: i64) {
     assert!(store.lease(row, "me", now, now + 100).unwrap());
-    let tries = store.tries(row).unwrap().and(blame, now);
+    let tries = store.tries(row).unwrap().and(blame, PATIENCE, now);
     store.postpone(row, "me", &Postponed { tries, due_at, trouble: blame.trouble(), error: "away" }).unwrap();
 }
 
+const PATIENCE: Patience = Patience { gone_for: 172_800, in_all: 2_592_000 };
 const AWAY: Blame = Blame::Peer(Peer::MailServer);
 const GONE: Blame = Blame::Address(AddressFault::Gone);
 const REMINDER: Owed = Owed::Beside(SideAction::Remind);
