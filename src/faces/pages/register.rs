@@ -167,7 +167,7 @@ fn file(
     let filed = match store.refusal(&new, &limits)? {
         Some(refusal) => refusal,
         None => match is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)? {
-            Kept::Yes => Filed::NameTaken,
+            Kept::Yes => store.unless_it_came_before(&new, Filed::NameTaken)?,
             Kept::No => store.file(&new, &limits)?,
             Kept::NotAsked { seconds_to_next } => return names_used_up(site, language, typed, seconds_to_next),
         },

@@ -75,6 +75,12 @@ impl Store {
         if let Some(before) = self.same_submission(&new.submission)? {
             return Ok(Some(Filed::CameBefore(Box::new(before))));
         }
+        // The same form may be filed by another program between that look and the next one.
+        let refused = self.refused_before_writing(new, limits)?;
+        refused.map(|refused| self.unless_it_came_before(new, refused)).transpose()
+    }
+
+    fn refused_before_writing(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
         if let Some(network) = &limits.network
             && let Some(seconds) = self.used_up(network, new.requested_at)?
         {
@@ -116,7 +122,11 @@ impl Store {
             Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
             Ok(refused) => refused,
         };
-        // The conflict may be with the same form, sent before.
+        self.unless_it_came_before(new, refused)
+    }
+
+    /// A refusal, unless what is in the way is the same form, sent before.
+    pub(crate) fn unless_it_came_before(&mut self, new: &NewRegistration, refused: Filed) -> Result<Filed, Error> {
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }
 
