@@ -128,10 +128,7 @@ mod tests {
     #[test]
     fn a_place_in_a_crate_is_told_from_its_folder_on() {
         for (place, told) in [
-            (
-                "/home/x/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/mysql-28.0.4/src/conn/mod.rs:7:1",
-                "mysql-28.0.4/src/conn/mod.rs:7:1",
-            ),
+            ("/home/x/.cargo/registry/src/registry-0123456789abcdef/mysql-28.0.4/src/conn/mod.rs:7:1", "mysql-28.0.4/src/conn/mod.rs:7:1"),
             ("/srv/vendor/fastcgi/src/lib.rs:1:2", "fastcgi/src/lib.rs:1:2"),
             ("/rustc/0123/library/core/src/option.rs:1:2", "core/src/option.rs:1:2"),
             ("src/outside/log.rs:1:2", "src/outside/log.rs:1:2"),
