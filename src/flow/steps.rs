@@ -7,7 +7,7 @@
 
 use crate::domain::address::Address;
 use crate::domain::back_off::Peer;
-use crate::domain::config::OperationMode;
+use crate::domain::config::{Credentials, OperationMode};
 use crate::domain::names;
 use crate::domain::password;
 use crate::domain::registration::{Action, Event, SideAction, State};
@@ -154,7 +154,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
     let context = json!({
         "link": verify_link(site, &site.state.secret()?, registration),
         "hours": hours,
-        "wants_password": site.config.get_password_on_registration,
+        "wants_password": site.config.credentials() == Credentials::Confirm,
         "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * HOUR),
     });
     send(site, store, registration, MailName::Verify, &context)

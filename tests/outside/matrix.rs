@@ -3,8 +3,10 @@
 use crate::impostor::{http_impostor, impostor};
 use crate::world::{Folder, closed_port, config};
 use matrix_register_bot::domain::config::OperationMode;
+use matrix_register_bot::outside::matrix::accounts::{Bound, bind_address};
 use matrix_register_bot::outside::matrix::availability::{Availability, availability, display_name};
 use matrix_register_bot::outside::matrix::login::{login, proves};
+use matrix_register_bot::outside::matrix::password_policy::{PasswordPolicy, password_policy};
 use matrix_register_bot::outside::matrix::register::{NewAccount, Registered, register};
 use matrix_register_bot::outside::matrix::room::{RoomMessage, send_message};
 use matrix_register_bot::outside::matrix::{Error, Homeserver, bot};
@@ -230,6 +232,78 @@ fn a_wrong_server_name_is_noticed_at_the_first_login() {
     let outcome = login(&Homeserver::new(&config), "alice", synapse.get("MX_ALICE_PASSWORD"), "X", "");
     let Err(Error::Misconfigured(sentence)) = outcome else { panic!("{outcome:?}") };
     assert!(sentence.contains("server_name") && sentence.contains("@alice:example.test"), "{sentence}");
+}
+
+#[test]
+fn a_password_that_the_homeserver_refuses_is_told_with_its_sentence() {
+    let nonce = http("200 OK", r#"{"nonce":"n"}"#);
+    for errcode in ["M_WEAK_PASSWORD", "M_PASSWORD_TOO_SHORT", "M_PASSWORD_NO_DIGIT"] {
+        let weak = http("400 Bad Request", &json!({ "errcode": errcode, "error": "password too weak: min 8 chars" }).to_string());
+        let (url, _) = scripted(vec![nonce.clone(), weak]);
+        let refused = Registered::PasswordRefused("password too weak: min 8 chars".into());
+        assert_eq!(register(&homeserver(&url), "secret", &ACCOUNT), Ok(refused), "{errcode}");
+    }
+}
+
+#[test]
+fn the_password_policy_is_read_and_a_homeserver_without_one_has_no_rules() {
+    assert_eq!(password_policy(&Synapse::around().homeserver()), Ok(PasswordPolicy::default()));
+    let strict = r#"{"m.minimum_length":12,"m.require_digit":true,"m.require_uppercase":true}"#;
+    let policy = password_policy(&homeserver(&http_impostor(http("200 OK", strict)))).unwrap();
+    assert_eq!(policy, PasswordPolicy { minimum_length: 12, require_digit: true, require_uppercase: true, ..PasswordPolicy::default() });
+    let unknown = http_impostor(http("404 Not Found", r#"{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}"#));
+    assert_eq!(password_policy(&homeserver(&unknown)), Ok(PasswordPolicy::default()));
+}
+
+// ---- addresses ----
+
+fn log_in_by_address(synapse: &Synapse, address: &str, password: &str) -> (u16, Value) {
+    let identifier = json!({"type": "m.id.thirdparty", "medium": "email", "address": address});
+    let login = json!({"type": "m.login.password", "identifier": identifier, "password": password});
+    synapse.call("POST", "/_matrix/client/v3/login", "", Some(login))
+}
+
+#[test]
+fn an_address_is_bound_beside_those_that_an_account_has_and_opens_it() {
+    let synapse = Synapse::around();
+    let (homeserver, admin) = (synapse.homeserver(), synapse.get("MX_ADMIN_TOKEN"));
+    synapse.account("bind.ours", "pw");
+    let bind = |address: &str| bind_address(&homeserver, admin, "bind.ours", address);
+    for address in ["Bind.Ours@Example.org", "bind.ours@example.org", "bind+ours@bücher.example"] {
+        assert_eq!(bind(address), Ok(Bound::ToAccount), "{address}");
+    }
+    for address in ["bind.OURS@example.org", "bind+ours@bücher.example"] {
+        let (status, answer) = log_in_by_address(&synapse, address, "pw");
+        assert_eq!((status, answer["user_id"].as_str()), (200, Some("@bind.ours:example.test")), "{answer}");
+    }
+    let account = synapse.good("GET", "/_synapse/admin/v2/users/%40bind.ours%3Aexample.test", admin, None);
+    assert_eq!(account["threepids"].as_array().unwrap().len(), 2, "{account}");
+}
+
+#[test]
+fn an_address_of_another_account_is_never_taken_from_it() {
+    let synapse = Synapse::around();
+    let (homeserver, admin) = (synapse.homeserver(), synapse.get("MX_ADMIN_TOKEN"));
+    for localpart in ["bind.first", "bind.second"] {
+        synapse.account(localpart, localpart);
+    }
+    assert_eq!(bind_address(&homeserver, admin, "bind.first", "bind.shared@example.org"), Ok(Bound::ToAccount));
+    assert_eq!(bind_address(&homeserver, admin, "bind.second", "Bind.Shared@example.org"), Ok(Bound::ToAnother));
+    assert_eq!(log_in_by_address(&synapse, "bind.shared@example.org", "bind.first").1["user_id"], "@bind.first:example.test");
+}
+
+#[test]
+fn no_address_is_bound_to_an_account_that_is_not_there_or_without_the_right_to() {
+    let synapse = Synapse::around();
+    let (homeserver, admin) = (synapse.homeserver(), synapse.get("MX_ADMIN_TOKEN"));
+    assert_eq!(bind_address(&homeserver, admin, "bind.nobody", "nobody@example.org"), Ok(Bound::NoAccount));
+    let (status, _) = synapse.call("GET", "/_synapse/admin/v2/users/%40bind.nobody%3Aexample.test", admin, None);
+    assert_eq!(status, 404, "no account is made");
+    synapse.account("bind.plain", "pw");
+    let refused = bind_address(&homeserver, synapse.get("MX_ALICE_TOKEN"), "bind.plain", "plain@example.org");
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let ended = bind_address(&homeserver, "syt_unknown", "bind.plain", "plain@example.org");
+    assert!(matches!(ended, Err(Error::UnknownToken { .. })), "{ended:?}");
 }
 
 // ---- names ----

@@ -1,4 +1,4 @@
-//! With `get_password_on_registration` only the person who confirms the address chooses the password.
+//! With `credentials = "confirm"` only the person who confirms the address chooses the password.
 
 use crate::world::{Engine, Host, SiteBuilder, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
@@ -76,7 +76,7 @@ fn who_confirms_again_with_another_password_changes_nothing(engine: Engine) {
 
 fn a_password_from_the_form_of_an_older_version_opens_nothing(engine: Engine) {
     let mut story = asking(engine, "local");
-    story.site.set("get_password_on_registration", false);
+    story.site.set("credentials", "mail");
     let ada = fresh("ada");
     story.ask(&ada);
     let typed = matrix_register_bot::domain::password::hash("known to the stranger").unwrap();

@@ -87,9 +87,14 @@ impl SiteBuilder {
         self.set("default_language", tag)
     }
 
-    /// Sets `get_password_on_registration`.
+    /// Sets `credentials = "confirm"`.
     pub fn ask_password(self) -> SiteBuilder {
-        self.set("get_password_on_registration", true)
+        self.set("credentials", "confirm")
+    }
+
+    /// Sets `credentials = "link"`.
+    pub fn send_link(self) -> SiteBuilder {
+        self.set("credentials", "link")
     }
 
     /// Puts the pages below `/signup/` instead of the root of the host.

@@ -58,9 +58,12 @@ pub struct Config {
     database_password: Option<String>,
     #[serde(default)]
     database_password_file: Option<PathBuf>,
-    /// Whether applicants choose a password when they confirm the address, instead of getting an initial one by mail.
+    /// Use [`Config::credentials`]. Always set after [`Config::parse`].
     #[serde(default)]
-    pub get_password_on_registration: bool,
+    credentials: Option<Credentials>,
+    /// The older name of `credentials = "confirm"`. Never set after [`Config::parse`].
+    #[serde(default)]
+    get_password_on_registration: Option<bool>,
     /// The language of room messages, and of pages for visitors whose browser asks for neither English nor German.
     #[serde(default)]
     pub default_language: Language,
@@ -134,7 +137,18 @@ impl Config {
         let mut config: Config = toml::from_str(text).map_err(|cause| Error(refusal(text, &cause)))?;
         config.resolve_paths(folder);
         config.check(text)?;
+        config.credentials = Some(config.credentials());
+        config.get_password_on_registration = None;
         Ok(config)
+    }
+
+    /// How applicants get their first password.
+    pub fn credentials(&self) -> Credentials {
+        match (self.credentials, self.get_password_on_registration) {
+            (Some(credentials), _) => credentials,
+            (None, Some(true)) => Credentials::Confirm,
+            (None, _) => Credentials::default(),
+        }
     }
 
     fn resolve_paths(&mut self, folder: PathBuf) {
@@ -167,6 +181,14 @@ impl Config {
             if both {
                 return refuse(key, &format!("both {key} and {key}_file are set; keep one of them"));
             }
+        }
+        if let (Some(credentials), Some(asked)) = (self.credentials, self.get_password_on_registration)
+            && asked != (credentials == Credentials::Confirm)
+        {
+            return refuse(
+                "get_password_on_registration",
+                "contradicts credentials; remove get_password_on_registration, whose \"true\" is credentials = \"confirm\" now, for example credentials = \"link\"",
+            );
         }
         if self.operation_mode == OperationMode::Synapse
             && self.registration_shared_secret.is_none()

@@ -2,11 +2,11 @@
 //!
 //! GET shows the request and a button, and changes nothing, because mail scanners follow every link. POST confirms.
 //!
-//! With `get_password_on_registration` the password is asked for here and not on the form. Only the owner of the mail may
+//! With `credentials = "confirm"` the password is asked for here and not on the form. Only the owner of the mail may
 //! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
 
 use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, context, dead_end, known_form, language};
-use crate::domain::config::{Language, OperationMode};
+use crate::domain::config::{Credentials, Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password::{self, PasswordFault};
@@ -85,7 +85,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
 
 /// The faults of the password, if one is asked for; also if the page was opened before that was configured.
 fn password_faults(site: &Site, registration: &Registration, form: &Confirmation) -> Faults {
-    if !site.config.get_password_on_registration {
+    if site.config.credentials() != Credentials::Confirm {
         return Faults::new();
     }
     let least = site.config.form.password_min_length.0;
@@ -102,7 +102,7 @@ fn password_faults(site: &Site, registration: &Registration, form: &Confirmation
 
 /// The chosen password in the form in which the database keeps it until the account is made.
 fn kept_password(site: &Site, secret: &Secret, registration: &Registration, form: &Confirmation) -> Result<Option<String>, Error> {
-    let kept = match (site.config.get_password_on_registration, site.config.operation_mode) {
+    let kept = match (site.config.credentials() == Credentials::Confirm, site.config.operation_mode) {
         (false, _) => None,
         (true, OperationMode::Local) => Some(password::hash(&form.password)),
         (true, OperationMode::Synapse) => Some(password::seal(secret, &registration.seed, &form.password)),
@@ -141,7 +141,7 @@ fn button(
     own["token"] = json!(link_token);
     own["form_token"] = json!(token::form_token(&site.state.secret()?, "verify", link_token, site.now()));
     own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * HOUR);
-    own["wants_password"] = json!(site.config.get_password_on_registration);
+    own["wants_password"] = json!(site.config.credentials() == Credentials::Confirm);
     own["password_min_length"] = json!(site.config.form.password_min_length.0);
     own["errors"] = json!(errors);
     site.page(language, status, PageName::Verify, &context(language, Some(link_token), own))

@@ -38,6 +38,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
         }
         Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
+        Ok(Registered::PasswordRefused(error)) => Err(Failure::later(format!("the homeserver does not accept the password: {error}"))),
         Err(cause) => {
             if first_try && did_nothing(&cause) {
                 store.forget_account_try(registration.id)?;

@@ -2,6 +2,7 @@
 
 use super::{Call, Empty, Error, Homeserver, Refusal, segment, sessions};
 use serde::{Deserialize, Serialize};
+use ureq::http::Method;
 
 /// An account as the admin API describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,6 +13,40 @@ pub struct AccountFacts {
     pub creation_ts: i64,
     /// Milliseconds since 1970; `None` if the account was never used.
     pub last_seen_ts: Option<i64>,
+}
+
+/// The outcome of [`bind_address`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The address belongs to the account, now or since before.
+    ToAccount,
+    /// The address belongs to another account and stays there.
+    ToAnother,
+    /// There is no such account any more, or it is deactivated.
+    NoAccount,
+}
+
+/// An address of an account in Synapse: an email address or a telephone number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Threepid {
+    medium: String,
+    address: String,
+}
+
+#[derive(Deserialize)]
+struct Threepids {
+    deactivated: bool,
+    threepids: Vec<Threepid>,
+}
+
+#[derive(Serialize)]
+struct SetThreepids {
+    threepids: Vec<Threepid>,
+}
+
+#[derive(Deserialize)]
+struct OwnerOfAddress {
+    user_id: String,
 }
 
 #[derive(Serialize)]
@@ -38,4 +73,46 @@ pub fn set_password(homeserver: &Homeserver, admin_token: &str, localpart: &str,
     let reset = ResetPassword { new_password, logout_devices: true };
     let call = Call::post(&format!("/_synapse/admin/v1/reset_password/{user}"), &reset)?.token(admin_token);
     homeserver.ask::<Empty>(&call)?.map(|_| ()).map_err(Refusal::unexpected)
+}
+
+/// Adds a confirmed mail address to an existing account, using a server administrator's token, so that its owner can log in
+/// with the address and reset the password by mail. Safe to repeat. [`Error::Forbidden`] if the token is not an administrator's.
+///
+/// Observed with Synapse 1.163: the `PUT` replaces the whole list, takes an address silently away from the account that had it,
+/// and creates an account that does not exist. So the account, its list and the address's owner are looked up first. Only an
+/// address that somebody binds to another account in the milliseconds in between would still be moved.
+pub fn bind_address(homeserver: &Homeserver, admin_token: &str, localpart: &str, address: &str) -> Result<Bound, Error> {
+    let address = as_synapse_stores(address);
+    let path = format!("/_synapse/admin/v2/users/{}", segment(&homeserver.mxid(localpart)));
+    let mut threepids = match homeserver.ask::<Threepids>(&Call::get(path.clone()).token(admin_token))? {
+        Ok(account) if account.deactivated => return Ok(Bound::NoAccount),
+        Ok(account) => account.threepids,
+        Err(refusal) if refusal.is(404, "M_NOT_FOUND") => return Ok(Bound::NoAccount),
+        Err(refusal) => return Err(refusal.unexpected()),
+    };
+    let new = Threepid { medium: "email".into(), address };
+    if threepids.contains(&new) {
+        return Ok(Bound::ToAccount);
+    }
+    if is_somebodys(homeserver, admin_token, &new.address)? {
+        return Ok(Bound::ToAnother);
+    }
+    threepids.push(new);
+    let put = Call::with_body(Method::PUT, path, &SetThreepids { threepids })?.token(admin_token);
+    homeserver.ask::<Empty>(&put)?.map(|_| Bound::ToAccount).map_err(Refusal::unexpected)
+}
+
+/// Whether an account has this address, written as Synapse stores it.
+fn is_somebodys(homeserver: &Homeserver, admin_token: &str, address: &str) -> Result<bool, Error> {
+    let path = format!("/_synapse/admin/v1/threepid/email/users/{}", segment(address));
+    match homeserver.ask::<OwnerOfAddress>(&Call::get(path).token(admin_token))? {
+        Ok(owner) => Ok(!owner.user_id.is_empty()),
+        Err(refusal) if refusal.is(404, "M_NOT_FOUND") => Ok(false),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
+}
+
+/// Synapse stores addresses in lower case, and its look-up by address compares byte by byte (observed with Synapse 1.163).
+fn as_synapse_stores(address: &str) -> String {
+    address.trim().to_lowercase()
 }

@@ -67,6 +67,18 @@ pub fn access_token(site: &Site) -> Result<String, Error> {
     }
 }
 
+/// Does something with the bot's access token; if the homeserver does not know the bot's own token any more, once more with a
+/// new one.
+pub fn with_token<T>(site: &Site, act: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
+    let token = access_token(site)?;
+    match act(&token) {
+        Err(Error::UnknownToken { .. }) if site.config.access_token()?.is_none() => {
+            act(&Bot { site, homeserver: Homeserver::new(&site.config) }.log_in(Some(&token))?)
+        }
+        outcome => outcome,
+    }
+}
+
 struct Bot<'a> {
     site: &'a Site,
     homeserver: Homeserver,
@@ -137,6 +149,9 @@ impl Bot<'_> {
             Registered::NameInUse { .. } => Err(Error::Misconfigured(format!(
                 "{bot} exists, but not with the register_password of config.json ({refused}); {}set access_token in [room] to one of that account, or reset its password to the register_password, or choose another bot_localpart in [room]",
                 self.first_in_local_mode(),
+            ))),
+            Registered::PasswordRefused(error) => Err(Error::Misconfigured(format!(
+                "the homeserver does not accept the register_password of config.json for {bot} ({error}); set access_token in [room]"
             ))),
             Registered::NameRefused { errcode, error } => Err(Error::Misconfigured(format!(
                 "the homeserver does not give the name {bot} ({errcode}: {error}); choose another bot_localpart in [room]"

@@ -1,7 +1,7 @@
 //! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
 //!
 //! One file for each purpose: `register` (shared-secret registration), `login`, `availability` (whether a name is
-//! free), `room` (messages), `bot` (the bot's own account, and the one function that programs call to post to the
+//! free), `accounts` (what a server administrator may do), `password_policy`, `room` (messages), `bot` (the bot's own account, and the one function that programs call to post to the
 //! room). This file contains what they share: the connection and the errors.
 //!
 //! `internal/login` must not use this module: Synapse waits for that program and answers no other request until it
@@ -12,6 +12,7 @@ pub mod availability;
 pub mod bot;
 pub mod forward;
 pub mod login;
+pub mod password_policy;
 pub mod register;
 pub mod room;
 pub mod sessions;

@@ -40,6 +40,9 @@ pub enum Registered {
         errcode: String,
         error: String,
     },
+    /// The homeserver does not accept the password; the text is its sentence. Synapse accepts any here; other homeservers have
+    /// rules.
+    PasswordRefused(String),
 }
 
 #[derive(Deserialize)]
@@ -133,6 +136,8 @@ fn meaning(refusal: Refusal) -> Result<Registered, Error> {
     match (refusal.status, refusal.errcode.as_str(), refusal.error.as_str()) {
         (400, "M_USER_IN_USE", _) => Ok(Registered::NameInUse { asked_again: false }),
         (400, "M_INVALID_USERNAME" | "M_EXCLUSIVE", _) => Ok(Registered::NameRefused { errcode: refusal.errcode, error: refusal.error }),
+        (400, "M_WEAK_PASSWORD", _) => Ok(Registered::PasswordRefused(refusal.error)),
+        (400, errcode, _) if errcode.starts_with("M_PASSWORD_") => Ok(Registered::PasswordRefused(refusal.error)),
         (403, _, "HMAC incorrect") => Err(Error::Misconfigured(
             refusal.sentence("registration_shared_secret in config.toml is not the one of homeserver.yaml (with registration_shared_secret_path there: of that file)"),
         )),
