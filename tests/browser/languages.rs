@@ -50,7 +50,7 @@ fn ask_in_german(story: &Story, visitor: &Visitor, localpart: &str) {
     }
     visitor.leave_by(Key::Enter);
     visitor.sees_heading_in("de", "registered.heading");
-    assert!(story.verify_mail(localpart).subject().contains("Mailadresse"), "the mail is in German, too");
+    assert!(story.verify_mail(localpart).subject().contains("E-Mail-Adresse"), "the mail is in German, too");
 }
 
 /// Follows the link with the name of this language.

@@ -6,7 +6,7 @@ fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine:
     let form = story.filled_form("ab").fill("first_name", "").fill("email", "nonsense");
     let page = story.browser.submit(&form);
     assert_eq!(page.status, 422);
-    for sentence in ["Please enter a name", "too short", "does not look like an email address"] {
+    for sentence in ["Please enter your name", "too short", "does not look like an email address"] {
         assert!(page.text().contains(sentence), "{sentence}: {}", page.text());
     }
     assert_eq!(page.texts("nav a"), [] as [&str; 0], "no link leads away from what was typed");
@@ -32,10 +32,10 @@ fn a_form_sent_twice_is_one_request_and_both_hear_thank_you(engine: Engine) {
     let rows = story.number("SELECT count(*) FROM registrations");
     assert_eq!((rows, story.mails.wait_for(&address_of(&ada), 1).len()), (1, 1));
     let renamed = story.browser.submit(&form.clone().fill("first_name", "Eve"));
-    assert!(renamed.text().contains("sent already"), "{}", renamed.text());
+    assert!(renamed.text().contains("already been sent"), "{}", renamed.text());
     let other = story.browser.submit(&form.fill("email", "other@applicants.example.org"));
     assert_eq!(other.status, 422);
-    assert!(other.text().contains("sent already"), "{}", other.text());
+    assert!(other.text().contains("already been sent"), "{}", other.text());
 }
 
 fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
@@ -50,7 +50,7 @@ fn the_same_form_again_is_told_how_far_the_request_has_come(engine: Engine) {
     assert!(!deadline(&first).is_empty() && deadline(&first) != deadline(&later), "the time runs from the mail on");
     assert_eq!(story.confirm(&ada).status, 200);
     let confirmed = story.browser.submit(&form);
-    assert!(confirmed.text().contains("confirmed already") && confirmed.texts("nav a").is_empty(), "{}", confirmed.text());
+    assert!(confirmed.text().contains("already confirmed") && confirmed.texts("nav a").is_empty(), "{}", confirmed.text());
 
     let form = story.filled_form(&eve);
     assert_eq!(story.browser.submit(&form).status, 200);
@@ -67,7 +67,7 @@ fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engin
     let ada = fresh("ada");
     let free = story.browser.submit(&story.filled_form(&ada).press("action", "check"));
     assert_eq!(free.status, 200);
-    assert!(free.text().contains("This username is free"), "{}", free.text());
+    assert!(free.text().contains("This username is available"), "{}", free.text());
     assert_eq!(free.form().value("email"), address_of(&ada), "what was typed is kept");
     story.ask(&ada);
     for name in [ada.as_str(), "alice", "admin", "register_bot", "ALICE"] {
@@ -155,10 +155,10 @@ fn what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence(en
 
     for (field, typed) in [("first_name", "Ada\u{202e}nimda"), ("username", "a\u{3164}da"), ("email", "ada@exam\u{202d}ple.org")] {
         let page = story.browser.submit(&story.filled_form(&fresh("eve")).fill(field, typed));
-        assert!(page.status == 422 && page.text().contains("a character in it that cannot be seen"), "{field}: {}", page.text());
+        assert!(page.status == 422 && page.text().contains("an invisible character"), "{field}: {}", page.text());
     }
     let page = story.browser.submit(&story.filled_form(&fresh("eve")).fill("email", "-oQ@example.org"));
-    assert!(page.status == 422 && page.text().contains("begins with a dash"), "{}", page.text());
+    assert!(page.status == 422 && page.text().contains("starts with a dash"), "{}", page.text());
 }
 
 on_every_database! {

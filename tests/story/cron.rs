@@ -13,7 +13,7 @@ fn the_room_is_reminded_once_of_a_request_that_nobody_decides(engine: Engine) {
     }
     let messages = story.synapse.messages(&story.room);
     assert_eq!(messages.len(), 2);
-    assert!(messages[1].body.contains("still waits") && messages[1].body.contains("/verify_admin?t="), "{}", messages[1].body);
+    assert!(messages[1].body.contains("still waiting") && messages[1].body.contains("/verify_admin?t="), "{}", messages[1].body);
     story.decide(&ada, "approve", "");
     assert_eq!(story.state(&ada), 100);
 }

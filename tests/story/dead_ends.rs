@@ -9,19 +9,19 @@ fn every_dead_end_of_the_mailed_link_says_which_one_it_is(engine: Engine) {
     let page = story.browser.get(&link);
     assert_eq!(story.browser.submit(&page.form()).status, 200);
     for (place, status, sentence) in [
-        (link.clone(), 200, "confirmed already"),
-        ("/verify?t=0123456789abcdef0123456789abcdef".into(), 404, "do not know this link"),
-        ("/verify?t=%22%3E%3Cscript%3E".into(), 404, "do not know this link"),
-        ("/verify".into(), 404, "not complete"),
-        ("/verify_admin?t=0123456789abcdef0123456789abcdef".into(), 404, "do not know this request"),
+        (link.clone(), 200, "already confirmed"),
+        ("/verify?t=0123456789abcdef0123456789abcdef".into(), 404, "This link does not work"),
+        ("/verify?t=%22%3E%3Cscript%3E".into(), 404, "This link does not work"),
+        ("/verify".into(), 404, "incomplete"),
+        ("/verify_admin?t=0123456789abcdef0123456789abcdef".into(), 404, "could not find this request"),
     ] {
         let page = story.browser.get(&place);
         assert_eq!(page.status, status, "{place}");
         assert!(page.text().contains(sentence), "{place}: {}", page.text());
     }
-    assert!(story.browser.submit(&page.form()).text().contains("confirmed already"), "a replayed button");
+    assert!(story.browser.submit(&page.form()).text().contains("already confirmed"), "a replayed button");
     story.decide(&ada, "approve", "");
-    assert!(story.browser.get(&link).text().contains("approved already"));
+    assert!(story.browser.get(&link).text().contains("has been approved"));
 }
 
 fn an_expired_link_says_so_and_the_name_is_free_again(engine: Engine) {

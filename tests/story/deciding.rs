@@ -23,8 +23,8 @@ fn the_second_decider_is_told_what_the_first_decided(engine: Engine) {
     let (first, second) = (story.browser.get(&link), story.browser.get(&link));
     assert_eq!(story.browser.submit(&decision_form(&first, "decline", "no")).status, 200);
     let told = story.browser.submit(&decision_form(&second, "approve", ""));
-    assert!(told.text().contains("declined already"), "{}", told.text());
-    assert!(story.browser.get(&link).text().contains("declined already"));
+    assert!(told.text().contains("already been declined"), "{}", told.text());
+    assert!(story.browser.get(&link).text().contains("already been declined"));
     assert!(!story.synapse.exists(&ada) && story.mails.count() == 2);
 }
 
@@ -55,7 +55,7 @@ fn a_decision_needs_the_button_of_our_own_page(engine: Engine) {
         assert_eq!(page.status, 409, "{}", page.text());
     }
     let verify_page = story.browser.get(&story.verify_mail(&ada).link());
-    assert!(verify_page.text().contains("confirmed already"));
+    assert!(verify_page.text().contains("already confirmed"));
     assert_eq!(story.state(&ada), 6);
 }
 

@@ -27,8 +27,8 @@ fn who_fills_the_hidden_field_in_is_shown_it_and_a_person_can_go_on(engine: Engi
     let ada = fresh("ada");
     let page = story.browser.submit(&story.filled_form(&ada).put("topic", "https://casino.example"));
     assert_eq!(page.status, 422);
-    assert!(page.text().contains("A field that is not shown was filled in") && !page.body.contains("casino"), "{}", page.text());
-    assert!(page.text().contains("please delete it"), "the field explains itself: {}", page.text());
+    assert!(page.text().contains("A hidden field was filled in") && !page.body.contains("casino"), "{}", page.text());
+    assert!(page.text().contains("please clear it"), "the field explains itself: {}", page.text());
     assert!(story.browser.get("/register").texts(".unseen label").len() == 1 && page.texts(".unseen label").is_empty());
     assert_eq!(story.browser.submit(&page.form().press("send", "1")).status, 200);
     assert_eq!(story.number("SELECT count(*) FROM registrations"), 1);
@@ -42,7 +42,7 @@ fn what_fills_the_hidden_field_in_each_time_is_told_to_the_deciders(engine: Engi
     let ada = fresh("ada");
     let page = story.browser.submit(&story.filled_form(&ada).put("topic", "ada"));
     let typo = story.browser.submit(&page.form().fill("topic", "ada").fill("email", "no").press("send", "1"));
-    assert!(typo.status == 422 && !typo.text().contains("A field that is not shown"), "{}", typo.text());
+    assert!(typo.status == 422 && !typo.text().contains("A hidden field"), "{}", typo.text());
     let form = typo.form().fill("topic", "ada").fill("email", &address_of(&ada)).press("send", "1");
     assert_eq!(story.browser.submit(&form).status, 200);
     assert_eq!(story.confirm(&ada).status, 200);
@@ -61,7 +61,7 @@ fn one_network_files_no_more_than_its_share(engine: Engine) {
     let refused = ask_from("192.0.2.200");
     assert_eq!(refused.status, 429);
     assert_comes_back_within(&refused, 43_200);
-    assert!(refused.text().contains("Many requests came from your network"), "{}", refused.text());
+    assert!(refused.text().contains("Many requests have come from your network"), "{}", refused.text());
     assert_eq!(refused.form().value("first_name"), "Ada", "nothing that was typed is lost");
     // A visitor who forges the header counts with the address that the proxy saw.
     assert_eq!(ask_from("198.51.100.1, 192.0.2.7").status, 429);
@@ -108,7 +108,7 @@ fn one_network_has_no_more_than_its_share_of_names_looked_up(engine: Engine) {
     story.ask(&asking);
     assert_eq!([0, 1].map(|_| check(&name).status), [200, 200], "the form needed one");
     let refused = check(&name);
-    assert!(refused.status == 429 && refused.text().contains("Many usernames were looked up"), "{}", refused.text());
+    assert!(refused.status == 429 && refused.text().contains("Many usernames have been checked"), "{}", refused.text());
     assert_comes_back_within(&refused, 28_800);
     assert_eq!(refused.form().value("first_name"), "Ada", "nothing that was typed is lost");
     assert_eq!(story.browser.submit(&story.filled_form(&name)).status, 429, "a form, too");
@@ -142,7 +142,7 @@ fn one_address_gets_no_more_requests_than_its_share_whatever_its_tag(engine: Eng
     assert_eq!([ask_with("").status, ask_with("+1").status], [200, 200]);
     let refused = ask_with("+2");
     assert_eq!(refused.status, 429);
-    assert!(refused.text().contains("Many requests came with this address"), "{}", refused.text());
+    assert!(refused.text().contains("Many requests have been made with this address"), "{}", refused.text());
     assert_comes_back_within(&refused, 43_200);
 }
 

@@ -10,7 +10,7 @@ fn a_stranger_gets_an_account_in_our_own_table_in_german(engine: Engine) {
         let ada = fresh("ada");
         let thanks = story.ask(&ada);
         assert_eq!(thanks.header("content-language"), Some("de"));
-        assert!(story.verify_mail(&ada).subject().contains("Mailadresse"), "{}", story.verify_mail(&ada).subject());
+        assert!(story.verify_mail(&ada).subject().contains("E-Mail-Adresse"), "{}", story.verify_mail(&ada).subject());
         // The request keeps its language, whatever the present browser asks for.
         story.browser = Browser::new(&story.web.url()).with_language("en");
         let confirmed = story.confirm(&ada);
@@ -38,7 +38,7 @@ fn an_account_that_synapse_had_before_is_never_handed_out(engine: Engine) {
     story.decide(&ada, "approve", "");
     let rows = story.number("SELECT count(*) FROM logins");
     assert_eq!(rows, 0, "no password of ours for an account of somebody else");
-    assert!(story.mails.wait_for(&address_of(&ada), 2)[1].text.contains("did not make the account"));
+    assert!(story.mails.wait_for(&address_of(&ada), 2)[1].text.contains("did not create the account"));
 }
 
 fn without_a_shared_secret_the_account_is_in_our_table_only(engine: Engine) {

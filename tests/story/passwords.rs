@@ -21,7 +21,7 @@ fn a_stranger_who_names_somebody_elses_address_never_knows_the_password(engine: 
     let typed = "known to the stranger";
     assert_eq!(story.browser.submit(&form.put("password", typed).put("password_again", typed)).status, 200);
     assert_eq!(stored(&story), "NULL");
-    assert!(story.verify_mail(&boss).text.contains("choose the password"), "{}", story.verify_mail(&boss).text);
+    assert!(story.verify_mail(&boss).text.contains("choose a password"), "{}", story.verify_mail(&boss).text);
     assert_eq!(story.confirm_choosing(&boss, CHOSEN).status, 200);
     story.decide(&boss, "approve", "");
     assert!(story.synapse.login(&boss, CHOSEN).is_ok() && story.synapse.login(&boss, typed).is_err());
@@ -36,9 +36,9 @@ fn the_page_that_confirms_says_what_is_wrong_with_a_password_and_moves_nothing(e
     let pairs = [
         ("", "", "Please choose a password"),
         ("short", "short", "too short"),
-        (ada.as_str(), ada.as_str(), "not a good password"),
-        (&address_of(&ada), &address_of(&ada), "not a good password"),
-        (CHOSEN, "correct horse", "The two passwords differ"),
+        (ada.as_str(), ada.as_str(), "not a safe password"),
+        (&address_of(&ada), &address_of(&ada), "not a safe password"),
+        (CHOSEN, "correct horse", "The two passwords do not match"),
         (&"x".repeat(513), &"x".repeat(513), "too long"),
     ];
     for (password, again, sentence) in pairs {
@@ -69,7 +69,7 @@ fn who_confirms_again_with_another_password_changes_nothing(engine: Engine) {
     let before = stored(&story);
     for again in [first, form.fill("password", "another password").fill("password_again", "another password")] {
         let page = story.browser.submit(&again);
-        assert!(page.status == 200 && page.text().contains("confirmed already"), "{}", page.text());
+        assert!(page.status == 200 && page.text().contains("already confirmed"), "{}", page.text());
         assert_eq!(stored(&story), before);
     }
 }

@@ -89,9 +89,9 @@ fn a_name_that_somebody_else_took_meanwhile_is_told_to_the_applicant(engine: Eng
     story.ask_and_confirm(&ada);
     story.synapse.register(&ada, "somebody else's");
     let page = story.decide(&ada, "approve", "");
-    assert!(page.text().contains("did not make the account"), "{}", page.text());
+    assert!(page.text().contains("did not create the account"), "{}", page.text());
     let mail = story.mails.wait_for(&address_of(&ada), 2).remove(1);
-    assert!(mail.subject().contains("the username is not available"), "{}", mail.subject());
+    assert!(mail.subject().contains("username not available"), "{}", mail.subject());
     assert!(story.synapse.login(&ada, "somebody else's").is_ok(), "the other's account is untouched");
     assert_eq!(story.state(&ada), 13);
 }

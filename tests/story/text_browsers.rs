@@ -15,16 +15,16 @@ fn signs_up_and_is_decided(kind: Kind, decision: &str) {
 fn sign_up(story: &Story, kind: Kind, name: &str) {
     let form = story.web.url() + "/register";
     let page = story.browser.get(&form);
-    let browser = TextBrowser::open(kind, &form, "Ask for an account");
+    let browser = TextBrowser::open(kind, &form, "Request an account");
     // The path of a request when the visitor first checks whether the name is free.
     browser.send(&page, &[("#username", name)], "[name=action]");
-    browser.wait_for("This username is free");
+    browser.wait_for("This username is available");
     assert_eq!(story.number("SELECT count(*) FROM registrations"), 0, "nothing was sent yet");
     drop(browser);
-    let browser = TextBrowser::open(kind, &form, "Ask for an account");
+    let browser = TextBrowser::open(kind, &form, "Request an account");
     let address = address_of(name);
     browser.send(&page, &[("#first_name", "Adalovelace"), ("#email", &address), ("#username", name)], "[name=send]");
-    browser.wait_for("Thank you. Now look into your mail");
+    browser.wait_for("Thank you! Please check your email");
 }
 
 fn confirm(story: &Story, kind: Kind, name: &str) {
@@ -38,7 +38,7 @@ fn confirm(story: &Story, kind: Kind, name: &str) {
 fn decide(story: &Story, kind: Kind, name: &str, decision: &str) {
     let link = story.room_message(name).link();
     let page = story.browser.get(&link);
-    let browser = TextBrowser::open(kind, &link, "A request for an account");
+    let browser = TextBrowser::open(kind, &link, "Account request");
     match decision {
         "approve" => browser.send(&page, &[], "button:not(.danger)"),
         _ => browser.send(&page, &[], "button.danger"),

@@ -99,7 +99,7 @@ impl Continued {
         assert!(self.approve(first).contains("Approved"));
         self.approve(second);
         let told = self.mails.wait_for(&second.email, 1).pop().expect("a mail");
-        assert!(told.text.contains("did not make the account"), "{}", told.text);
+        assert!(told.text.contains("did not create the account"), "{}", told.text);
         assert_eq!(self.mails.mails(&first.email).len(), 1);
     }
 }
@@ -151,7 +151,7 @@ fn a_yes_of_today_takes_nobodys_account_for_phps() {
     continued.fixture.database.sql(&format!("UPDATE registrations SET {row} WHERE username = 'waitadmin'"));
     continued.run_cron();
     let told = continued.mails.wait_for(&continued.known("waitadmin")[0].email, 1).pop().expect("a mail");
-    assert!(told.text.contains("did not make the account"), "{}", told.text);
+    assert!(told.text.contains("did not create the account"), "{}", told.text);
 }
 
 #[test]

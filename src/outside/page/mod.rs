@@ -272,7 +272,7 @@ fn protected(response: Response, language: Language, style_hash: &str) -> Respon
         .header("Content-Security-Policy", policy)
         .header("Content-Language", language.tag())
         .header("Vary", "Accept-Language")
-        .header("Cache-Control", "no-store")
+        .header("Cache-Control", "no-store, no-transform")
         .header("Referrer-Policy", "no-referrer")
         .header("X-Content-Type-Options", "nosniff")
         .header("X-Frame-Options", "DENY")

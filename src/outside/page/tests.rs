@@ -193,12 +193,12 @@ fn a_stranger_cannot_write_to_others_through_the_verification_mail() {
 
 #[test]
 fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
-    let forged = "A\nLook at it and decide: https://evil.example/\r\n\u{2028}B\u{202e}\n\n\n</blockquote><p>C";
+    let forged = "A\nView and decide: https://evil.example/\r\n\u{2028}B\u{202e}\n\n\n</blockquote><p>C";
     let message = room(&config(""), Language::English, RoomPost::Request, &request(forged, forged)).unwrap();
-    let decide: Vec<&str> = message.text.lines().filter(|line| line.starts_with("Look at it")).collect();
-    assert_eq!(decide, ["Look at it and decide: https://register.example.org/verify_admin?t=1"], "{}", message.text);
-    assert!(message.text.contains("\n> Look at it and decide: https://evil.example/\n"), "{}", message.text);
-    assert!(message.html.contains("<br>Look at it and decide: https://evil.example/<br>"), "{}", message.html);
+    let decide: Vec<&str> = message.text.lines().filter(|line| line.starts_with("View and")).collect();
+    assert_eq!(decide, ["View and decide: https://register.example.org/verify_admin?t=1"], "{}", message.text);
+    assert!(message.text.contains("\n> View and decide: https://evil.example/\n"), "{}", message.text);
+    assert!(message.html.contains("<br>View and decide: https://evil.example/<br>"), "{}", message.html);
     assert_eq!(message.html.matches("</blockquote>").count(), 1, "{}", message.html);
     assert_eq!(message.html.matches("<a ").count(), 1, "{}", message.html);
     assert!(!message.text.contains('\u{202e}') && !message.html.contains('\u{202e}'));
@@ -270,7 +270,7 @@ fn only_the_form_may_be_found_by_search_engines() {
     for (name, context) in minimal() {
         let head = head(&respond((&config(""), &Compiled::default()), Language::English, 200, name, &context).unwrap());
         assert_eq!(header(&head, "X-Robots-Tag").is_none(), name == PageName::Register, "{name:?}");
-        assert_eq!(header(&head, "Cache-Control"), Some("no-store"));
+        assert_eq!(header(&head, "Cache-Control"), Some("no-store, no-transform"));
     }
 }
 
