@@ -6,21 +6,30 @@
 //! | state             | requires              | left when                                   | a crash leaves                             |
 //! |-------------------|-----------------------|---------------------------------------------|--------------------------------------------|
 //! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up        | no mail, or two with one Message-ID        |
-//! | `EmailVerify`     | -                     | link used; expired                          | nothing                                    |
+//! | `EmailVerify`     | -                     | link used; expired; withdrawn               | nothing                                    |
 //! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
-//! | `AdminVerify`     | -, later a reminder   | approved; declined                          | nothing                                    |
+//! | `AdminVerify`     | -, later a reminder   | approved; declined; withdrawn               | nothing                                    |
+//! | `ChooseSend`      | the mail to choose    | mail sent; chosen first; given up           | no mail, or two with one Message-ID        |
+//! | `Choosing`        | -, later a reminder   | password chosen; expired; withdrawn         | nothing                                    |
 //! | `Register`        | the account           | account made; homeserver refused it         | no account, or one found to be ours        |
 //! | `MailCredentials` | the credentials mail  | mail sent; given up                         | no mail, or two with one Message-ID        |
 //! | `Done`            | -                     | -                                           | nothing                                    |
 //! | `DeclineSend`     | the decline mail      | mail sent; given up                         | no mail, or two with one Message-ID        |
 //! | `Declined`        | -                     | -                                           | nothing                                    |
 //! | `Expired`         | -                     | -                                           | nothing                                    |
+//! | `Withdrawn`       | -                     | -                                           | nothing                                    |
 //!
-//! The operator can end every open request ([`Event::EndedByOperator`]), so that nothing waits forever.
+//! After the approval the applicant either gets an initial password by mail (`Register`), or a link to choose one (`ChooseSend`).
+//!
+//! The operator can end every open request ([`Event::EndedByOperator`]), so that nothing waits forever. The applicant can
+//! withdraw every request that has not led to an account yet ([`Event::Withdrawn`]).
+//!
+//! Several requests may ask for one username until an address is confirmed: [`State::claims_username`].
 //!
 //! Side actions ([`SideAction`]) are required in addition to a state's action and do not change the state.
 //!
-//! The numbers are those of the PHP program, except for `DeclineSend` and `Expired`: it deleted such rows.
+//! The numbers are those of the PHP program, except for `ChooseSend`, `Choosing`, `DeclineSend`, `Expired` and `Withdrawn`, which
+//! it did not have.
 
 /// The state of a registration. The database stores its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,9 +40,12 @@ pub enum State {
     AdminVerify = 6,
     Register = 7,
     MailCredentials = 8,
+    ChooseSend = 9,
+    Choosing = 10,
     DeclineSend = 12,
     Declined = 13,
     Expired = 14,
+    Withdrawn = 15,
     Done = 100,
 }
 
@@ -44,12 +56,20 @@ pub enum Event {
     ConfirmMailSent,
     /// The applicant confirmed the address.
     AddressConfirmed,
-    /// The address was not confirmed in time.
+    /// The address was not confirmed in time, or no password was chosen in time.
     TimeRanOut,
     /// The message was posted to the room.
     RoomTold,
+    /// The account is made with an initial password, or with one that was chosen when the address was confirmed.
     Approved,
+    /// The account is made when the applicant chooses a password by a link.
+    ApprovedToChoose,
     Declined,
+    /// The mail with the link to choose a password was sent.
+    ChooseMailSent,
+    PasswordChosen,
+    /// The applicant withdrew the request.
+    Withdrawn,
     AccountMade,
     /// The PHP program had made the account and mailed the credentials, but could not record it.
     AccountFound,
@@ -68,6 +88,7 @@ pub enum Event {
 pub(crate) enum Action {
     SendConfirmMail,
     TellRoom,
+    SendChooseMail,
     MakeAccount,
     SendCredentials,
     SendDecline,
@@ -78,27 +99,49 @@ pub(crate) enum Action {
 pub enum SideAction {
     /// Remind the room of the undecided request.
     Remind = 0,
+    /// Mail a question of the moderators to the applicant.
+    SendQuestion = 1,
+    /// Remind the applicant, by mail, to choose a password before the link ends.
+    RemindToChoose = 2,
+    /// Remind the applicant, by mail, that the initial password ends soon (local mode).
+    RemindOfPassword = 3,
+    /// Bind the confirmed address to the account at the homeserver (synapse mode).
+    BindAddress = 4,
 }
 
 impl SideAction {
-    pub const ALL: [SideAction; 1] = [SideAction::Remind];
+    pub const ALL: [SideAction; 5] =
+        [SideAction::Remind, SideAction::SendQuestion, SideAction::RemindToChoose, SideAction::RemindOfPassword, SideAction::BindAddress];
 
     pub fn number(self) -> i64 {
         self as i64
     }
+
+    /// Whether it can wait for everything else.
+    pub(crate) fn is_reminder(self) -> bool {
+        matches!(self, SideAction::Remind | SideAction::RemindToChoose | SideAction::RemindOfPassword)
+    }
+
+    /// Whether it is a mail to the applicant.
+    pub(crate) fn is_mail(self) -> bool {
+        matches!(self, SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::RemindOfPassword)
+    }
 }
 
 impl State {
-    pub const ALL: [State; 10] = [
+    pub const ALL: [State; 13] = [
         State::EmailSend,
         State::EmailVerify,
         State::AdminSend,
         State::AdminVerify,
+        State::ChooseSend,
+        State::Choosing,
         State::Register,
         State::MailCredentials,
         State::DeclineSend,
         State::Declined,
         State::Expired,
+        State::Withdrawn,
         State::Done,
     ];
 
@@ -114,7 +157,13 @@ impl State {
             (AdminSend, Event::RoomTold) => Some(AdminVerify),
             // The link to decide is only in the room, so the message has arrived even if the answer was lost.
             (AdminSend | AdminVerify, Event::Approved) => Some(Register),
+            (AdminSend | AdminVerify, Event::ApprovedToChoose) => Some(ChooseSend),
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
+            // If the mail is given up, the applicant's own page still leads to the choice.
+            (ChooseSend, Event::ChooseMailSent | Event::GivenUp) => Some(Choosing),
+            // A user of the link has received the mail, even if the mail server's answer was lost.
+            (ChooseSend | Choosing, Event::PasswordChosen) => Some(Register),
+            (Choosing, Event::TimeRanOut) => Some(Expired),
             (Register, Event::AccountMade) => Some(MailCredentials),
             (Register, Event::AccountFound) => Some(Done),
             (Register, Event::AccountRefused) => Some(DeclineSend),
@@ -122,9 +171,11 @@ impl State {
             (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
             // An unconfirmed address gets no mail; applicants who confirmed theirs get the decline mail.
             (EmailSend | EmailVerify, Event::EndedByOperator) => Some(Expired),
-            (AdminSend | AdminVerify | Register, Event::EndedByOperator) => Some(DeclineSend),
+            (AdminSend | AdminVerify | ChooseSend | Choosing | Register, Event::EndedByOperator) => Some(DeclineSend),
             (MailCredentials, Event::EndedByOperator) => Some(Done),
             (DeclineSend, Event::EndedByOperator) => Some(Declined),
+            // In Register the homeserver may have made the account already.
+            (EmailSend | EmailVerify | AdminSend | AdminVerify | ChooseSend | Choosing, Event::Withdrawn) => Some(Withdrawn),
             _ => None,
         }
     }
@@ -134,10 +185,12 @@ impl State {
         match self {
             State::EmailSend => Some(Action::SendConfirmMail),
             State::AdminSend => Some(Action::TellRoom),
+            State::ChooseSend => Some(Action::SendChooseMail),
             State::Register => Some(Action::MakeAccount),
             State::MailCredentials => Some(Action::SendCredentials),
             State::DeclineSend => Some(Action::SendDecline),
-            State::EmailVerify | State::AdminVerify | State::Declined | State::Expired | State::Done => None,
+            State::EmailVerify | State::AdminVerify | State::Choosing => None,
+            State::Declined | State::Expired | State::Withdrawn | State::Done => None,
         }
     }
 
@@ -145,28 +198,54 @@ impl State {
     pub(crate) fn end_of_tries(self) -> Option<Event> {
         match self.owes()? {
             Action::SendConfirmMail => Some(Event::TimeRanOut),
-            Action::SendCredentials | Action::SendDecline => Some(Event::GivenUp),
+            Action::SendChooseMail | Action::SendCredentials | Action::SendDecline => Some(Event::GivenUp),
             Action::TellRoom | Action::MakeAccount => None,
         }
     }
 
-    /// The side actions that this state requires for as long as it lasts.
-    pub(crate) fn owes_beside(self) -> &'static [SideAction] {
+    /// The side actions that begin with this state. The configuration decides later whether each applies, and when it is due.
+    pub(crate) fn begins_beside(self) -> &'static [SideAction] {
         match self {
             State::AdminVerify => &[SideAction::Remind],
+            State::Choosing => &[SideAction::RemindToChoose],
+            State::MailCredentials => &[SideAction::BindAddress],
+            State::Done => &[SideAction::RemindOfPassword],
             _ => &[],
         }
     }
 
-    /// Whether the registration reserves its username. Declining and expiry free the name; when a finished registration is
-    /// deleted, the account itself keeps it.
+    /// The side actions that may be required in this state; any other ends with the move to it.
+    pub(crate) fn owes_beside(self) -> &'static [SideAction] {
+        match self {
+            State::AdminSend => &[SideAction::SendQuestion],
+            State::AdminVerify => &[SideAction::Remind, SideAction::SendQuestion],
+            State::Choosing => &[SideAction::RemindToChoose],
+            State::MailCredentials => &[SideAction::BindAddress],
+            State::Done => &[SideAction::BindAddress, SideAction::RemindOfPassword],
+            _ => &[],
+        }
+    }
+
+    /// Whether the registration reserves its username: from the confirmation of the address on. When a finished registration is
+    /// deleted, the account itself keeps the name.
     pub fn claims_username(self) -> bool {
-        !matches!(self, State::DeclineSend | State::Declined | State::Expired)
+        !self.is_unconfirmed() && !self.frees_username()
+    }
+
+    /// Whether a username that the registration has reserved is free again. Unconfirmed registrations of earlier versions and of
+    /// the PHP program have reserved theirs, and keep them.
+    pub(crate) fn frees_username(self) -> bool {
+        matches!(self, State::DeclineSend | State::Declined | State::Expired | State::Withdrawn)
+    }
+
+    /// Whether nobody has proved yet to own the address.
+    pub(crate) fn is_unconfirmed(self) -> bool {
+        matches!(self, State::EmailSend | State::EmailVerify)
     }
 
     /// Whether the registration is over.
     pub fn is_final(self) -> bool {
-        matches!(self, State::Done | State::Declined | State::Expired)
+        matches!(self, State::Done | State::Declined | State::Expired | State::Withdrawn)
     }
 
     pub fn number(self) -> i64 {
@@ -183,13 +262,16 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 13] = [
+    const EVENTS: [Event; 17] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
         Event::RoomTold,
         Event::Approved,
+        Event::ApprovedToChoose,
         Event::Declined,
+        Event::ChooseMailSent,
+        Event::PasswordChosen,
         Event::AccountMade,
         Event::AccountFound,
         Event::AccountRefused,
@@ -197,20 +279,35 @@ mod tests {
         Event::DeclineSent,
         Event::GivenUp,
         Event::EndedByOperator,
+        Event::Withdrawn,
     ];
 
     /// All moves, written a second time as pairs of states.
-    const MOVES: [(State, State); 15] = [
+    const MOVES: [(State, State); 29] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
+        (EmailSend, Withdrawn),
         (EmailVerify, AdminSend),
         (EmailVerify, Expired),
+        (EmailVerify, Withdrawn),
         (AdminSend, AdminVerify),
+        (AdminSend, ChooseSend),
         (AdminSend, Register),
         (AdminSend, DeclineSend),
+        (AdminSend, Withdrawn),
+        (AdminVerify, ChooseSend),
         (AdminVerify, Register),
         (AdminVerify, DeclineSend),
+        (AdminVerify, Withdrawn),
+        (ChooseSend, Choosing),
+        (ChooseSend, Register),
+        (ChooseSend, DeclineSend),
+        (ChooseSend, Withdrawn),
+        (Choosing, Register),
+        (Choosing, Expired),
+        (Choosing, DeclineSend),
+        (Choosing, Withdrawn),
         (Register, MailCredentials),
         (Register, Done),
         (Register, DeclineSend),
@@ -232,13 +329,55 @@ mod tests {
     fn nobody_reaches_an_account_without_a_yes() {
         for from in State::ALL {
             for event in EVENTS {
-                if from.after(event) == Some(Register) {
-                    assert_eq!(event, Event::Approved, "{from:?}");
-                }
-                if from.after(event) == Some(MailCredentials) {
-                    assert_eq!(from, Register);
+                match from.after(event) {
+                    Some(ChooseSend) => assert!(event == Event::ApprovedToChoose && matches!(from, AdminSend | AdminVerify), "{from:?}"),
+                    Some(Choosing) => assert_eq!(from, ChooseSend),
+                    Some(Register) if matches!(from, ChooseSend | Choosing) => assert_eq!(event, Event::PasswordChosen),
+                    Some(Register) => assert!(event == Event::Approved && matches!(from, AdminSend | AdminVerify), "{from:?}"),
+                    Some(MailCredentials) => assert_eq!(from, Register),
+                    _ => {}
                 }
             }
+        }
+    }
+
+    /// The same without looking at single moves.
+    #[test]
+    fn without_the_two_events_that_say_yes_no_state_with_an_account_is_reached() {
+        let mut reached = vec![EmailSend];
+        let mut seen = 0;
+        while let Some(state) = reached.get(seen).copied() {
+            seen += 1;
+            for event in EVENTS.into_iter().filter(|event| !matches!(event, Event::Approved | Event::ApprovedToChoose)) {
+                reached.extend(state.after(event).filter(|to| !reached.contains(to)));
+            }
+        }
+        assert_eq!(reached.len(), 8, "{reached:?}");
+        assert!(!reached.iter().any(|state| matches!(state, ChooseSend | Choosing | Register | MailCredentials | Done)), "{reached:?}");
+    }
+
+    #[test]
+    fn whoever_asked_can_withdraw_until_the_account_is_being_made() {
+        for state in State::ALL {
+            let can = !state.is_final() && !matches!(state, Register | MailCredentials | DeclineSend);
+            assert_eq!(state.after(Event::Withdrawn), can.then_some(Withdrawn), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_reserved_from_the_confirmation_until_the_request_comes_to_nothing() {
+        for state in State::ALL {
+            let held = matches!(state, AdminSend | AdminVerify | ChooseSend | Choosing | Register | MailCredentials | Done);
+            assert_eq!(state.claims_username(), held, "{state:?}");
+            let freed = matches!(state, DeclineSend | Declined | Expired | Withdrawn);
+            assert_eq!(state.frees_username(), freed, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn a_side_action_that_begins_with_a_state_may_be_required_there() {
+        for state in State::ALL {
+            assert!(state.begins_beside().iter().all(|action| state.owes_beside().contains(action)), "{state:?}");
         }
     }
 
@@ -268,7 +407,7 @@ mod tests {
 
     #[test]
     fn whoever_confirmed_an_address_hears_of_the_operators_end() {
-        for state in [AdminSend, AdminVerify, Register] {
+        for state in [AdminSend, AdminVerify, ChooseSend, Choosing, Register] {
             assert_eq!(state.after(Event::EndedByOperator), Some(DeclineSend));
         }
     }
@@ -276,7 +415,7 @@ mod tests {
     #[test]
     fn only_mails_are_ever_given_up_and_each_of_them_can_be() {
         for state in State::ALL {
-            let is_mail = matches!(state.owes(), Some(Action::SendConfirmMail | Action::SendCredentials | Action::SendDecline));
+            let is_mail = !matches!(state.owes(), None | Some(Action::TellRoom | Action::MakeAccount));
             assert_eq!(state.end_of_tries().is_some(), is_mail, "{state:?}");
             assert!(state.end_of_tries().is_none_or(|event| state.after(event).is_some()), "{state:?}");
         }
@@ -289,5 +428,15 @@ mod tests {
             assert_eq!((state.number(), State::from_number(number)), (number, Some(state)));
         }
         assert_eq!(State::from_number(2), None);
+    }
+
+    #[test]
+    fn no_two_states_have_one_number() {
+        for state in State::ALL {
+            assert_eq!(State::from_number(state.number()), Some(state));
+        }
+        for (number, action) in SideAction::ALL.into_iter().enumerate() {
+            assert_eq!(action.number(), number as i64);
+        }
     }
 }

@@ -52,6 +52,11 @@ impl Secret {
         self.token("admin link", seed)
     }
 
+    /// The token of the link with which the applicant chooses a password after the approval.
+    pub fn choose_token(&self, seed: &str) -> String {
+        self.token("choose link", seed)
+    }
+
     /// The hashes of both link tokens, for the database: the applicant's and the room's.
     pub(crate) fn link_token_hashes(&self, seed: &str) -> (String, String) {
         (hash(&self.verify_token(seed)), hash(&self.admin_token(seed)))

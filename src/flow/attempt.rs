@@ -82,12 +82,11 @@ fn guarded<T>(
 fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, holder: &str, failure: Failure) -> Result<Tried, store::Error> {
     let now = site.now();
     let tries = store.tries(row)?.and(&failure.blame, patience(site), now);
-    if let Some(to) = given_up(site, row, &tries, &failure)
-        && let Owed::Step(from) = row.owed
+    if tries.are_enough(&failure.blame, patience(site))
+        && let Some(settled) = give_up(store, row, registration, holder, now)?
     {
-        let settled = store.settle(row.id, from, holder, to, now)?;
         if settled {
-            tell_of_end(registration, from, &tries, &failure);
+            tell_of_end(registration, row.owed, &tries, &failure);
         }
         return Ok(if settled { Tried::GivenUp(failure) } else { Tried::Elsewhere });
     }
@@ -98,12 +97,15 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
     Ok(Tried::Failed(failure))
 }
 
-/// The next state, if this was the last attempt.
-fn given_up(site: &Site, row: OwedRow, tries: &Tries, failure: &Failure) -> Option<State> {
-    let Owed::Step(state) = row.owed else { return None };
-    match tries.are_enough(&failure.blame, patience(site)) {
-        true => state.end_of_tries().and_then(|event| state.after(event)),
-        false => None,
+/// Ends what was tried for long enough; `None` for actions that are tried forever. `false`: the lease was lost in the meantime.
+fn give_up(store: &mut Store, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<Option<bool>, store::Error> {
+    match row.owed {
+        Owed::Step(from) => match from.end_of_tries().and_then(|event| from.after(event)) {
+            Some(to) => store.settle(row.id, from, holder, to, now).map(Some),
+            None => Ok(None),
+        },
+        Owed::Beside(action) if action.is_mail() => store.settle_beside(row, registration, holder, now).map(Some),
+        Owed::Beside(_) => Ok(None),
     }
 }
 
@@ -112,15 +114,15 @@ fn patience(site: &Site) -> Patience {
     Patience { gone_for: times.confirm_within_hours.0 as i64 * HOUR, in_all: times.forget_after_days.0 as i64 * DAY }
 }
 
-fn tell_of_end(registration: i64, from: State, tries: &Tries, failure: &Failure) {
+fn tell_of_end(registration: i64, owed: Owed, tries: &Tries, failure: &Failure) {
     let tried = format!("{} tries; the last one: {}", tries.count, failure.sentence);
-    match from {
+    match owed {
         // Nobody proved that they own the address, so there is nobody to tell.
-        State::EmailSend => log::info("unsent_request_expired", Some(registration), &tried),
+        Owed::Step(State::EmailSend) => log::info("unsent_request_expired", Some(registration), &tried),
         _ => log::warn(
             "mail_given_up",
             Some(registration),
-            &format!("{from:?}: no mail reached this address in {tried}. Tell the applicant in another way"),
+            &format!("{}: no mail reached this address in {tried}. Tell the applicant in another way", name(owed)),
         ),
     }
 }

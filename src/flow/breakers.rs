@@ -35,15 +35,19 @@ impl Breakers {
 }
 
 fn needs(owed: Owed) -> &'static [Peer] {
-    let action = match owed {
-        Owed::Step(state) => state.owes(),
-        Owed::Beside(SideAction::Remind) => Some(Action::TellRoom),
-    };
-    match action {
-        Some(Action::SendConfirmMail | Action::SendCredentials | Action::SendDecline) => &[Peer::MailServer],
-        Some(Action::TellRoom) => &[Peer::Homeserver, Peer::Room],
-        Some(Action::MakeAccount) => &[Peer::Homeserver, Peer::Accounts],
-        None => &[],
+    const MAIL: &[Peer] = &[Peer::MailServer];
+    const ROOM: &[Peer] = &[Peer::Homeserver, Peer::Room];
+    const ACCOUNTS: &[Peer] = &[Peer::Homeserver, Peer::Accounts];
+    match owed {
+        Owed::Step(state) => match state.owes() {
+            Some(Action::SendConfirmMail | Action::SendChooseMail | Action::SendCredentials | Action::SendDecline) => MAIL,
+            Some(Action::TellRoom) => ROOM,
+            Some(Action::MakeAccount) => ACCOUNTS,
+            None => &[],
+        },
+        Owed::Beside(SideAction::Remind) => ROOM,
+        Owed::Beside(SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::RemindOfPassword) => MAIL,
+        Owed::Beside(SideAction::BindAddress) => ACCOUNTS,
     }
 }
 

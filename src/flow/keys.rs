@@ -105,7 +105,8 @@ fn new_key(site: &Site, secret: &Secret, registration: &Registration) -> Result<
         _ => FirstPassword::Known,
     };
     let password_is_lost = registration.password.as_deref().is_some_and(|kept| !password::is_hash(kept));
-    Ok(NewKey { seed, verify_token_hash, admin_token_hash, password_is_lost, first_password })
+    let choose_token_hash = token::hash(&secret.choose_token(&seed));
+    Ok(NewKey { seed, verify_token_hash, admin_token_hash, choose_token_hash, password_is_lost, first_password })
 }
 
 /// What the sysadmin has to know about a request that cannot simply continue.

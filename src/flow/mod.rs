@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod attempt;
+pub mod beside;
 pub mod breakers;
 pub mod caller;
 pub mod failure;

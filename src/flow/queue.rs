@@ -1,7 +1,7 @@
 //! All required actions in a fair order: the steps of requests and their side actions.
 //!
 //! * Each kind (a state that requires something, a side action) has its own line, the longest waiting first. The lines take
-//!   turns, the states closest to the end first; reminders come last, when nothing else is due. The first turn of a run goes to
+//!   turns, the states closest to the end first, then the side actions; reminders come last, when nothing else is due. The first turn of a run goes to
 //!   the line with the row that has waited longest of all, so that runs with time for one step only serve all kinds.
 //! * Each row is tried once per run. If it fails, panics or cannot be read, it is put off, and the next one follows.
 //! * An unavailable peer is asked once per run ([`Breakers`]). Rows that need it wait for the next run, and nothing counts
@@ -10,9 +10,9 @@
 //!   starts, so that a short time limit does not block everything forever. A mail counts as a third of a run at most: with a
 //!   long `timeout_seconds` there would be no time left for a second one.
 
-use crate::domain::registration::{SideAction, State};
-use crate::domain::seconds::HOUR;
+use crate::domain::registration::{Action, SideAction, State};
 use crate::flow::attempt::Tried;
+use crate::flow::beside;
 use crate::flow::breakers::Breakers;
 use crate::flow::steps::{self, Reached};
 use crate::outside::log;
@@ -30,7 +30,7 @@ const BATCH: i64 = 50;
 /// The result of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Worked {
-    /// Requests that reached another state.
+    /// Requests that reached another state, and side actions that are done.
     pub moved: u64,
     pub reminded: u64,
     /// Rows that failed; they will be tried again.
@@ -44,13 +44,12 @@ pub struct Worked {
 /// Works until nothing is due, or until `deadline`.
 pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
     let mut queue = Queue { site, store, deadline, breakers: Breakers::default(), worked: Worked::default(), has_begun: false };
-    let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some());
-    queue.take_turns(steps.map(Owed::Step))?;
+    let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some()).map(Owed::Step);
+    let beside = queue.schedule(|action| !action.is_reminder())?;
+    queue.take_turns(steps.chain(beside))?;
     // Only now, because the room may just have been told of a request.
-    let reminder_delay = Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0);
-    queue.store.schedule_reminders(reminder_delay)?;
-    let is_wanted = |action: &SideAction| *action != SideAction::Remind || reminder_delay.is_some();
-    queue.take_turns(SideAction::ALL.into_iter().filter(is_wanted).map(Owed::Beside))?;
+    let reminders = queue.schedule(SideAction::is_reminder)?;
+    queue.take_turns(reminders.into_iter())?;
     Ok(queue.worked)
 }
 
@@ -74,6 +73,17 @@ struct Line {
 }
 
 impl Queue<'_> {
+    /// Gives these side actions their due times. Returns those that the configuration has a use for.
+    fn schedule(&mut self, which: impl Fn(SideAction) -> bool) -> Result<Vec<Owed>, store::Error> {
+        let mut wanted = Vec::new();
+        for action in SideAction::ALL.into_iter().filter(|action| which(*action)) {
+            let delay = beside::delay(self.site, action);
+            self.store.schedule(action, delay)?;
+            wanted.extend(delay.map(|_| Owed::Beside(action)));
+        }
+        Ok(wanted)
+    }
+
     fn take_turns(&mut self, kinds: impl Iterator<Item = Owed>) -> Result<(), store::Error> {
         let mut lines: Vec<Line> =
             kinds.map(|owed| Line { owed, waiting: VecDeque::new(), after: (i64::MIN, 0), may_have_more: true }).collect();
@@ -148,8 +158,8 @@ impl Queue<'_> {
                     self.worked.count(from, reached);
                 }
                 Owed::Beside(action) => {
-                    let tried = steps::act_beside(self.site, self.store, due.row, action, due.registration)?;
-                    self.count_beside(&tried, &due.address);
+                    let tried = beside::act(self.site, self.store, due.row, action, due.registration)?;
+                    self.count_beside(action, &tried, &due.address);
                 }
             }
             Ok(())
@@ -169,9 +179,10 @@ impl Queue<'_> {
         Ok(())
     }
 
-    fn count_beside(&mut self, tried: &Tried, address: &str) {
+    fn count_beside(&mut self, action: SideAction, tried: &Tried, address: &str) {
         match tried {
-            Tried::Succeeded => self.worked.reminded += 1,
+            Tried::Succeeded if action.is_reminder() => self.worked.reminded += 1,
+            Tried::Succeeded => self.worked.moved += 1,
             Tried::Failed(failure) | Tried::GivenUp(failure) => {
                 self.breakers.note(&failure.blame, address);
                 self.worked.failed += 1;
@@ -195,7 +206,10 @@ impl Worked {
 /// The time that a step must have left: how long it takes if the other side stays silent, for a mail at most a third of a run.
 /// A step whose other side answers each request just in time takes longer.
 fn longest(site: &Site, owed: Owed) -> Duration {
-    let needs_mail = matches!(owed, Owed::Step(State::EmailSend | State::MailCredentials | State::DeclineSend));
+    let needs_mail = match owed {
+        Owed::Step(state) => !matches!(state.owes(), Some(Action::TellRoom | Action::MakeAccount)),
+        Owed::Beside(action) => action.is_mail(),
+    };
     let third = site.config.times.cron_budget_seconds.0 / 3;
     Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config).min(third) } else { bot::SILENCE_SECONDS })
 }

@@ -10,7 +10,7 @@ use crate::domain::back_off::Peer;
 use crate::domain::config::{Credentials, OperationMode};
 use crate::domain::names;
 use crate::domain::password;
-use crate::domain::registration::{Action, Event, SideAction, State};
+use crate::domain::registration::{Action, Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token::Secret;
 use crate::flow::accounts::{self, Outcome};
@@ -113,6 +113,7 @@ fn act(site: &Site, store: &mut Store, registration: &Registration, action: Acti
     match action {
         Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Outside::Told(Event::ConfirmMailSent)),
         Action::TellRoom => tell_room(site, store, registration).map(|()| Outside::Told(Event::RoomTold)),
+        Action::SendChooseMail => Err(Failure::later("the mail with the link to choose a password is not built in yet")),
         Action::MakeAccount => {
             let made = accounts::make(site, store, registration);
             made.map(Outside::Account).map_err(|failure| failure.on_the_way(Peer::Accounts))
@@ -172,26 +173,8 @@ fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Res
     say(site, registration, RoomPost::Request, others.len())
 }
 
-/// Carries out a side action that `row` requires for a registration.
-pub(crate) fn act_beside(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
-    let act = |store: &mut Store| {
-        let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else { return Ok(None) };
-        if waits_for_its_key(site, &registration) {
-            return Ok(None);
-        }
-        match action {
-            SideAction::Remind => say(site, &registration, RoomPost::Reminder, 0).map(Some),
-        }
-    };
-    attempt(site, store, row, id, act, |store, holder, ()| {
-        let is_ours = store.settle_beside(row, id, holder, site.now())?;
-        log::info("done_beside", Some(id), &format!("{action:?}"));
-        Ok(if is_ours { Tried::Succeeded } else { Tried::Elsewhere })
-    })
-}
-
 /// Posts templates/room/NAME to the room: once, however often it is tried.
-fn say(site: &Site, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
+pub(super) fn say(site: &Site, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let mut context = facts(site, registration);
     context["same_address"] = json!(same_address);
@@ -253,7 +236,13 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
 }
 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is always the same.
-fn send(site: &Site, store: &mut Store, registration: &Registration, name: MailName, context: &serde_json::Value) -> Result<(), Failure> {
+pub(super) fn send(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    name: MailName,
+    context: &serde_json::Value,
+) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let letter = page::mail(&site.config, registration.language, name, context)?;
     let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");

@@ -50,10 +50,12 @@ fn awaited(state: State) -> &'static str {
         State::EmailVerify => "the applicant to confirm the address",
         State::AdminSend => "the message to the room",
         State::AdminVerify => "a decision in the room",
+        State::ChooseSend => "the mail with the link to choose a password",
+        State::Choosing => "the applicant to choose a password",
         State::Register => "the account",
         State::MailCredentials => "the mail with the credentials",
         State::DeclineSend => "the mail that says no",
-        State::Declined | State::Expired | State::Done => "nothing",
+        State::Declined | State::Expired | State::Withdrawn | State::Done => "nothing",
     }
 }
 

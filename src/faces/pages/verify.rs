@@ -20,7 +20,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Registration};
+use crate::outside::store::{Access, Confirmed, Registration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -75,8 +75,13 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     let password = kept_password(site, &secret, &registration, &form)?;
     let mut store = site.store(Access::Write)?;
-    if !store.confirm(registration.id, password.as_deref(), site.now())? {
-        return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref());
+    match store.confirm(registration.id, None, password.as_deref(), site.now())? {
+        Confirmed::Yes => {}
+        Confirmed::NotAwaited => return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref()),
+        Confirmed::NameTaken => {
+            let taken = Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)]);
+            return button(site, language, 422, &form.t, &registration, &taken);
+        }
     }
     log::info("address_confirmed", Some(registration.id), "");
     steps::carry_on_or_leave(site, &mut store, registration.id);
@@ -160,7 +165,8 @@ fn answer_dead_end(site: &Site, language: Language, link_token: &str, registrati
 pub(crate) fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     match registration.state {
         State::Expired => (410, DeadEnd::LinkExpired),
-        State::Register | State::MailCredentials | State::Done => (200, DeadEnd::AlreadyApproved),
+        State::Withdrawn => (200, DeadEnd::Withdrawn),
+        State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => (200, DeadEnd::AlreadyApproved),
         State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::Refused),
         State::DeclineSend | State::Declined => (200, DeadEnd::Declined),
         _ => (200, DeadEnd::AlreadyConfirmed),

@@ -166,9 +166,9 @@ enum Standing {
 fn standing(state: Option<State>) -> Standing {
     match state {
         None | Some(State::Done) => Standing::HasAccount,
-        Some(State::EmailSend | State::EmailVerify | State::Expired) => Standing::Unconfirmed,
+        Some(State::EmailSend | State::EmailVerify | State::Expired | State::Withdrawn) => Standing::Unconfirmed,
         Some(State::AdminSend | State::AdminVerify) => Standing::Waiting,
-        Some(State::Register | State::MailCredentials) => Standing::Approved,
+        Some(State::ChooseSend | State::Choosing | State::Register | State::MailCredentials) => Standing::Approved,
         Some(State::DeclineSend | State::Declined) => Standing::Declined,
     }
 }
@@ -181,6 +181,7 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
     let (status, kind) = match registration.state {
         State::EmailSend | State::EmailVerify => (409, DeadEnd::RequestUnconfirmed),
         State::Expired => (410, DeadEnd::RequestExpired),
+        State::Withdrawn => (410, DeadEnd::RequestWithdrawn),
         State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::DecidedRefused),
         State::DeclineSend | State::Declined => (200, DeadEnd::DecidedDeclined),
         _ => (200, DeadEnd::DecidedApproved),

@@ -1,4 +1,5 @@
-//! Turns a form into a row of `registrations`, or refuses it: `UNIQUE` columns decide who was first.
+//! Turns a form into a row of `registrations`, or refuses it. A form sent twice is one row, by a `UNIQUE` column. The username is
+//! reserved only when the address is confirmed ([`Store::confirm`]).
 
 use super::{Allowance, End, Error, LONGEST_WAIT, Registration, Store};
 use crate::domain::config::Language;
@@ -33,7 +34,7 @@ pub enum Filed {
     Accepted(i64),
     /// The same form was sent before; this is the request it led to.
     CameBefore(Box<Registration>),
-    /// The username is taken.
+    /// A confirmed request or an account has the username.
     NameTaken,
     /// Too many requests with this address await confirmation.
     AddressBusy,
@@ -94,7 +95,7 @@ impl Store {
         self.stands_against(new, limits)
     }
 
-    /// Files a request; `UNIQUE` columns decide who was first. A request that is not filed uses up nothing.
+    /// Files a request. A request that is not filed uses up nothing.
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
         for allowance in limits.network.iter().chain(&limits.address) {
             // A network without allowance leaves no row for each address that it tries.
@@ -116,8 +117,10 @@ impl Store {
                 .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
         });
         let refused = match filed {
-            // Another program was faster between our check and our insert.
-            Err(Error::Conflict) => Filed::NameTaken,
+            // Another program filed the same form between our check and our insert.
+            Err(Error::Conflict) => {
+                return self.same_submission(&new.submission)?.map(|before| Filed::CameBefore(Box::new(before))).ok_or(Error::Conflict);
+            }
             Err(cause) => return Err(cause),
             Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
             Ok(refused) => refused,
@@ -186,16 +189,15 @@ impl Store {
     }
 
     fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
-        let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, claimed_username, first_name,
+        let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, first_name,
                    last_name, email, email_folded, note, language, password, password_chosen, filled_hidden_field, requested_at, state_since, due_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
         let values = [
             State::EmailSend.number().into(),
             new.seed.as_str().into(),
             new.submission.as_str().into(),
             new.verify_token_hash.as_str().into(),
             new.admin_token_hash.as_str().into(),
-            new.username.as_str().into(),
             new.username.as_str().into(),
             new.first_name.as_str().into(),
             new.last_name.as_str().into(),
@@ -211,7 +213,7 @@ impl Store {
         self.execute(sql, &values).map(|_| ())
     }
 
-    /// Whether an open request or an account has the username.
+    /// Whether a confirmed request or an account has the username.
     pub fn username_is_taken(&mut self, username: &str) -> Result<bool, Error> {
         let claimed = self.first("SELECT 1 FROM registrations WHERE claimed_username = ?", &[username.into()], |_| Ok(()))?;
         Ok(claimed.is_some() || self.login_exists(username)?)

@@ -5,6 +5,9 @@ use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Registration, Selection, Store};
 use crate::domain::registration::State;
 
+/// The reader of a link to choose a password, in `former_links`; the others are those of the PHP program.
+pub(super) const CHOOSER: i64 = 2;
+
 /// Shows whether an open request was filed with a certain secret key.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyOfRequest {
@@ -19,6 +22,7 @@ pub(crate) struct NewKey {
     pub seed: String,
     pub verify_token_hash: String,
     pub admin_token_hash: String,
+    pub choose_token_hash: String,
     /// The applicant's chosen password is sealed with the lost key, so an initial one replaces it.
     pub password_is_lost: bool,
     /// The account exists, and its initial password was derived from the lost key.
@@ -57,7 +61,7 @@ impl Store {
     pub(crate) fn renew_key(&mut self, of: &Registration, new: &NewKey, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             let sql = format!(
-                "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, {UNTRIED}
+                "UPDATE registrations SET seed = ?, verify_token_hash = ?, admin_token_hash = ?, choose_token_hash = ?, {UNTRIED}
                  WHERE id = ? AND state = ? AND seed = ? AND verify_token_hash = ? AND {FREE}"
             );
             let [free_now, free_far] = free(now);
@@ -65,6 +69,7 @@ impl Store {
                 new.seed.as_str().into(),
                 new.verify_token_hash.as_str().into(),
                 new.admin_token_hash.as_str().into(),
+                of.choose_token_hash.as_ref().map(|_| new.choose_token_hash.as_str()).into(),
                 of.id.into(),
                 of.state.number().into(),
                 of.seed.as_str().into(),
@@ -75,13 +80,16 @@ impl Store {
             if store.execute(&sql, &values)? != 1 {
                 return Ok(false);
             }
-            store.keep_link(of.id, PhpReader::Applicant, &of.verify_token_hash)?;
-            store.keep_link(of.id, PhpReader::Room, &of.admin_token_hash)?;
+            store.keep_link(of.id, PhpReader::Applicant.number(), &of.verify_token_hash)?;
+            store.keep_link(of.id, PhpReader::Room.number(), &of.admin_token_hash)?;
+            if let Some(former) = &of.choose_token_hash {
+                store.keep_link(of.id, CHOOSER, former)?;
+            }
             if of.state.owes().is_some() {
                 store.execute("UPDATE registrations SET due_at = ? WHERE id = ?", &[now.into(), of.id.into()])?;
             }
-            if of.state == State::EmailVerify {
-                // Nobody could confirm in the meantime.
+            if matches!(of.state, State::EmailVerify | State::Choosing) {
+                // Nobody could confirm, or choose, in the meantime.
                 store.execute("UPDATE registrations SET state_since = ? WHERE id = ?", &[now.into(), of.id.into()])?;
             }
             if new.password_is_lost {
@@ -92,9 +100,9 @@ impl Store {
         })
     }
 
-    fn keep_link(&mut self, id: i64, reader: PhpReader, hash: &str) -> Result<(), Error> {
+    fn keep_link(&mut self, id: i64, reader: i64, hash: &str) -> Result<(), Error> {
         let sql = "INSERT INTO former_links (token_hash, reader, registration_id) VALUES (?, ?, ?)";
-        self.execute(sql, &[hash.into(), reader.number().into(), id.into()]).map(|_| ())
+        self.execute(sql, &[hash.into(), reader.into(), id.into()]).map(|_| ())
     }
 
     fn renew_first_password(&mut self, of: &Registration, first: &FirstPassword) -> Result<(), Error> {

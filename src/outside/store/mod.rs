@@ -33,6 +33,7 @@ mod patience;
 pub mod php;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod questions;
 mod registrations;
 mod row;
 mod schema;
@@ -48,8 +49,10 @@ pub use filing::{Filed, FilingLimits, NewRegistration};
 pub(crate) use keys::{FirstPassword, NewKey};
 pub(crate) use logins::Login;
 pub use logins::{Found, NewLogin};
+pub use moves::Confirmed;
 pub(crate) use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
+pub use questions::{Asked, MOST_QUESTIONS, Question};
 pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
 use row::NamedRow;

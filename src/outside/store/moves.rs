@@ -5,9 +5,19 @@
 
 use super::owed::{FREE, UNTRIED, free};
 use super::registrations::unknown_state;
-use super::{CLOCK_SKEW, Error, NewLogin, Store, Value};
+use super::{CLOCK_SKEW, End, Error, NewLogin, Store, Value};
 use crate::domain::registration::{Event, State};
 use crate::outside::fault;
+
+/// The result of confirming an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    Yes,
+    /// Another program was faster, or the time was up; nothing was changed.
+    NotAwaited,
+    /// Another request or an account has the username; nothing was changed.
+    NameTaken,
+}
 
 impl Store {
     /// The state of a registration, without reading the rest of its row.
@@ -22,17 +32,60 @@ impl Store {
         self.move_state(id, from, to, now, "1 = 1", &[])
     }
 
-    /// The applicant confirmed the address and chose a password, which is hashed (local mode) or sealed (synapse mode); `None`:
-    /// an initial one is derived. Either replaces a password that an older version asked for on the form, where anybody could
-    /// have typed it. `false`: another program was faster, or the time was up, and nothing was changed.
-    pub fn confirm(&mut self, id: i64, password: Option<&str>, now: i64) -> Result<bool, Error> {
-        self.transaction(|store| {
+    /// The applicant confirmed the address, which reserves the username: the one that was asked for, or `other_name`. `password`
+    /// was chosen with it and is hashed (local mode) or sealed (synapse mode); `None`: an initial one is derived. Either replaces
+    /// a password that an older version asked for on the form, where anybody could have typed it.
+    pub fn confirm(&mut self, id: i64, other_name: Option<&str>, password: Option<&str>, now: i64) -> Result<Confirmed, Error> {
+        let confirmed = self.transaction_that_may_end(|store| {
+            if let Some(name) = other_name {
+                let sql = "UPDATE registrations SET username = ?, claimed_username = NULL WHERE id = ? AND state IN (?, ?)";
+                let unconfirmed = [State::EmailSend.number().into(), State::EmailVerify.number().into()];
+                store.execute(sql, &[&[name.into(), id.into()], &unconfirmed[..]].concat())?;
+            }
             if !store.advance_by(id, Event::AddressConfirmed, now)? {
+                return Ok(End::RollBack(Confirmed::NotAwaited));
+            }
+            let account = "SELECT 1 FROM registrations JOIN logins ON logins.localpart = registrations.username WHERE registrations.id = ?";
+            if store.first(account, &[id.into()], |_| Ok(()))?.is_some() {
+                return Ok(End::RollBack(Confirmed::NameTaken));
+            }
+            let sql = "UPDATE registrations SET password = ?, password_chosen = ?, confirmed_at = ? WHERE id = ?";
+            store.execute(sql, &[password.into(), i64::from(password.is_some()).into(), now.into(), id.into()])?;
+            fault::point("confirming");
+            Ok(End::Commit(Confirmed::Yes))
+        });
+        match confirmed {
+            // UNIQUE: somebody else has reserved the name.
+            Err(Error::Conflict) => Ok(Confirmed::NameTaken),
+            confirmed => confirmed,
+        }
+    }
+
+    /// The applicant chose a password by the link that was mailed after the approval: hashed (local mode) or sealed (synapse
+    /// mode). `false`: another program was faster, or the time was up, and nothing was changed.
+    pub fn choose_password(&mut self, id: i64, password: &str, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.advance_by(id, Event::PasswordChosen, now)? {
                 return Ok(false);
             }
-            let sql = "UPDATE registrations SET password = ?, password_chosen = ? WHERE id = ?";
-            store.execute(sql, &[password.into(), i64::from(password.is_some()).into(), id.into()])?;
+            let sql = "UPDATE registrations SET password = ?, password_chosen = 1 WHERE id = ?";
+            store.execute(sql, &[password.into(), id.into()])?;
+            fault::point("choosing");
             Ok(true)
+        })
+    }
+
+    /// Records, before the link to choose a password is mailed, by what it will be found.
+    pub fn note_choose_token(&mut self, id: i64, hash: &str) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET choose_token_hash = ? WHERE id = ?", &[hash.into(), id.into()]).map(|_| ())
+    }
+
+    /// The applicant withdrew the request. `false`: that is not possible any more, and nothing was changed.
+    pub fn withdraw(&mut self, id: i64, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            let withdrawn = store.advance_by(id, Event::Withdrawn, now)?;
+            fault::point("withdrawing");
+            Ok(withdrawn)
         })
     }
 
@@ -108,16 +161,21 @@ impl Store {
         })
     }
 
-    /// The only code that changes a state. It frees the username and wipes the typed password when the new state does not need
-    /// them, and deletes personal data when the request expires; the rest allows its link to say so. It also updates the side
-    /// actions. Part of a transaction.
+    /// The only code that changes a state. It reserves or frees the username, wipes the typed password when the new state does
+    /// not need it, and deletes personal data when the request expires or is withdrawn; the rest allows its link to say so. It
+    /// also updates the side actions. Part of a transaction.
     fn move_state(&mut self, id: i64, from: State, to: State, now: i64, holding: &'static str, holder: &[Value]) -> Result<bool, Error> {
-        let claim = if to.claims_username() { "claimed_username" } else { "NULL" };
+        let claim = match to {
+            _ if to.frees_username() => "NULL",
+            _ if to.claims_username() && !from.claims_username() => "username",
+            _ => "claimed_username",
+        };
         let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
         let password = if is_needed { "password" } else { "NULL" };
-        let person = match to {
-            State::Expired => ", first_name = '', last_name = '', email = '', email_folded = '', note = ''",
-            _ => "",
+        let leaves_no_person = matches!(to, State::Expired | State::Withdrawn);
+        let person = match leaves_no_person {
+            true => ", first_name = '', last_name = '', email = '', email_folded = '', note = ''",
+            false => "",
         };
         let sql = format!(
             "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL,
@@ -127,6 +185,9 @@ impl Store {
         values.extend_from_slice(holder);
         if self.execute(&sql, &values)? != 1 {
             return Ok(false);
+        }
+        if leaves_no_person {
+            self.execute("DELETE FROM questions WHERE registration_id = ?", &[id.into()])?;
         }
         if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
             self.owe_beside(id, to, now)?;

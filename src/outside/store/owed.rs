@@ -198,58 +198,83 @@ impl Store {
         self.execute(&sql, &[row.id.into(), holder.into()]).map(|_| ())
     }
 
-    /// Records that a side action is done, so that it is not required again. `false`: the lease was lost in the meantime.
+    /// Records that a side action is done, or given up, so that it is not required again. `false`: the lease was lost in the
+    /// meantime.
     pub(crate) fn settle_beside(&mut self, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
+            fault::point("settle beside");
             if store.execute("DELETE FROM owed_actions WHERE id = ? AND lease = ?", &[row.id.into(), holder.into()])? == 0 {
                 return Ok(false);
             }
             if row.owed == Owed::Beside(SideAction::Remind) {
                 store.execute("UPDATE registrations SET reminded_at = ? WHERE id = ?", &[now.into(), registration.into()])?;
             }
+            fault::point("settled beside");
             Ok(true)
         })
     }
 
-    /// Records the side actions of `state`, and drops those of the previous state. When a reminder is due depends on the
-    /// configuration: [`Store::schedule_reminders`]. Until that has run, the reminder is due only in a day, because a cron run
-    /// may be reading due reminders at this moment. Part of a transaction.
-    pub(super) fn owe_beside(&mut self, registration: i64, state: State, now: i64) -> Result<(), Error> {
-        self.execute("DELETE FROM owed_actions WHERE registration_id = ?", &[registration.into()])?;
-        for action in state.owes_beside() {
+    /// The rows of `action` for one registration.
+    pub fn owed_beside(&mut self, registration: i64, action: SideAction) -> Result<Vec<OwedRow>, Error> {
+        let sql = "SELECT id FROM owed_actions WHERE registration_id = ? AND kind = ? ORDER BY id";
+        let rows = self.query(sql, &[registration.into(), action.number().into()])?;
+        rows.into_iter().map(|row| Ok(OwedRow { owed: Owed::Beside(action), id: row.integer()? })).collect()
+    }
+
+    /// Drops the side actions that the state `to` does not have, and records those that begin with it. When a reminder is due
+    /// depends on the configuration: [`Store::schedule`]. Until that has run, the reminder is due only in a day, because a cron
+    /// run may be reading due reminders at this moment. Part of a transaction.
+    pub(super) fn owe_beside(&mut self, registration: i64, to: State, now: i64) -> Result<(), Error> {
+        let stay: String = to.owes_beside().iter().map(|action| format!(" AND kind <> {}", action.number())).collect();
+        self.execute(&format!("DELETE FROM owed_actions WHERE registration_id = ?{stay}"), &[registration.into()])?;
+        for action in to.begins_beside() {
+            let due_at = if action.is_reminder() { now + DAY } else { now };
             let sql = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at) VALUES (?, ?, ?, ?)";
-            self.execute(sql, &[registration.into(), action.number().into(), now.into(), (now + DAY).into()])?;
+            self.execute(sql, &[registration.into(), action.number().into(), now.into(), due_at.into()])?;
         }
         Ok(())
     }
 
-    /// Called before due reminders are read: gives each undecided request its reminder, also if it comes from the PHP program
-    /// or an earlier version, `delay` seconds after the room was told. `None`: no reminders, and failed ones no longer count as
-    /// failing.
-    pub(crate) fn schedule_reminders(&mut self, delay: Option<i64>) -> Result<(), Error> {
-        let remind = SideAction::Remind.number();
+    /// Called before due rows are read: makes each row of `action` due `delay` seconds after it began to be owed. `None`: the
+    /// configuration has no use for it. Reminders to the room then wait until they are switched on again, and failed ones no
+    /// longer count as failing; other side actions end.
+    pub(crate) fn schedule(&mut self, action: SideAction, delay: Option<i64>) -> Result<(), Error> {
+        let kind = Value::from(action.number());
         let Some(delay) = delay else {
-            let sql = format!("UPDATE owed_actions SET {UNTRIED} WHERE kind = ? AND attempts > 0");
-            return self.execute(&sql, &[remind.into()]).map(|_| ());
+            let sql = match action {
+                SideAction::Remind => &format!("UPDATE owed_actions SET {UNTRIED} WHERE kind = ? AND attempts > 0"),
+                _ => "DELETE FROM owed_actions WHERE kind = ?",
+            };
+            return self.execute(sql, &[kind]).map(|_| ());
         };
+        if action == SideAction::Remind {
+            self.owe_missing_reminders()?;
+        }
+        // After a failure the row has its own time.
+        let sql = "UPDATE owed_actions SET due_at = owed_since + ? WHERE kind = ? AND attempts = 0 AND due_at <> owed_since + ?";
+        self.execute(sql, &[delay.into(), kind, delay.into()]).map(|_| ())
+    }
+
+    /// Gives each undecided request its reminder, also if it comes from the PHP program or an earlier version.
+    fn owe_missing_reminders(&mut self) -> Result<(), Error> {
+        let remind = SideAction::Remind.number();
         let missing = format!(
             "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at)
              SELECT id, {remind}, state_since, state_since FROM registrations WHERE state = ? AND reminded_at IS NULL
              AND NOT EXISTS (SELECT 1 FROM owed_actions WHERE registration_id = registrations.id AND kind = {remind})"
         );
-        self.execute(&missing, &[State::AdminVerify.number().into()])?;
-        // After a failure the row has its own time.
-        let sql = "UPDATE owed_actions SET due_at = owed_since + ? WHERE kind = ? AND attempts = 0 AND due_at <> owed_since + ?";
-        self.execute(sql, &[delay.into(), remind.into(), delay.into()]).map(|_| ())
+        self.execute(&missing, &[State::AdminVerify.number().into()]).map(|_| ())
     }
 
     /// Makes rows due whose time lies further ahead than any wait, as it was written under a wrong clock. Returns their number.
     pub(crate) fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
-        let steps = "UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN (?, ?, ?, ?, ?)";
+        let places = owing().map(|_| "?").collect::<Vec<_>>().join(", ");
+        let steps =
+            format!("UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN ({places})");
         let mut values: Vec<Value> = vec![now.into(), soon.into(), (soon + back_off::LONGEST).into()];
         values.extend(owing().map(|state| Value::from(state.number())));
-        let brought_back = self.execute(steps, &values)?;
+        let brought_back = self.execute(&steps, &values)?;
         // Before the first attempt at a side action its time follows from owed_since.
         let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
         Ok(brought_back + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)

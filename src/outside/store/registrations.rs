@@ -1,5 +1,6 @@
 //! `registrations`: open requests, and the queries about them.
 
+use super::keys::CHOOSER;
 use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Selection, Store, Value};
 use crate::domain::config::Language;
@@ -27,9 +28,13 @@ pub struct Registration {
     pub reason: Option<String>,
     pub refusal: Option<String>,
     pub requested_at: i64,
+    /// When the address was confirmed; `None` also for requests of earlier versions.
+    pub confirmed_at: Option<i64>,
     pub state_since: i64,
     pub decided_at: Option<i64>,
     pub account_tried_at: Option<i64>,
+    /// The hash of the token in the link to choose a password, once that was to be mailed.
+    pub choose_token_hash: Option<String>,
     /// Whether the form's hidden field was filled in, as information for the room.
     pub filled_hidden_field: bool,
 }
@@ -54,9 +59,11 @@ const REGISTRATION: Selection = Selection {
         Column::Reason,
         Column::Refusal,
         Column::RequestedAt,
+        Column::ConfirmedAt,
         Column::StateSince,
         Column::DecidedAt,
         Column::AccountTriedAt,
+        Column::ChooseTokenHash,
         Column::FilledHiddenField,
     ],
 };
@@ -92,9 +99,11 @@ impl Registration {
             reason: row.optional_text(Column::Reason),
             refusal: row.optional_text(Column::Refusal),
             requested_at: row.integer(Column::RequestedAt)?,
+            confirmed_at: row.optional_integer(Column::ConfirmedAt)?,
             state_since: row.integer(Column::StateSince)?,
             decided_at: row.optional_integer(Column::DecidedAt)?,
             account_tried_at: row.optional_integer(Column::AccountTriedAt)?,
+            choose_token_hash: row.optional_text(Column::ChooseTokenHash),
             filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
         })
     }
@@ -145,6 +154,18 @@ impl Store {
     /// The registration with this hash of the token in the link posted to the room.
     pub fn registration_by_admin_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
         self.registration_by_link("admin_token_hash = ?", PhpReader::Room, hash)
+    }
+
+    /// The registration with this hash of the token in the link to choose a password.
+    pub fn registration_by_choose_token(&mut self, hash: &str) -> Result<Option<Registration>, Error> {
+        if let Some(registration) = self.registration_where("choose_token_hash = ?", hash.into())? {
+            return Ok(Some(registration));
+        }
+        let former = "SELECT registration_id FROM former_links WHERE token_hash = ? AND reader = ?";
+        match self.first(former, &[hash.into(), CHOOSER.into()], |row| row.integer())? {
+            Some(id) => self.registration(id),
+            None => Ok(None),
+        }
     }
 
     /// Finds our own link, one from before the key was lost, or one from the PHP program.

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 10] = steps!(
+pub(super) const STEPS: [Step; 11] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -50,7 +50,8 @@ pub(super) const STEPS: [Step; 10] = steps!(
     "0007_familiar_networks",
     "0008_queue",
     "0009_hidden_field",
-    "0010_trusted_clock"
+    "0010_trusted_clock",
+    "0011_own_page"
 );
 
 /// Runs before the first step.

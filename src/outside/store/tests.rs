@@ -114,6 +114,7 @@ const PATIENCE: Patience = Patience { gone_for: 172_800, in_all: 2_592_000 };
 const AWAY: Blame = Blame::Peer(Peer::MailServer);
 const GONE: Blame = Blame::Address(AddressFault::Gone);
 const REMINDER: Owed = Owed::Beside(SideAction::Remind);
+const QUESTION: Owed = Owed::Beside(SideAction::SendQuestion);
 
 fn a_form_sent_twice_is_one_request(engine: Engine) {
     let scratch = Scratch::on(engine);
@@ -143,30 +144,150 @@ fn a_form_sent_many_times_at_once_is_one_request(engine: Engine) {
     });
 }
 
-fn a_username_goes_to_the_first_even_if_many_ask_at_once(engine: Engine) {
+fn a_username_goes_to_the_first_who_confirms_even_if_many_do_at_once(engine: Engine) {
     let scratch = Scratch::on(engine);
-    scratch.open(Access::Write);
-    let accepted: usize = std::thread::scope(|scope| {
-        let ask = |number: usize| {
+    let mut store = scratch.open(Access::Write);
+    let limits = FilingLimits { unconfirmed_per_address: 100, ..THREE };
+    let ids: Vec<i64> = (0..16)
+        .map(|number| match store.file(&request("max", &format!("form {number}")), &limits).unwrap() {
+            Filed::Accepted(id) => id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let confirmed: Vec<Confirmed> = std::thread::scope(|scope| {
+        let confirm = |id: i64| {
             let mut store = scratch.open(Access::Write);
-            matches!(store.file(&request("max", &format!("form {number}")), &THREE).unwrap(), Filed::Accepted(_))
+            move || store.confirm(id, None, None, 1).unwrap()
         };
-        let threads: Vec<_> = (0..16).map(|number| scope.spawn(move || ask(number))).collect();
-        threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+        let threads: Vec<_> = ids.iter().map(|id| scope.spawn(confirm(*id))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    assert_eq!(accepted, 1);
+    assert_eq!(confirmed.iter().filter(|confirmed| **confirmed == Confirmed::Yes).count(), 1, "{confirmed:?}");
+    assert_eq!(confirmed.iter().filter(|confirmed| **confirmed == Confirmed::NameTaken).count(), 15, "{confirmed:?}");
+    assert_eq!(store.count(State::EmailSend).unwrap(), 15, "the others have lost nothing");
+    assert!(matches!(store.file(&request("max", "late"), &limits).unwrap(), Filed::NameTaken));
+}
+
+fn who_lost_the_name_confirms_with_another(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let (first, second) = (accepted(&mut store, "max"), accepted(&mut store, "max"));
+    assert_eq!(store.confirm(first, None, None, 5).unwrap(), Confirmed::Yes);
+    assert_eq!(store.confirm(second, None, Some("sealed"), 6).unwrap(), Confirmed::NameTaken);
+    store.add_login(&login("eve")).unwrap();
+    assert_eq!(store.confirm(second, Some("eve"), Some("sealed"), 6).unwrap(), Confirmed::NameTaken, "there is an account");
+    let unchanged = store.registration(second).unwrap().unwrap();
+    assert_eq!((unchanged.state, unchanged.username.as_str(), unchanged.password), (State::EmailSend, "max", None));
+    assert_eq!(store.confirm(second, Some("moritz"), Some("sealed"), 7).unwrap(), Confirmed::Yes);
+    assert_eq!(store.confirm(second, Some("witwe.bolte"), None, 8).unwrap(), Confirmed::NotAwaited);
+    let kept = store.registration(second).unwrap().unwrap();
+    assert_eq!((kept.username.as_str(), kept.note.as_str(), kept.confirmed_at), ("moritz", "hello", Some(7)));
+    assert!(store.username_is_taken("moritz").unwrap() && !store.username_is_taken("witwe.bolte").unwrap());
+}
+
+fn a_name_that_an_earlier_version_reserved_stays_so(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let early = accepted(&mut store, "max");
+    store.execute("UPDATE registrations SET claimed_username = 'max'", &[]).unwrap();
+    assert!(store.advance(early, State::EmailSend, State::EmailVerify, 1).unwrap());
+    assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
+    assert_eq!(store.confirm(early, Some("moritz"), None, 2).unwrap(), Confirmed::Yes);
+    let late = accepted(&mut store, "max");
+    assert_eq!(store.confirm(late, None, None, 3).unwrap(), Confirmed::Yes, "the first one took another name");
 }
 
 fn a_declined_name_can_be_claimed_again(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
+    assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
     assert!(store.decide(id, Event::Declined, Some("no"), 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
     assert_eq!((declined.reason.as_deref(), declined.decided_at, declined.password), (Some("no"), Some(1002), None));
     accepted(&mut store, "max");
+}
+
+fn who_withdraws_leaves_nothing_behind(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert_eq!(store.confirm(id, None, Some("sealed"), 1).unwrap(), Confirmed::Yes);
+    assert!(matches!(store.ask(id, "Who are you?", None, 2).unwrap(), Asked::Yes(_)));
+    assert!(store.withdraw(id, 3).unwrap() && !store.withdraw(id, 4).unwrap());
+    assert!(!store.decide(id, Event::Approved, None, 5).unwrap(), "nobody can approve it any more");
+    let left = store.registration(id).unwrap().unwrap();
+    assert_eq!((left.state, left.email.as_str(), left.note.as_str(), left.password), (State::Withdrawn, "", "", None));
+    assert!(store.questions(id).unwrap().is_empty() && due(&mut store, QUESTION, 9).is_empty());
+    let next = accepted(&mut store, "max");
+    assert_eq!(store.confirm(next, None, None, 6).unwrap(), Confirmed::Yes);
+}
+
+fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert_eq!(store.ask(id, "Too early?", None, 1).unwrap(), Asked::NotUndecided);
+    assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
+    let Asked::Yes(first) = store.ask(id, "Who are you?", Some("@mod:example.org"), 2).unwrap() else { panic!() };
+    let Asked::Yes(second) = store.ask(id, "Really?", None, 3).unwrap() else { panic!() };
+    let [row, _] = store.due(QUESTION, 3, (i64::MIN, 0), 10).unwrap().try_into().unwrap();
+    assert_eq!(store.question_to_mail(row.row.id).unwrap(), Some((first, "Who are you?".into())));
+    assert!(store.answer(id, first, "Ada", 4).unwrap() && !store.answer(id, first, "Eve", 5).unwrap());
+    assert!(!store.answer(id + 1, second, "from elsewhere", 5).unwrap());
+    assert_eq!(store.question_to_mail(row.row.id).unwrap(), None, "it has its answer");
+    let said: Vec<_> = store.questions(id).unwrap().into_iter().map(|asked| (asked.asked_by, asked.answer, asked.answered_at)).collect();
+    assert_eq!(said, [(Some("@mod:example.org".into()), Some("Ada".into()), Some(4)), (None, None, None)]);
+    assert!(store.decide(id, Event::Approved, None, 6).unwrap());
+    assert!(due(&mut store, QUESTION, 9).is_empty(), "nobody is asked after the decision");
+    assert!(!store.answer(id, second, "too late", 7).unwrap() && store.ask(id, "Too late?", None, 7).unwrap() == Asked::NotUndecided);
+    assert_eq!(store.forget(State::Register, 9).unwrap(), 1);
+    assert!(store.questions(id).unwrap().is_empty());
+}
+
+fn nobody_is_asked_without_end(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.confirm(id, None, None, 1).unwrap();
+    let asked = (0..MOST_QUESTIONS + 1).map(|number| store.ask(id, "And?", None, number).unwrap()).filter(|asked| *asked == Asked::TooMany);
+    assert_eq!(asked.count(), 1);
+}
+
+fn the_usual_time_is_that_in_the_middle_of_the_last_decisions(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let mut decided = |store: &mut Store, number: i64, seconds: i64| {
+        let id = accepted(store, &format!("max{number}"));
+        let now = 10_000 * (number + 1);
+        store.confirm(id, None, None, now).unwrap();
+        assert!(store.decide(id, Event::Declined, None, now + seconds).unwrap());
+    };
+    for (number, seconds) in [(0, 5000), (1, 10)] {
+        decided(&mut store, number, seconds);
+        assert_eq!(store.usual_seconds_to_decision().unwrap(), None);
+    }
+    decided(&mut store, 2, 60);
+    assert_eq!(store.usual_seconds_to_decision().unwrap(), Some(60));
+    (3..23).for_each(|number| decided(&mut store, number, 700));
+    assert_eq!(store.usual_seconds_to_decision().unwrap(), Some(700));
+}
+
+fn a_password_is_chosen_once_and_only_after_the_approval(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.confirm(id, None, None, 1).unwrap();
+    assert!(!store.choose_password(id, "early", 1).unwrap());
+    assert!(store.decide(id, Event::ApprovedToChoose, None, 2).unwrap());
+    store.note_choose_token(id, "the hash").unwrap();
+    assert_eq!(store.registration_by_choose_token("the hash").unwrap().unwrap().id, id);
+    assert!(store.lease(step(id, State::ChooseSend), "me", 3, 100).unwrap());
+    assert!(store.settle(id, State::ChooseSend, "me", State::Choosing, 3).unwrap());
+    assert!(store.choose_password(id, "sealed", 4).unwrap() && !store.choose_password(id, "again", 5).unwrap());
+    let chosen = store.registration(id).unwrap().unwrap();
+    assert_eq!((chosen.state, chosen.password.as_deref(), chosen.password_chosen), (State::Register, Some("sealed"), true));
 }
 
 fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
@@ -223,7 +344,7 @@ fn tables_that_were_made_in_part_are_completed() {
     scratch.0.sql("UPDATE schema_version SET version = 0; DROP TABLE locks");
     let mut store = scratch.open(Access::Write);
     assert!(store.take_lock("cron", "a", 100, 200).unwrap());
-    assert!(store.username_is_taken("max").unwrap());
+    assert_eq!(store.count(State::EmailSend).unwrap(), 1);
 }
 
 #[test]
@@ -308,7 +429,7 @@ fn a_password_is_kept_no_longer_than_until_the_account_is_there(engine: Engine) 
     let mut store = scratch.open(Access::Write);
     for (username, end) in [("max", State::MailCredentials), ("eve", State::Done), ("ada", State::DeclineSend)] {
         let id = accepted(&mut store, username);
-        assert!(store.confirm(id, Some("sealed"), 1).unwrap());
+        assert_eq!(store.confirm(id, None, Some("sealed"), 1).unwrap(), Confirmed::Yes);
         store.advance(id, State::AdminSend, State::Register, 1).unwrap();
         assert!(store.registration(id).unwrap().unwrap().password.is_some());
         store.advance(id, State::Register, end, 2).unwrap();
@@ -323,8 +444,8 @@ fn only_who_confirms_first_chooses_the_password(engine: Engine) {
     for (username, chosen) in [("max", None), ("eve", Some("sealed"))] {
         let id = accepted(&mut store, username);
         store.execute("UPDATE registrations SET password = 'typed', password_chosen = 1 WHERE id = ?", &[id.into()]).unwrap();
-        assert!(store.confirm(id, chosen, 2).unwrap());
-        assert!(!store.confirm(id, Some("another"), 3).unwrap());
+        assert_eq!(store.confirm(id, None, chosen, 2).unwrap(), Confirmed::Yes);
+        assert_eq!(store.confirm(id, None, Some("another"), 3).unwrap(), Confirmed::NotAwaited);
         let kept = store.registration(id).unwrap().unwrap();
         assert_eq!((kept.state, kept.password.as_deref(), kept.password_chosen), (State::AdminSend, chosen, chosen.is_some()));
     }
@@ -411,7 +532,14 @@ on_every_database! {
     a_few_networks_of_an_account_are_remembered_for_a_while,
     a_form_sent_twice_is_one_request,
     a_form_sent_many_times_at_once_is_one_request,
-    a_username_goes_to_the_first_even_if_many_ask_at_once,
+    a_username_goes_to_the_first_who_confirms_even_if_many_do_at_once,
+    who_lost_the_name_confirms_with_another,
+    a_name_that_an_earlier_version_reserved_stays_so,
+    who_withdraws_leaves_nothing_behind,
+    a_question_is_answered_once_and_only_before_the_decision,
+    nobody_is_asked_without_end,
+    the_usual_time_is_that_in_the_middle_of_the_last_decisions,
+    a_password_is_chosen_once_and_only_after_the_approval,
     a_declined_name_can_be_claimed_again,
     an_expired_request_frees_its_name_and_forgets_the_person,
     account_and_state_change_together_or_not_at_all,

@@ -132,7 +132,8 @@ impl Plan {
     /// The state in which a row continues, or why it cannot.
     fn state_of(&mut self, row: &PhpRegistration, rules: &Rules) -> Result<State, String> {
         let number = row.state.unwrap_or(0);
-        let state = State::from_number(number).ok_or_else(|| format!("it has the unknown state {number}"))?;
+        let state = State::from_number(number).filter(|state| !matches!(state, State::ChooseSend | State::Choosing | State::Withdrawn));
+        let state = state.ok_or_else(|| format!("it has the unknown state {number}"))?;
         let length = row.username.chars().count();
         if length == 0 || length > LONGEST_NAME {
             return Err(format!("its username has {length} characters"));
@@ -281,7 +282,7 @@ fn registration(row: &PhpRegistration, state: State, rules: &Rules) -> PlannedRe
             admin_token_hash,
             seed,
             username: row.username.clone(),
-            claims_username: state.claims_username(),
+            claims_username: !state.frees_username(),
             first_name: unfiltered(&row.first_name),
             last_name: unfiltered(&row.last_name),
             email_folded: folded(&email),

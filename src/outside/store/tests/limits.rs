@@ -133,6 +133,7 @@ fn what_is_not_filed_uses_up_nothing(engine: Engine) {
         assert!(matches!(filed, Filed::AddressUsedUp(86_400)), "{filed:?}");
     }
     let another = FilingLimits { address: None, ..limits };
+    store.execute("UPDATE registrations SET claimed_username = 'max' WHERE username = 'max'", &[]).unwrap();
     assert!(matches!(store.file(&request("max", "fifth"), &another).unwrap(), Filed::NameTaken));
     assert!(matches!(store.file(&request("other", "sixth"), &another).unwrap(), Filed::Accepted(_)), "the network had one left");
     assert!(matches!(store.file(&request("third", "seventh"), &another).unwrap(), Filed::NetworkUsedUp(43_200)));

@@ -59,7 +59,7 @@ fn a_reminder_is_owed_for_as_long_as_the_room_has_to_decide(engine: Engine) {
     assert!(store.settle(id, State::AdminSend, "me", State::AdminVerify, 1000).unwrap());
     assert!(due(&mut store, REMINDER, 1000).is_empty(), "a run of cron may be looking right now");
     for (delay, now, expected) in [(5000, 5999, vec![]), (5000, 6000, vec![id]), (500, 1500, vec![id])] {
-        store.schedule_reminders(Some(delay)).unwrap();
+        store.schedule(SideAction::Remind, Some(delay)).unwrap();
         assert_eq!(due(&mut store, REMINDER, now), expected, "{delay} {now}");
     }
     assert!(store.decide(id, Event::Declined, None, 7000).unwrap());
@@ -72,12 +72,12 @@ fn the_room_is_reminded_once_of_what_waited_before_reminders_had_a_table(engine:
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET state = 6", &[]).unwrap();
     for _ in 0..2 {
-        store.schedule_reminders(Some(10)).unwrap();
+        store.schedule(SideAction::Remind, Some(10)).unwrap();
     }
     let [reminder] = &store.due(REMINDER, 2000, (i64::MIN, 0), 10).unwrap()[..] else { panic!("one reminder") };
     assert!(store.lease(reminder.row, "me", 2000, 2100).unwrap());
     assert!(store.settle_beside(reminder.row, id, "me", 2000).unwrap());
-    store.schedule_reminders(Some(10)).unwrap();
+    store.schedule(SideAction::Remind, Some(10)).unwrap();
     assert!(due(&mut store, REMINDER, 9000).is_empty());
 }
 
@@ -86,15 +86,35 @@ fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
-    store.schedule_reminders(Some(10)).unwrap();
+    store.schedule(SideAction::Remind, Some(10)).unwrap();
     let row = store.due(REMINDER, 6000, (i64::MIN, 0), 10).unwrap()[0].row;
     failed(&mut store, row, &Blame::Peer(Peer::Room), 6000, 7000);
-    store.schedule_reminders(Some(10)).unwrap();
+    store.schedule(SideAction::Remind, Some(10)).unwrap();
     assert!(due(&mut store, REMINDER, 6999).is_empty());
     assert_eq!(due(&mut store, REMINDER, 7000), [id]);
     assert_eq!(store.failing().unwrap()[0].trouble.name(), "room");
-    store.schedule_reminders(None).unwrap();
+    store.schedule(SideAction::Remind, None).unwrap();
     assert!(store.failing().unwrap().is_empty(), "switched off");
+}
+
+fn a_side_action_lasts_as_long_as_the_states_that_have_it(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.advance(id, State::EmailSend, State::Register, 1000).unwrap();
+    store.advance(id, State::Register, State::MailCredentials, 2000).unwrap();
+    assert_eq!(due(&mut store, BINDING, 2000), [id], "at once");
+    store.advance(id, State::MailCredentials, State::Done, 3000).unwrap();
+    assert_eq!(due(&mut store, BINDING, 3000), [id], "the mail does not end it, nor make a second one");
+    let row = store.owed_beside(id, SideAction::BindAddress).unwrap()[0];
+    assert!(store.lease(row, "me", 3000, 3100).unwrap() && store.settle_beside(row, id, "me", 3001).unwrap());
+    assert!(due(&mut store, BINDING, 9000).is_empty());
+    let reminder = Owed::Beside(SideAction::RemindOfPassword);
+    store.schedule(SideAction::RemindOfPassword, Some(500)).unwrap();
+    assert!(due(&mut store, reminder, 3499).is_empty());
+    assert_eq!(due(&mut store, reminder, 3500), [id], "each has its own time");
+    store.schedule(SideAction::RemindOfPassword, None).unwrap();
+    assert!(due(&mut store, reminder, 1_000_000).is_empty(), "the configuration has no use for it");
 }
 
 fn a_clock_that_was_wrong_once_delays_nothing_for_long(engine: Engine) {
@@ -191,6 +211,8 @@ fn cron_keeps_in_mind_what_it_said_and_how_the_clock_went(engine: Engine) {
     assert!(store.told_troubles().unwrap().is_empty());
 }
 
+const BINDING: Owed = Owed::Beside(SideAction::BindAddress);
+
 /// Only SQLite stores text in a number column.
 #[test]
 fn a_row_with_text_where_a_number_belongs_is_named_and_can_be_put_off() {
@@ -232,6 +254,7 @@ on_every_database! {
     a_reminder_is_owed_for_as_long_as_the_room_has_to_decide,
     the_room_is_reminded_once_of_what_waited_before_reminders_had_a_table,
     a_reminder_that_failed_waits_for_its_time,
+    a_side_action_lasts_as_long_as_the_states_that_have_it,
     a_clock_that_was_wrong_once_delays_nothing_for_long,
     a_wait_that_was_meant_is_not_cut_short,
     what_came_to_rest_under_a_wrong_clock_ends_all_the_same,

@@ -1,0 +1,120 @@
+//! `questions`: what the moderators asked an applicant, and the answers. Also the usual time to a decision.
+
+use super::{Column, Error, NamedRow, Row, Selection, Store};
+use crate::domain::registration::{SideAction, State};
+use crate::outside::fault;
+
+/// The largest number of questions for one request.
+pub const MOST_QUESTIONS: i64 = 20;
+/// How many decisions the usual time to an answer is taken from.
+const DECISIONS: usize = 20;
+/// With fewer decisions there is no usual time.
+const FEWEST_DECISIONS: usize = 3;
+
+/// A question of the moderators. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub id: i64,
+    pub question: String,
+    pub asked_at: i64,
+    /// A Matrix id; `None`: the operator.
+    pub asked_by: Option<String>,
+    pub answer: Option<String>,
+    pub answered_at: Option<i64>,
+}
+
+/// The result of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The id of the question, whose mail is owed now.
+    Yes(i64),
+    /// The request does not wait for a decision.
+    NotUndecided,
+    /// The request has [`MOST_QUESTIONS`] already.
+    TooMany,
+}
+
+/// The states in which a question can be asked and answered.
+fn undecided() -> String {
+    format!("state IN ({}, {})", State::AdminSend.number(), State::AdminVerify.number())
+}
+
+impl Store {
+    /// All questions for a registration, the oldest first.
+    pub fn questions(&mut self, registration: i64) -> Result<Vec<Question>, Error> {
+        const QUESTION: Selection = Selection {
+            table: "questions",
+            columns: &[Column::Id, Column::Question, Column::AskedAt, Column::AskedBy, Column::Answer, Column::AnsweredAt],
+        };
+        let read = |row: NamedRow| {
+            Ok(Question {
+                id: row.integer(Column::Id)?,
+                question: row.text(Column::Question)?,
+                asked_at: row.readable_integer(Column::AskedAt).unwrap_or(0),
+                asked_by: row.optional_text(Column::AskedBy),
+                answer: row.optional_text(Column::Answer),
+                answered_at: row.readable_integer(Column::AnsweredAt),
+            })
+        };
+        self.select(&QUESTION, "WHERE registration_id = ? ORDER BY id LIMIT ?", &[registration.into(), MOST_QUESTIONS.into()], read)
+    }
+
+    /// Asks the applicant of an undecided request. `by` is a Matrix id; `None`: the operator. The mail is owed from then on.
+    pub fn ask(&mut self, registration: i64, question: &str, by: Option<&str>, now: i64) -> Result<Asked, Error> {
+        self.transaction(|store| {
+            let count = "SELECT COUNT(*), MAX(id) FROM questions WHERE registration_id = ?";
+            let counted = |row: Row| Ok((row.integer()?, row.integer_at(1)?));
+            if store.first(count, &[registration.into()], counted)?.is_some_and(|(count, _)| count >= MOST_QUESTIONS) {
+                return Ok(Asked::TooMany);
+            }
+            let sql = format!(
+                "INSERT INTO questions (registration_id, question, asked_at, asked_by) SELECT id, ?, {now}, ? FROM registrations
+                 WHERE id = ? AND {}",
+                undecided()
+            );
+            if store.execute(&sql, &[question.into(), by.into(), registration.into()])? != 1 {
+                return Ok(Asked::NotUndecided);
+            }
+            let newest = store.first(count, &[registration.into()], counted)?.and_then(|(_, newest)| newest);
+            let Some(id) = newest else { return Err(Error::Unavailable("a question is not there although it was just written".into())) };
+            let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
+            let kind = SideAction::SendQuestion.number();
+            store.execute(owe, &[registration.into(), kind.into(), now.into(), now.into(), id.into()])?;
+            fault::point("asking");
+            Ok(Asked::Yes(id))
+        })
+    }
+
+    /// The applicant answers a question of an undecided request. `false`: it has an answer already, or the request is decided.
+    pub fn answer(&mut self, registration: i64, question: i64, answer: &str, now: i64) -> Result<bool, Error> {
+        let sql = format!(
+            "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ? AND registration_id = ? AND answer IS NULL
+             AND EXISTS (SELECT 1 FROM registrations WHERE id = ? AND {})",
+            undecided()
+        );
+        let values = [answer.into(), now.into(), question.into(), registration.into(), registration.into()];
+        fault::point("answering");
+        let is_first = self.execute(&sql, &values)? == 1;
+        fault::point("answered");
+        Ok(is_first)
+    }
+
+    /// The question that a row of `owed_actions` mails; `None` if it has an answer already, or is not there.
+    pub(crate) fn question_to_mail(&mut self, owed_action: i64) -> Result<Option<(i64, String)>, Error> {
+        const QUESTION: Selection = Selection { table: "questions", columns: &[Column::Id, Column::Question] };
+        let rest = "WHERE answer IS NULL AND id = (SELECT question_id FROM owed_actions WHERE id = ?)";
+        self.select_first(&QUESTION, rest, &[owed_action.into()], |row| Ok((row.integer(Column::Id)?, row.text(Column::Question)?)))
+    }
+
+    /// The usual seconds from the confirmation of an address to the decision: the median of the last [`DECISIONS`]; `None` if
+    /// there are too few.
+    pub fn usual_seconds_to_decision(&mut self) -> Result<Option<i64>, Error> {
+        let sql = "SELECT decided_at - COALESCE(confirmed_at, requested_at) FROM registrations WHERE decided_at IS NOT NULL
+                   ORDER BY decided_at DESC LIMIT ?";
+        let mut seconds = self.query(sql, &[(DECISIONS as i64).into()])?.iter().filter_map(|row| row.integer().ok()).collect::<Vec<_>>();
+        // A wrong clock may have decided before it asked.
+        seconds.retain(|seconds| *seconds >= 0);
+        seconds.sort_unstable();
+        Ok(seconds.get(seconds.len() / 2).copied().filter(|_| seconds.len() >= FEWEST_DECISIONS))
+    }
+}
