@@ -4,12 +4,13 @@
 //! `pages.templates` replaces single texts. Nothing is escaped here; `page` escapes where it inserts a text.
 
 use crate::domain::characters;
-use crate::domain::config::{Config, Language};
+use crate::domain::config::{Config, Language, TimeZone};
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, date};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::sync::OnceLock;
 
 const MONTHS: [Key; 12] = [
     date::MONTH_1,
@@ -30,6 +31,8 @@ const MONTHS: [Key; 12] = [
 #[derive(Debug, Clone)]
 pub struct Texts {
     texts: HashMap<String, Cow<'static, str>>,
+    /// The configured time zone, or else the system's, which is read when a time is to be said.
+    time_zone: OnceLock<TimeZone>,
 }
 
 impl Texts {
@@ -44,7 +47,8 @@ impl Texts {
                 Err(cause) => return Err(Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display()))),
             }
         }
-        Ok(Texts { texts })
+        let time_zone = config.map_or(Some(TimeZone::UTC), |config| config.time_zone.clone());
+        Ok(Texts { texts, time_zone: time_zone.map(OnceLock::from).unwrap_or_default() })
     }
 
     /// The text with its placeholders filled in.
@@ -63,15 +67,25 @@ impl Texts {
         self.texts.get(key).map(Cow::as_ref)
     }
 
-    /// `30 November 2026, 14:05 UTC` for seconds since 1970.
+    /// `30 November 2026, 15:05 CET` for seconds since 1970.
     pub fn date(&self, seconds: i64) -> String {
-        let Ok(time) = jiff::Timestamp::from_second(seconds) else {
+        let Ok(moment) = jiff::Timestamp::from_second(seconds) else {
             return String::new();
         };
-        let time = jiff::tz::Offset::UTC.to_datetime(time);
+        let zone = self.time_zone.get_or_init(TimeZone::system);
+        let time = zone.0.to_datetime(moment);
         let month = self.say(MONTHS[usize::from(time.month().unsigned_abs()) - 1], &[]);
         let clock = format!("{:02}:{:02}", time.hour(), time.minute());
-        self.say(date::FORMAT, &[("day", &time.day().to_string()), ("month", &month), ("year", &time.year().to_string()), ("time", &clock)])
+        self.say(
+            date::FORMAT,
+            &[
+                ("day", &time.day().to_string()),
+                ("month", &month),
+                ("year", &time.year().to_string()),
+                ("time", &clock),
+                ("zone", &zone.name_at(moment)),
+            ],
+        )
     }
 
     /// `48 hours`. In German the result is nominative or accusative: write "gilt {hours}", not "innerhalb von {hours}".
@@ -314,6 +328,22 @@ mod tests {
         assert_eq!(texts(Language::German).date(1_796_047_500), "30. November 2026, 14:05 Uhr UTC");
         assert_eq!(texts(Language::German).date(0), "1. Januar 1970, 00:00 Uhr UTC");
         assert_eq!(texts(Language::English).date(i64::MAX), "");
+    }
+
+    #[test]
+    fn times_are_those_of_the_configured_zone_and_name_it() {
+        let date = |zone: &str, seconds| {
+            let text = format!("time_zone = \"{zone}\"\n{}", include_str!("../../config.sample.toml"));
+            let config = Config::parse(&text, Default::default()).unwrap();
+            Texts::load(Some(&config), Language::English).unwrap().date(seconds)
+        };
+        assert_eq!(date("Europe/Berlin", 1_796_047_500), "30 November 2026, 15:05 CET");
+        assert_eq!(date("Europe/Berlin", 1_782_907_200), "1 July 2026, 14:00 CEST");
+        assert_eq!(date("America/Sao_Paulo", 1_796_047_500), "30 November 2026, 11:05 UTC-03");
+        assert_eq!(date("UTC", 1_796_047_500), "30 November 2026, 14:05 UTC");
+        let text = format!("time_zone = \"Berlin\"\n{}", include_str!("../../config.sample.toml"));
+        let refused = Config::parse(&text, Default::default()).unwrap_err().to_string();
+        assert!(refused.contains("time_zone") && refused.contains("Europe/Berlin"), "{refused}");
     }
 
     #[test]

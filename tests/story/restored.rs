@@ -22,7 +22,7 @@ fn an_account_that_was_made_before_the_database_was_restored_is_not_disowned(eng
         story.sql("DELETE FROM directory_terms");
         story.sql("DELETE FROM logins");
         let page = story.decide(&ada, "approve", "");
-        assert!(page.text().contains("is made"), "{}", page.text());
+        assert!(page.text().contains("has been created"), "{}", page.text());
         assert_eq!(story.state(&ada), 100, "{mode}: {}", story.web.log());
         assert!(story.web.log().contains("account_found"), "{}", story.web.log());
         assert_eq!(password_in(&story.mails.wait_for(&address_of(&ada), 3)[2]), password);

@@ -12,11 +12,13 @@ mod reading;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod time_zone;
 mod values;
 
 pub use database_url::DatabaseUrl;
 pub(crate) use database_url::ServerUrl;
 pub use sections::*;
+pub use time_zone::TimeZone;
 pub use values::*;
 
 use crate::domain::seconds::DAY;
@@ -43,6 +45,9 @@ pub struct Config {
     pub homeserver_url: BaseUrl,
     /// How visitors reach the pages; links in mails and room messages start with it.
     pub public_url: BaseUrl,
+    /// The address that people enter in their app, if the app does not find it from the server name.
+    #[serde(default)]
+    client_url: Option<BaseUrl>,
     pub operation_mode: OperationMode,
     #[serde(default)]
     registration_shared_secret: Option<String>,
@@ -67,6 +72,9 @@ pub struct Config {
     /// The language of room messages, and of pages for visitors whose browser asks for neither English nor German.
     #[serde(default)]
     pub default_language: Language,
+    /// The zone of the times in pages, mails and room messages; default: the system's.
+    #[serde(default)]
+    pub time_zone: Option<TimeZone>,
     #[serde(default)]
     pub log: LogTarget,
     /// How much is logged.
@@ -149,6 +157,20 @@ impl Config {
             (None, Some(true)) => Credentials::Confirm,
             (None, _) => Credentials::default(),
         }
+    }
+
+    /// What people enter as the homeserver in their app: `example.org`, or the host of `client_url`.
+    pub fn homeserver_for_people(&self) -> String {
+        match &self.client_url {
+            Some(url) => url.join("").trim_start_matches("https://").to_owned(),
+            None => self.server_name.0.clone(),
+        }
+    }
+
+    /// Whom people ask for help: `contact`, or where replies to our mails go.
+    pub fn contact(&self) -> Contact {
+        let mailbox = self.mail.reply_to.as_ref().unwrap_or(&self.mail.from);
+        self.pages.contact.clone().unwrap_or_else(|| Contact::Address(mailbox.address().to_owned()))
     }
 
     fn resolve_paths(&mut self, folder: PathBuf) {

@@ -29,7 +29,7 @@ pub enum Credentials {
 }
 
 /// The languages in `templates/locales`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
 pub enum Language {
     #[default]
     #[serde(rename = "en")]
@@ -168,6 +168,13 @@ pub struct Pages {
     pub logo: Option<SameHostPath>,
     /// A page that explains how to get started; the credentials mail links to it.
     pub howto_url: Option<LinkUrl>,
+    /// Links in the foot of pages and mails.
+    pub privacy_url: Option<LinkUrl>,
+    pub imprint_url: Option<LinkUrl>,
+    /// Where people ask for help; default: the address for replies.
+    pub contact: Option<Contact>,
+    /// Apps that are recommended to new users; default: a list in `outside/page/apps.rs`.
+    pub apps: Option<Vec<App>>,
     /// A folder whose files replace built-in templates and texts of the same name.
     pub templates: Option<PathBuf>,
 }
@@ -307,7 +314,7 @@ impl Default for Form {
 #[allow(clippy::derivable_impls)] // written out like the others, which cannot be derived
 impl Default for Pages {
     fn default() -> Self {
-        Pages { title: None, logo: None, howto_url: None, templates: None }
+        Pages { title: None, logo: None, howto_url: None, privacy_url: None, imprint_url: None, contact: None, apps: None, templates: None }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Values that are checked while the file is parsed, each with its own type.
 
-use super::DatabaseUrl;
+use super::{DatabaseUrl, Language, TimeZone};
 use ipnet::IpNet;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -33,7 +35,20 @@ macro_rules! parsed_from_text {
         }
     )*};
 }
-parsed_from_text!(ServerName, BaseUrl, LinkUrl, SameHostPath, RoomName, MailboxText, DatabaseUrl, Pattern, CallerRange);
+parsed_from_text!(
+    ServerName,
+    BaseUrl,
+    LinkUrl,
+    SameHostPath,
+    RoomName,
+    MailboxText,
+    DatabaseUrl,
+    Pattern,
+    CallerRange,
+    TimeZone,
+    AppUrl,
+    Contact
+);
 
 /// A homeserver's name: `example.org`, `matrix.example.org:8448`, `[::1]:8008`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +111,100 @@ fn web_url(text: &str) -> Option<&str> {
     (plain && !host.is_empty() && !host.contains('@')).then_some(text)
 }
 
+/// What stays as it is in a part of a URL (RFC 3986 section 2.3, "unreserved").
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The URL of an app, with `{homeserver}` where the app takes the address of a homeserver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppUrl(String);
+
+impl AppUrl {
+    const PLACE: &str = "{homeserver}";
+
+    /// The link for people of this homeserver.
+    pub fn link(&self, homeserver: &str) -> String {
+        self.0.replace(AppUrl::PLACE, &utf8_percent_encode(homeserver, UNRESERVED).to_string())
+    }
+}
+
+impl FromStr for AppUrl {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        web_url(&text.replace(AppUrl::PLACE, "x")).map(|_| AppUrl(text.to_owned())).ok_or_else(|| {
+            format!("expected a URL that starts with http:// or https:// and has no other placeholder than {{homeserver}}, for example \"https://app.cinny.in/login/{{homeserver}}\", got {text:?}")
+        })
+    }
+}
+
+/// A sentence of the operator: one for all languages, or one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum OwnWords {
+    ForAll(String),
+    ByLanguage(BTreeMap<Language, String>),
+}
+
+impl OwnWords {
+    /// `None` if there is no sentence in this language.
+    pub fn in_language(&self, language: Language) -> Option<&str> {
+        match self {
+            OwnWords::ForAll(text) => Some(text),
+            OwnWords::ByLanguage(texts) => texts.get(&language).map(String::as_str),
+        }
+    }
+}
+
+/// An app that is recommended to new users.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    pub name: String,
+    pub url: AppUrl,
+    #[serde(default)]
+    pub note: Option<OwnWords>,
+}
+
+/// Where people ask for help: a mail address or a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Contact {
+    Address(String),
+    Page(String),
+}
+
+impl Contact {
+    /// The link behind the shown text.
+    pub fn link(&self) -> String {
+        match self {
+            Contact::Page(url) => url.clone(),
+            // RFC 6068 section 2: the parts around the @ are encoded, the @ is not.
+            Contact::Address(address) => {
+                let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+                format!("mailto:{}@{domain}", utf8_percent_encode(local, UNRESERVED))
+            }
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        match self {
+            Contact::Address(text) | Contact::Page(text) => text,
+        }
+    }
+}
+
+impl FromStr for Contact {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if web_url(text).is_some() {
+            return Ok(Contact::Page(text.to_owned()));
+        }
+        let plain = text.chars().all(|c| c.is_alphanumeric() || "@.!#$%&'*+/=?^_{|}~-".contains(c));
+        let is_address = text.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        (plain && is_address).then(|| Contact::Address(text.to_owned())).ok_or_else(|| {
+            format!("expected a mail address or a URL, for example \"help@example.org\" or \"https://example.org/help\", got {text:?}")
+        })
+    }
+}
+
 /// An absolute path on the host of the pages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SameHostPath(pub String);
@@ -140,6 +249,13 @@ impl FromStr for RoomName {
 /// A mailbox as written in a mail header: `Name <address>` or an address. `mail` parses it further.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxText(pub String);
+
+impl MailboxText {
+    /// The address without a name.
+    pub fn address(&self) -> &str {
+        self.0.rsplit_once('<').map_or(self.0.as_str(), |(_, rest)| rest.trim_end().trim_end_matches('>'))
+    }
+}
 
 impl FromStr for MailboxText {
     type Err = String;

@@ -1,5 +1,6 @@
 //! tera with the functions, filters and values that are available in all templates.
 
+use super::apps::apps;
 use super::built_in::source;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
@@ -95,6 +96,15 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     context.insert("title", &title);
     context.insert("logo", &pages.and_then(|pages| pages.logo.as_ref()).map(|logo| &logo.0));
     context.insert("howto_url", &pages.and_then(|pages| pages.howto_url.as_ref()).map(|url| &url.0));
+    context.insert("privacy_url", &pages.and_then(|pages| pages.privacy_url.as_ref()).map(|url| &url.0));
+    context.insert("imprint_url", &pages.and_then(|pages| pages.imprint_url.as_ref()).map(|url| &url.0));
+    if let Some(config) = config {
+        let contact = config.contact();
+        context.insert("contact", contact.as_str());
+        context.insert("contact_url", &contact.link());
+        context.insert("homeserver", &config.homeserver_for_people());
+        context.insert("apps", &apps(config, language, texts));
+    }
     context.insert("form_url", &config.map(|config| config.public_url.join("/")));
     // Empty by default. A page that knows its own address sets this, because its links have to keep the token.
     context.insert("language_links", &[(); 0]);

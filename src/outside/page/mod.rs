@@ -9,9 +9,11 @@
 //! * `t(key="section.key", name=value)`: a text from `templates/locales`. In `.html` the text and all values are
 //!   escaped.
 //! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
-//! * the values `lang`, `server_name`, `title`, `logo`, `howto_url`, `form_url`, `language_links` (empty unless the
-//!   page sets it), `style`, `name_length` and `note_length`.
+//! * the values `lang`, `server_name`, `homeserver` (what people enter in an app), `title`, `logo`, `howto_url`, `privacy_url`,
+//!   `imprint_url`, `contact` with `contact_url`, `apps` (each with `name`, `url`, `note`), `form_url`, `language_links` (empty
+//!   unless the page sets it), `style`, `name_length` and `note_length`.
 
+mod apps;
 mod built_in;
 mod engine;
 #[cfg(test)]

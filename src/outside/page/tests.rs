@@ -340,3 +340,71 @@ fn temporary(name: &str, file: &str, content: &str) -> PathBuf {
     std::fs::write(path, content).unwrap();
     folder
 }
+
+fn with_apps(keys: &str) -> Config {
+    let sample = include_str!("../../../config.sample.toml").replace("[pages]\n", "");
+    Config::parse(&format!("{keys}\n{sample}"), PathBuf::new()).unwrap_or_else(|cause| panic!("{cause}"))
+}
+
+fn credentials_mail(config: &Config, language: Language) -> MailText {
+    let context = json!({"mxid": "@ada:example.org", "username": "ada", "password": "abcd", "password_until": 1_796_047_500});
+    mail(config, language, MailName::Credentials, &context).unwrap()
+}
+
+#[test]
+fn links_to_apps_carry_the_homeserver_that_apps_need() {
+    let mail = credentials_mail(&with_apps(""), Language::English);
+    for body in [&mail.text, &mail.html] {
+        assert!(body.contains("https://mobile.element.io/element?account_provider=example.org"), "{body}");
+        assert!(body.contains("https://app.cinny.in/login/example.org"), "{body}");
+        assert!(body.contains("https://app.element.io/#/login") && body.contains("and enter example.org."), "{body}");
+    }
+    let mail = credentials_mail(&with_apps("client_url = \"https://matrix.example.org:8448/\""), Language::German);
+    for body in [&mail.text, &mail.html] {
+        assert!(body.contains("https://mobile.element.io/element?account_provider=matrix.example.org%3A8448"), "{body}");
+        assert!(body.contains("gib matrix.example.org:8448 ein") && body.contains("@ada:example.org"), "{body}");
+    }
+}
+
+#[test]
+fn the_operators_apps_replace_ours_with_a_note_for_each_language() {
+    let keys = "[pages]\napps = [{ name = \"Our chat\", url = \"https://chat.example.org/#/{homeserver}\", note = { en = \"on <any> device\", de = \"auf jedem Gerät\" } }, { name = \"Plain\", url = \"https://plain.example.org/\", note = \"same\" }]";
+    let config = Config::parse(&include_str!("../../../config.sample.toml").replace("[pages]", keys), PathBuf::new()).unwrap();
+    let (english, german) = (credentials_mail(&config, Language::English), credentials_mail(&config, Language::German));
+    assert!(
+        english.text.contains("* Our chat: on <any> device\n  https://chat.example.org/#/example.org\n* Plain: same\n"),
+        "{}",
+        english.text
+    );
+    assert!(english.html.contains("on &lt;any&gt; device") && !english.html.contains("element.io"), "{}", english.html);
+    assert!(german.text.contains("auf jedem Gerät") && german.text.contains("Plain: same"), "{}", german.text);
+    let wrong = keys.replace("{homeserver}", "{user}");
+    let refused = Config::parse(&include_str!("../../../config.sample.toml").replace("[pages]", &wrong), PathBuf::new()).unwrap_err();
+    assert!(refused.to_string().contains("{homeserver}"), "{refused}");
+}
+
+#[test]
+fn every_page_and_mail_links_to_the_privacy_notice_and_the_imprint() {
+    let both = config("privacy_url = \"https://example.org/privacy\"\nimprint_url = \"https://example.org/imprint\"");
+    for (name, context) in minimal() {
+        let html = render(&both, Language::German, name, &context).unwrap();
+        assert!(html.contains("href=\"https://example.org/privacy\">Datenschutz<"), "{name:?}: {html}");
+        assert!(html.contains("href=\"https://example.org/imprint\">Impressum<"), "{name:?}: {html}");
+    }
+    for (name, context) in mails("x") {
+        let mail = mail(&both, Language::English, name, &context).unwrap();
+        assert!(mail.html.contains("https://example.org/privacy") && mail.html.contains("https://example.org/imprint"), "{name:?}");
+        assert!(mail.text.ends_with("Privacy: https://example.org/privacy\nLegal notice: https://example.org/imprint\n"), "{}", mail.text);
+    }
+    let mail = credentials_mail(&config(""), Language::English);
+    assert!(mail.text.ends_with("The admins of example.org\n") && !mail.html.contains("Privacy"), "{}", mail.text);
+}
+
+#[test]
+fn whoever_does_not_get_in_learns_whom_to_ask() {
+    let asked = |keys: &str| credentials_mail(&config(keys), Language::English);
+    assert!(asked("").html.contains("href=\"mailto:register@example.org\""), "the sender, if nobody else is named");
+    let page = asked("contact = \"https://example.org/help\"");
+    assert!(page.text.contains("Ask us: https://example.org/help\n") && page.html.contains("href=\"https://example.org/help\""));
+    assert!(asked("contact = \"o'neil+help@example.org\"").html.contains("href=\"mailto:o%27neil%2Bhelp@example.org\""));
+}
