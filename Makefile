@@ -21,7 +21,7 @@
 # make bench-lookups the figures of bench/lookups.md: lookups in a million accounts
 
 # The folder of each program; src/bin/ has one file for each.
-PROGRAMS = public/register public/verify public/verify_admin cron/cron \
+PROGRAMS = public/register public/verify public/verify_admin public/reset_password cron/cron \
 	internal/login internal/directory_search internal/identity_single internal/identity_bulk internal/profile internal/intercept_change_password
 
 CARGO_TARGET_DIR ?= target

@@ -26,7 +26,14 @@ struct Wish {
 
 fn main() -> ExitCode {
     let body_limit = |site: &Site| site.config.limits.body_bytes.0;
-    gateway::serve(Program { name: "echo", body_limit, pace: gateway::by_method, fail: |_, _, error| Response::bare(error), respond })
+    gateway::serve(Program {
+        name: "echo",
+        body_limit,
+        pace: gateway::by_method,
+        fail: |_, _, error| Response::bare(error),
+        respond,
+        afterwards: gateway::nothing,
+    })
 }
 
 fn respond(site: &Site, request: &Request) -> Result<Response, Error> {

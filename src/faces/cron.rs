@@ -18,6 +18,7 @@ use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
+use crate::flow::resets;
 use crate::outside::exposure;
 use crate::outside::log;
 use crate::outside::site::Site;
@@ -171,6 +172,7 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     store.forget_whole_allowances(site.now() - DAY, site.now())?;
     store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS, site.now())?;
     store.forget_old_networks(site.now())?;
+    store.forget_old_resets(site.now() - resets::KEPT_SECONDS, site.now())?;
     if summary.forgotten > 0 {
         log::info("forgotten", None, &format!("{} requests", summary.forgotten));
     }
@@ -196,8 +198,8 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
 }
 
 fn of_failing(failing: &Failing) -> Trouble {
-    let Failing { trouble, count, since, sentence, registration } = failing;
-    let what = format!("{count} failing; newest error, registration={registration}: {sentence}");
+    let Failing { trouble, count, since, sentence, registration, subject } = failing;
+    let what = format!("{count} failing; newest error, {subject}={registration}: {sentence}");
     Trouble { name: trouble.name().into(), since: *since, what, again_after: DAY }
 }
 

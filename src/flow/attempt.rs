@@ -20,6 +20,8 @@ use crate::outside::store::{self, LONGEST_LEASE, Owed, OwedRow, Postponed, Store
 const LEASE_SECONDS: u64 = 600;
 /// How much longer a lease lasts than the longest step, in seconds.
 const LEASE_MARGIN_SECONDS: u64 = 60;
+/// How long the mail about a forgotten password is tried: whoever still needs it then has asked again.
+const FOR_RESETS: Patience = Patience { gone_for: 6 * HOUR, in_all: DAY };
 
 /// The outcome of an attempt.
 #[derive(Debug)]
@@ -81,8 +83,9 @@ fn guarded<T>(
 
 fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, holder: &str, failure: Failure) -> Result<Tried, store::Error> {
     let now = site.now();
-    let tries = store.tries(row)?.and(&failure.blame, patience(site), now);
-    if tries.are_enough(&failure.blame, patience(site))
+    let patience = patience(site, row);
+    let tries = store.tries(row)?.and(&failure.blame, patience, now);
+    if tries.are_enough(&failure.blame, patience)
         && let Some(settled) = give_up(store, row, registration, holder, now)?
     {
         if settled {
@@ -91,7 +94,8 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
         return Ok(if settled { Tried::GivenUp(failure) } else { Tried::Elsewhere });
     }
     let wait = tries.wait(&failure.blame, failure.retry_after);
-    log::warn("step_failed", Some(registration), &format!("{}, next try in {wait} s: {}", name(row.owed), failure.sentence));
+    let registration = (row.owed != Owed::ResetMail).then_some(registration);
+    log::warn("step_failed", registration, &format!("{}, next try in {wait} s: {}", name(row.owed), failure.sentence));
     let postponed = Postponed { tries, due_at: now + wait, trouble: failure.blame.trouble(), error: &failure.sentence };
     store.postpone(row, holder, &postponed)?;
     Ok(Tried::Failed(failure))
@@ -106,10 +110,14 @@ fn give_up(store: &mut Store, row: OwedRow, registration: i64, holder: &str, now
         },
         Owed::Beside(action) if action.is_mail() => store.settle_beside(row, registration, holder, now).map(Some),
         Owed::Beside(_) => Ok(None),
+        Owed::ResetMail => store.settle_reset(row.id, holder).map(Some),
     }
 }
 
-fn patience(site: &Site) -> Patience {
+fn patience(site: &Site, row: OwedRow) -> Patience {
+    if row.owed == Owed::ResetMail {
+        return FOR_RESETS;
+    }
     let times = &site.config.times;
     Patience { gone_for: times.confirm_within_hours.0 as i64 * HOUR, in_all: times.forget_after_days.0 as i64 * DAY }
 }
@@ -119,6 +127,7 @@ fn tell_of_end(registration: i64, owed: Owed, tries: &Tries, failure: &Failure) 
     match owed {
         // Nobody proved that they own the address, so there is nobody to tell.
         Owed::Step(State::EmailSend) => log::info("unsent_request_expired", Some(registration), &tried),
+        Owed::ResetMail => log::info("reset_given_up", None, &tried),
         _ => log::warn(
             "mail_given_up",
             Some(registration),
@@ -131,5 +140,6 @@ fn name(owed: Owed) -> String {
     match owed {
         Owed::Step(state) => format!("{state:?}"),
         Owed::Beside(action) => format!("{action:?}"),
+        Owed::ResetMail => "ResetMail".into(),
     }
 }

@@ -48,6 +48,7 @@ fn needs(owed: Owed) -> &'static [Peer] {
         Owed::Beside(SideAction::Remind) => ROOM,
         Owed::Beside(SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::RemindOfPassword) => MAIL,
         Owed::Beside(SideAction::BindAddress) => ACCOUNTS,
+        Owed::ResetMail => MAIL,
     }
 }
 

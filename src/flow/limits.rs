@@ -9,7 +9,7 @@ use crate::flow::caller;
 use crate::flow::failure::Failure;
 use crate::outside::cgi::Request;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Registration, Store};
+use crate::outside::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Store};
 
 /// The network that a request comes from, as a keyed hash, so that the database does not reveal who was here.
 pub fn network(site: &Site, request: &Request, secret: &Secret) -> String {
@@ -55,6 +55,16 @@ fn of_everybody(limits: &Limits) -> FilingLimits<'static> {
     }
 }
 
+/// The limits on requests for a new password, by the network and by a keyed hash of what was asked for. The numbers are those of
+/// the form, and are counted apart from it.
+pub(crate) fn of_resets<'a>(limits: &Limits, network: &'a str, asked_for: &'a str) -> [Allowance<'a>; 3] {
+    [
+        Allowance { kind: AllowanceKind::ResetsOfNetwork, subject: network, per_day: limits.requests_per_network_per_day.0 },
+        Allowance { kind: AllowanceKind::ResetsAskedFor, subject: asked_for, per_day: limits.requests_per_address_per_day.0 },
+        Allowance { kind: AllowanceKind::Resets, subject: "", per_day: limits.confirm_mails_per_day.0 },
+    ]
+}
+
 /// Whether the form is closed, so that nobody fills it in for nothing. If the database cannot be reached, the form stays open:
 /// the database may not exist yet, and sending the form reports the problem.
 pub fn closed(site: &Site) -> Option<Closed> {
@@ -96,10 +106,10 @@ pub(crate) fn count_mail(
     site: &Site,
     store: &mut Store,
     secret: &Secret,
-    registration: &Registration,
+    email_folded: &str,
     confirming: bool,
 ) -> Result<CountedMail, Failure> {
-    let mail = CountedMail { mailbox: mailbox(secret, &registration.email_folded), confirming };
+    let mail = CountedMail { mailbox: mailbox(secret, email_folded), confirming };
     let Some((used_up, seconds)) = store.use_allowances(&mail.allowances(&site.config.limits), site.now())? else { return Ok(mail) };
     let key = if used_up == AllowanceKind::ConfirmMails { "confirm_mails_per_day" } else { "mails_per_address_per_day" };
     let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");

@@ -102,6 +102,11 @@ pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Call
     }
 }
 
+/// The owner of an account has set its password from this address: guesses from elsewhere do not slow them down there.
+pub(crate) fn remember_owner(site: &Site, store: &mut Store, login: &Login, address: Option<String>) {
+    Attempt::new(site, &login.localpart, &Caller::Owner { address }).note_right(store, login);
+}
+
 /// One attempt: the name and the origin.
 struct Attempt<'a> {
     asked: &'a str,

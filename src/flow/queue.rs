@@ -10,22 +10,29 @@
 //!   starts, so that a short time limit does not block everything forever. A mail counts as a third of a run at most: with a
 //!   long `timeout_seconds` there would be no time left for a second one.
 
+use crate::domain::back_off::{Blame, Peer};
+use crate::domain::error::Error;
 use crate::domain::registration::{Action, SideAction, State};
+use crate::domain::token;
 use crate::flow::attempt::Tried;
 use crate::flow::beside;
 use crate::flow::breakers::Breakers;
+use crate::flow::resets;
 use crate::flow::steps::{self, Reached};
 use crate::outside::log;
 use crate::outside::mail;
 use crate::outside::matrix::bot;
 use crate::outside::panics;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Due, Owed, Store};
+use crate::outside::store::{self, Access, Due, Owed, Store};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Rows that are read at a time.
 const BATCH: i64 = 50;
+/// The lock of [`mail_resets`], and how long it lasts in seconds.
+const RESETS_LOCK: &str = "password resets";
+const RESETS_SECONDS: i64 = 240;
 
 /// The result of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +50,38 @@ pub struct Worked {
 
 /// Works until nothing is due, or until `deadline`.
 pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
-    let mut queue = Queue { site, store, deadline, breakers: Breakers::default(), worked: Worked::default(), has_begun: false };
+    let mut queue = new_queue(site, store, deadline);
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some()).map(Owed::Step);
     let beside = queue.schedule(|action| !action.is_reminder())?;
-    queue.take_turns(steps.chain(beside))?;
+    queue.take_turns(steps.chain(beside).chain([Owed::ResetMail]))?;
     // Only now, because the room may just have been told of a request.
     let reminders = queue.schedule(SideAction::is_reminder)?;
     queue.take_turns(reminders.into_iter())?;
     Ok(queue.worked)
+}
+
+/// Sends the due mails about forgotten passwords, right after the answer to a visitor; nobody waits for the end. One program at a
+/// time: while the mail server is slow, further ones would only use up memory. What is left, cron does.
+pub fn mail_resets(site: &Site) -> Result<(), Error> {
+    let mut store = site.store(Access::Write)?;
+    loop {
+        let (holder, now) = (token::new_seed(), site.now());
+        if !store.take_lock(RESETS_LOCK, &holder, now, now + RESETS_SECONDS)? {
+            return Ok(());
+        }
+        let deadline = Instant::now() + Duration::from_secs(RESETS_SECONDS as u64 / 2);
+        let worked = new_queue(site, &mut store, deadline).take_turns([Owed::ResetMail].into_iter());
+        store.release_lock(RESETS_LOCK, &holder)?;
+        worked?;
+        // A request may have come between the last look and the end of the lock.
+        if Instant::now() >= deadline || store.due(Owed::ResetMail, site.now(), (i64::MIN, 0), 1)?.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn new_queue<'a>(site: &'a Site, store: &'a mut Store, deadline: Instant) -> Queue<'a> {
+    Queue { site, store, deadline, breakers: Breakers::default(), worked: Worked::default(), has_begun: false }
 }
 
 struct Queue<'a> {
@@ -161,6 +192,10 @@ impl Queue<'_> {
                     let tried = beside::act(self.site, self.store, due.row, action, due.registration)?;
                     self.count_beside(action, &tried, &due.address);
                 }
+                Owed::ResetMail => {
+                    let tried = resets::mail(self.site, self.store, due.row)?;
+                    self.count_reset(&tried);
+                }
             }
             Ok(())
         });
@@ -177,6 +212,20 @@ impl Queue<'_> {
         log::warn("step_failed", Some(due.registration), &format!("{:?}: {trouble}", due.row.owed));
         self.worked.failed += 1;
         Ok(())
+    }
+
+    fn count_reset(&mut self, tried: &Tried) {
+        match tried {
+            Tried::Succeeded => self.worked.moved += 1,
+            Tried::Failed(failure) | Tried::GivenUp(failure) => {
+                // What is about one address or domain holds up no other.
+                if failure.blame == Blame::Peer(Peer::MailServer) {
+                    self.breakers.note(&failure.blame, "");
+                }
+                self.worked.failed += 1;
+            }
+            Tried::Elsewhere => {}
+        }
     }
 
     fn count_beside(&mut self, action: SideAction, tried: &Tried, address: &str) {
@@ -209,6 +258,7 @@ fn longest(site: &Site, owed: Owed) -> Duration {
     let needs_mail = match owed {
         Owed::Step(state) => !matches!(state.owes(), Some(Action::TellRoom | Action::MakeAccount)),
         Owed::Beside(action) => action.is_mail(),
+        Owed::ResetMail => true,
     };
     let third = site.config.times.cron_budget_seconds.0 / 3;
     Duration::from_secs(if needs_mail { mail::silence_seconds(&site.config).min(third) } else { bot::SILENCE_SECONDS })

@@ -18,9 +18,8 @@ use crate::flow::attempt::{Tried, attempt};
 use crate::flow::breakers::Breakers;
 use crate::flow::failure::Failure;
 use crate::flow::keys;
-use crate::flow::limits;
+use crate::flow::letters::{self, Envelope};
 use crate::outside::log;
-use crate::outside::mail::{self, Letter, Mailer};
 use crate::outside::matrix::bot;
 use crate::outside::matrix::room::RoomMessage;
 use crate::outside::page::{self, MailName, RoomPost};
@@ -243,31 +242,15 @@ pub(super) fn send(
     name: MailName,
     context: &serde_json::Value,
 ) -> Result<(), Failure> {
-    let secret = site.state.secret()?;
-    let letter = page::mail(&site.config, registration.language, name, context)?;
-    let host = site.config.server_name.0.split(':').next().unwrap_or("localhost");
-    let message_id = format!("{}.{}@{host}", name.as_str(), secret.token(&format!("Message-ID of {}", name.as_str()), &registration.seed));
-    let letter = Letter {
-        to_address: &registration.email,
-        // Before the address is confirmed, a stranger could have any text sent to others as a name.
-        to_name: None,
-        message_id: &message_id,
+    let envelope = Envelope {
+        name,
+        to: &registration.email,
+        to_folded: &registration.email_folded,
         language: registration.language,
-        subject: &letter.subject,
-        text: &letter.text,
-        html: &letter.html,
+        seed: &registration.seed,
+        registration: Some(registration.id),
     };
-    let mailer = Mailer::new(&site.config)?;
-    let counted = limits::count_mail(site, store, &secret, registration, name == MailName::Verify)?;
-    if let Err(cause) = mailer.send(&letter, site.now()) {
-        if !matches!(cause, mail::Error::PerhapsSent(_)) {
-            // It is better to count a mail too many than to lose the mail server's message.
-            let _ = counted.give_back(site, store);
-        }
-        return Err(cause.into());
-    }
-    log::info("mail_sent", Some(registration.id), &message_id);
-    Ok(())
+    letters::send(site, store, &site.state.secret()?, &envelope, context)
 }
 
 /// The facts about a request for the room: in its message and on the page behind the link.

@@ -44,6 +44,7 @@ impl Nodes {
             ("public", env!("CARGO_BIN_EXE_register")),
             ("public", env!("CARGO_BIN_EXE_verify")),
             ("public", env!("CARGO_BIN_EXE_verify_admin")),
+            ("public", env!("CARGO_BIN_EXE_reset_password")),
             ("cron", env!("CARGO_BIN_EXE_cron")),
         ]);
         let mut public_url = None;

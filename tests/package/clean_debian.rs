@@ -167,7 +167,7 @@ fn everything_is_in_its_place(debian: &Debian) {
 /// Sets the owner of the sockets as the socket unit does.
 fn give_sockets_to_the_web_server(debian: &Debian) {
     let unit = |key| setting(debian.path(), "matrix-register-bot-public@.socket", "", key);
-    for name in ["register", "verify", "verify_admin"] {
+    for name in ["register", "verify", "verify_admin", "reset_password"] {
         let socket = format!("/run/matrix-register-bot/{name}.socket");
         debian.run(&format!("chown {}:{} {socket}", unit("SocketUser"), unit("SocketGroup")));
         debian.run(&format!("chmod {} {socket}", unit("SocketMode")));

@@ -47,7 +47,7 @@ pub fn setting(root: &Path, unit: &str, instance: &str, key: &str) -> String {
 
 /// Starts the public programs on their sockets, as their units say.
 pub fn start_services(root: &Path, log: &Path, start: Start) -> Vec<Process> {
-    ["register", "verify", "verify_admin"].map(|name| start_service(root, log, name, start)).into()
+    ["register", "verify", "verify_admin", "reset_password"].map(|name| start_service(root, log, name, start)).into()
 }
 
 fn start_service(root: &Path, log: &Path, name: &str, start: Start) -> Process {

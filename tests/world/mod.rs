@@ -55,6 +55,7 @@ macro_rules! built_programs {
             ("public", env!("CARGO_BIN_EXE_register")),
             ("public", env!("CARGO_BIN_EXE_verify")),
             ("public", env!("CARGO_BIN_EXE_verify_admin")),
+            ("public", env!("CARGO_BIN_EXE_reset_password")),
             ("internal", env!("CARGO_BIN_EXE_login")),
             ("internal", env!("CARGO_BIN_EXE_directory_search")),
             ("internal", env!("CARGO_BIN_EXE_identity_single")),

@@ -28,7 +28,7 @@ END
 "#;
 
 fn scripts(folder: &TempFolder) -> Programs {
-    let names = ["register", "verify", "verify_admin", "cron"];
+    let names = ["register", "verify", "verify_admin", "reset_password", "cron"];
     let place = |name| if name == "cron" { "cron" } else { "public" };
     Programs::new(names.map(|name| (place(name), script(folder, name, SCRIPT))))
 }
@@ -37,7 +37,7 @@ fn scripts(folder: &TempFolder) -> Programs {
 const INTERNAL: [&str; 6] = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"];
 
 fn all_scripts(folder: &TempFolder, text: &str) -> Programs {
-    let public = ["register", "verify", "verify_admin"].map(|name| ("public", script(folder, name, text)));
+    let public = ["register", "verify", "verify_admin", "reset_password"].map(|name| ("public", script(folder, name, text)));
     Programs::new(public.into_iter().chain(INTERNAL.map(|name| ("internal", script(folder, name, text)))))
 }
 
@@ -74,6 +74,7 @@ fn pages_are_found(host: Host) {
         ("/verify_admin?t=x", "verify_admin"),
         ("/verify_admin.php?t=x", "verify_admin"),
         ("//verify_admin.php?t=x", "verify_admin"),
+        ("/reset_password?t=x", "reset_password"),
     ] {
         let page = browser.get(address);
         assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{address}: {}", web.log());
@@ -262,7 +263,7 @@ fn a_site_is_laid_out_like_an_installation_and_its_cron_runs() {
     let config = matrix_register_bot::domain::config::Config::load(&site.config_path()).unwrap();
     assert_eq!(config.public_url.join("/verify"), format!("http://127.0.0.1:{}/verify", site.port));
     assert_eq!(config.database().unwrap(), matrix_register_bot::domain::config::DatabaseUrl::Sqlite(site.database_path()));
-    assert_eq!(site.programs_in("public"), ["register", "verify", "verify_admin"]);
+    assert_eq!(site.programs_in("public"), ["register", "verify", "verify_admin", "reset_password"]);
     let output = site.run_cron();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("<title>cron"), "{output:?}");
 }

@@ -22,14 +22,21 @@ use std::process::ExitCode;
 /// Serves an internal program: POST only, and only for callers that the operator allows.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     let body_limit = |site: &Site| site.config.internal.body_bytes.0;
-    gateway::serve(Program { name: program, body_limit, pace: |_| Pace::Reads, fail, respond })
+    gateway::serve(Program { name: program, body_limit, pace: |_| Pace::Reads, fail, respond, afterwards: gateway::nothing })
 }
 
 /// Serves the one program that everybody may call, including web clients on other hosts.
 pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     let fail_with_cors: gateway::Fail = |site, request, error| intercept_change_password::with_cors(fail(site, request, error));
     let body_limit = |site: &Site| site.config.limits.body_bytes.0;
-    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail: fail_with_cors, respond })
+    gateway::serve(Program {
+        name: program,
+        body_limit,
+        pace: gateway::by_method,
+        fail: fail_with_cors,
+        respond,
+        afterwards: gateway::nothing,
+    })
 }
 
 /// The first check of each internal program: caller and method.

@@ -26,6 +26,7 @@ use super::sites::Sites;
 use super::variables;
 use crate::outside::log;
 use crate::outside::panics::{self, Panic};
+use crate::outside::site::Site;
 use crate::outside::store;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -126,7 +127,7 @@ fn is_pending() -> bool {
 /// Lets the crate accept the pending connections.
 fn accept(worker: &Arc<Worker>) {
     let worker = worker.clone();
-    let Err(panic) = panics::guard(move || fastcgi::run_raw(move |request| worker.handle(request), 0)) else {
+    let Err(panic) = panics::guard(move || fastcgi::run_raw(move |request| handle(&worker, request), 0)) else {
         return;
     };
     if !is_nothing_pending(&panic) {
@@ -165,33 +166,46 @@ impl Worker {
         }
         turned_away > 0
     }
+}
 
-    fn handle(&self, mut request: fastcgi::Request) {
-        let _busy = Busy::with(&self.busy);
-        if !request.is_aborted() {
-            let variables = variables::from_fastcgi(request.params());
-            let incoming = Incoming { variables, body: &mut Body(request.stdin()), framing: Framing::Ended };
-            let answer = self.program.answer(incoming, &self.sites, &self.gate);
-            // The only error here is that the visitor has gone, which is not worth logging.
-            let _ = request.stdout().write_all(&answer);
-        }
-        drop(request);
+fn handle(worker: &Arc<Worker>, mut request: fastcgi::Request) {
+    let busy = Busy::with(worker);
+    let mut work_left = None;
+    if !request.is_aborted() {
+        let variables = variables::from_fastcgi(request.params());
+        let incoming = Incoming { variables, body: &mut Body(request.stdin()), framing: Framing::Ended };
+        let answer = worker.program.answer(incoming, &worker.sites, &worker.gate);
+        // The only error here is that the visitor has gone, which is not worth logging.
+        let _ = request.stdout().write_all(&answer.bytes);
+        work_left = answer.work_left;
+    }
+    drop(request);
+    if let Some(site) = work_left {
+        work_afterwards(busy, site);
+    }
+}
+
+/// Does what an answer left, in a thread of its own, because the next request on this connection must not wait for it.
+fn work_afterwards(busy: Busy, site: Arc<Site>) {
+    let work = move || busy.0.program.work_afterwards(&site);
+    if let Err(cause) = std::thread::Builder::new().name("work left".into()).spawn(work) {
+        log::warn("work_left_to_cron", None, &format!("no thread can be started: {cause}"));
     }
 }
 
 /// Counts a request until it ends, in whatever way.
-struct Busy<'a>(&'a AtomicUsize);
+struct Busy(Arc<Worker>);
 
-impl<'a> Busy<'a> {
-    fn with(requests: &'a AtomicUsize) -> Busy<'a> {
-        requests.fetch_add(1, Ordering::SeqCst);
-        Busy(requests)
+impl Busy {
+    fn with(worker: &Arc<Worker>) -> Busy {
+        worker.busy.fetch_add(1, Ordering::SeqCst);
+        Busy(worker.clone())
     }
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

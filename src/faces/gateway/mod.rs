@@ -29,9 +29,10 @@ mod supervisor;
 mod variables;
 
 pub(crate) use gate::Pace;
-pub use program::{BodyLimit, Fail, PaceOf, Program, Respond};
+pub use program::{Afterwards, BodyLimit, Fail, PaceOf, Program, Respond};
 
 use crate::outside::cgi::{Method, Request};
+use crate::outside::site::Site;
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use std::ffi::OsString;
 use std::io::Read;
@@ -70,8 +71,11 @@ pub fn answer(
     environment: impl Iterator<Item = (OsString, OsString)>,
     body: &mut dyn Read,
 ) -> Vec<u8> {
-    plain::answer(Program { name: program, body_limit, pace: by_method, fail, respond }, environment, body)
+    plain::answer(Program { name: program, body_limit, pace: by_method, fail, respond, afterwards: nothing }, environment, body)
 }
+
+/// For programs whose answers leave no work.
+pub fn nothing(_: &Site) {}
 
 fn is_listening_socket() -> bool {
     rustix::net::sockopt::socket_acceptconn(std::io::stdin()).unwrap_or(false)

@@ -22,6 +22,18 @@ pub type Fail = fn(Option<&Site>, Option<&Request>, &Error) -> Response;
 /// Answers a request.
 pub type Respond = fn(&Site, &Request) -> Result<Response, Error>;
 
+/// What a program does once an answer with [`Response::with_work_left`] is out, so that its duration says nothing to the visitor.
+/// It may be cut short at any time, so it must be something that cron does as well.
+pub type Afterwards = fn(&Site);
+
+/// A whole answer, and the work that it leaves.
+pub struct Answer {
+    /// Ready to be written.
+    pub bytes: Vec<u8>,
+    /// The site for [`Program::afterwards`].
+    pub work_left: Option<Arc<Site>>,
+}
+
 /// The limit for the body of a request to this program, in bytes.
 pub type BodyLimit = fn(&Site) -> u64;
 
@@ -36,6 +48,7 @@ pub struct Program {
     pub pace: PaceOf,
     pub fail: Fail,
     pub respond: Respond,
+    pub afterwards: Afterwards,
 }
 
 /// A request that has just arrived.
@@ -46,8 +59,8 @@ pub struct Incoming<'a> {
 }
 
 impl Program {
-    /// The whole answer, ready to be written. Never panics.
-    pub fn answer(&self, incoming: Incoming, sites: &Sites, gate: &Gate) -> Vec<u8> {
+    /// The whole answer. Never panics.
+    pub fn answer(&self, incoming: Incoming, sites: &Sites, gate: &Gate) -> Answer {
         let (variables, verdict) = incoming.variables;
         let mut request = Request::new(variables, Vec::new());
         let mut site = None;
@@ -61,13 +74,27 @@ impl Program {
             (self.respond)(site, &request)
         });
         let outcome = outcome.unwrap_or_else(|panic| Err(Error::internal(format!("the program panicked at {}", panic.place))));
-        let response = outcome.unwrap_or_else(|error| self.failure(site, &request, &error));
+        let response = outcome.unwrap_or_else(|error| self.failure(site.clone(), &request, &error));
         // Keeps browsers from treating an answer that is not a page as one.
         let response = response
             .default_header("X-Content-Type-Options", "nosniff")
             .default_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
             .default_header("X-Frame-Options", "DENY");
-        response.to_bytes(request.is_head())
+        Answer { bytes: response.to_bytes(request.is_head()), work_left: site.filter(|_| response.leaves_work()) }
+    }
+
+    /// Does the work that an answer left. Never panics.
+    pub fn work_afterwards(&self, site: &Site) {
+        if let Err(panic) = panics::guard(|| (self.afterwards)(site)) {
+            log::warn("work_left_failed", None, &format!("the program panicked at {}; cron does the rest", panic.place));
+        }
+    }
+
+    /// The site of this request, for work in another process.
+    pub fn site_of(&self, variables: Checked, sites: &Sites) -> Result<Arc<Site>, Error> {
+        let (variables, verdict) = variables;
+        verdict?;
+        sites.of(&Request::new(variables, Vec::new()))
     }
 
     /// The answer to an error, with the headers that its status requires; [`Response::bare`] if making it panics.

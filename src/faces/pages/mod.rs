@@ -1,13 +1,15 @@
 //! Pages for visitors. A page, its program, its templates and its test share one name.
 
+mod chosen_password;
 pub mod register;
+pub mod reset_password;
 pub mod verify;
 pub mod verify_admin;
 
 use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::seconds::DAY;
-use crate::domain::text_key::Key;
+use crate::domain::text_key::{self, Key};
 use crate::domain::token::FormTokenFault;
 use crate::faces::gateway::{self, Program};
 use crate::outside::cgi::{Request, Response};
@@ -33,6 +35,7 @@ enum Field {
     Username,
     Email,
     Note,
+    Account,
     Password,
     PasswordAgain,
     Terms,
@@ -42,9 +45,14 @@ enum Field {
 const BUTTON_SECONDS: i64 = DAY;
 
 /// Serves one of the pages; errors are shown as a page, too.
-pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
+pub fn serve(program: &'static str, respond: gateway::Respond) -> ExitCode {
+    serve_and_work(program, respond, gateway::nothing)
+}
+
+/// The same for a program whose answers leave work.
+pub fn serve_and_work(program: &'static str, respond: gateway::Respond, afterwards: gateway::Afterwards) -> ExitCode {
     let body_limit = |site: &Site| site.config.limits.body_bytes.0;
-    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail, respond })
+    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail, respond, afterwards })
 }
 
 fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {
@@ -104,6 +112,12 @@ pub(crate) enum DeadEnd {
     RequestUnconfirmed,
     FormExpired,
     FormForged,
+    ResetAsked,
+    ResetLinkOver,
+    ResetElsewhere,
+    PasswordSet,
+    PasswordSetEverywhere,
+    PasswordSetDevicesLeft,
 }
 
 /// The page of a dead end, with its texts `message.KIND.*`.
@@ -118,6 +132,14 @@ fn form_fault(fault: FormTokenFault) -> DeadEnd {
     match fault {
         FormTokenFault::Expired => DeadEnd::FormExpired,
         FormTokenFault::Forged => DeadEnd::FormForged,
+    }
+}
+
+/// The text beside a form whose token is refused.
+fn form_token_text(fault: FormTokenFault) -> Key {
+    match fault {
+        FormTokenFault::Expired => text_key::form::error::FORM_EXPIRED,
+        FormTokenFault::Forged => text_key::form::error::FORM_FORGED,
     }
 }
 

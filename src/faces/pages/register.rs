@@ -3,7 +3,7 @@
 //! GET shows it. POST checks the input. If something is wrong, the form is shown again with an error beside each field and
 //! everything that was typed. Otherwise the request is filed, and only then a mail is sent.
 
-use super::{DeadEnd, Faults, Field, context, dead_end, language, verify};
+use super::{DeadEnd, Faults, Field, context, dead_end, form_token_text, language, verify};
 use crate::domain::address::{Address, AddressFault};
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
@@ -11,7 +11,7 @@ use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNa
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::text_key::{self, Key, form::error as text};
-use crate::domain::token::{self, FormTokenFault, Secret};
+use crate::domain::token::{self, Secret};
 use crate::flow::limits::{self, Subjects};
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
@@ -93,7 +93,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         Ok(made_at) => made_at,
         Err(fault) => {
             typed.form_token.clear();
-            return again(site, language, &typed, &Faults::from([(Field::Form, form_token_fault(fault))]));
+            return again(site, language, &typed, &Faults::from([(Field::Form, form_token_text(fault))]));
         }
     };
     // A page elsewhere could make its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
@@ -125,13 +125,6 @@ fn looks_made_by_a_program(site: &Site, typed: &mut Typed, made_at: i64) -> Opti
         return Some(text::FORM_HIDDEN_FIELD);
     }
     (seconds < site.config.limits.form_minimum_seconds.0 as i64).then_some(text::FORM_TOO_FAST)
-}
-
-fn form_token_fault(fault: FormTokenFault) -> Key {
-    match fault {
-        FormTokenFault::Expired => text::FORM_EXPIRED,
-        FormTokenFault::Forged => text::FORM_FORGED,
-    }
 }
 
 /// The secondary button: checks whether the username is free.

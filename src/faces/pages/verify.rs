@@ -5,14 +5,13 @@
 //! With `credentials = "confirm"` the password is asked for here and not on the form. Only the owner of the mail may
 //! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
 
-use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, context, dead_end, known_form, language};
+use super::{BUTTON_SECONDS, DeadEnd, Faults, chosen_password, context, dead_end, known_form, language};
 use crate::domain::config::{Credentials, Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
-use crate::domain::password::{self, PasswordFault};
+use crate::domain::password;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::HOUR;
-use crate::domain::text_key::form::error as text;
 use crate::domain::token::{self, Secret};
 use crate::flow::keys;
 use crate::flow::steps;
@@ -93,16 +92,7 @@ fn password_faults(site: &Site, registration: &Registration, form: &Confirmation
     if site.config.credentials() != Credentials::Confirm {
         return Faults::new();
     }
-    let least = site.config.form.password_min_length.0;
-    let fault = match password::fault(&form.password, least, &registration.username, &registration.email) {
-        _ if form.password.is_empty() => (Field::Password, text::PASSWORD_MISSING),
-        Some(PasswordFault::TooShort) => (Field::Password, text::PASSWORD_TOO_SHORT),
-        Some(PasswordFault::TooLong) => (Field::Password, text::PASSWORD_TOO_LONG),
-        Some(PasswordFault::Weak) => (Field::Password, text::PASSWORD_WEAK),
-        None if form.password != form.password_again => (Field::PasswordAgain, text::PASSWORD_DIFFERS),
-        None => return Faults::new(),
-    };
-    Faults::from([fault])
+    chosen_password::faults(site, &form.password, &form.password_again, &registration.username, &registration.email)
 }
 
 /// The chosen password in the form in which the database keeps it until the account is made.

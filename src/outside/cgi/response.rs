@@ -8,11 +8,12 @@ pub struct Response {
     pub status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    leaves_work: bool,
 }
 
 impl Response {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: vec![("Content-Type", content_type.into())], body: body.into() }
+        Response { status, headers: vec![("Content-Type", content_type.into())], body: body.into(), leaves_work: false }
     }
 
     pub fn html(status: u16, body: String) -> Response {
@@ -55,6 +56,15 @@ impl Response {
         value.truncate(value.find(['\r', '\n']).unwrap_or(value.len()));
         self.headers.push((name, value));
         self
+    }
+
+    /// The gateway is to do the program's work after the answer once this answer is out.
+    pub(crate) fn with_work_left(self) -> Response {
+        Response { leaves_work: true, ..self }
+    }
+
+    pub(crate) fn leaves_work(&self) -> bool {
+        self.leaves_work
     }
 
     pub fn body(&self) -> &[u8] {

@@ -62,6 +62,8 @@ pub enum PageName {
     Verified,
     Decide,
     Decided,
+    ResetPassword,
+    NewPassword,
     Message,
     Error,
 }
@@ -75,6 +77,8 @@ impl PageName {
             PageName::Verified => "page/verified.html",
             PageName::Decide => "page/decide.html",
             PageName::Decided => "page/decided.html",
+            PageName::ResetPassword => "page/reset_password.html",
+            PageName::NewPassword => "page/new_password.html",
             PageName::Message => "page/message.html",
             PageName::Error => "page/error.html",
         }
@@ -88,6 +92,7 @@ pub enum MailName {
     Credentials,
     Declined,
     Refused,
+    ResetPassword,
 }
 
 impl MailName {
@@ -97,6 +102,7 @@ impl MailName {
             MailName::Credentials => "credentials",
             MailName::Declined => "declined",
             MailName::Refused => "refused",
+            MailName::ResetPassword => "reset_password",
         }
     }
 }

@@ -25,6 +25,11 @@ pub enum AllowanceKind {
     NameChecksOfNetwork,
     MailsToAddress,
     ConfirmMails,
+    /// Requests for a new password.
+    ResetsOfNetwork,
+    /// Requests for a new password of one account, whether or not there is one.
+    ResetsAskedFor,
+    Resets,
 }
 
 impl AllowanceKind {
@@ -35,6 +40,9 @@ impl AllowanceKind {
             AllowanceKind::NameChecksOfNetwork => "name checks of network",
             AllowanceKind::MailsToAddress => "mails to address",
             AllowanceKind::ConfirmMails => "confirm mails",
+            AllowanceKind::ResetsOfNetwork => "resets of network",
+            AllowanceKind::ResetsAskedFor => "resets asked for",
+            AllowanceKind::Resets => "resets",
         }
     }
 }

@@ -27,6 +27,7 @@ columns! {
     AnsweredAt = "answered_at",
     AskedAt = "asked_at",
     AskedBy = "asked_by",
+    AskedFor = "asked_for",
     Attempts = "attempts",
     ChooseTokenHash = "choose_token_hash",
     ConfirmedAt = "confirmed_at",

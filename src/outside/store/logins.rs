@@ -38,7 +38,7 @@ pub struct Login {
     pub initial_password_until: Option<i64>,
 }
 
-const LOGIN: Selection = Selection {
+pub(super) const LOGIN: Selection = Selection {
     table: "logins",
     columns: &[
         Column::Id,
@@ -53,7 +53,7 @@ const LOGIN: Selection = Selection {
 };
 
 impl Login {
-    fn read(row: NamedRow) -> Result<Login, Error> {
+    pub(super) fn read(row: NamedRow) -> Result<Login, Error> {
         Ok(Login {
             id: row.integer(Column::Id)?,
             active: row.integer(Column::Active)? != 0,

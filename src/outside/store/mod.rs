@@ -35,6 +35,7 @@ pub mod php;
 mod postgres;
 mod questions;
 mod registrations;
+mod resets;
 mod row;
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -55,6 +56,7 @@ pub(crate) use patience::threads;
 pub use questions::{Asked, MOST_QUESTIONS, Question};
 pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
+pub(crate) use resets::{Asked, LINK_SECONDS, NewReset, Reset, ResetLink};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};

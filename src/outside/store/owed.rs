@@ -17,6 +17,8 @@ pub enum Owed {
     /// The action of this state of a registration.
     Step(State),
     Beside(SideAction),
+    /// The mail with the links for a new password.
+    ResetMail,
 }
 
 impl Owed {
@@ -24,6 +26,7 @@ impl Owed {
         match self {
             Owed::Step(_) => "registrations",
             Owed::Beside(_) => "owed_actions",
+            Owed::ResetMail => "password_resets",
         }
     }
 
@@ -31,6 +34,7 @@ impl Owed {
         match self {
             Owed::Step(_) => "state",
             Owed::Beside(_) => "kind",
+            Owed::ResetMail => "is_done",
         }
     }
 
@@ -38,11 +42,12 @@ impl Owed {
         match self {
             Owed::Step(state) => state.number(),
             Owed::Beside(action) => action.number(),
+            Owed::ResetMail => 0,
         }
     }
 }
 
-/// A row that requires an action: in `registrations` or in `owed_actions`.
+/// A row that requires an action: in `registrations`, `owed_actions` or `password_resets`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwedRow {
     pub owed: Owed,
@@ -54,9 +59,10 @@ pub struct OwedRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
     pub row: OwedRow,
+    /// The row itself for a request for a new password.
     pub registration: i64,
     pub due_at: i64,
-    /// The folded mail address of the request.
+    /// The folded mail address of the request; empty if it is not known.
     pub address: String,
 }
 
@@ -78,9 +84,10 @@ pub struct Failing {
     pub count: i64,
     /// When the first of them began (seconds since 1970).
     pub since: Option<i64>,
-    /// The newest message, and its registration.
+    /// The newest message, and its registration, or the row of another table (`subject`).
     pub sentence: String,
     pub registration: i64,
+    pub subject: &'static str,
 }
 
 /// Assignments that reset the attempts of a row.
@@ -103,6 +110,7 @@ impl Store {
             Owed::Beside(_) => {
                 ("owed_actions q JOIN registrations ON registrations.id = q.registration_id", "q.registration_id", "email_folded", "q.kind")
             }
+            Owed::ResetMail => ("password_resets q", "q.id", "''", "q.is_done"),
         };
         let is_free = FREE.replace("lease", "q.lease");
         let sql = format!(
@@ -277,7 +285,9 @@ impl Store {
         let brought_back = self.execute(&steps, &values)?;
         // Before the first attempt at a side action its time follows from owed_since.
         let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
-        Ok(brought_back + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?)
+        let brought_back = brought_back + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?;
+        let resets = "UPDATE password_resets SET due_at = ? WHERE is_done = 0 AND due_at > ?";
+        Ok(brought_back + self.execute(resets, &[now.into(), (soon + back_off::LONGEST).into()])?)
     }
 
     /// Everything that fails at present.
@@ -285,7 +295,7 @@ impl Store {
         let mut failing: Vec<Failing> = Vec::new();
         for trouble in Trouble::ALL {
             let mut of_trouble: Option<(i64, Failing)> = None;
-            for table in ["registrations", "owed_actions"] {
+            for table in ["registrations", "owed_actions", "password_resets"] {
                 if let Some((tried_at, found)) = self.failing_in(table, trouble)? {
                     of_trouble = Some(match of_trouble.take() {
                         Some((before_at, before)) => (before_at.max(tried_at), before.with(found, tried_at > before_at)),
@@ -299,7 +309,11 @@ impl Store {
     }
 
     fn failing_in(&mut self, table: &'static str, trouble: Trouble) -> Result<Option<(i64, Failing)>, Error> {
-        let id = if table == "registrations" { "id" } else { "registration_id" };
+        let (id, subject) = match table {
+            "owed_actions" => ("registration_id", "registration"),
+            "password_resets" => ("id", "password_reset"),
+            _ => ("id", "registration"),
+        };
         let counted = format!("SELECT COUNT(*), MIN(failing_since) FROM {table} WHERE trouble = ?");
         let count = |row: Row| Ok((row.integer()?, row.integer_at(1).ok().flatten()));
         let Some((count @ 1.., since)) = self.first(&counted, &[trouble.name().into()], count)? else { return Ok(None) };
@@ -311,7 +325,7 @@ impl Store {
             let registration = row.integer(Column::RegistrationId)?;
             let tried_at = row.readable_integer(Column::TriedAt).unwrap_or(0);
             let sentence = row.optional_text(Column::LastError).unwrap_or_default();
-            Ok((tried_at, Failing { trouble, count, since, sentence, registration }))
+            Ok((tried_at, Failing { trouble, count, since, sentence, registration, subject }))
         };
         self.first(&newest, &[trouble.name().into()], read)
     }

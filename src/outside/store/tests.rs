@@ -8,6 +8,7 @@ mod database;
 mod folder;
 mod limits;
 mod owed;
+mod resets;
 
 use super::*;
 use crate::domain::back_off::{AddressFault, Blame, Patience, Peer};
