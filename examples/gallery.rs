@@ -118,14 +118,51 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("decided-approved", PageName::Decided, decided("approved")),
         ("decided-pending", PageName::Decided, decided("pending")),
         ("decided-refused", PageName::Decided, decided("refused")),
+        ("reset", PageName::ResetPassword, json!({"form_token": "AAAA", "errors": {}})),
+        ("reset-errors", PageName::ResetPassword, json!({"form_token": "AAAA", "errors": {"account": "form.error.account_missing"}})),
+        (
+            "reset-refused",
+            PageName::ResetPassword,
+            json!({"form_token": "AAAA", "account": "zoe.angstrom", "errors": {"form": "form.error.resets_used_up"}}),
+        ),
+        ("reset-asked", PageName::Message, json!({"kind": "reset_asked"})),
+        ("reset-link-over", PageName::Message, json!({"kind": "reset_link_over", "ask_again": true})),
+        ("reset-elsewhere", PageName::Message, json!({"kind": "reset_elsewhere"})),
+        ("new-password", PageName::NewPassword, new_password(json!({}), false)),
+        ("new-password-errors", PageName::NewPassword, new_password(json!({"password": "form.error.password_too_short"}), true)),
+        ("password-set", PageName::Message, json!({"kind": "password_set", "mxid": "@zoe.angstrom:example.org"})),
+        ("password-set-everywhere", PageName::Message, json!({"kind": "password_set_everywhere", "mxid": "@zoe.angstrom:example.org"})),
+        ("password-set-devices-left", PageName::Message, json!({"kind": "password_set_devices_left", "mxid": "@zoe.angstrom:example.org"})),
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
         ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
     ];
     // Following a link would lose what was typed.
-    for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !["register-errors", "register-free", "registered"].contains(name)) {
-        values["language_links"] = json!(page::language_links(language, (*name != "register").then_some("0123456789abcdef")));
+    for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !ANSWERS_TO_FORMS.contains(name)) {
+        values["language_links"] =
+            json!(page::language_links(language, (!["register", "reset"].contains(name)).then_some("0123456789abcdef")));
     }
     pages
+}
+
+/// Pages without links to other languages.
+const ANSWERS_TO_FORMS: [&str; 10] = [
+    "register-errors",
+    "register-free",
+    "registered",
+    "reset-errors",
+    "reset-refused",
+    "reset-asked",
+    "new-password-errors",
+    "password-set",
+    "password-set-everywhere",
+    "password-set-devices-left",
+];
+
+fn new_password(errors: Value, can_log_out: bool) -> Value {
+    json!({
+        "mxid": "@zoe.angstrom:example.org", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "errors": errors,
+        "password_min_length": 10, "can_log_out": can_log_out, "log_out": can_log_out,
+    })
 }
 
 fn mails() -> Vec<(MailName, Value)> {
@@ -144,5 +181,12 @@ fn mails() -> Vec<(MailName, Value)> {
             json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
         ),
         (MailName::Refused, json!({"mxid": mxid, "name": "Zoë Ångström"})),
+        (
+            MailName::ResetPassword,
+            json!({"accounts": [
+                {"mxid": mxid, "link": "https://register.example.org/reset_password?t=0123456789abcdef0123456789abcdef"},
+                {"mxid": "@choir:example.org", "link": "https://register.example.org/reset_password?t=123456789abcdef0123456789abcdef0"},
+            ], "hours": 1, "expires": 1_796_220_300_i64}),
+        ),
     ]
 }

@@ -89,3 +89,10 @@ pub fn shared_site(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> (Synaps
     let site = settings(SiteFolder::new(&world::built_programs!()).synapse(&synapse).mode("local")).create();
     (synapse, site)
 }
+
+/// The same with a mail server.
+pub fn shared_site_with_mail(settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> (Synapse, SiteFolder, MailCatcher) {
+    let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
+    let site = settings(connected(SiteFolder::new(&world::built_programs!()), &synapse, &mails)).create();
+    (synapse, site, mails)
+}

@@ -14,6 +14,7 @@ mod limits;
 mod nio;
 mod password_change;
 mod published;
+mod reset_password;
 mod sessions;
 mod table;
 mod unclear;

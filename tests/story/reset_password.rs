@@ -199,7 +199,7 @@ fn a_credentials_mail_that_comes_later_names_no_password_that_no_longer_works(en
     let mut story = Story::on(engine, "local", Host::NginxFastCgi);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
-    let port = story.mails.port;
+    let port = i64::from(story.mails.port);
     story.site.set("mail.smtp.port", 1);
     story.decide(&ada, "approve", "");
     assert_eq!(story.state(&ada), 8, "{}", story.web.log());
@@ -218,7 +218,7 @@ fn cron_sends_what_was_left(engine: Engine) {
     let mut story = Story::on(engine, "local", Host::NginxFastCgi);
     let ada = fresh("ada");
     account(&story, &ada, &address_of(&ada));
-    let port = story.mails.port;
+    let port = i64::from(story.mails.port);
     story.site.set("mail.smtp.port", 1);
     assert_eq!(ask(&story, &ada).status, 200);
     wait_until(|| story.number("SELECT count(*) FROM password_resets WHERE attempts = 1") == 1);
@@ -280,7 +280,8 @@ fn silent_mail_server() -> (u16, Arc<AtomicUsize>) {
 fn on_every_web_server_the_answer_waits_for_no_mail() {
     for host in Host::ALL {
         let (port, asked) = silent_mail_server();
-        let story = Story::start_with("local", host, |site| site.set("mail.smtp.port", port).set("mail.smtp.timeout_seconds", 20));
+        let story =
+            Story::start_with("local", host, |site| site.set("mail.smtp.port", i64::from(port)).set("mail.smtp.timeout_seconds", 20));
         let ada = fresh("ada");
         account(&story, &ada, &address_of(&ada));
         let mut slowest = Duration::ZERO;

@@ -8,6 +8,7 @@ use matrix_register_bot::domain::config::Config;
 use matrix_register_bot::domain::password;
 use matrix_register_bot::domain::token;
 use matrix_register_bot::faces::api::login;
+use matrix_register_bot::faces::pages::reset_password;
 use matrix_register_bot::outside::cgi::Request;
 use matrix_register_bot::outside::site::Site;
 use matrix_register_bot::outside::store::{Access, NewLogin};
@@ -49,11 +50,17 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::with("")
+    }
+
+    /// With more settings.
+    fn with(more: &str) -> World {
         let folder = std::env::temp_dir().join(format!("timing-{}", token::new_seed()));
         std::fs::create_dir_all(&folder).unwrap();
         let settings = "server_name = \"example.org\"\nhomeserver_url = \"http://127.0.0.1:9\"\npublic_url = \"https://register.example.org/\"\n\
                         operation_mode = \"local\"\n[room]\nid = \"!room\"\n[mail]\nfrom = \"a@example.org\"\ntransport = \"file\"\n";
-        let world = World { site: Site::new(Config::parse(settings, folder.clone()).unwrap(), || NOW), folder };
+        let settings = settings.to_owned() + more;
+        let world = World { site: Site::new(Config::parse(&settings, folder.clone()).unwrap(), || NOW), folder };
         let hash = password::hash(PASSWORD).unwrap();
         world.add("john", &hash, None);
         world.add("disabled", &hash, None);
@@ -154,6 +161,42 @@ fn assert_nothing_can_be_told_apart(world: &World, kinds: &[Kind]) {
     let lines: Vec<&str> = report.iter().map(|(line, _)| line.as_str()).collect();
     println!("{}", lines.join("\n"));
     assert!(report.iter().all(|(_, is_alike)| *is_alike), "\n{}", lines.join("\n"));
+}
+
+/// What was typed on the page for forgotten passwords.
+const FORGOTTEN: [&str; 6] = ["john", "nobody", "disabled", "john@example.org", "nobody@example.org", "expired"];
+
+/// The CPU time of the answer to somebody who forgot a password.
+fn forget(world: &World, typed: &str) -> Duration {
+    let token = token::form_token(&world.site.state.secret().unwrap(), "reset_password", "", NOW - 60);
+    let body = format!("form_token={token}&account={}", typed.replace('@', "%40"));
+    let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("CONTENT_TYPE", "application/x-www-form-urlencoded")];
+    let request = Request::new(HashMap::from(variables.map(|(name, value)| (name.into(), value.into()))), body.into_bytes());
+    let start = cpu_time();
+    let response = reset_password::submit(&world.site, &request).unwrap();
+    let spent = cpu_time() - start;
+    assert_eq!(response.status, 200, "{typed}");
+    spent
+}
+
+#[test]
+fn an_answer_to_a_forgotten_password_costs_the_same_whoever_asks() {
+    let world = World::with("[limits]\nrequests_per_network_per_day = 0\nrequests_per_address_per_day = 0\nconfirm_mails_per_day = 0\n");
+    let mut times = vec![Vec::new(); FORGOTTEN.len()];
+    for round in 0..TRIES + 3 {
+        for index in shuffled(FORGOTTEN.len()) {
+            let spent = forget(&world, FORGOTTEN[index]).as_secs_f64();
+            if round >= 3 {
+                times[index].push(spent);
+            }
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
+    for (typed, of_kind) in FORGOTTEN.iter().zip(&times) {
+        let (ratio, chance) = (median(of_kind) / median(&times[0]), chance_of_greater(of_kind, &times[0]));
+        println!("{typed:20} median {:.3} ms, ratio {ratio:.4}, longer in {chance:.3}", median(of_kind) * 1e3);
+        assert!((chance - 0.5).abs() <= RANK_TOLERANCE, "{typed}: ratio {ratio}, longer in {chance}");
+    }
 }
 
 #[test]
