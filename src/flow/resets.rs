@@ -18,7 +18,7 @@ use crate::flow::limits;
 use crate::outside::log;
 use crate::outside::page::MailName;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Access, Asked, LINK_SECONDS, Login, NewReset, OwedRow, Reset, ResetLink, Store};
+use crate::outside::store::{self, Access, LINK_SECONDS, Login, NewReset, OwedRow, Reset, ResetAsked, ResetLink, Store};
 use serde_json::{Value, json};
 
 /// How long a request is kept, in seconds: as long as its form could be sent again, and a mail is tried.
@@ -59,7 +59,7 @@ pub(crate) fn ask(
     network: &str,
     (form_token, named): (&str, String),
     language: Language,
-) -> Result<Asked, Error> {
+) -> Result<ResetAsked, Error> {
     let subject = secret.token("asked for", &named);
     let new = NewReset { submission: token::hash(form_token), asked_for: named, seed: token::new_seed(), language, asked_at: site.now() };
     let mut store = site.store(Access::Write)?;

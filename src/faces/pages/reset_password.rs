@@ -23,7 +23,7 @@ use crate::outside::log;
 use crate::outside::matrix::{Homeserver, bot, sessions};
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, AllowanceKind, Asked, Login};
+use crate::outside::store::{Access, AllowanceKind, Login, ResetAsked};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -99,12 +99,12 @@ fn ask(site: &Site, request: &Request, language: Language, mut sent: Sent) -> Re
     };
     let network = limits::network(site, request, &secret);
     match resets::ask(site, &secret, &network, (&sent.form_token, named), language)? {
-        Asked::Kept => {
+        ResetAsked::Kept => {
             log::info("reset_asked", None, "");
             Ok(said(site, language, DeadEnd::ResetAsked, None)?.with_work_left())
         }
-        Asked::CameBefore => said(site, language, DeadEnd::ResetAsked, None),
-        Asked::UsedUp(kind, seconds) => used_up(site, language, &sent, kind, seconds),
+        ResetAsked::CameBefore => said(site, language, DeadEnd::ResetAsked, None),
+        ResetAsked::UsedUp(kind, seconds) => used_up(site, language, &sent, kind, seconds),
     }
 }
 

@@ -5,13 +5,14 @@
 //! With `credentials = "confirm"` the password is asked for here and not on the form. Only the owner of the mail may
 //! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
 
-use super::{BUTTON_SECONDS, DeadEnd, Faults, chosen_password, context, dead_end, known_form, language};
+use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, chosen_password, context, dead_end, known_form, language};
 use crate::domain::config::{Credentials, Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::HOUR;
+use crate::domain::text_key::form::error as text;
 use crate::domain::token::{self, Secret};
 use crate::flow::keys;
 use crate::flow::steps;

@@ -56,7 +56,7 @@ pub(crate) use patience::threads;
 pub use questions::{Asked, MOST_QUESTIONS, Question};
 pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
-pub(crate) use resets::{Asked, LINK_SECONDS, NewReset, Reset, ResetLink};
+pub(crate) use resets::{LINK_SECONDS, NewReset, Reset, ResetAsked, ResetLink};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};

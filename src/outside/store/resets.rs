@@ -33,7 +33,7 @@ pub struct NewReset {
 
 /// What became of a request for a new password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum ResetAsked {
     /// It is kept, and a mail is owed if there is such an account.
     Kept,
     /// The same form was sent before.
@@ -60,7 +60,7 @@ pub struct ResetLink {
 impl Store {
     /// Keeps a request, unless an allowance is used up. The first allowance should be that of the network: without one, no row
     /// is written.
-    pub fn ask_reset(&mut self, new: &NewReset, allowances: &[Allowance]) -> Result<Asked, Error> {
+    pub fn ask_reset(&mut self, new: &NewReset, allowances: &[Allowance]) -> Result<ResetAsked, Error> {
         for allowance in allowances {
             if !self.open_allowance(allowance, new.asked_at)? {
                 break;
@@ -69,16 +69,16 @@ impl Store {
         let asked = self.transaction_that_may_end(|store| {
             for allowance in allowances {
                 if let Some(seconds) = store.take_from_allowance(allowance, new.asked_at)? {
-                    return Ok(End::RollBack(Asked::UsedUp(allowance.kind, seconds)));
+                    return Ok(End::RollBack(ResetAsked::UsedUp(allowance.kind, seconds)));
                 }
             }
-            store.insert_reset(new).map(|()| End::Commit(Asked::Kept))
+            store.insert_reset(new).map(|()| End::Commit(ResetAsked::Kept))
         });
         match asked {
-            Err(Error::Conflict) => Ok(Asked::CameBefore),
-            Ok(Asked::UsedUp(kind, seconds)) => match self.reset_came_before(&new.submission)? {
-                true => Ok(Asked::CameBefore),
-                false => Ok(Asked::UsedUp(kind, seconds)),
+            Err(Error::Conflict) => Ok(ResetAsked::CameBefore),
+            Ok(ResetAsked::UsedUp(kind, seconds)) => match self.reset_came_before(&new.submission)? {
+                true => Ok(ResetAsked::CameBefore),
+                false => Ok(ResetAsked::UsedUp(kind, seconds)),
             },
             asked => asked,
         }

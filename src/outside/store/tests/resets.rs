@@ -33,17 +33,17 @@ fn a_form_for_a_forgotten_password_counts_once(engine: Engine) {
     let kept: usize = std::thread::scope(|scope| {
         let ask = || {
             let mut store = scratch.open(Access::Write);
-            usize::from(store.ask_reset(&reset("form", "max"), &[of_max(9)]).unwrap() == Asked::Kept)
+            usize::from(store.ask_reset(&reset("form", "max"), &[of_max(9)]).unwrap() == ResetAsked::Kept)
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(kept, 1);
     let mut store = scratch.open(Access::Write);
-    let more: Vec<Asked> = (0..9).map(|number| store.ask_reset(&reset(&number.to_string(), "max"), &[of_max(9)]).unwrap()).collect();
-    assert!(more[..8].iter().all(|asked| *asked == Asked::Kept), "the copies used up nothing: {more:?}");
-    assert!(matches!(more[8], Asked::UsedUp(AllowanceKind::ResetsAskedFor, seconds) if seconds > 0));
-    assert_eq!(store.ask_reset(&reset("form", "max"), &[of_max(9)]).unwrap(), Asked::CameBefore, "however little is left");
+    let more: Vec<ResetAsked> = (0..9).map(|number| store.ask_reset(&reset(&number.to_string(), "max"), &[of_max(9)]).unwrap()).collect();
+    assert!(more[..8].iter().all(|asked| *asked == ResetAsked::Kept), "the copies used up nothing: {more:?}");
+    assert!(matches!(more[8], ResetAsked::UsedUp(AllowanceKind::ResetsAskedFor, seconds) if seconds > 0));
+    assert_eq!(store.ask_reset(&reset("form", "max"), &[of_max(9)]).unwrap(), ResetAsked::CameBefore, "however little is left");
 }
 
 fn a_request_for_a_password_is_owed_until_it_is_settled(engine: Engine) {
@@ -63,9 +63,9 @@ fn a_request_for_a_password_is_owed_until_it_is_settled(engine: Engine) {
     assert!(store.reset(row.id).unwrap().is_none() && due(&mut store, Owed::ResetMail, NOW + 60).is_empty());
     assert!(store.failing().unwrap().is_empty());
     store.forget_old_resets(NOW, NOW).unwrap();
-    assert_eq!(store.ask_reset(&reset("form", "max"), &[]).unwrap(), Asked::CameBefore);
+    assert_eq!(store.ask_reset(&reset("form", "max"), &[]).unwrap(), ResetAsked::CameBefore);
     store.forget_old_resets(NOW + 1, NOW).unwrap();
-    assert_eq!(store.ask_reset(&reset("form", "max"), &[]).unwrap(), Asked::Kept);
+    assert_eq!(store.ask_reset(&reset("form", "max"), &[]).unwrap(), ResetAsked::Kept);
 }
 
 fn of_many_who_use_a_link_at_once_one_sets_the_password(engine: Engine) {
