@@ -99,10 +99,7 @@ fn ask(site: &Site, request: &Request, language: Language, mut sent: Sent) -> Re
     };
     let network = limits::network(site, request, &secret);
     match resets::ask(site, &secret, &network, (&sent.form_token, named), language)? {
-        ResetAsked::Kept => {
-            log::info("reset_asked", None, "");
-            Ok(said(site, language, DeadEnd::ResetAsked, None)?.with_work_left())
-        }
+        ResetAsked::Kept => Ok(said(site, language, DeadEnd::ResetAsked, None)?.with_work_left()),
         ResetAsked::CameBefore => said(site, language, DeadEnd::ResetAsked, None),
         ResetAsked::UsedUp(kind, seconds) => used_up(site, language, &sent, kind, seconds),
     }
