@@ -15,7 +15,6 @@ use crate::flow::attempt::{Tried, attempt};
 use crate::flow::failure::Failure;
 use crate::flow::letters::{self, Envelope};
 use crate::flow::limits;
-use crate::outside::log;
 use crate::outside::page::MailName;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, LINK_SECONDS, Login, NewReset, OwedRow, Reset, ResetAsked, ResetLink, Store};
@@ -69,7 +68,7 @@ pub(crate) fn ask(
 /// Sends the mail of a request, if there is such an account.
 pub(crate) fn mail(site: &Site, store: &mut Store, row: OwedRow) -> Result<Tried, store::Error> {
     let act = |store: &mut Store| match store.reset(row.id)? {
-        Some(reset) => mail_links(site, store, row.id, &reset).map(Some),
+        Some(reset) => mail_links(site, store, &reset).map(Some),
         None => Ok(None),
     };
     attempt(site, store, row, row.id, act, |store, holder, ()| {
@@ -77,7 +76,7 @@ pub(crate) fn mail(site: &Site, store: &mut Store, row: OwedRow) -> Result<Tried
     })
 }
 
-fn mail_links(site: &Site, store: &mut Store, id: i64, reset: &Reset) -> Result<(), Failure> {
+fn mail_links(site: &Site, store: &mut Store, reset: &Reset) -> Result<(), Failure> {
     if site.config.operation_mode != OperationMode::Local {
         return Ok(());
     }
@@ -102,9 +101,7 @@ fn mail_links(site: &Site, store: &mut Store, id: i64, reset: &Reset) -> Result<
         seed: &reset.seed,
         registration: None,
     };
-    letters::send(site, store, &secret, &envelope, &context)?;
-    log::info("reset_links_mailed", None, &format!("password_reset={id}"));
-    Ok(())
+    letters::send(site, store, &secret, &envelope, &context)
 }
 
 fn about(site: &Site, account: &Login, link_token: &str) -> Value {
