@@ -108,7 +108,19 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("register", PageName::Register, plain),
         ("register-errors", PageName::Register, form(typed.clone(), errors, json!({}))),
         ("register-free", PageName::Register, form(json!({"username": "zoe"}), json!({}), json!({"username": "register.username_free"}))),
-        ("registered", PageName::Registered, sent.clone()),
+        ("registered", PageName::Registered, registered(json!({}))),
+        ("registered-sent-again", PageName::Registered, registered(json!({"notice": "registered.sent_again"}))),
+        ("registered-corrected", PageName::Registered, registered(json!({"notice": "registered.corrected"}))),
+        ("registered-delayed", PageName::Registered, registered(json!({"is_delayed": true}))),
+        ("registered-no-mailbox", PageName::Registered, registered(json!({"errors": {"email": "form.error.email_gone"}}))),
+        ("registered-put-off", PageName::Registered, registered(json!({"errors": {"email": "form.error.email_put_off"}}))),
+        (
+            "registered-typo",
+            PageName::Registered,
+            registered(json!({"errors": {"email": "form.error.email_invalid"}, "typed": "zoe.angstrom@choir"})),
+        ),
+        ("registered-enough", PageName::Registered, registered(json!({"errors": {"email": "form.error.mail_enough"}}))),
+        ("registered-refused", PageName::Registered, registered(json!({"errors": {"form": "form.error.network_used_up"}}))),
         ("verify", PageName::Verify, verify),
         ("verify-password", PageName::Verify, verify_password),
         ("verify-password-errors", PageName::Verify, verify_errors),
@@ -145,10 +157,9 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
 }
 
 /// Pages without links to other languages.
-const ANSWERS_TO_FORMS: [&str; 10] = [
+const ANSWERS_TO_FORMS: [&str; 9] = [
     "register-errors",
     "register-free",
-    "registered",
     "reset-errors",
     "reset-refused",
     "reset-asked",
@@ -157,6 +168,18 @@ const ANSWERS_TO_FORMS: [&str; 10] = [
     "password-set-everywhere",
     "password-set-devices-left",
 ];
+
+/// The thank-you page, with more values.
+fn registered(more: Value) -> Value {
+    let mut values = json!({
+        "email": "zoe.angstrom@choir.example.net", "typed": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org",
+        "expires": 1_796_220_300_i64, "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "round": 0, "errors": {},
+    });
+    if let (Some(values), Value::Object(more)) = (values.as_object_mut(), more) {
+        values.extend(more);
+    }
+    values
+}
 
 fn new_password(errors: Value, can_log_out: bool) -> Value {
     json!({
@@ -181,6 +204,7 @@ fn mails() -> Vec<(MailName, Value)> {
             json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
         ),
         (MailName::Refused, json!({"mxid": mxid, "name": "Zoë Ångström"})),
+        (MailName::PasswordEnds, json!({"mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false})),
         (
             MailName::ResetPassword,
             json!({"accounts": [

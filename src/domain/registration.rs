@@ -6,7 +6,7 @@
 //! | state             | requires              | left when                                   | a crash leaves                             |
 //! |-------------------|-----------------------|---------------------------------------------|--------------------------------------------|
 //! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up        | no mail, or two with one Message-ID        |
-//! | `EmailVerify`     | -                     | link used; expired; withdrawn               | nothing                                    |
+//! | `EmailVerify`     | -                     | link used; mail wanted again; expired; withdrawn | nothing                                    |
 //! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
 //! | `AdminVerify`     | -, later a reminder   | approved; declined; withdrawn               | nothing                                    |
 //! | `ChooseSend`      | the mail to choose    | mail sent; chosen first; given up           | no mail, or two with one Message-ID        |
@@ -56,6 +56,8 @@ pub enum Event {
     ConfirmMailSent,
     /// The applicant confirmed the address.
     AddressConfirmed,
+    /// The applicant wants the mail with the confirmation link once more.
+    MailWantedAgain,
     /// The address was not confirmed in time, or no password was chosen in time.
     TimeRanOut,
     /// The message was posted to the room.
@@ -152,6 +154,7 @@ impl State {
             (EmailSend, Event::ConfirmMailSent) => Some(EmailVerify),
             // A user of the link has received the mail, even if the mail server's answer was lost.
             (EmailSend | EmailVerify, Event::AddressConfirmed) => Some(AdminSend),
+            (EmailVerify, Event::MailWantedAgain) => Some(EmailSend),
             // In EmailSend only when the mail is given up.
             (EmailSend | EmailVerify, Event::TimeRanOut) => Some(Expired),
             (AdminSend, Event::RoomTold) => Some(AdminVerify),
@@ -262,7 +265,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 17] = [
+    const EVENTS: [Event; 18] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -280,14 +283,16 @@ mod tests {
         Event::GivenUp,
         Event::EndedByOperator,
         Event::Withdrawn,
+        Event::MailWantedAgain,
     ];
 
     /// All moves, written a second time as pairs of states.
-    const MOVES: [(State, State); 29] = [
+    const MOVES: [(State, State); 30] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
         (EmailSend, Withdrawn),
+        (EmailVerify, EmailSend),
         (EmailVerify, AdminSend),
         (EmailVerify, Expired),
         (EmailVerify, Withdrawn),

@@ -7,6 +7,7 @@ use crate::domain::registration::SideAction;
 use crate::domain::seconds::HOUR;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::failure::Failure;
+use crate::flow::password_ends;
 use crate::flow::steps;
 use crate::outside::log;
 use crate::outside::page::RoomPost;
@@ -26,7 +27,8 @@ pub(crate) fn delay(site: &Site, action: SideAction) -> Option<i64> {
     match action {
         SideAction::Remind => Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0),
         SideAction::SendQuestion => Some(0),
-        SideAction::RemindToChoose | SideAction::RemindOfPassword | SideAction::BindAddress => None,
+        SideAction::RemindOfPassword => password_ends::delay(site),
+        SideAction::RemindToChoose | SideAction::BindAddress => None,
     }
 }
 
@@ -51,11 +53,13 @@ pub(crate) fn act(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
     })
 }
 
-fn carry_out(site: &Site, _store: &mut Store, _row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
+fn carry_out(site: &Site, store: &mut Store, _row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
     match action {
         SideAction::Remind => steps::say(site, registration, RoomPost::Reminder, 0).map(|()| Beside::Done),
-        SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::RemindOfPassword | SideAction::BindAddress => {
-            Ok(Beside::NotNeeded)
-        }
+        SideAction::RemindOfPassword => Ok(match password_ends::remind(site, store, registration)? {
+            true => Beside::Done,
+            false => Beside::NotNeeded,
+        }),
+        SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::BindAddress => Ok(Beside::NotNeeded),
     }
 }

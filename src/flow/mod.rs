@@ -10,6 +10,7 @@ pub mod keys;
 pub mod letters;
 pub mod limits;
 pub mod password_check;
+pub mod password_ends;
 pub mod queue;
 pub mod resets;
 pub mod steps;

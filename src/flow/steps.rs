@@ -155,7 +155,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
         "link": verify_link(site, &site.state.secret()?, registration),
         "hours": hours,
         "wants_password": site.config.credentials() == Credentials::Confirm,
-        "expires": promised_expiry(registration.requested_at, site.now(), hours as i64 * HOUR),
+        "expires": promised_expiry(registration.state_since, site.now(), hours as i64 * HOUR),
     });
     send(site, store, registration, MailName::Verify, &context)
 }
@@ -242,12 +242,17 @@ pub(super) fn send(
     name: MailName,
     context: &serde_json::Value,
 ) -> Result<(), Failure> {
+    // Mail servers drop a copy of a mail that they have, so one that the applicant wants again is another mail.
+    let seed = match (name, registration.mail_round) {
+        (MailName::Verify, 1..) => format!("{} {}", registration.seed, registration.mail_round),
+        _ => registration.seed.clone(),
+    };
     let envelope = Envelope {
         name,
         to: &registration.email,
         to_folded: &registration.email_folded,
         language: registration.language,
-        seed: &registration.seed,
+        seed: &seed,
         registration: Some(registration.id),
     };
     letters::send(site, store, &site.state.secret()?, &envelope, context)

@@ -107,3 +107,61 @@ fn ask(story: &Story, visitor: &Visitor, localpart: &str, mistake: &str, sentenc
     visitor.leave_by(Key::Enter);
     visitor.sees_heading("registered.heading");
 }
+
+#[test]
+fn by_keyboard_alone_a_mistyped_address_is_corrected_and_the_mail_sent_again() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let visitor = Visitor::new("en", &story.web.url());
+    let (ada, typo) = (fresh("ada"), fresh("typo"));
+    visitor.open(&story.web.url());
+    visitor.fill("first_name", "Ada");
+    visitor.fill("email", &address_of(&typo));
+    visitor.fill("username", &ada);
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading("registered.heading");
+    visitor.reach("email");
+    visitor.replace("ada@");
+    visitor.leave_by(Key::Enter);
+    visitor.is_at_the_mistake("email", &words("en", "form.error.email_invalid", &[]));
+    visitor.replace(&address_of(&ada));
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading("registered.heading");
+    assert!(visitor.chromium.text().contains(&visitor.words("registered.corrected")), "{}", visitor.chromium.text());
+    visitor.tab_to(&visitor.words("registered.send_again"));
+    visitor.leave_by(Key::Space);
+    assert!(visitor.chromium.text().contains(&visitor.words("registered.sent_again")), "{}", visitor.chromium.text());
+    // The address of the page is its own: it can be loaded again.
+    visitor.open(&visitor.chromium.url());
+    visitor.sees_heading("registered.heading");
+    visitor.was_left_alone();
+    assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2);
+    assert_eq!(story.confirm(&ada).status, 200);
+}
+
+#[test]
+fn by_keyboard_alone_a_forgotten_password_is_set_anew_in_german() {
+    let story = Story::start("local", Host::NginxCgi);
+    let visitor = Visitor::new("de", &story.web.url());
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    visitor.open(&story.web.url());
+    visitor.tab_to(&visitor.words("reset.forgot"));
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading("reset.heading");
+    visitor.fill("account", &ada);
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading("message.reset_asked.title");
+    visitor.open(&story.mails.wait_for(&address_of(&ada), 3)[2].link());
+    visitor.sees_heading("new_password.heading");
+    visitor.fill("password", "kurz");
+    visitor.leave_by(Key::Enter);
+    visitor.is_at_the_mistake("password", &words("de", "form.error.password_too_short", &[("password_min", "10")]));
+    visitor.replace("Bätterie Pferd Heftklammer");
+    visitor.fill("password_again", "Bätterie Pferd Heftklammer");
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading("message.password_set.title");
+    visitor.was_left_alone();
+    let hash = story.text(&format!("SELECT password_hash FROM logins WHERE localpart = '{ada}'"));
+    assert!(matrix_register_bot::domain::password::verify("Bätterie Pferd Heftklammer", &hash));
+}

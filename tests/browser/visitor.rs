@@ -128,6 +128,19 @@ impl Visitor {
         assert!(about.iter().all(Value::is_string) && about.iter().any(|text| text == sentence), "{about:?}");
     }
 
+    /// Checks that a page with one field has the keyboard there, and says what is wrong with it.
+    pub fn is_at_the_mistake(&self, name: &str, sentence: &str) {
+        assert_eq!(self.chromium.focus().name, name);
+        let field = self.chromium.script(FIELD, json!([]));
+        assert_eq!(field["invalid"], "true");
+        assert!(field["about"].as_array().is_some_and(|about| about.iter().any(|text| text == sentence)), "{field}");
+    }
+
+    /// Presses Tab until the field with this name has the focus.
+    pub fn reach(&self, name: &str) {
+        self.tab_until(name, |focus| focus.name == name);
+    }
+
     /// Replaces the content of the focused field.
     pub fn replace(&self, value: &str) {
         self.chromium.press(Key::End);

@@ -49,6 +49,7 @@ fn names_and_tokens_that_look_alike_are_different_whatever_the_collation(engine:
         let new = NewRegistration {
             seed: token::new_seed(),
             submission: text.into(),
+            page_token_hash: text.into(),
             verify_token_hash: text.into(),
             admin_token_hash: text.into(),
             username: text.into(),

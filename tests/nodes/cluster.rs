@@ -13,6 +13,7 @@ fn request(number: usize) -> NewRegistration {
     let seed = matrix_register_bot::domain::token::new_seed();
     NewRegistration {
         submission: format!("submission {seed}"),
+        page_token_hash: format!("page {seed}"),
         verify_token_hash: format!("verify {seed}"),
         admin_token_hash: format!("admin {seed}"),
         seed,

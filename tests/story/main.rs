@@ -20,6 +20,7 @@ mod outages;
 mod ownership;
 mod passwords;
 mod queue;
+mod registered;
 mod reset_password;
 mod restored;
 mod synapse_mode;

@@ -218,6 +218,35 @@ fn a_credentials_mail_that_comes_later_names_no_password_that_no_longer_works(en
     assert!(has_password(&story, &ada, NEW));
 }
 
+fn whoever_keeps_the_initial_password_is_reminded_once_before_it_ends(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let (ada, bob) = (fresh("ada"), fresh("bob"));
+    for name in [&ada, &bob] {
+        story.ask_and_confirm(name);
+        story.decide(name, "approve", "");
+        assert_eq!(story.state(name), 100, "{}", story.web.log());
+    }
+    let credentials = story.mails.wait_for(&address_of(&ada), 2).remove(1);
+    assert!(credentials.text.contains("/reset_password"), "what to do at the end: {}", credentials.text);
+    story.sql(&format!("UPDATE logins SET initial_password_until = NULL WHERE localpart = '{bob}'"));
+    let cron_after = |days: i64| {
+        story.sql(&format!("UPDATE owed_actions SET owed_since = {} WHERE kind = 3", now() - days * 86_400));
+        assert!(story.site.run_cron().status.success());
+    };
+    cron_after(4);
+    assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2, "two days before the end of seven");
+    cron_after(5);
+    let reminder = story.mails.wait_for(&address_of(&ada), 3).remove(2);
+    assert!(reminder.subject().contains("ends soon") && reminder.text.contains("/reset_password"), "{}", reminder.text);
+    cron_after(6);
+    assert_eq!(
+        (story.mails.mails(&address_of(&ada)).len(), story.mails.mails(&address_of(&bob)).len()),
+        (3, 2),
+        "once, and not who chose one"
+    );
+    assert_eq!(story.number("SELECT count(*) FROM owed_actions WHERE kind = 3"), 0);
+}
+
 fn cron_sends_what_was_left(engine: Engine) {
     let mut story = Story::on(engine, "local", Host::NginxFastCgi);
     let ada = fresh("ada");
@@ -333,5 +362,6 @@ on_every_database! {
     a_form_sent_twice_is_one_mail_and_no_mailbox_is_flooded,
     wrong_guesses_at_the_old_password_do_not_count_against_the_new_one,
     a_credentials_mail_that_comes_later_names_no_password_that_no_longer_works,
+    whoever_keeps_the_initial_password_is_reminded_once_before_it_ends,
     cron_sends_what_was_left,
 }

@@ -67,3 +67,47 @@ fn with_links2_people_sign_up_confirm_and_decline() {
 fn with_elinks_people_sign_up_confirm_and_approve() {
     signs_up_and_is_decided(Kind::Elinks, "approve");
 }
+
+#[test]
+fn with_lynx_people_correct_an_address_and_ask_for_the_mail_again() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    let right = address_of(&ada);
+    let typo = right.trim_end_matches('g');
+    let thanks = story.browser.submit(&story.filled_form(&ada).fill("email", typo));
+    let place = thanks.form().action;
+    let page = story.browser.get(&place);
+    let browser = TextBrowser::open(Kind::Lynx, &place, "Wrong address?");
+    // What is typed follows what the field has.
+    browser.send(&page, &[("#email", "g")], "form:last-of-type button");
+    browser.wait_for("The address has been corrected");
+    drop(browser);
+    story.mails.wait_for(&right, 1);
+    let page = story.browser.get(&place);
+    let browser = TextBrowser::open(Kind::Lynx, &place, "Wrong address?");
+    browser.send(&page, &[], "form button");
+    browser.wait_for("We have sent the email again");
+    assert_eq!(story.mails.wait_for(&right, 2).len(), 2);
+}
+
+#[test]
+fn with_lynx_people_set_a_forgotten_password() {
+    let story = Story::start("local", Host::NginxFastCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    let form = story.web.url() + "/reset_password";
+    let page = story.browser.get(&form);
+    let browser = TextBrowser::open(Kind::Lynx, &form, "Set a new password");
+    browser.send(&page, &[("#account", &ada)], "form button");
+    browser.wait_for("Check your email");
+    drop(browser);
+    let link = story.mails.wait_for(&address_of(&ada), 3)[2].link();
+    let page = story.browser.get(&link);
+    let browser = TextBrowser::open(Kind::Lynx, &link, "Choose a new password");
+    let chosen = "anewpasswordforada";
+    browser.send(&page, &[("#password", chosen), ("#password_again", chosen)], "form button");
+    browser.wait_for("Your new password is set");
+    let hash = story.text(&format!("SELECT password_hash FROM logins WHERE localpart = '{ada}'"));
+    assert!(matrix_register_bot::domain::password::verify(chosen, &hash));
+}

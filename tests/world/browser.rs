@@ -119,10 +119,14 @@ impl Page {
         self.texts("body").join(" ")
     }
 
+    /// All forms of the page.
+    pub fn forms(&self) -> Vec<Form> {
+        self.html().select(&parse("form")).map(|element| Form::read(&self.url, element)).collect()
+    }
+
     /// The page's form: the first that posts, or the first of any kind.
     pub fn form(&self) -> Form {
-        let html = self.html();
-        let forms: Vec<_> = html.select(&parse("form")).map(|element| Form::read(&self.url, element)).collect();
+        let forms = self.forms();
         let posting = forms.iter().find(|form| form.method == "POST").or(forms.first());
         posting.cloned().unwrap_or_else(|| panic!("no form in the answer of {} ({}):\n{}", self.url, self.status, self.body))
     }

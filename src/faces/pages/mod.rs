@@ -2,10 +2,12 @@
 
 mod chosen_password;
 pub mod register;
+mod registered;
 pub mod reset_password;
 pub mod verify;
 pub mod verify_admin;
 
+use crate::domain::address::AddressFault;
 use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::seconds::DAY;
@@ -140,6 +142,17 @@ fn form_token_text(fault: FormTokenFault) -> Key {
     match fault {
         FormTokenFault::Expired => text_key::form::error::FORM_EXPIRED,
         FormTokenFault::Forged => text_key::form::error::FORM_FORGED,
+    }
+}
+
+/// The text beside an address that cannot be used.
+fn address_fault(fault: AddressFault) -> Key {
+    match fault {
+        AddressFault::Missing => text_key::form::error::EMAIL_MISSING,
+        AddressFault::NotAnAddress | AddressFault::TooLong => text_key::form::error::EMAIL_INVALID,
+        AddressFault::NonAsciiLocalPart => text_key::form::error::EMAIL_NON_ASCII,
+        AddressFault::Invisible => text_key::form::error::INVISIBLE,
+        AddressFault::StartsWithDash => text_key::form::error::EMAIL_DASH,
     }
 }
 

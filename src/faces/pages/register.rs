@@ -3,8 +3,8 @@
 //! GET shows it. POST checks the input. If something is wrong, the form is shown again with an error beside each field and
 //! everything that was typed. Otherwise the request is filed, and only then a mail is sent.
 
-use super::{DeadEnd, Faults, Field, context, dead_end, form_token_text, language, verify};
-use crate::domain::address::{Address, AddressFault};
+use super::{DeadEnd, Faults, Field, address_fault, context, dead_end, form_token_text, language, query_value, registered, verify};
+use crate::domain::address::Address;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
@@ -32,6 +32,8 @@ const FORM_SECONDS: i64 = 24 * HOUR;
 #[serde(default)]
 struct Typed {
     form_token: String,
+    /// The token of the thank-you page, whose forms come here as well.
+    t: String,
     first_name: String,
     last_name: String,
     username: String,
@@ -72,8 +74,11 @@ struct Applicant {
     note: String,
 }
 
-/// GET: the empty form.
+/// GET: the empty form, or the thank-you page of a request by its token.
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
+    if let Some(page_token) = query_value(request, "t").filter(|token| !token.is_empty()) {
+        return registered::show(site, request, &page_token);
+    }
     let language = language(site, request);
     match limits::closed(site) {
         Some(closed) => {
@@ -87,6 +92,9 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
 /// POST: files the request, or shows the form again.
 pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     let mut typed: Typed = request.form()?;
+    if !typed.t.is_empty() {
+        return registered::submit(site, request);
+    }
     let language = language(site, request);
     let secret = site.state.secret()?;
     let made_at = match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
@@ -154,6 +162,7 @@ fn file(
     subjects: &Subjects,
 ) -> Result<Response, Error> {
     let mut store = site.store(Access::Write)?;
+    let page_token = page_token(secret, &typed.form_token);
     let new = new_registration(site, language, secret, typed, applicant);
     let limits = limits::of_filing(&site.config.limits, subjects);
     // The cheapest checks come first: a request that our own tables refuse neither asks the homeserver nor leaves a row.
@@ -169,11 +178,10 @@ fn file(
         Filed::Accepted(id) => {
             log::info("request_filed", Some(id), "");
             steps::carry_on_or_leave(site, &mut store, id);
-            thanks(site, language, applicant, site.now())
+            registered::thanks(site, &mut store, language, &page_token, id)
         }
         Filed::CameBefore(before) if same_request(&before, applicant) => match before.state {
-            State::EmailSend => thanks(site, language, applicant, site.now()),
-            State::EmailVerify => thanks(site, language, applicant, before.state_since),
+            state if state.is_unconfirmed() => registered::thanks(site, &mut store, language, &page_token, before.id),
             _ => {
                 let (status, kind) = verify::dead_end_of(&before);
                 site.page(language, status, PageName::Message, &json!({ "kind": kind, "back": verify::leads_back(kind) }))
@@ -208,6 +216,7 @@ fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Ty
     let (verify_token_hash, admin_token_hash) = secret.link_token_hashes(&seed);
     NewRegistration {
         submission: token::hash(&typed.form_token),
+        page_token_hash: token::hash(&page_token(secret, &typed.form_token)),
         verify_token_hash,
         admin_token_hash,
         username: applicant.username.as_str().to_owned(),
@@ -221,6 +230,11 @@ fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Ty
         requested_at: site.now(),
         seed,
     }
+}
+
+/// The token of the thank-you page: the same for the same form, and known only from the answer to it.
+fn page_token(secret: &Secret, form_token: &str) -> String {
+    secret.token("thank-you page", form_token)
 }
 
 /// Whether an earlier form asked for the same; a second click then gets the answer to the first.
@@ -308,16 +322,6 @@ fn last_name_fault(fault: PersonNameFault) -> Key {
     }
 }
 
-fn address_fault(fault: AddressFault) -> Key {
-    match fault {
-        AddressFault::Missing => text::EMAIL_MISSING,
-        AddressFault::NotAnAddress | AddressFault::TooLong => text::EMAIL_INVALID,
-        AddressFault::NonAsciiLocalPart => text::EMAIL_NON_ASCII,
-        AddressFault::Invisible => text::INVISIBLE,
-        AddressFault::StartsWithDash => text::EMAIL_DASH,
-    }
-}
-
 /// Shows the form again with 429: the limit `key` in config.toml applies for this many seconds.
 fn refused(
     site: &Site,
@@ -377,14 +381,4 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
     });
     let whole = if is_answer { own } else { context(language, None, own) };
     site.page(language, status, PageName::Register, &whole)
-}
-
-/// The answer to a request that has been awaiting confirmation since `waits_since`.
-fn thanks(site: &Site, language: Language, applicant: &Applicant, waits_since: i64) -> Result<Response, Error> {
-    let own = json!({
-        "email": applicant.address.as_typed(),
-        "mxid": applicant.username.mxid(&site.config.server_name),
-        "expires": waits_since + site.config.times.confirm_within_hours.0 as i64 * HOUR,
-    });
-    site.page(language, 200, PageName::Registered, &own)
 }

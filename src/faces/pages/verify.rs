@@ -108,7 +108,11 @@ fn kept_password(site: &Site, secret: &Secret, registration: &Registration, form
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
     match known_form(link_token) {
-        Some(link_token) => Ok(site.store(access)?.registration_by_verify_token(&token::hash(link_token))?),
+        Some(link_token) => {
+            let mut store = site.store(access)?;
+            let Some(registration) = store.registration_by_verify_token(&token::hash(link_token))? else { return Ok(None) };
+            Ok(Some(store.confirmed_twin(&registration)?.unwrap_or(registration)))
+        }
         None => Ok(None),
     }
 }

@@ -93,6 +93,7 @@ pub enum MailName {
     Declined,
     Refused,
     ResetPassword,
+    PasswordEnds,
 }
 
 impl MailName {
@@ -103,6 +104,7 @@ impl MailName {
             MailName::Declined => "declined",
             MailName::Refused => "refused",
             MailName::ResetPassword => "reset_password",
+            MailName::PasswordEnds => "password_ends",
         }
     }
 }

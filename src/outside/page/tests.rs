@@ -19,14 +19,20 @@ fn minimal() -> Vec<(PageName, Value)> {
     let form = json!({"values": {}, "errors": {}, "notices": {}, "terms_url": null,
         "username_min_length": 3, "username_max_length": 64, "form_token": "f"});
     let sent = json!({"email": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t", "form_token": "f"});
+    let registered = json!({"email": "e@example.net", "typed": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t",
+        "form_token": "f", "round": 0, "errors": {}});
+    let new_password = json!({"mxid": "@u:example.org", "token": "t", "form_token": "f", "password_min_length": 10, "can_log_out": false,
+        "log_out": false, "errors": {}});
     vec![
         (PageName::Register, form),
-        (PageName::Registered, sent.clone()),
+        (PageName::Registered, registered),
         (PageName::Verify, sent.clone()),
         (PageName::Verified, sent.clone()),
         (PageName::Decide, request("n", "")),
         (PageName::Decided, json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
         (PageName::Message, json!({"kind": "link_unknown"})),
+        (PageName::ResetPassword, json!({"form_token": "f", "errors": {}})),
+        (PageName::NewPassword, new_password),
     ]
 }
 
@@ -38,6 +44,10 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
         "username_min_length": 3, "username_max_length": 64, "form_token": evil, "shows_hidden_field": true});
     let sent = json!({"email": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true,
         "wants_password": true, "password_min_length": 10, "errors": {"password": evil, "password_again": evil}});
+    let registered = json!({"email": evil, "typed": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "round": 1,
+        "errors": {"email": evil, "form": evil}, "notice": evil, "is_delayed": true});
+    let new_password = json!({"mxid": evil, "token": evil, "form_token": evil, "password_min_length": 10, "can_log_out": true,
+        "log_out": true, "errors": {"password": evil, "password_again": evil}});
     let mut decide = request(evil, evil);
     decide["preset"] = json!("decline");
     decide["filled_hidden_field"] = json!(true);
@@ -46,12 +56,14 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);
     vec![
         (PageName::Register, form),
-        (PageName::Registered, sent.clone()),
+        (PageName::Registered, registered),
         (PageName::Verify, sent.clone()),
         (PageName::Verified, sent.clone()),
         (PageName::Decide, decide),
         (PageName::Decided, json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
         (PageName::Message, json!({"kind": "link_expired", "mxid": evil, "back": true})),
+        (PageName::ResetPassword, json!({"account": evil, "form_token": evil, "errors": {"account": evil, "form": evil}})),
+        (PageName::NewPassword, new_password),
     ]
 }
 
@@ -68,6 +80,9 @@ fn mails(evil: &str) -> Vec<(MailName, Value)> {
         (MailName::Declined, json!({"mxid": evil, "name": evil, "reason": evil})),
         (MailName::Declined, json!({"mxid": evil})),
         (MailName::Refused, json!({"mxid": evil, "name": evil})),
+        (MailName::PasswordEnds, json!({"mxid": evil, "name": evil, "until": 0, "is_over": false})),
+        (MailName::PasswordEnds, json!({"mxid": evil, "until": 0, "is_over": true})),
+        (MailName::ResetPassword, json!({"accounts": [{"mxid": evil, "link": "https://example.org/?t=1"}], "hours": 1, "expires": 0})),
     ]
 }
 

@@ -12,6 +12,8 @@ pub struct NewRegistration {
     pub seed: String,
     /// The hash of the form token.
     pub submission: String,
+    /// The hash of the token of the thank-you page.
+    pub page_token_hash: String,
     pub verify_token_hash: String,
     pub admin_token_hash: String,
     pub username: String,
@@ -70,15 +72,25 @@ pub enum Closed {
 }
 
 impl Store {
-    /// Why a request is refused, checked without writing anything, so that many refused requests leave no rows. `None`: no reason
-    /// so far; [`Store::file`] decides.
+    /// Why a request is refused, checked without leaving a row, so that many refused requests leave none. `None`: no reason so far;
+    /// [`Store::file`] decides.
+    ///
+    /// A request that is refused because of others with its address counts against the daily allowance of the address: otherwise
+    /// a stranger could try out for which username somebody else's request waits.
     pub fn refusal(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
         if let Some(before) = self.same_submission(&new.submission)? {
             return Ok(Some(Filed::CameBefore(Box::new(before))));
         }
         // The same form may be filed by another program between that look and the next one.
         let refused = self.refused_before_writing(new, limits)?;
-        refused.map(|refused| self.unless_it_came_before(new, refused)).transpose()
+        let refused = refused.map(|refused| self.unless_it_came_before(new, refused)).transpose()?;
+        match (&refused, &limits.address) {
+            (Some(Filed::AddressBusy), Some(address)) => {
+                let used_up = self.take_from_allowance(address, new.requested_at)?;
+                Ok(used_up.map_or(refused, |seconds| Some(Filed::AddressUsedUp(seconds))))
+            }
+            _ => Ok(refused),
+        }
     }
 
     fn refused_before_writing(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
@@ -111,10 +123,7 @@ impl Store {
             if let Some(refused) = store.stands_against(new, limits)? {
                 return Ok(End::RollBack(refused));
             }
-            store.insert_registration(new)?;
-            let id = store.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |row| row.integer())?;
-            id.map(|id| End::Commit(Filed::Accepted(id)))
-                .ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
+            store.insert_registration(new).map(|id| End::Commit(Filed::Accepted(id)))
         });
         let refused = match filed {
             // Another program filed the same form between our check and our insert.
@@ -133,7 +142,7 @@ impl Store {
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }
 
-    fn use_up(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Filed>, Error> {
+    pub(super) fn use_up(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Filed>, Error> {
         if let Some(network) = &limits.network
             && let Some(seconds) = self.take_from_allowance(network, now)?
         {
@@ -151,7 +160,7 @@ impl Store {
         if self.username_is_taken(&new.username)? {
             return Ok(Some(Filed::NameTaken));
         }
-        if self.unconfirmed(&new.email_folded)? >= limits.unconfirmed_per_address {
+        if self.unconfirmed(&new.email_folded, &new.username)? >= limits.unconfirmed_per_address {
             return Ok(Some(Filed::AddressBusy));
         }
         Ok(self.closed(limits, new.requested_at)?.map(Filed::Closed))
@@ -181,21 +190,24 @@ impl Store {
         Ok(None)
     }
 
-    /// The number of unconfirmed requests with this address.
-    fn unconfirmed(&mut self, email_folded: &str) -> Result<u64, Error> {
-        let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND state IN (?, ?)";
-        let values = [email_folded.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
+    /// The number of unconfirmed requests with this address for other usernames. Whoever sends the same form again, because no mail
+    /// came, gets another mail; the daily limits bound how many.
+    pub(super) fn unconfirmed(&mut self, email_folded: &str, username: &str) -> Result<u64, Error> {
+        let sql = "SELECT COUNT(*) FROM registrations WHERE email_folded = ? AND username <> ? AND state IN (?, ?)";
+        let values = [email_folded.into(), username.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
         Ok(self.first(sql, &values, |row| row.integer())?.unwrap_or(0).unsigned_abs())
     }
 
-    fn insert_registration(&mut self, new: &NewRegistration) -> Result<(), Error> {
-        let sql = "INSERT INTO registrations (state, seed, submission, verify_token_hash, admin_token_hash, username, first_name,
+    /// Returns the id of the new row. Part of a transaction.
+    pub(super) fn insert_registration(&mut self, new: &NewRegistration) -> Result<i64, Error> {
+        let sql = "INSERT INTO registrations (state, seed, submission, page_token_hash, verify_token_hash, admin_token_hash, username, first_name,
                    last_name, email, email_folded, note, language, password, password_chosen, filled_hidden_field, requested_at, state_since, due_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, ?, ?, ?, ?)";
         let values = [
             State::EmailSend.number().into(),
             new.seed.as_str().into(),
             new.submission.as_str().into(),
+            new.page_token_hash.as_str().into(),
             new.verify_token_hash.as_str().into(),
             new.admin_token_hash.as_str().into(),
             new.username.as_str().into(),
@@ -210,7 +222,9 @@ impl Store {
             new.requested_at.into(),
             new.requested_at.into(),
         ];
-        self.execute(sql, &values).map(|_| ())
+        self.execute(sql, &values)?;
+        let id = self.first("SELECT id FROM registrations WHERE seed = ?", &[new.seed.as_str().into()], |row| row.integer())?;
+        id.ok_or_else(|| Error::Unavailable("a registration is not there although it was just written".into()))
     }
 
     /// Whether a confirmed request or an account has the username.

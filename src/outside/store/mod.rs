@@ -41,6 +41,7 @@ mod schema;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod troubles;
+mod unconfirmed;
 
 pub(crate) use allowances::{Allowance, AllowanceKind};
 use columns::{Column, Selection};
@@ -60,6 +61,7 @@ pub(crate) use resets::{LINK_SECONDS, NewReset, Reset, ResetAsked, ResetLink};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};
+pub(crate) use unconfirmed::{Again, Correction};
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 use error::untrusted;

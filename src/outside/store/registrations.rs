@@ -37,6 +37,8 @@ pub struct Registration {
     pub choose_token_hash: Option<String>,
     /// Whether the form's hidden field was filled in, as information for the room.
     pub filled_hidden_field: bool,
+    /// How many confirmation mails the applicant wanted after the first: 0, 1, ...
+    pub mail_round: i64,
 }
 
 const REGISTRATION: Selection = Selection {
@@ -65,6 +67,7 @@ const REGISTRATION: Selection = Selection {
         Column::AccountTriedAt,
         Column::ChooseTokenHash,
         Column::FilledHiddenField,
+        Column::MailRound,
     ],
 };
 
@@ -105,6 +108,7 @@ impl Registration {
             account_tried_at: row.optional_integer(Column::AccountTriedAt)?,
             choose_token_hash: row.optional_text(Column::ChooseTokenHash),
             filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
+            mail_round: row.integer(Column::MailRound)?,
         })
     }
 }
@@ -182,12 +186,24 @@ impl Store {
         }
     }
 
+    /// The confirmed request of the same person for the same username, if there is one: whoever sends the form twice gets two
+    /// mails, and may open either link.
+    pub fn confirmed_twin(&mut self, of: &Registration) -> Result<Option<Registration>, Error> {
+        if !of.state.is_unconfirmed() {
+            return Ok(None);
+        }
+        let rest = "WHERE claimed_username = ? AND email_folded = ? AND id <> ?";
+        let values = [of.username.as_str().into(), of.email_folded.as_str().into(), of.id.into()];
+        let twin = self.select_first(&REGISTRATION, rest, &values, Registration::read)?;
+        Ok(twin.filter(|twin| !twin.state.is_unconfirmed()))
+    }
+
     /// Whether the registration was taken over from the PHP program.
     pub(crate) fn is_from_php(&mut self, id: i64) -> Result<bool, Error> {
         Ok(self.first("SELECT 1 FROM php_links WHERE registration_id = ? LIMIT 1", &[id.into()], |_| Ok(()))?.is_some())
     }
 
-    fn registration_where(&mut self, condition: &'static str, value: Value) -> Result<Option<Registration>, Error> {
+    pub(super) fn registration_where(&mut self, condition: &'static str, value: Value) -> Result<Option<Registration>, Error> {
         self.select_first(&REGISTRATION, &format!("WHERE {condition}"), &[value], Registration::read)
     }
 

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 12] = steps!(
+pub(super) const STEPS: [Step; 13] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -52,7 +52,8 @@ pub(super) const STEPS: [Step; 12] = steps!(
     "0009_hidden_field",
     "0010_trusted_clock",
     "0011_own_page",
-    "0012_password_resets"
+    "0012_password_resets",
+    "0013_thanks"
 );
 
 /// Runs before the first step.

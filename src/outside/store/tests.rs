@@ -9,6 +9,7 @@ mod folder;
 mod limits;
 mod owed;
 mod resets;
+mod unconfirmed;
 
 use super::*;
 use crate::domain::back_off::{AddressFault, Blame, Patience, Peer};
@@ -58,6 +59,7 @@ fn request(username: &str, submission: &str) -> NewRegistration {
     let seed = crate::domain::token::new_seed();
     NewRegistration {
         submission: submission.into(),
+        page_token_hash: format!("page of {submission}"),
         verify_token_hash: format!("verify {seed}"),
         admin_token_hash: format!("admin {seed}"),
         seed,
