@@ -159,7 +159,7 @@ fn the_same_form_sent_again_sends_another_mail_and_either_link_works(engine: Eng
     let words: Vec<String> = pages.iter().map(|page| page.text()).collect();
     assert!(words.iter().all(|of_page| *of_page == words[0]), "nobody learns that there was a request before");
     let other = story.browser.submit(&story.filled_form(&fresh("other")).fill("email", &address_of(&ada)));
-    assert!(other.status == 429 && other.text().contains("wait for their confirmation"), "{}", other.text());
+    assert!(other.status == 429 && other.text().contains("still waiting to be confirmed"), "{}", other.text());
     let other = story.browser.submit(&story.filled_form(&fresh("other")).fill("email", &address_of(&ada)));
     assert!(other.status == 429 && other.text().contains("today"), "a refusal counts, or usernames could be tried out: {}", other.text());
     for (number, mail) in mails.iter().enumerate() {
