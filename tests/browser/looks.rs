@@ -43,8 +43,9 @@ fn every_page_fits(language: &str) {
     let longest = Longest::new();
     ask_before(&story, &longest);
     asking_fits(&visitor, &story.web.url(), &longest);
-    confirming_fits(&visitor, &story.mails.wait_for(&longest.email, 2)[1].link());
+    confirming_fits(&visitor, &story.mails.wait_for(&longest.email, 3)[2].link());
     deciding_fits(&visitor, &story.synapse.wait_for_messages(&story.room, 1)[0].link());
+    forgetting_fits(&story, &visitor);
     dead_ends_fit(&visitor, &story.web.url());
     visitor.was_left_alone();
 }
@@ -94,6 +95,42 @@ fn asking_fits(visitor: &Visitor, form: &str, longest: &Longest) {
     fits(visitor);
     visitor.send(&longest.fields(), send);
     visitor.sees_heading("registered.heading");
+    fits(visitor);
+    let correct = "form:last-of-type button";
+    visitor.send(&[("email", &"m@".repeat(100))], correct);
+    assert!(visitor.chromium.text().contains(&visitor.words("form.error.email_invalid")));
+    fits(visitor);
+    visitor.send(&[], "form button");
+    assert!(visitor.chromium.text().contains(&visitor.words("registered.sent_again")));
+    fits(visitor);
+}
+
+/// An account with the longest name, whose password was forgotten.
+fn forgetting_fits(story: &Story, visitor: &Visitor) {
+    let (name, address) = (format!("{:f<64}", fresh("f")), crate::address_of(&fresh("f")));
+    story.sql(&format!(
+        "INSERT INTO logins (localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at)
+         VALUES ('{name}', '', '', '$argon2id$', '{address}', '{address}', 1, 1)"
+    ));
+    visitor.open(&format!("{}reset_password", story.web.url()));
+    fits(visitor);
+    visitor.send(&[("account", "")], "main button");
+    fits(visitor);
+    visitor.send(&[("account", &name)], "main button");
+    visitor.sees_heading("message.reset_asked.title");
+    fits(visitor);
+    visitor.open(&story.mails.wait_for(&address, 1)[0].link());
+    visitor.sees_heading("new_password.heading");
+    fits(visitor);
+    visitor.send(&[("password", "short"), ("password_again", "short")], "main button");
+    assert!(visitor.chromium.text().contains(&visitor.words("verify.password_retype")));
+    fits(visitor);
+    let password = "correct horse battery";
+    visitor.send(&[("password", password), ("password_again", password)], "main button");
+    visitor.sees_heading("message.password_set.title");
+    fits(visitor);
+    visitor.open(&format!("{}reset_password?t=1", story.web.url()));
+    visitor.sees_heading("message.reset_link_over.title");
     fits(visitor);
 }
 

@@ -63,6 +63,9 @@ impl Attacked {
             post("register, check", "register", format!("{register}&action=check")),
             get("verify, page", format!("verify?t={verify}&lang=en")),
             // With a wrong form token the target does not change; the link is looked up before.
+            post("register, mail again", "register", format!("t={verify}&form_token=x&round=0&email=mallory%40example.org")),
+            post("reset_password, button", "reset_password", format!("form_token={}&account=ada", form_token("/reset_password"))),
+            get("reset_password, page", format!("reset_password?t={verify}&lang=en")),
             post("verify, button", "verify", format!("t={verify}&form_token=x")),
             get("verify_admin, page", format!("verify_admin?t={admin}&d=allow&lang=de")),
             post("verify_admin, button", "verify_admin", format!("t={admin}&form_token={}&decision=perhaps&reason=because", form_token(&format!("/verify_admin?t={admin}")))),
