@@ -20,21 +20,15 @@
 #                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite
 # make bench-lookups the figures of bench/lookups.md: lookups in a million accounts
 
-# The folder of each program; src/bin/ has one file for each.
-PROGRAMS = public/register public/verify public/verify_admin public/reset_password cron/cron \
-	internal/login internal/directory_search internal/identity_single internal/identity_bulk internal/profile internal/intercept_change_password
+# Folder and name of each program, from the list in src/bin/main.rs. All of them are hard links to one executable.
+PROGRAMS := $(shell sed -n 's|^    ."\([a-z_/]*\)", .*|\1|p' src/bin/main.rs)
 
 CARGO_TARGET_DIR ?= target
-BUILT ?= $(CARGO_TARGET_DIR)/release
 WORLD = tests/world
 
 all:
-	cargo build --release $(addprefix --bin ,$(notdir $(PROGRAMS)))
-	@for program in $(PROGRAMS); do $(call place,$$program,$$program) || exit; done
-
-# Renames the new file into place, so that running programs are not disturbed and nobody sees a partial file.
-place = mkdir -p $$(dirname $(2)) && \
-	cp $(BUILT)/$$(basename $(1)) $(2).new && chmod 755 $(2).new && mv -f $(2).new $(2)
+	cargo build
+	@packaging/place $(CARGO_TARGET_DIR)/debug/matrix-register-bot . $(PROGRAMS)
 
 PREFIX ?= /usr/local
 LIBRARY = $(PREFIX)/lib/matrix-register-bot
@@ -51,9 +45,11 @@ with_near_links = sed -E -e 's@\]\((\.\./)?(synapse/README\.md|templates|cron/cr
 lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 	{ mkdir -p $(DESTDIR)$(SETTINGS)/$(dir $(1)) && packaging/lines $(2) $(3) > $(DESTDIR)$(SETTINGS)/$(1).conf; }
 
+# The executable that make has built.
+BUILT ?= $(firstword $(PROGRAMS))
 install:
-	@[ -e $(BUILT)/register ] || { echo "nothing is built in $(BUILT); run make first" >&2; exit 1; }
-	@for program in $(PROGRAMS); do $(call place,$$program,$(DESTDIR)$(LIBRARY)/$$program) || exit; done
+	@[ -e $(BUILT) ] || { echo "there is no $(BUILT); run make first" >&2; exit 1; }
+	@packaging/place $(BUILT) $(DESTDIR)$(LIBRARY) $(PROGRAMS)
 	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(DOCUMENTS)/docs/screenshots $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
 	umask 022; for document in *.md docs/*.md docs/hosts/*.md; do \
@@ -83,22 +79,23 @@ PACKAGE_ROOT = $(CURDIR)/target/package
 # Not target/debian, which cargo-deb empties.
 DEBS ?= target/packages
 DEB_REVISION ?= 1
+# cargo-deb copies every name of the executable; this makes them links again.
+LINKS ?= packaging/links
 # Cargo.toml lists the files that go into the package.
 deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
 	rm -rf $(PACKAGE_ROOT)
 	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
-	$(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --deb-revision $(DEB_REVISION) --output $(DEBS)/
+	package=$$($(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --deb-revision $(DEB_REVISION) --output $(DEBS)/) && \
+		$(LINKS) "$$package" usr/lib/matrix-register-bot $(PROGRAMS)
 
 $(PACKAGE_TOOLS)/bin/cargo-deb:
 	cargo install --locked cargo-deb --version 3.8.0 --root $(PACKAGE_TOOLS)
 
-demo: all
-	$(WORLD)/install demo
-	cargo run --release --example demo -- $(PROGRAMS)
+demo:
+	examples/demo/run $(PROGRAMS)
 
-demo-check: all
-	$(WORLD)/install demo
-	cargo run --release --example demo -- --check $(PROGRAMS)
+demo-check:
+	examples/demo/run --check $(PROGRAMS)
 
 # All tests share one homeserver, one PostgreSQL and one MariaDB.
 test:
@@ -146,21 +143,21 @@ bench: all
 bench-lookups:
 	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --lib figures_of_the_lookups -- --ignored --nocapture
 
-# Two packages, the second as an upgrade.
+# Two packages: the first with a file for each program, as older versions have, and the second as an upgrade.
 package-test:
 	$(WORLD)/install test
-	$(MAKE) deb
+	$(MAKE) deb LINKS=true
 	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
 	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
 
 load:
 	$(WORLD)/install test
-	CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --test load -- --ignored --nocapture --test-threads=1
+	CARGO_PROFILE_TEST_OPT_LEVEL=2 cargo test --test load -- --ignored --nocapture --test-threads=1
 
 ATTACK_SECONDS ?= 240
 attack:
 	$(WORLD)/install attack
-	ATTACK_SECONDS=$(ATTACK_SECONDS) CARGO_PROFILE_DEV_OPT_LEVEL=2 CARGO_PROFILE_TEST_OPT_LEVEL=2 $(WORLD)/start-synapse run -- \
+	ATTACK_SECONDS=$(ATTACK_SECONDS) CARGO_PROFILE_TEST_OPT_LEVEL=2 $(WORLD)/start-synapse run -- \
 		cargo test --test security -- --ignored --nocapture --test-threads=2
 
 nodes:

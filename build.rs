@@ -1,5 +1,5 @@
-//! Generates constants for the names of the texts, so that a misspelt name does not compile; and links the released programs at
-//! fixed addresses where the platform allows.
+//! Generates constants for the names of the texts, so that a misspelt name does not compile; and links the programs at fixed
+//! addresses where the platform allows.
 //!
 //! A position-independent program pays at every start: the loader writes 15,000 relocations into a quarter of a megabyte, which
 //! is copied page by page. docs/performance.md weighs that against the value of randomising the addresses of this code; stack,
@@ -25,7 +25,7 @@ fn link_to_fixed_addresses() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=REGISTER_BOT_PIE");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    if !is("REGISTER_BOT_PIE", "1") && is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+    if !is("REGISTER_BOT_PIE", "1") && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo:rustc-link-arg-bins=-no-pie");
     }
 }

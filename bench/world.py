@@ -17,12 +17,12 @@ import urllib.parse
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
 KEPT = ROOT / "target/bench"
-RELEASE = pathlib.Path(os.environ.get("BENCH_PROGRAMS", pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"))
+INSTALLATION = pathlib.Path(os.environ.get("BENCH_PROGRAMS", ROOT))
 PASSWORD = "a password for figures"
 ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
 INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"]
-PROGRAMS = PAGES + INTERNAL + ["cron"]
+FOLDERS = dict.fromkeys(PAGES, "public") | dict.fromkeys(INTERNAL, "internal") | {"cron": "cron"}
 
 SETTINGS = """
 server_name = "example.org"
@@ -53,11 +53,16 @@ def run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, **options)
 
 
+def program(name):
+    """The path of a program that `make` has placed."""
+    return INSTALLATION / FOLDERS[name] / name
+
+
 def build():
     """Builds the floors in C and the generator. The programs must be built already, by `make`."""
-    missing = [name for name in PROGRAMS if not (RELEASE / name).exists()]
+    missing = [name for name in FOLDERS if not program(name).exists()]
     if missing:
-        raise SystemExit(f"{RELEASE} has no {', '.join(missing)}; run make")
+        raise SystemExit(f"{INSTALLATION} has no {', '.join(missing)}; run make")
     KEPT.mkdir(parents=True, exist_ok=True)
     for name, libraries in [("cgi", []), ("start", []), ("responder", ["-lfcgi"])]:
         run("cc", "-O2", "-o", KEPT / name, BENCH / f"floor/{name}.c", *libraries)
@@ -109,7 +114,7 @@ class Site:
         self.homeserver = Homeserver()
         self.config.write_text(SETTINGS.format(url=url, homeserver=self.homeserver.port, token=ROOM_TOKEN))
         # The first run creates the tables and the state file.
-        run(RELEASE / "cron", env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
+        run(program("cron"), env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
 
 
 def sqlite_site(folder, users):
@@ -175,7 +180,7 @@ class Servers:
         self.wrap = self.start(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{folder}/fcgiwrap"], {"LD_PRELOAD": str(KEPT / "reap.so")})
         self.fastcgi = {"floor": self.listen("floor", KEPT / "responder")}
         for name in self.FASTCGI:
-            self.fastcgi[name] = self.listen(name, RELEASE / name)
+            self.fastcgi[name] = self.listen(name, program(name))
         self.start_nginx()
 
     def start(self, command, more=None, **options):
@@ -192,7 +197,7 @@ class Servers:
     def start_nginx(self):
         folder = self.folder
         parameters = "include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; client_max_body_size 64m; client_body_buffer_size 2m;"
-        places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", RELEASE / name) for name in self.FASTCGI]
+        places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", program(name)) for name in self.FASTCGI]
         lines = [f"location = /{path} {{ {parameters} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
         lines += [f"location = /fastcgi/{name} {{ {parameters} fastcgi_pass unix:{folder}/{name}.socket; }}" for name in self.fastcgi]
         (folder / "nginx.conf").write_text(

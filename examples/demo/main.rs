@@ -1,9 +1,9 @@
 //! `make demo`: a whole homeserver with moderated sign-up on this machine, to try out.
 //!
-//! * `demo [--mode local] PROGRAM...` starts everything, prints the addresses, and runs until Ctrl-C.
-//! * `demo --check PROGRAM...` goes through a whole registration in both operation modes, and exits with 0.
+//! * `demo [--mode local] FILE` starts everything, prints the addresses, and runs until Ctrl-C.
+//! * `demo --check FILE` goes through a whole registration in both operation modes, and exits with 0.
 //!
-//! The programs are the ones that `make` placed (`public/register`, `cron/cron`, ...). Everything listens on loopback
+//! The file is one of those that `make` placed, such as `public/register`: all programs are one executable. Everything listens on loopback
 //! only, is kept in temporary folders and is removed at the end.
 
 mod story;
@@ -12,6 +12,7 @@ mod world;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,11 +24,11 @@ fn main() -> ExitCode {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let check = take(&mut arguments, "--check").is_some();
     let mode = take(&mut arguments, "--mode").map_or("synapse".to_owned(), |at| arguments.remove(at));
-    if arguments.iter().any(|argument| argument.starts_with('-')) || arguments.is_empty() {
-        eprintln!("usage: demo [--check] [--mode synapse|local] PROGRAM...");
+    let [executable] = arguments.as_slice() else {
+        eprintln!("usage: demo [--check] [--mode synapse|local] FILE");
         return ExitCode::FAILURE;
-    }
-    let programs = Programs::placed(&arguments);
+    };
+    let programs = Programs::of(Path::new(executable));
     let surroundings = Surroundings::start();
     match check {
         true => ["synapse", "local"].into_iter().for_each(|mode| story::go_through(&Demo::start(&surroundings, &programs, mode))),

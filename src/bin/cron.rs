@@ -32,7 +32,7 @@ const EX_TEMPFAIL: u8 = 75;
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     log::speak_as("cron");
     let path = std::env::var_os(config::CONFIG_VARIABLE).map_or_else(site::default_config_path, Into::into);
     let site = match site::Site::open(&path) {

@@ -7,6 +7,6 @@
 use matrix_register_bot::faces::api::{self, directory_search};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     api::serve("directory_search", directory_search::search)
 }

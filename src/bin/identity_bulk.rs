@@ -7,6 +7,6 @@
 use matrix_register_bot::faces::api::{self, identity_bulk};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     api::serve("identity_bulk", identity_bulk::look_up)
 }

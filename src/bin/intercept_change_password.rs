@@ -9,6 +9,6 @@
 use matrix_register_bot::faces::api::{self, intercept_change_password};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     api::serve_clients("intercept_change_password", intercept_change_password::change)
 }

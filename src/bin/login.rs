@@ -7,6 +7,6 @@
 use matrix_register_bot::faces::api::{self, login};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     api::serve("login", login::check)
 }

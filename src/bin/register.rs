@@ -11,7 +11,7 @@ use matrix_register_bot::faces::pages::{self, register};
 use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     pages::serve("register", |site, request| match request.method() {
         Method::Get => register::show(site, request),
         Method::Post => register::submit(site, request),

@@ -14,7 +14,7 @@ use matrix_register_bot::faces::pages::{self, reset_password};
 use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let respond: Respond = |site, request| match request.method() {
         Method::Get => reset_password::show(site, request),
         Method::Post => reset_password::submit(site, request),

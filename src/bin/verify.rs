@@ -11,7 +11,7 @@ use matrix_register_bot::faces::pages::{self, verify};
 use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     pages::serve("verify", |site, request| match request.method() {
         Method::Get => verify::show(site, request),
         Method::Post => verify::submit(site, request),

@@ -10,7 +10,7 @@ use matrix_register_bot::faces::pages::{self, verify_admin};
 use matrix_register_bot::outside::cgi::Method;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     pages::serve("verify_admin", |site, request| match request.method() {
         Method::Get => verify_admin::show(site, request),
         Method::Post => verify_admin::decide(site, request),

@@ -1,4 +1,4 @@
-//! Named points at which tests kill the program, as a power failure would. Release builds have none of them.
+//! Named points at which tests kill the program, as a power failure would. The programs that `cargo build` makes have none of them.
 
 /// The environment variable that says where a program dies:
 ///
@@ -50,7 +50,7 @@ fn is_last(name: &str, wanted: &str) -> bool {
     of.parse().is_ok_and(|of: u64| of > 0 && chance.finish().is_multiple_of(of))
 }
 
-/// Does nothing in release builds.
+/// Does nothing in the programs that are installed.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn point(_name: &str) {}

@@ -1,6 +1,10 @@
 //! Checks what the documentation says: keys and defaults, programs, log events, links.
 
+#[path = "../world/programs.rs"]
+mod programs;
+
 use matrix_register_bot::domain::config::Config;
+use programs::{program_places, programs_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +13,6 @@ use toml::{Table, Value};
 
 const README: &str = include_str!("../../README.md");
 const SAMPLE: &str = include_str!("../../config.sample.toml");
-const MAKEFILE: &str = include_str!("../../Makefile");
 
 /// Section and key, e.g. `("mail.smtp", "host")`; the section is empty at the top of the file.
 type Key = (String, String);
@@ -93,18 +96,36 @@ fn every_default_of_the_readme_is_the_samples_and_the_programs() {
 
 #[test]
 fn the_readme_mentions_every_program() {
-    let programs = programs();
-    assert!(programs.len() >= 10);
-    for program in programs {
+    for program in program_places() {
         assert!(README.contains(&format!("`{program}`")), "{program}");
     }
 }
 
-/// Folder and name of each program, from the Makefile.
-fn programs() -> Vec<String> {
-    let list = MAKEFILE.replace("\\\n", " ");
-    let list = list.lines().find_map(|line| line.strip_prefix("PROGRAMS = ")).expect("the Makefile has a list of programs");
-    list.split_whitespace().map(str::to_owned).collect()
+/// Whether the text has this whole word: `verify` is not in `verify_admin`.
+fn names(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+/// A new program is missing nowhere that a sysadmin looks: each web server's page, the manual, and what the package says.
+#[test]
+fn every_hosting_and_the_manual_name_every_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_else(|cause| panic!("{name}: {cause}"));
+    let hosts = fs::read_dir(root.join("docs/hosts")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let hosts: Vec<String> = hosts.filter(|name| !["README.md", "hardening.md"].contains(&name.as_str())).collect();
+    assert!(hosts.len() >= 8, "{hosts:?}");
+    let (pages, internal) = (programs_of("public"), programs_of("internal"));
+    let mut expected: Vec<(String, &str)> = Vec::new();
+    for host in &hosts {
+        expected.extend(pages.iter().chain(&internal).map(|program| (format!("docs/hosts/{host}"), *program)));
+    }
+    for program in program_places() {
+        expected.push(("packaging/man/matrix-register-bot.8".to_owned(), program.rsplit('/').next().unwrap()));
+    }
+    expected.extend(pages.iter().flat_map(|page| ["packaging/debian/postinst", "public/README.md"].map(|text| (text.to_owned(), *page))));
+    expected.extend(internal.iter().map(|program| ("internal/README.md".to_owned(), *program)));
+    let missing: Vec<_> = expected.iter().filter(|(text, program)| !names(&read(text), program)).collect();
+    assert_eq!(missing, [] as [&(String, &str); 0]);
 }
 
 #[test]
@@ -154,10 +175,8 @@ fn the_documents_that_are_installed_lead_to_each_other() {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("installed-documents");
     let (built, destination) = (root.join("built"), root.join("destination"));
     let _ = fs::remove_dir_all(&root);
-    fs::create_dir_all(&built).unwrap();
-    for program in programs() {
-        fs::write(built.join(Path::new(&program).file_name().unwrap()), "").unwrap();
-    }
+    fs::create_dir_all(&root).unwrap();
+    fs::write(&built, "").unwrap();
     let mut make = Command::new("make");
     make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
     let output = make.arg(format!("DESTDIR={}", destination.display())).arg(format!("BUILT={}", built.display())).output().unwrap();

@@ -18,7 +18,7 @@ fn built() -> &'static Path {
         let this = std::env::current_exe().unwrap();
         let target = this.ancestors().nth(3).unwrap().to_owned();
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--offline", "--example", "echo", "--target-dir"]).arg(&target);
+        cargo.args(["build", "--quiet", "--offline", "--profile", "test", "--example", "echo", "--target-dir"]).arg(&target);
         // These are set for tests. A build would take them for a change and compile half of the dependencies again.
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_this_package(name)) {
             cargo.env_remove(name);

@@ -1,7 +1,7 @@
 //! Several web servers with the programs of one site, their crons, and programs that die.
 
 use crate::world::process::running_below;
-use crate::world::{Browser, Form, Host, MailCatcher, Page, Programs, SiteFolder, Synapse, WebServer};
+use crate::world::{Browser, Form, Host, MailCatcher, Page, SiteFolder, Synapse, WebServer, built_programs};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::path::PathBuf;
@@ -40,13 +40,7 @@ impl Nodes {
     pub fn start(databases: &[String], mode: &str) -> Nodes {
         let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
         let room = synapse.create_room();
-        let programs = Programs::new([
-            ("public", env!("CARGO_BIN_EXE_register")),
-            ("public", env!("CARGO_BIN_EXE_verify")),
-            ("public", env!("CARGO_BIN_EXE_verify_admin")),
-            ("public", env!("CARGO_BIN_EXE_reset_password")),
-            ("cron", env!("CARGO_BIN_EXE_cron")),
-        ]);
+        let programs = built_programs!();
         let mut public_url = None;
         let nodes = databases.iter().zip([Host::NginxFastCgi, Host::NginxFastCgi, Host::NginxCgi]).map(|(database, host)| {
             let site = SiteFolder::new(&programs).synapse(&synapse).room(&room).mail(&mails).mode(mode).set("database", database.as_str());

@@ -6,7 +6,7 @@
 use crate::installation::{CONFIG, configure, inside, run, setting, start_nginx, start_services};
 use crate::registration::Applicant;
 use crate::world::process::guarded;
-use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port};
+use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, program_places, programs_of};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -128,6 +128,8 @@ fn in_a_clean_debian_it_installs_serves_upgrades_and_leaves_no_trace() {
 
     let waiting = Applicant::asks(&browser, &synapse, &room, &mails);
     upgrade_under_load(&debian, &browser, &log);
+    let links = debian.run("stat -c %h /usr/lib/matrix-register-bot/public/register");
+    assert_eq!(links.trim(), program_places().len().to_string(), "the first package has a file for each program, this one a link");
     waiting.gets_an_account();
     Applicant::asks(&browser, &synapse, &room, &mails).gets_an_account();
 
@@ -167,7 +169,7 @@ fn everything_is_in_its_place(debian: &Debian) {
 /// Sets the owner of the sockets as the socket unit does.
 fn give_sockets_to_the_web_server(debian: &Debian) {
     let unit = |key| setting(debian.path(), "matrix-register-bot-public@.socket", "", key);
-    for name in ["register", "verify", "verify_admin", "reset_password"] {
+    for name in programs_of("public") {
         let socket = format!("/run/matrix-register-bot/{name}.socket");
         debian.run(&format!("chown {}:{} {socket}", unit("SocketUser"), unit("SocketGroup")));
         debian.run(&format!("chmod {} {socket}", unit("SocketMode")));
@@ -196,14 +198,16 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
     let handed_over = || fs::read_to_string(log).unwrap_or_default().lines().filter(|line| line.contains(" upgraded")).count();
     let done = AtomicBool::new(false);
     let served = std::thread::scope(|scope| {
-        let visitors: Vec<_> = ["/register", "/verify?t=x", "/verify_admin?t=x"]
-            .map(|address| {
+        let visitors: Vec<_> = programs_of("public")
+            .into_iter()
+            .map(|program| {
+                let address = format!("/{program}?t=x");
                 let done = &done;
                 scope.spawn(move || {
                     let mut served = 0;
                     while !done.load(Ordering::Relaxed) {
                         // The page for an unknown link also comes from our program.
-                        let page = browser.get(address);
+                        let page = browser.get(&address);
                         assert!(
                             page.header("content-security-policy").is_some() && page.status < 500,
                             "{address}: {} {}",
@@ -215,10 +219,10 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
                     served
                 })
             })
-            .into();
+            .collect();
         let said = install(debian, 2);
         let end = Instant::now() + Duration::from_secs(30);
-        while handed_over() < 3 && Instant::now() < end {
+        while handed_over() < programs_of("public").len() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(100));
         }
         std::thread::sleep(Duration::from_secs(2));
@@ -227,7 +231,7 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
         visitors.into_iter().map(|visitor| visitor.join().expect("no request is lost")).collect::<Vec<usize>>()
     });
     println!("served during the upgrade: {served:?}");
-    assert_eq!(handed_over(), 3, "{}", fs::read_to_string(log).unwrap_or_default());
+    assert_eq!(handed_over(), programs_of("public").len(), "{}", fs::read_to_string(log).unwrap_or_default());
     assert!(served.iter().all(|served| *served > 10), "{served:?}");
     let after = fs::metadata(inside(debian.path(), "/usr/lib/matrix-register-bot/public/register")).unwrap().ino();
     assert_ne!(before, after);

@@ -1,7 +1,7 @@
 //! An installation below a separate root, with its programs started as the systemd units say.
 
 use crate::world::process::{Process, guarded, log_to};
-use crate::world::{MailCatcher, Synapse};
+use crate::world::{MailCatcher, Synapse, programs_of};
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -47,7 +47,7 @@ pub fn setting(root: &Path, unit: &str, instance: &str, key: &str) -> String {
 
 /// Starts the public programs on their sockets, as their units say.
 pub fn start_services(root: &Path, log: &Path, start: Start) -> Vec<Process> {
-    ["register", "verify", "verify_admin", "reset_password"].map(|name| start_service(root, log, name, start)).into()
+    programs_of("public").into_iter().map(|name| start_service(root, log, name, start)).collect()
 }
 
 fn start_service(root: &Path, log: &Path, name: &str, start: Start) -> Process {

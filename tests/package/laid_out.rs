@@ -2,18 +2,18 @@
 
 use crate::installation::{CONFIG, configure, guarded_with, inside, run, start_nginx, start_services};
 use crate::registration::Applicant;
-use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, nginx_frame};
+use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, nginx_frame, program_places};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
 /// The installation in a folder, with the programs that Cargo built for the tests.
 fn installed() -> TempFolder {
     let root = TempFolder::new("root");
-    let built = Path::new(env!("CARGO_BIN_EXE_register")).parent().unwrap();
     let mut make = Command::new("make");
     make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
-    make.arg(format!("DESTDIR={}", root.path().display())).arg(format!("BUILT={}", built.display()));
+    make.arg(format!("DESTDIR={}", root.path().display())).arg(concat!("BUILT=", env!("CARGO_BIN_EXE_matrix-register-bot")));
     run(make);
     root
 }
@@ -63,14 +63,26 @@ fn an_installation_over_another_leaves_what_the_sysadmin_edited() {
     let mut make = Command::new("make");
     make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
     make.arg(format!("DESTDIR={}", root.path().display()));
-    make.arg(format!("BUILT={}", root.join("usr/lib/matrix-register-bot/none").display()));
+    make.arg(format!("BUILT={}", root.join("none").display()));
     assert!(!make.output().unwrap().status.success(), "without built programs it says so");
     make = Command::new("make");
-    let built = Path::new(env!("CARGO_BIN_EXE_register")).parent().unwrap();
     make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install", "PREFIX=/usr"]);
-    make.arg(format!("DESTDIR={}", root.path().display())).arg(format!("BUILT={}", built.display()));
+    make.arg(format!("DESTDIR={}", root.path().display())).arg(concat!("BUILT=", env!("CARGO_BIN_EXE_matrix-register-bot")));
     run(make);
     assert_eq!(fs::read_to_string(edited).unwrap(), "# mine\n");
+}
+
+#[test]
+fn the_programs_are_one_file_under_every_name() {
+    let root = installed();
+    let programs = root.join("usr/lib/matrix-register-bot");
+    let file = |place: &str| fs::metadata(programs.join(place)).unwrap_or_else(|cause| panic!("{place}: {cause}"));
+    let places = program_places();
+    let one = file(places[0]);
+    assert_eq!((one.nlink(), one.mode() & 0o7777), (places.len() as u64, 0o755), "no link is left over");
+    for place in places {
+        assert_eq!(file(place).ino(), one.ino(), "{place}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -29,7 +30,8 @@ impl Server {
         let (world, scratch) = (World::new(), Scratch::new());
         let socket = scratch.0.join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
-        let program = Command::new(env!("CARGO_BIN_EXE_register"))
+        let program = Command::new(env!("CARGO_BIN_EXE_matrix-register-bot"))
+            .arg0("register")
             .env("MATRIX_REGISTER_BOT_CONFIG", world.config_path())
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stderr(Stdio::null())

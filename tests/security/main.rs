@@ -13,5 +13,6 @@ mod files;
 mod hardening;
 mod headers;
 mod markup;
+mod names;
 mod paths;
 mod usernames;

@@ -27,6 +27,7 @@ pub mod http;
 pub mod impostor;
 mod mail;
 pub mod process;
+mod programs;
 mod site;
 mod standby;
 mod synapse;
@@ -42,6 +43,7 @@ pub use disk::SmallDisk;
 pub use folder::{TempFolder, free_port};
 pub use galera::Galera;
 pub use mail::{Mail, MailCatcher};
+pub use programs::{program_places, programs_of};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use standby::Pair;
 pub use synapse::{Account, Message, OwnSynapse, Synapse};
@@ -51,19 +53,7 @@ pub use web::{Host, WebServer, nginx_frame};
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {
     () => {
-        $crate::world::Programs::new([
-            ("public", env!("CARGO_BIN_EXE_register")),
-            ("public", env!("CARGO_BIN_EXE_verify")),
-            ("public", env!("CARGO_BIN_EXE_verify_admin")),
-            ("public", env!("CARGO_BIN_EXE_reset_password")),
-            ("internal", env!("CARGO_BIN_EXE_login")),
-            ("internal", env!("CARGO_BIN_EXE_directory_search")),
-            ("internal", env!("CARGO_BIN_EXE_identity_single")),
-            ("internal", env!("CARGO_BIN_EXE_identity_bulk")),
-            ("internal", env!("CARGO_BIN_EXE_profile")),
-            ("internal", env!("CARGO_BIN_EXE_intercept_change_password")),
-            ("cron", env!("CARGO_BIN_EXE_cron")),
-        ])
+        $crate::world::Programs::of(std::path::Path::new(env!("CARGO_BIN_EXE_matrix-register-bot")))
     };
 }
 pub(crate) use built_programs;

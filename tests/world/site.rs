@@ -1,6 +1,7 @@
 //! A temporary installation: `config.toml`, and the programs in `public/`, `internal/` and `cron/`.
 
-use super::{Database, MailCatcher, Synapse, TempFolder, free_port};
+use super::{Database, MailCatcher, Synapse, TempFolder, free_port, program_places};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,20 +11,19 @@ use toml::{Table, Value};
 /// The subfolder used as example in `docs/hosts`.
 const FOLDER: &str = "/signup/";
 
-/// The built programs, each with its folder in the installation.
+/// The programs of an installation: the place of each (`public/register`), and the file that is put there.
 #[derive(Debug, Clone)]
-pub struct Programs(Vec<(String, PathBuf)>);
+pub struct Programs(Vec<(&'static str, PathBuf)>);
 
 impl Programs {
-    /// Pairs of folder and program: `("public", "target/debug/register")`.
-    pub fn new<P: AsRef<Path>>(programs: impl IntoIterator<Item = (&'static str, P)>) -> Programs {
-        Programs(programs.into_iter().map(|(folder, path)| (folder.to_owned(), path.as_ref().to_owned())).collect())
+    /// All programs, which are one executable.
+    pub fn of(executable: &Path) -> Programs {
+        Programs::new(program_places().into_iter().map(|place| (place, executable)))
     }
 
-    /// Programs in the folders where `make` placed them: `public/register`, `cron/cron`.
-    pub fn placed<P: AsRef<Path>>(programs: impl IntoIterator<Item = P>) -> Programs {
-        let folder = |path: &Path| path.parent().and_then(Path::file_name).expect("a folder and a name").to_string_lossy().into_owned();
-        Programs(programs.into_iter().map(|path| (folder(path.as_ref()), path.as_ref().to_owned())).collect())
+    /// Pairs of place and file: `("public/register", "target/script")`.
+    pub fn new<P: AsRef<Path>>(programs: impl IntoIterator<Item = (&'static str, P)>) -> Programs {
+        Programs(programs.into_iter().map(|(place, file)| (place, file.as_ref().to_owned())).collect())
     }
 }
 
@@ -123,8 +123,11 @@ impl SiteBuilder {
         for name in ["public", "internal", "cron", "data"] {
             fs::create_dir(folder.join(name)).unwrap();
         }
-        for (place, program) in &self.programs.0 {
-            copy_program(program, &folder.join(place));
+        let mut copies: BTreeMap<&Path, PathBuf> = BTreeMap::new();
+        for (place, file) in &self.programs.0 {
+            let copy = folder.join(place);
+            copy_program(copies.get(file.as_path()).unwrap_or(file), &copy);
+            copies.insert(file, copy);
         }
         let SiteBuilder { programs, settings, port, tls_port, place: _, internal_port } = self;
         let site = SiteFolder { folder, settings, programs, port, tls_port, internal_port };
@@ -226,15 +229,15 @@ impl SiteFolder {
 
     /// The names of the programs in one folder, such as `public`.
     pub fn programs_in(&self, folder: &str) -> Vec<String> {
-        let here = self.programs.0.iter().filter(|(place, _)| place == folder);
-        here.map(|(_, program)| program.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
+        let parts = self.programs.0.iter().filter_map(|(place, _)| place.split_once('/'));
+        parts.filter(|(its_folder, _)| *its_folder == folder).map(|(_, name)| name.to_owned()).collect()
     }
 
     /// The path of an installed program.
     pub fn program(&self, name: &str) -> PathBuf {
-        let is_it = |path: &Path| path.file_name().is_some_and(|file| file == name);
-        let (place, _) = self.programs.0.iter().find(|(_, path)| is_it(path)).unwrap_or_else(|| panic!("no program {name} in this site"));
-        self.folder.join(place).join(name)
+        let is_it = |place: &str| Path::new(place).file_name().is_some_and(|file| file == name);
+        let (place, _) = self.programs.0.iter().find(|(place, _)| is_it(place)).unwrap_or_else(|| panic!("no program {name} in this site"));
+        self.folder.join(place)
     }
 
     /// Runs a program with only these variables in its environment, as a CGI gateway does.
@@ -277,7 +280,7 @@ fn unset(settings: &mut Table, key: &str) {
     }
 }
 
-/// Copies a program into place. A symbolic link would not do, because a program looks for its configuration relative to its
+/// Makes a link to a program, or a copy on another file system. A symbolic link would not do, because a program looks for its configuration relative to its
 /// real path.
 ///
 /// `cp` does the copying, because a file that this process has open for writing cannot be executed, and a child started by

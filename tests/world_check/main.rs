@@ -5,13 +5,18 @@ mod world;
 
 mod databases;
 
+use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
-use lettre::{Message, SmtpTransport, Transport};
 use serde_json::json;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use world::{Browser, Chromium, Host, Key, MailCatcher, OwnSynapse, Programs, SiteFolder, Synapse, TempFolder, WebServer};
+use world::{
+    Browser, Chromium, Host, Key, MailCatcher, OwnSynapse, Programs, SiteFolder, Synapse, TempFolder, WebServer, program_places,
+    programs_of,
+};
 
 /// Stands in for the real programs: prints how it was called, and shows a form.
 const SCRIPT: &str = r#"#!/bin/sh
@@ -28,17 +33,17 @@ END
 "#;
 
 fn scripts(folder: &TempFolder) -> Programs {
-    let names = ["register", "verify", "verify_admin", "reset_password", "cron"];
-    let place = |name| if name == "cron" { "cron" } else { "public" };
-    Programs::new(names.map(|name| (place(name), script(folder, name, SCRIPT))))
+    placed(folder, SCRIPT, |place| !place.starts_with("internal/"))
 }
 
-/// The names of the programs in `internal/`.
-const INTERNAL: [&str; 6] = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"];
-
 fn all_scripts(folder: &TempFolder, text: &str) -> Programs {
-    let public = ["register", "verify", "verify_admin", "reset_password"].map(|name| ("public", script(folder, name, text)));
-    Programs::new(public.into_iter().chain(INTERNAL.map(|name| ("internal", script(folder, name, text)))))
+    placed(folder, text, |place| !place.starts_with("cron/"))
+}
+
+/// The script in each of these places.
+fn placed(folder: &TempFolder, text: &str, is_wanted: fn(&str) -> bool) -> Programs {
+    let places = program_places().into_iter().filter(|place| is_wanted(place));
+    Programs::new(places.map(|place| (place, script(folder, place.rsplit('/').next().unwrap_or(place), text))))
 }
 
 fn script(folder: &TempFolder, name: &str, text: &str) -> std::path::PathBuf {
@@ -80,6 +85,10 @@ fn pages_are_found(host: Host) {
         assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{address}: {}", web.log());
         assert_eq!(page.texts("#uri"), [address]);
         assert_eq!(page.texts("#query"), [address.split_once('?').map_or("", |(_, query)| query)]);
+    }
+    for program in programs_of("public") {
+        let page = browser.get(&format!("/{program}"));
+        assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{host:?}: {}", web.log());
     }
     assert_eq!(browser.get("/cron").status, 404);
     assert_eq!(browser.get("/config.toml").status, 404);
@@ -134,6 +143,10 @@ fn every_internal_address_reaches_its_program_on_the_port_of_its_own_alone() {
             assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{host:?} {address}: {}", web.log());
             assert_eq!((page.texts("#uri"), page.texts("#body")), (vec![address.to_owned()], vec!["{}".to_owned()]));
             assert_ne!(world.get(address).status, 200, "{host:?} {address}");
+        }
+        for program in programs_of("internal") {
+            let page = internal.request("POST", &format!("/internal/{program}"), "application/json", b"{}");
+            assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{host:?}: {}", web.log());
         }
         for address in ["/internal/", "/internal/cron", "/internal/login/", "/config.toml", "/register"] {
             assert_eq!(internal.get(address).status, 404, "{host:?} {address}");
@@ -230,6 +243,14 @@ fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
             let page = world.get(address);
             assert_eq!((page.status, page.body.as_str()), (200, answer), "{host:?}: {}", web.log());
         }
+        for program in programs_of("public") {
+            let page = world.get(&format!("/{program}"));
+            assert_eq!((page.status, page.body), (200, format!("{program} ")), "{host:?}: {}", web.log());
+        }
+        for program in programs_of("internal") {
+            let page = internal.request("POST", &format!("/internal/{program}"), "application/json", b"{}");
+            assert_eq!((page.status, page.body), (200, format!("{program} ")), "{host:?}: {}", web.log());
+        }
         for (address, program) in INTERNAL_ADDRESSES {
             let page = internal.request("POST", address, "application/json", b"{}");
             let query = address.split_once('?').map_or("", |(_, query)| query);
@@ -263,7 +284,7 @@ fn a_site_is_laid_out_like_an_installation_and_its_cron_runs() {
     let config = matrix_register_bot::domain::config::Config::load(&site.config_path()).unwrap();
     assert_eq!(config.public_url.join("/verify"), format!("http://127.0.0.1:{}/verify", site.port));
     assert_eq!(config.database().unwrap(), matrix_register_bot::domain::config::DatabaseUrl::Sqlite(site.database_path()));
-    assert_eq!(site.programs_in("public"), ["register", "verify", "verify_admin", "reset_password"]);
+    assert_eq!(site.programs_in("public"), programs_of("public"));
     let output = site.run_cron();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("<title>cron"), "{output:?}");
 }
@@ -275,11 +296,28 @@ fn mails_are_caught_and_read_as_their_reader_sees_them() {
     let text = "Grüße, bitte bestätigen:\nhttps://register.example.org/verify?t=abc\n".to_owned();
     let mail = Message::builder().from("bot@example.test".parse().unwrap()).to(to).subject("Bestätigung – jetzt");
     let mail = mail.multipart(MultiPart::alternative_plain_html(text.clone(), "<p>Grüße</p>".to_owned())).unwrap();
-    SmtpTransport::builder_dangerous("127.0.0.1").port(catcher.port).build().send(&mail).unwrap();
+    deliver(catcher.port, &mail);
     let mails = catcher.wait_for("ada@example.org", 1);
     assert_eq!((mails.len(), catcher.count()), (1, 1));
     assert_eq!((mails[0].subject(), mails[0].text.trim(), mails[0].html.trim()), ("Bestätigung – jetzt", text.trim(), "<p>Grüße</p>"));
     assert_eq!(mails[0].link(), "https://register.example.org/verify?t=abc");
+}
+
+/// The whole conversation of SMTP, one line at a time.
+fn deliver(port: u16, mail: &Message) {
+    let mut server = BufReader::new(TcpStream::connect(("127.0.0.1", port)).unwrap());
+    let mut expect = |line: &[u8], code: &str| {
+        server.get_mut().write_all(line).unwrap();
+        let mut answer = String::new();
+        server.read_line(&mut answer).unwrap();
+        assert!(answer.starts_with(code), "{answer}");
+    };
+    let recipient = format!("RCPT TO:<{}>\r\n", mail.envelope().to()[0]);
+    for (line, code) in [("", "220 "), ("HELO test\r\n", "250 "), ("MAIL FROM:<bot@example.test>\r\n", "250 "), (&recipient, "250 ")] {
+        expect(line.as_bytes(), code);
+    }
+    expect(b"DATA\r\n", "354 ");
+    expect(&[&mail.formatted()[..], b"\r\n.\r\n"].concat(), "250 ");
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! All programs are one executable, which has a name for each of them: `public/register`, `cron/cron` and so on are hard links to
+//! one file. So there is one program to build, and running programs share its pages in memory. Which program runs depends on the
+//! name of the file that was started, never on arguments or variables: Apache makes arguments of a visitor's query.
+
+mod cron;
+mod directory_search;
+mod identity_bulk;
+mod identity_single;
+mod intercept_change_password;
+mod login;
+mod profile;
+mod register;
+mod reset_password;
+mod verify;
+mod verify_admin;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Each program: its folder and name, and its main function. The Makefile and the tests read these lines, and `make test`
+/// compares the rest with them: units, the pages of `docs/hosts`, README.
+const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[
+    ("public/register", register::main),
+    ("public/verify", verify::main),
+    ("public/verify_admin", verify_admin::main),
+    ("public/reset_password", reset_password::main),
+    ("cron/cron", cron::main),
+    ("internal/login", login::main),
+    ("internal/directory_search", directory_search::main),
+    ("internal/identity_single", identity_single::main),
+    ("internal/identity_bulk", identity_bulk::main),
+    ("internal/profile", profile::main),
+    ("internal/intercept_change_password", intercept_change_password::main),
+];
+
+/// sysexits.h: wrong use of the command.
+const EX_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    // The file that runs decides, as the kernel names it. The name by which it was called counts only where the file is not named
+    // for a program: with symbolic links, and while an upgrade replaces the file.
+    let called = std::env::args_os().next().map(PathBuf::from);
+    match std::env::current_exe().ok().and_then(|file| named(&file)).or_else(|| named(&called?)) {
+        Some(program) => program(),
+        None => explain(),
+    }
+}
+
+/// The main function of the program that a path ends with.
+fn named(path: &Path) -> Option<fn() -> ExitCode> {
+    let name = path.file_name()?;
+    PROGRAMS.iter().find(|(place, _)| Path::new(place).file_name() == Some(name)).map(|&(_, program)| program)
+}
+
+/// Says how the executable is used, to whoever started it by a name of its own.
+fn explain() -> ExitCode {
+    let names: Vec<&str> = PROGRAMS.iter().filter_map(|(place, _)| Path::new(place).file_name().and_then(OsStr::to_str)).collect();
+    let _ = writeln!(std::io::stderr(), "matrix-register-bot: start this file by the name of one of its programs: {}", names.join(", "));
+    ExitCode::from(EX_USAGE)
+}
