@@ -38,6 +38,26 @@ fn the_visible_link_changes_the_language_and_keeps_the_request() {
     assert!(story.synapse.exists(&ada));
 }
 
+#[test]
+fn the_other_language_after_an_error_keeps_what_was_typed_and_enter_still_sends() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let visitor = Visitor::new("en", &story.web.url());
+    let ada = fresh("ada");
+    visitor.open(&story.web.url());
+    visitor.send(&[("first_name", "Ada"), ("email", "nonsense"), ("username", &ada)], "p.actions button");
+    visitor.sees_heading_in("en", "register.heading");
+    assert_eq!(visitor.tab_to("Deutsch").tag, "button");
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading_in("de", "register.heading");
+    visitor.chromium.tab_to("first_name");
+    assert_eq!(visitor.chromium.focus().value, "Ada");
+    visitor.chromium.tab_to("email");
+    visitor.replace(&address_of(&ada));
+    visitor.leave_by(Key::Enter);
+    visitor.sees_heading_in("de", "registered.heading");
+    visitor.was_left_alone();
+}
+
 /// A visitor with an English browser chooses German and applies.
 fn ask_in_german(story: &Story, visitor: &Visitor, localpart: &str) {
     visitor.open(&story.web.url());

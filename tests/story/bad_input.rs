@@ -18,6 +18,22 @@ fn wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed(engine:
     assert_eq!(story.state(&name), 1);
 }
 
+fn the_other_language_after_an_error_keeps_everything_that_was_typed(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    let page = story.browser.submit(&story.filled_form(&ada).fill("email", "nonsense").press("send", "1"));
+    assert_eq!((page.status, page.texts("nav button[name=switch_language]")), (422, vec!["Deutsch".to_owned()]));
+    let mut switched = page.form().put("switch_language", "de");
+    switched.action = format!("{}?lang=de", page.url.split('?').next().unwrap());
+    let german = story.browser.submit(&switched);
+    assert!(german.status == 200 && german.text().contains("Alle Felder ohne den Hinweis"), "{}", german.text());
+    let form = german.form();
+    assert_eq!((form.value("username"), form.value("email"), form.value("last_name")), (ada.as_str(), "nonsense", "Lovelace-Größe"));
+    let thanks = story.browser.submit(&form.fill("email", &address_of(&ada)).press("send", "1"));
+    assert!(thanks.status == 200 && thanks.text().contains("Danke!"), "the answer stays German: {}", thanks.text());
+    assert_eq!(story.state(&ada), 1);
+}
+
 fn a_form_sent_twice_is_one_request_and_both_hear_thank_you(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let ada = fresh("ada");
@@ -164,6 +180,7 @@ fn what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence(en
 on_every_database! {
     what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence,
     wrong_entries_come_back_with_a_sentence_and_everything_that_was_typed,
+    the_other_language_after_an_error_keeps_everything_that_was_typed,
     a_form_sent_twice_is_one_request_and_both_hear_thank_you,
     the_same_form_again_is_told_how_far_the_request_has_come,
     a_taken_name_is_told_before_the_request_and_by_the_check_button,

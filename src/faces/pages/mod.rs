@@ -79,10 +79,19 @@ fn query_value(request: &Request, name: &str) -> Option<String> {
 }
 
 /// The values of a page, with links to the same page in the other languages; `token` is that of the page's own link and is
-/// kept. Not for the answer to a form: such a link would be a GET and lose what was typed.
+/// kept. For a form that is shown again see [`again_context`].
 fn context(language: Language, token: Option<&str>, own: Value) -> Value {
     let mut whole = json!({ "language_links": page::language_links(language, token) });
     merge(&mut whole, own);
+    whole
+}
+
+/// The same for a form that is shown again, with the id `form`: a link would lose what was typed, so each language has a button
+/// that sends the form with `switch_language`, which asks for nothing
+/// but the same form.
+fn again_context(language: Language, token: Option<&str>, form: &str, own: Value) -> Value {
+    let mut whole = context(language, token, own);
+    whole["language_form"] = json!(form);
     whole
 }
 

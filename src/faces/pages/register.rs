@@ -3,7 +3,9 @@
 //! GET shows it. POST checks the input. If something is wrong, the form is shown again with an error beside each field and
 //! everything that was typed. Otherwise the request is filed, and only then a mail is sent.
 
-use super::{DeadEnd, Faults, Field, address_fault, context, dead_end, form_token_text, language, query_value, registered, verify};
+use super::{
+    DeadEnd, Faults, Field, address_fault, again_context, context, dead_end, form_token_text, language, query_value, registered, verify,
+};
 use crate::domain::address::Address;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
@@ -48,6 +50,8 @@ struct Typed {
     action: String,
     /// The main button. If a browser sends both buttons, this one counts; otherwise its users could never send the form.
     send: String,
+    /// The button of another language: only asks for the form in the language of the address.
+    switch_language: String,
 }
 
 /// The values that the form shows again.
@@ -96,6 +100,9 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         return registered::submit(site, request);
     }
     let language = language(site, request);
+    if !typed.switch_language.is_empty() && typed.send.is_empty() {
+        return form(site, language, 200, &typed, &Faults::new(), json!({}));
+    }
     let secret = site.state.secret()?;
     let made_at = match token::check_form_token(&secret, "register", "", &typed.form_token, site.now(), FORM_SECONDS) {
         Ok(made_at) => made_at,
@@ -356,7 +363,7 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
 
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
     let config = &site.config;
-    let is_answer = !faults.is_empty() || notices != json!({});
+    let shown_again = !faults.is_empty() || !typed.form_token.is_empty();
     // An unused token is used again, so that a visitor who corrects one letter need not wait.
     let form_token = match typed.form_token.is_empty() {
         true => token::form_token(&site.state.secret()?, "register", "", site.now()),
@@ -379,6 +386,6 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "username_max_length": config.form.username_max_length.0,
         "form_token": form_token,
     });
-    let whole = if is_answer { own } else { context(language, None, own) };
+    let whole = if shown_again { again_context(language, None, "request", own) } else { context(language, None, own) };
     site.page(language, status, PageName::Register, &whole)
 }

@@ -5,7 +5,9 @@
 //!
 //! The link in the mail works for an hour and once. GET changes nothing, because mail scanners follow every link.
 
-use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, chosen_password, context, dead_end, form_token_text, known_form, language};
+use super::{
+    BUTTON_SECONDS, DeadEnd, Faults, Field, again_context, chosen_password, context, dead_end, form_token_text, known_form, language,
+};
 use crate::domain::config::{Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
@@ -49,6 +51,8 @@ struct Sent {
     password: String,
     password_again: String,
     log_out: String,
+    /// The button of another language: only asks for the first form in the language of the address.
+    switch_language: String,
 }
 
 /// GET: the form for the name of an account or, behind the link in the mail, for the new password.
@@ -72,6 +76,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     let sent: Sent = request.form()?;
     let language = language(site, request);
     match site.config.operation_mode {
+        OperationMode::Local if !sent.switch_language.is_empty() => first_form(site, language, 200, &sent, &Faults::new()),
         OperationMode::Local if sent.t.is_empty() => ask(site, request, language, sent),
         OperationMode::Local => set_password(site, request, language, &sent),
         OperationMode::Synapse => elsewhere(site, language),
@@ -192,7 +197,8 @@ fn first_form(site: &Site, language: Language, status: u16, sent: &Sent, faults:
         false => sent.form_token.clone(),
     };
     let own = json!({ "account": sent.account, "errors": faults, "form_token": form_token });
-    let whole = if faults.is_empty() { context(language, None, own) } else { own };
+    let shown_again = !faults.is_empty() || !sent.form_token.is_empty();
+    let whole = if shown_again { again_context(language, None, "account-form", own) } else { context(language, None, own) };
     site.page(language, status, PageName::ResetPassword, &whole)
 }
 
@@ -214,8 +220,7 @@ fn second_form(
         "log_out": log_out,
         "errors": faults,
     });
-    let whole = if faults.is_empty() { context(language, Some(link_token), own) } else { own };
-    site.page(language, status, PageName::NewPassword, &whole)
+    site.page(language, status, PageName::NewPassword, &context(language, Some(link_token), own))
 }
 
 /// The answer to a form, without links to other languages: the form would have to be sent again.

@@ -3,7 +3,7 @@
 //! GET shows the request and changes nothing, because chat servers and clients follow links for previews. POST decides; a later
 //! decision is answered with the first one.
 
-use super::{BUTTON_SECONDS, DeadEnd, context, dead_end, known_form, language};
+use super::{BUTTON_SECONDS, DeadEnd, again_context, context, dead_end, known_form, language};
 use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
@@ -40,6 +40,9 @@ struct Decision {
     decision: String,
     #[serde(default)]
     reason: String,
+    /// The button of another language: only asks for the same page in the language of the address.
+    #[serde(default)]
+    switch_language: String,
 }
 
 /// GET: the facts and two buttons.
@@ -69,6 +72,9 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
         other => return decided(site, language, &form.t, other.as_ref()),
     };
     keys::check(site, &registration)?;
+    if !form.switch_language.is_empty() {
+        return buttons(site, language, 200, &form.t, &registration, json!({ "preset": form.decision, "reason": form.reason }));
+    }
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify_admin", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
@@ -148,7 +154,11 @@ fn buttons(
     });
     super::merge(&mut own, form);
     super::merge(&mut own, more);
-    site.page(language, status, PageName::Decide, &context(language, Some(link_token), own))
+    let whole = match own["reason"] == json!("") {
+        true => context(language, Some(link_token), own),
+        false => again_context(language, Some(link_token), "decline", own),
+    };
+    site.page(language, status, PageName::Decide, &whole)
 }
 
 /// The state of another request with the same address: the texts `state.*`.

@@ -11,7 +11,7 @@
 //! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
 //! * the values `lang`, `server_name`, `homeserver` (what people enter in an app), `title`, `logo`, `howto_url`, `privacy_url`,
 //!   `imprint_url`, `contact` with `contact_url`, `apps` (each with `name`, `url`, `note`), `form_url`, `language_links` (empty
-//!   unless the page sets it), `style`, `name_length` and `note_length`.
+//!   unless the page sets it; `language_form` is the form that they send), `style`, `name_length` and `note_length`.
 
 mod apps;
 mod built_in;
