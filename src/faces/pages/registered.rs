@@ -6,7 +6,7 @@
 //! The page has a token of its own, which is only in the answer to whoever filed the request. It says nothing about the request
 //! that this person did not type, and it opens nothing once the address is confirmed.
 
-use super::{DeadEnd, Faults, Field, address_fault, context, dead_end, form_token_text, known_form, language};
+use super::{DeadEnd, Faults, Field, address_fault, again_context, context, dead_end, form_token_text, known_form, language};
 use crate::domain::address::Address;
 use crate::domain::back_off::AddressFault;
 use crate::domain::config::Language;
@@ -39,6 +39,8 @@ struct Wish {
     /// The round of mails that the page showed.
     round: i64,
     email: Option<String>,
+    /// The button of another language: only asks for the page in the language of the address.
+    switch_language: String,
 }
 
 /// What the page says beside the facts.
@@ -67,6 +69,10 @@ pub(super) fn submit(site: &Site, request: &Request) -> Result<Response, Error> 
         other => return over(site, language, &wish.t, other.as_ref()),
     };
     keys::check(site, &registration)?;
+    if !wish.switch_language.is_empty() {
+        let said = Said { typed: wish.email.as_deref(), ..Said::default() };
+        return page(site, &mut store, (language, 200), &wish.t, &registration, said);
+    }
     let mut refused = |status: u16, faults: Faults| {
         let said = Said { faults, typed: wish.email.as_deref(), notice: None };
         page(site, &mut store, (language, status), &wish.t, &registration, said)
@@ -169,6 +175,7 @@ fn page(
         said.notice = None;
     }
     let is_sent = mail.is_some_and(|mail| mail.is_sent);
+    let is_typed = said.typed.is_some();
     let own = json!({
         "email": registration.email,
         "typed": said.typed.unwrap_or(&registration.email),
@@ -181,7 +188,11 @@ fn page(
         "notice": said.notice.filter(|_| is_sent),
         "errors": said.faults,
     });
-    site.page(language, status, PageName::Registered, &context(language, Some(page_token), own))
+    let whole = match is_typed {
+        true => again_context(language, Some(page_token), "correct", own),
+        false => context(language, Some(page_token), own),
+    };
+    site.page(language, status, PageName::Registered, &whole)
 }
 
 /// The request does not await confirmation. What became of it stands behind the link in the mail, for its owner alone.
