@@ -238,16 +238,15 @@ fn as_many_made_up_names_cost_what_phps_hashes_cost_as_accounts_do() {
     for number in 0..9 {
         world.add(&format!("account{number}"), if number < 6 { &php } else { &ours }, None);
     }
-    let median_of = |name: &'static str| {
+    // The shortest of several times, because what else happens on the machine only adds to them.
+    let time_of = |name: &'static str| {
         let kind = Kind { name, mxid: Box::leak(format!("@{name}:example.org").into_boxed_str()), password: "no" };
-        let mut times: Vec<f64> = (0..7).map(|_| world.ask(&kind).as_secs_f64()).collect();
-        times.sort_by(f64::total_cmp);
-        median(&times)
+        (0..5).map(|_| world.ask(&kind).as_secs_f64()).fold(f64::INFINITY, f64::min)
     };
-    let (php, argon2) = (median_of("account0"), median_of("account8"));
+    let (php, argon2) = (time_of("account0"), time_of("account8"));
     assert!(php * 2.0 < argon2, "{php} {argon2}");
     let is_like_php = |name: &'static str| {
-        let time = median_of(name);
+        let time = time_of(name);
         let of_php = time < (php * argon2).sqrt();
         let like = if of_php { php } else { argon2 };
         assert!((time / like - 1.0).abs() < 0.3, "{name} looks like no account: {time}, {php}, {argon2}");

@@ -69,10 +69,12 @@ pub struct Focus {
 impl Chromium {
     /// Starts a browser for a visitor who prefers this language.
     pub fn start(language: &str) -> Chromium {
-        let folder = TempFolder::new("chromium");
+        let folder = TempFolder::new("web");
         let port = free_port();
         let mut command = guarded("chromedriver");
-        command.arg(format!("--port={port}")).env("HOME", folder.path()).env("LANGUAGE", language);
+        // A killed Chromium leaves its temporary files.
+        command.env("TMPDIR", folder.path()).env("HOME", folder.path()).env("LANGUAGE", language);
+        command.arg(format!("--port={port}"));
         let log = folder.join("chromedriver.log");
         log_to(&mut command, &log);
         let mut driver = Process::start("chromedriver", command, Some(&log));

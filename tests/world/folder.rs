@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,17 +47,28 @@ impl Drop for TempFolder {
 
 /// A loopback port on which nobody listens and which no later call returns.
 ///
-/// The ports lie below the range that the kernel uses for outgoing connections, so none is taken before the server listens; the
-/// process id keeps parallel runs apart.
+/// The ports lie below the range that the kernel uses for outgoing connections, so none is taken before the server listens.
+/// `tests/run` gives each test that runs at the same time ports of its own in TEST_PORTS; otherwise the process id keeps
+/// parallel runs apart.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ours = own_ports();
+    let count = u32::from(ours.end() - ours.start()) + 1;
     let start = std::process::id().wrapping_mul(97);
-    for _ in 0..12_000 {
-        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        let port = 20_000 + number as u16;
+    for _ in 0..count {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = ours.start() + number as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
-    panic!("no free port between 20000 and 31999");
+    panic!("no free port in {ours:?}");
+}
+
+fn own_ports() -> RangeInclusive<u16> {
+    let Ok(ports) = std::env::var("TEST_PORTS") else {
+        return 20_000..=31_999;
+    };
+    let bounds = ports.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
+    bounds.unwrap_or_else(|| panic!("TEST_PORTS is {ports:?}: expected two numbers with a hyphen between"))
 }

@@ -190,6 +190,15 @@ impl WebServer {
     }
 }
 
+impl Drop for WebServer {
+    /// If the test failed, its output gets what the web server and the programs logged.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the log of the web server and the programs ----\n{}", self.log());
+        }
+    }
+}
+
 /// `docs/hosts/hardening.md` with the values for this server.
 fn hardening_page(server: &WebServer) -> Page {
     let log = server.folder.join("register.log");

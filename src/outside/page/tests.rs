@@ -292,7 +292,7 @@ fn only_the_form_may_be_found_by_search_engines() {
 #[test]
 fn an_error_page_comes_without_a_configuration_and_with_a_broken_template() {
     let folder = temporary("error", "page/error.html", "{% if");
-    let broken = config(&format!("templates = {folder:?}"));
+    let broken = config(&format!("templates = {:?}", folder.0));
     for config in [None, Some(&broken)] {
         let response = error(config, Language::German, &Error::method_not_allowed("GET, POST"));
         assert_eq!(response.status, 405);
@@ -316,7 +316,7 @@ fn the_operators_files_replace_ours_one_by_one() {
     std::fs::create_dir_all(folder.join("locales")).unwrap();
     std::fs::write(folder.join("locales/en.toml"), "[page]\nfoot = \"Our <own> foot\"\n").unwrap();
     std::fs::write(folder.join("page/style.css"), "body { color: red }\r\n").unwrap();
-    let config = config(&format!("templates = {folder:?}\ntitle = \"A & B\"\nlogo = \"/logo.svg\""));
+    let config = config(&format!("templates = {:?}\ntitle = \"A & B\"\nlogo = \"/logo.svg\"", folder.0));
     let html = render(&config, Language::English, PageName::Verified, &minimal()[3].1).unwrap();
     assert!(html.contains("OWN Our &lt;own&gt; foot") && html.contains("A &amp; B") && html.contains("src=\"/logo.svg\""), "{html}");
     assert!(html.contains("<style>body { color: red }\n</style>"), "{html}");
@@ -328,7 +328,7 @@ fn a_broken_template_is_refused_by_name() {
     for source in ["{% if", "{{ no_such_value }}", "{% extends \"page/nowhere.html\" %}"] {
         let folder = temporary("broken", "page/verified.html", source);
         let error =
-            render(&config(&format!("templates = {folder:?}")), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
+            render(&config(&format!("templates = {:?}", folder.0)), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
         assert!(error.status == 500 && (error.cause.contains("page/verified.html") || error.cause.contains("nowhere")), "{}", error.cause);
     }
 }
@@ -336,7 +336,8 @@ fn a_broken_template_is_refused_by_name() {
 #[test]
 fn broken_texts_of_the_operator_are_refused_by_name() {
     let folder = temporary("texts", "locales/en.toml", "[page\nfoot = 1");
-    let error = render(&config(&format!("templates = {folder:?}")), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
+    let error =
+        render(&config(&format!("templates = {:?}", folder.0)), Language::English, PageName::Verified, &minimal()[3].1).unwrap_err();
     assert!(error.cause.contains("locales/en.toml") && error.cause.contains("line 1"), "{}", error.cause);
 }
 
@@ -348,12 +349,29 @@ fn a_language_link_keeps_the_token() {
     assert_eq!(language_links(Language::English, None)[1].href, "?lang=de");
 }
 
-fn temporary(name: &str, file: &str, content: &str) -> PathBuf {
+/// The operator's templates, removed at the end.
+struct Temporary(PathBuf);
+
+impl std::ops::Deref for Temporary {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn temporary(name: &str, file: &str, content: &str) -> Temporary {
     let folder = std::env::temp_dir().join(format!("page-{}-{name}", std::process::id()));
     let path = folder.join(file);
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
     std::fs::write(path, content).unwrap();
-    folder
+    Temporary(folder)
 }
 
 fn with_apps(keys: &str) -> Config {
