@@ -5,6 +5,7 @@ use crate::world::{Engine, OwnServer};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Journals that a server keeps for recovery and overwrites in turn.
 const JOURNALS: [&str; 2] = ["pg_wal", "ib_logfile0"];
@@ -32,23 +33,14 @@ fn no_password_is_left_in_the_files(engine: Engine, folder: &str) {
     assert_eq!(places_of(&clear, server.data_folder()), Vec::<PathBuf>::new());
 }
 
-/// The files that contain one of the texts.
+/// The files that contain one of the texts, found by grep, which is fast.
 fn places_of(texts: &[&str], folder: &Path) -> Vec<PathBuf> {
-    let mut places = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if JOURNALS.iter().any(|journal| path.ends_with(journal)) {
-            continue;
-        }
-        if path.is_dir() {
-            places.extend(places_of(texts, &path));
-        } else if let Ok(bytes) = fs::read(&path)
-            && texts.iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
-        {
-            places.push(path);
-        }
-    }
-    places
+    let mut grep = Command::new("grep");
+    grep.args(["--recursive", "--files-with-matches", "--text", "--fixed-strings"]).env("LC_ALL", "C");
+    grep.args(JOURNALS.iter().flat_map(|journal| [format!("--exclude-dir={journal}"), format!("--exclude={journal}")]));
+    let found = grep.args(texts.iter().flat_map(|text| ["-e", *text])).arg("--").arg(folder).output().unwrap();
+    assert!(found.stderr.is_empty() && found.status.code().is_some_and(|code| code <= 1), "{found:?}");
+    String::from_utf8(found.stdout).unwrap().lines().map(PathBuf::from).collect()
 }
 
 fn mode(path: &Path) -> u32 {
