@@ -3,7 +3,9 @@
 # make deb           a Debian package, target/packages/*.deb
 # make demo          a whole homeserver with sign-up on this machine, to try out; Ctrl-C ends it
 # make demo-check    the same, and a script goes from the form to the login
-# make test          all tests; installs everything they need
+# make test          all tests; installs everything they need. What they print is kept in target/tests
+# make test-one NAME=part_of_a_name
+#                    the tests with this in their names, and the servers that they need; tests/run --list names all tests
 # make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
 # make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
@@ -97,14 +99,18 @@ demo:
 demo-check:
 	examples/demo/run --check $(PROGRAMS)
 
-# All tests share one homeserver, one PostgreSQL and one MariaDB.
+# Compiles while packages are installed.
 test:
-	$(WORLD)/install test
-	cargo fmt --check
-	tests/imports/check
-	cargo clippy --all-targets -- -D warnings
-	$(WORLD)/start-databases run -- $(WORLD)/start-synapse run -- cargo test
+	$(WORLD)/install build
+	@$(WORLD)/install test & installing=$$!; \
+		{ cargo fmt --check && tests/imports/check && cargo clippy --all-targets -- -D warnings && cargo test --no-run; }; \
+		status=$$?; wait $$installing && exit $$status
+	tests/run
 	synapse/tests/run
+
+test-one:
+	@[ -n "$(NAME)" ] || { echo "make test-one NAME=part_of_a_name; tests/run --list names all tests" >&2; exit 1; }
+	tests/run $(NAME)
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
@@ -186,4 +192,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
