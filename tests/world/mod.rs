@@ -1,9 +1,9 @@
 //! The world of the tests and of the demo: temporary sites, and real servers around them.
 //!
 //! Each value starts its server when it is made and stops it, by process id, when it is dropped. No server outlives a killed
-//! test. If something is missing, the test fails and says what. `tests/world/install` installs everything;
-//! `tests/world/start-synapse run -- cargo test` starts the homeserver that the tests share, and `tests/world/start-databases
-//! run -- cargo test` the database servers.
+//! test. If something is missing, the test fails and says what. `tests/world/install` installs everything; `tests/run` starts
+//! the homeserver and the database servers that the tests share. For `cargo test`, `tests/world/start-synapse run -- cargo test`
+//! and `tests/world/start-databases run -- cargo test` do.
 //!
 //! A test of a whole registration needs five lines:
 //!
