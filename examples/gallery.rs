@@ -31,7 +31,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::fs::write(folder.join(format!("room-{}.html", name.as_str())), message.html)?;
         }
     }
+    write_index(&folder)?;
     Ok(())
+}
+
+/// A page with links to everything that was rendered.
+fn write_index(folder: &Path) -> std::io::Result<()> {
+    let mut index =
+        String::from("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>Gallery</title>\n<h1>Gallery</h1>\n");
+    for part in Language::ALL.map(Language::tag).into_iter().chain(["extreme"]) {
+        let mut files: Vec<String> =
+            std::fs::read_dir(folder.join(part))?.flatten().map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+        files.retain(|file| !file.ends_with(".http"));
+        files.sort();
+        let links = files.iter().map(|file| format!("<li><a href=\"{part}/{file}\">{file}</a></li>\n")).collect::<String>();
+        index += &format!("<h2>{part}</h2>\n<ul>\n{links}</ul>\n");
+    }
+    std::fs::write(folder.join("index.html"), index)
 }
 
 /// Long names and a logo, which may break a layout.
@@ -70,7 +86,7 @@ fn request() -> Value {
     json!({
         "full_name": "Zoë Ångström-Núñez", "username": "zoe.angstrom", "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net",
         "note": "Hi, I'm Zoë from the Tuesday choir.\nGreta told me about the server.\n\nBest wishes!", "asked_at": 1_796_047_500_i64,
-        "language": "en", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA",
+        "language": "en", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "questions": [],
         "link": "https://register.example.org/verify_admin?t=0123456789abcdef0123456789abcdef",
     })
 }
@@ -87,6 +103,8 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let errors = json!({"username": "form.error.username_characters", "email": "form.error.email_invalid",
         "terms": "form.error.terms_missing"});
     let decide = request();
+    let mut decide_question = decide.clone();
+    decide_question["questions"] = questions("");
     let mut decline = decide.clone();
     decline["preset"] = json!("decline");
     decline["note"] = json!("");
@@ -101,6 +119,14 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     verify_password["password_min_length"] = json!(10);
     let mut verify_errors = verify_password.clone();
     verify_errors["errors"] = json!({"password": "form.error.password_too_short"});
+    let mut verify_name = verify.clone();
+    verify_name["asks_for_name"] = json!(true);
+    verify_name["typed_name"] = json!("");
+    verify_name["username_min_length"] = json!(3);
+    verify_name["username_max_length"] = json!(64);
+    let mut verify_name_errors = verify_name.clone();
+    verify_name_errors["typed_name"] = json!("zoe");
+    verify_name_errors["errors"] = json!({"username": "form.error.username_unavailable"});
     let decided = |outcome| json!({"outcome": outcome, "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
     let mut plain = form(json!({}), json!({}), json!({}));
     plain["terms_url"] = Value::Null;
@@ -124,7 +150,30 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("verify", PageName::Verify, verify),
         ("verify-password", PageName::Verify, verify_password),
         ("verify-password-errors", PageName::Verify, verify_errors),
-        ("verified", PageName::Verified, sent),
+        ("verify-name", PageName::Verify, verify_name),
+        ("verify-name-errors", PageName::Verify, verify_name_errors),
+        ("verified", PageName::Verified, waiting(json!({}))),
+        ("verified-usual", PageName::Verified, waiting(json!({"usual_hours": 5}))),
+        ("verified-question", PageName::Verified, waiting(json!({"usual_days": 2, "questions": questions("")}))),
+        (
+            "verified-question-errors",
+            PageName::Verified,
+            waiting(json!({"has_errors": true, "questions": questions("form.error.answer_missing")})),
+        ),
+        ("standing-choosing", PageName::Standing, standing("choosing", json!({"choose_link": "welcome?t=1", "withdraws": true}))),
+        ("standing-approved", PageName::Standing, standing("approved", json!({}))),
+        ("standing-done", PageName::Standing, standing("done", json!({"password_is": "mailed"}))),
+        (
+            "standing-declined",
+            PageName::Standing,
+            standing("declined", json!({"reason": "We only know people from the choir.\n\nPlease ask Greta."})),
+        ),
+        ("standing-refused", PageName::Standing, standing("refused", json!({"back": true}))),
+        ("standing-withdrawn", PageName::Standing, standing("withdrawn", json!({"back": true, "decided_at": null}))),
+        ("standing-expired", PageName::Standing, standing("expired", json!({"back": true, "decided_at": null}))),
+        ("standing-not-chosen", PageName::Standing, standing("not_chosen", json!({"back": true}))),
+        ("standing-forgotten", PageName::Message, json!({"kind": "link_unknown", "back": true})),
+        ("decide-question", PageName::Decide, decide_question),
         ("decide", PageName::Decide, decide),
         ("decide-decline", PageName::Decide, decline),
         ("decided-approved", PageName::Decided, decided("approved")),
@@ -169,6 +218,40 @@ const ANSWERS_TO_FORMS: [&str; 9] = [
     "password-set-devices-left",
 ];
 
+/// The applicant's own page while people decide, with more values.
+fn waiting(more: Value) -> Value {
+    let values = json!({
+        "email": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org", "asked_at": 1_796_047_500_i64,
+        "token": "0123456789abcdef", "form_token": "AAAA", "questions": [],
+    });
+    with(values, more)
+}
+
+/// The applicant's own page after the decision, with more values.
+fn standing(kind: &str, more: Value) -> Value {
+    let values = json!({
+        "kind": kind, "mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "decided_at": 1_796_050_000_i64,
+        "token": "0123456789abcdef", "form_token": "AAAA",
+    });
+    with(values, more)
+}
+
+/// One question that is answered and one that is not; `error` is the key of a text.
+fn questions(error: &str) -> Value {
+    json!([
+        {"id": 1, "question": "Which voice do you sing?", "asked_at": 1_796_048_000_i64, "answer": "Alto, mostly.", "answered_at": 1_796_049_000_i64},
+        {"id": 2, "question": "And who told you about us?\nAny name will do.", "asked_at": 1_796_049_500_i64, "answer": null,
+            "answered_at": null, "typed": "", "error": error},
+    ])
+}
+
+fn with(mut values: Value, more: Value) -> Value {
+    if let (Some(values), Value::Object(more)) = (values.as_object_mut(), more) {
+        values.extend(more);
+    }
+    values
+}
+
 /// The thank-you page, with more values.
 fn registered(more: Value) -> Value {
     let mut values = json!({
@@ -204,6 +287,10 @@ fn mails() -> Vec<(MailName, Value)> {
             json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
         ),
         (MailName::Refused, json!({"mxid": mxid, "name": "Zoë Ångström"})),
+        (
+            MailName::Question,
+            json!({"mxid": mxid, "name": "Zoë Ångström", "question": "Which voice do you sing?", "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef"}),
+        ),
         (MailName::PasswordEnds, json!({"mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false})),
         (
             MailName::ResetPassword,

@@ -4,6 +4,7 @@
 //!   again, so that cron mails only what a person should see. `-v` prints everything that fails or waits, and each failed
 //!   attempt.
 //! * `--waiting` lists the requests that are not over; `--end ID [REASON]` ends one, whatever it waits for.
+//! * `--ask ID QUESTION` asks the applicant of an undecided request: by mail, and on the applicant's own page.
 //! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
@@ -60,10 +61,14 @@ pub fn main() -> ExitCode {
         ["--waiting"] => report(cron::waiting(&site)),
         ["--end", id] => end(&site, id, None),
         ["--end", id, reason] => end(&site, id, Some(reason)),
+        ["--ask", id, question] => ask(&site, id, question),
         ["--rekey"] => report(keys::renew(&site)),
         ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
         ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
-        _ => complain("expected no argument, -v, --waiting, --end ID [REASON], --rekey, --dry-run or --open-backup FILE", EX_USAGE),
+        _ => complain(
+            "expected no argument, -v, --waiting, --end ID [REASON], --ask ID QUESTION, --rekey, --dry-run or --open-backup FILE",
+            EX_USAGE,
+        ),
     }
 }
 
@@ -90,6 +95,13 @@ fn say(site: &Site, line: &str) {
     let _ = writeln!(std::io::stderr(), "matrix-register-bot cron: {}", one_line(line));
     if site.config.log == LogTarget::Syslog {
         log::warn("cron_says", None, line);
+    }
+}
+
+fn ask(site: &Site, id: &str, question: &str) -> ExitCode {
+    match id.parse() {
+        Ok(id) => report(cron::ask(site, id, question)),
+        Err(_) => complain("--ask expects the number of a request; --waiting lists them", EX_USAGE),
     }
 }
 

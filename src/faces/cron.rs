@@ -3,10 +3,12 @@
 //! One function per task. A lock in the database keeps two runs, on one machine or several, from doing the same work; it
 //! expires if its holder dies. A run starts nothing that would outlast `times.cron_budget_seconds`.
 
+mod asking;
 mod clock;
 mod ending;
 mod word;
 
+pub use asking::ask;
 pub use ending::{end, waiting};
 
 use crate::domain::back_off;

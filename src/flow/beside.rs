@@ -3,6 +3,7 @@
 //! Each has a row of its own in `owed_actions`, with its own due time, lease and tries. [`delay`] says when it is due, or that the
 //! configuration has no use for it; [`act`] carries it out.
 
+use crate::domain::names;
 use crate::domain::registration::SideAction;
 use crate::domain::seconds::HOUR;
 use crate::flow::attempt::{Tried, attempt};
@@ -10,9 +11,10 @@ use crate::flow::failure::Failure;
 use crate::flow::password_ends;
 use crate::flow::steps;
 use crate::outside::log;
-use crate::outside::page::RoomPost;
+use crate::outside::page::{MailName, RoomPost};
 use crate::outside::site::Site;
 use crate::outside::store::{self, OwedRow, Registration, Store};
+use serde_json::json;
 
 /// The outcome of a side action. Either ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +55,40 @@ pub(crate) fn act(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
     })
 }
 
-fn carry_out(site: &Site, store: &mut Store, _row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
+/// The same for a program that has just recorded the side action: whatever happens now, cron does the rest.
+pub(crate) fn act_or_leave(site: &Site, store: &mut Store, id: i64, action: SideAction) {
+    let mut act_on_all = || -> Result<(), store::Error> {
+        for row in store.owed_beside(id, action)? {
+            act(site, store, row, action, id)?;
+        }
+        Ok(())
+    };
+    if let Err(cause) = act_on_all() {
+        log::warn("left_to_cron", Some(id), &cause.to_string());
+    }
+}
+
+fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
     match action {
         SideAction::Remind => steps::say(site, registration, RoomPost::Reminder, 0).map(|()| Beside::Done),
+        SideAction::SendQuestion => send_question(site, store, row, registration),
         SideAction::RemindOfPassword => Ok(match password_ends::remind(site, store, registration)? {
             true => Beside::Done,
             false => Beside::NotNeeded,
         }),
-        SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::BindAddress => Ok(Beside::NotNeeded),
+        SideAction::RemindToChoose | SideAction::BindAddress => Ok(Beside::NotNeeded),
     }
+}
+
+/// Mails a question, unless the applicant has answered it on the page already.
+fn send_question(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<Beside, Failure> {
+    let Some((question_id, question)) = store.question_to_mail(row.id)? else { return Ok(Beside::NotNeeded) };
+    let context = json!({
+        "name": registration.full_name(),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "question": question,
+        "link": steps::verify_link(site, &site.state.secret()?, registration),
+    });
+    steps::send(site, store, registration, MailName::Question, &format!(" {question_id}"), &context)?;
+    Ok(Beside::Done)
 }

@@ -157,7 +157,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
         "wants_password": site.config.credentials() == Credentials::Confirm,
         "expires": promised_expiry(registration.state_since, site.now(), hours as i64 * HOUR),
     });
-    send(site, store, registration, MailName::Verify, &context)
+    send(site, store, registration, MailName::Verify, "", &context)
 }
 
 /// When, according to the mail, the link expires. Time counts from when the mail is sent. Delays count in steps of six hours,
@@ -200,7 +200,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password": (!registration.password_chosen).then_some(initial),
         "password_until": until,
     });
-    send(site, store, registration, MailName::Credentials, &context)?;
+    send(site, store, registration, MailName::Credentials, "", &context)?;
     // The mail was sent: no failure from here on may send it again.
     if site.config.operation_mode == OperationMode::Local && matches!(store.login_exists(&registration.username), Ok(false)) {
         log::warn(
@@ -231,21 +231,22 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "reason": registration.reason,
     });
-    send(site, store, registration, if registration.refusal.is_some() { MailName::Refused } else { MailName::Declined }, &context)
+    send(site, store, registration, if registration.refusal.is_some() { MailName::Refused } else { MailName::Declined }, "", &context)
 }
 
-/// Sends templates/mail/NAME to the applicant. The Message-ID is always the same.
+/// Sends templates/mail/NAME to the applicant. The Message-ID is always the same; `which` tells mails of one name apart.
 pub(super) fn send(
     site: &Site,
     store: &mut Store,
     registration: &Registration,
     name: MailName,
+    which: &str,
     context: &serde_json::Value,
 ) -> Result<(), Failure> {
     // Mail servers drop a copy of a mail that they have, so one that the applicant wants again is another mail.
     let seed = match (name, registration.mail_round) {
         (MailName::Verify, 1..) => format!("{} {}", registration.seed, registration.mail_round),
-        _ => registration.seed.clone(),
+        _ => format!("{}{which}", registration.seed),
     };
     let envelope = Envelope {
         name,
@@ -271,8 +272,8 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
     })
 }
 
-/// The link with which the applicant confirms the address.
-fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+/// The link with which the applicant confirms the address: the applicant's own page.
+pub(super) fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify?t={}", secret.verify_token(&registration.seed)))
 }
 

@@ -146,7 +146,7 @@ fn confirming_fits(visitor: &Visitor, link: &str) {
     visitor.sees_heading("verified.heading");
     fits(visitor);
     visitor.open(link);
-    visitor.sees_heading("message.already_confirmed.title");
+    visitor.sees_heading("verified.heading");
     fits(visitor);
 }
 

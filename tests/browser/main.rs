@@ -11,6 +11,7 @@ mod the_story;
 mod keyboard;
 mod languages;
 mod looks;
+mod own_page;
 mod screenshots;
 mod visitor;
 mod words;

@@ -76,6 +76,13 @@ impl Visitor {
         assert_eq!(self.chromium.focus().value, value);
     }
 
+    /// Presses Tab until the field with this name has the focus, and types, whatever the field is called.
+    pub fn type_into(&self, name: &str, value: &str) {
+        self.tab_until(name, |focus| focus.name == name);
+        self.chromium.type_text(value);
+        assert_eq!(self.chromium.focus().value, value);
+    }
+
     /// Presses Tab until the button, link or summary with this text has the focus.
     pub fn tab_to(&self, text: &str) -> Focus {
         self.tab_until(text, |focus| focus.text == text)

@@ -33,8 +33,21 @@ const STORMS: usize = 30;
 const STORM: Duration = Duration::from_millis(1600);
 /// Where web programs die in a storm, as in `fault`; one is chosen. Programs that die as soon as they have a lease leave all
 /// work to cron.
-const WEB_DEATHS: [&str; 10] =
-    ["1/6", "1/10", "1/20", "1/100", "leased", "leased", "committed", "mail taken", "homeserver answered:2", "settle"];
+const WEB_DEATHS: [&str; 13] = [
+    "1/6",
+    "1/10",
+    "1/20",
+    "1/100",
+    "leased",
+    "leased",
+    "committed",
+    "confirming",
+    "withdrawing",
+    "answered",
+    "mail taken",
+    "homeserver answered:2",
+    "settle",
+];
 /// How many people act at the same time, and how many crons run.
 const VISITORS: usize = 12;
 const CRONS: usize = 8;
@@ -238,8 +251,9 @@ impl Campaign {
             place.wait_until_quiet();
             place.time_passes();
             place.run_cron();
-            let open = place.database.rows("SELECT username FROM registrations WHERE state NOT IN (13, 100)");
-            if open.is_empty() && people.done() == self.people {
+            let open = place.database.rows("SELECT username FROM registrations WHERE state NOT IN (13, 15, 100)");
+            let unsent = place.database.rows("SELECT registration_id FROM owed_actions WHERE kind = 1");
+            if open.is_empty() && unsent.is_empty() && people.done() == self.people {
                 break;
             }
         }

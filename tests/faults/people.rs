@@ -18,9 +18,15 @@ pub struct Person {
     /// Saw the page that confirms the request.
     pub filed: bool,
     confirmed: bool,
+    /// The first choice of a username was taken when the address was confirmed.
+    lost_the_name: bool,
+    /// The operator was told that the question is asked.
+    pub asked: bool,
+    /// Saw the answer on the page.
+    pub answered: bool,
     /// Somebody pressed "approve".
     pub yes_was_said: bool,
-    /// What the people who decided were told: "approved" or "declined".
+    /// What the people who decided were told, "approved" or "declined"; or what the applicant was told, "withdrawn".
     pub verdicts: Vec<&'static str>,
 }
 
@@ -50,6 +56,23 @@ impl Person {
     /// Whether another person asks for the same name at the same time.
     fn wants_the_same(&self) -> bool {
         self.number % 4 >= 2
+    }
+
+    /// Whether the person withdraws instead of waiting for the decision.
+    pub fn withdraws(&self) -> bool {
+        self.number % 12 == 1
+    }
+
+    /// Whether the operator asks the person something before the decision.
+    pub fn is_asked(&self) -> bool {
+        self.number % 12 == 4
+    }
+
+    fn lose_the_name(&mut self) {
+        if !self.lost_the_name {
+            self.name += "b";
+            self.lost_the_name = true;
+        }
     }
 
     fn fill(&self, form: Form) -> Form {
@@ -133,6 +156,9 @@ impl<'a> People<'a> {
         match person {
             Person { filed: false, .. } => self.file(person),
             Person { confirmed: false, .. } => self.confirm(person),
+            _ if person.is_done() => return false,
+            _ if person.withdraws() => self.withdraw(person),
+            Person { answered: false, .. } if person.is_asked() => self.answer(person),
             _ if !person.is_done() => self.decide(person),
             _ => return false,
         }
@@ -150,7 +176,7 @@ impl<'a> People<'a> {
             None => {}
             Some(page) if page.status == 200 => person.filed = true,
             Some(page) if page.status == 422 && page.text().contains("not available") && person.wants_the_same() => {
-                person.name += "b";
+                person.lose_the_name();
                 person.form = None;
             }
             Some(page) => {
@@ -165,13 +191,57 @@ impl<'a> People<'a> {
         let link = self.mails.lock().unwrap().get(&person.address)?.first()?.link();
         let Some(page) = self.place.get(&link) else { return Some(()) };
         let page = match posting_form(&page) {
+            Some(form) if form.fields.iter().any(|(name, _)| name == "username") => {
+                person.lose_the_name();
+                self.place.submit(&form.fill("username", &person.name))
+            }
             Some(form) => self.place.submit(&form),
             None => Some(page),
         };
         match page {
             None => {}
             Some(page) if page.status == 200 => person.confirmed = true,
+            // The page asks for another name, and does so again when it is opened again.
+            Some(page) if page.status == 422 && page.text().contains("no longer available") && person.wants_the_same() => {}
             Some(page) => self.complain(format!("{}: a link that was mailed is answered {} {}", person.name, page.status, page.text())),
+        }
+        Some(())
+    }
+
+    /// The applicant's own page.
+    fn own_page(&self, person: &Person) -> Option<Page> {
+        self.place.get(&self.mails.lock().unwrap().get(&person.address)?.first()?.link())
+    }
+
+    fn withdraw(&self, person: &mut Person) -> Option<()> {
+        let Some(page) = self.own_page(person) else { return Some(()) };
+        let page = match form_to(&page, "withdraw") {
+            Some(form) => self.place.submit(&form),
+            None => Some(page),
+        };
+        match page {
+            Some(page) if page.text().contains("You have withdrawn your request") => person.verdicts.push("withdrawn"),
+            Some(page) => self.complain(format!("{}: withdrawing is answered {} {}", person.name, page.status, page.text())),
+            None => {}
+        }
+        Some(())
+    }
+
+    /// The operator asks, perhaps more than once, and the applicant answers everything on the page.
+    fn answer(&self, person: &mut Person) -> Option<()> {
+        if !person.asked {
+            person.asked = self.place.put_question(&person.name, "Who are you?");
+            return Some(());
+        }
+        let Some(page) = self.own_page(person) else { return Some(()) };
+        let page = match form_to(&page, "answer") {
+            Some(form) => self.place.submit(&form.fill("answer", "Somebody")),
+            None => Some(page),
+        };
+        match page {
+            Some(page) if page.status == 200 => person.answered = page.text().contains("Somebody") && form_to(&page, "answer").is_none(),
+            Some(page) => self.complain(format!("{}: an answer is answered {} {}", person.name, page.status, page.text())),
+            None => {}
         }
         Some(())
     }
@@ -212,6 +282,15 @@ fn verdict(page: &Page) -> Option<&'static str> {
     }
 }
 
+/// The form with the main button: to confirm, or to decide.
 fn posting_form(page: &Page) -> Option<Form> {
-    Some(page).filter(|page| !page.texts("form").is_empty()).map(Page::form).filter(|form| form.method == "POST")
+    page.forms().into_iter().find(|form| form.method == "POST" && action_of(form).is_none())
+}
+
+fn form_to(page: &Page, action: &str) -> Option<Form> {
+    page.forms().into_iter().find(|form| action_of(form) == Some(action))
+}
+
+fn action_of(form: &Form) -> Option<&str> {
+    form.fields.iter().find(|(name, _)| name == "action").map(|(_, action)| action.as_str())
 }

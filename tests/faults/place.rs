@@ -276,9 +276,32 @@ impl Place {
     pub fn time_passes(&self) {
         self.database.sql(
             "UPDATE registrations SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
-             UPDATE registrations SET due_at = due_at - 86400 WHERE state NOT IN (13, 100); \
+             UPDATE registrations SET due_at = due_at - 86400 WHERE state NOT IN (13, 15, 100); \
+             UPDATE owed_actions SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
+             UPDATE owed_actions SET due_at = due_at - 86400 WHERE kind = 1; \
              UPDATE locks SET held_until = held_until - 86400",
         );
+    }
+
+    /// The operator asks an applicant something. In a storm this may die as well. Whether it says that it is done.
+    pub fn put_question(&self, name: &str, question: &str) -> bool {
+        let waiting = self.sites[0].run_cron_with(&["--waiting"]);
+        let waiting = String::from_utf8_lossy(&waiting.stdout).into_owned();
+        let line = waiting.lines().find(|line| line.contains(&format!("@{name}:")));
+        let Some(id) = line.and_then(|line| line.split(':').next()) else { return false };
+        let mut command = Command::new(self.sites[0].program("cron"));
+        command.args(["--ask", id, question]).env_clear().current_dir("/");
+        log_to(&mut command, &self.cron_log());
+        if self.weather.is_storm() {
+            let order = format!("1/10:{}", self.weather.chance.next());
+            command.envs([(DIE_AT_VARIABLE, std::ffi::OsStr::new(&order)), (DEATHS_VARIABLE, self.deaths.as_os_str())]);
+        }
+        let mut child = command.spawn().expect("cron can be run");
+        let status = child.wait().unwrap();
+        if status.signal() == Some(9) {
+            self.note_killed(child.id());
+        }
+        status.success()
     }
 
     /// Lets the lock of a killed or slow cron expire: leases keep crons apart. Does nothing if the database is unavailable.

@@ -141,27 +141,50 @@ impl Club<'_> {
         self.filed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same name on two nodes at the same moment. The loser asks for another name.
+    /// Both ask for the same name, and confirm on two nodes at the same moment. The loser chooses another name.
     fn rivals(&self, one: &mut Person, other: &mut Person) {
-        let forms = [&*one, &*other].map(|person| person.fill(self.nodes.sign_up_form(person.number)));
-        let got = at_once(|second| self.send(one.number + usize::from(second), &forms[usize::from(second)]));
-        assert_ne!(got[0], got[1], "{} goes to one", one.name);
-        let (winner, loser) = if got[0] { (one, other) } else { (other, one) };
-        winner.filed = true;
-        self.filed.fetch_add(1, Ordering::Relaxed);
-        loser.name += "b";
-        loser.lost_first_choice = true;
-        self.file(loser, loser.number + 1);
+        self.file(one, one.number);
+        self.file(other, other.number + 1);
+        let (Some(first), Some(second)) = (self.page_to_confirm(one), self.page_to_confirm(other)) else { return };
+        let forms = [first, second].map(|page| posting_form(&page).unwrap_or_else(|| panic!("no button: {}", page.text())));
+        let answers = at_once(|second| self.nodes.submit(one.number + usize::from(second), &forms[usize::from(second)]));
+        let got = answers.each_ref().map(|page| page.status);
+        assert!(got == [200, 422] || got == [422, 200], "{} goes to one: {got:?}", one.name);
+        for (person, answer) in [one, other].into_iter().zip(&answers) {
+            match answer.status {
+                200 => person.confirmed = true,
+                _ => self.choose_another(person, answer),
+            }
+        }
+    }
+
+    fn page_to_confirm(&self, person: &Person) -> Option<Page> {
+        let mail = wait_for(|| self.nodes.mails.mails(&person.address()).into_iter().next())?;
+        let page = self.nodes.get(person.number + 2, &mail.link());
+        assert_eq!(page.status, 200, "a link that was mailed is known: {}", page.text());
+        Some(page)
+    }
+
+    /// The page says that the name is taken, and asks for another one.
+    fn choose_another(&self, person: &mut Person, page: &Page) {
+        person.name += "b";
+        person.lost_first_choice = true;
+        let form = posting_form(page).unwrap_or_else(|| panic!("{} {}", page.status, page.text()));
+        let page = self.nodes.submit(person.number + 1, &form.fill("username", &person.name));
+        assert_eq!(page.status, 200, "{}\n{}", page.text(), self.nodes.log());
+        person.confirmed = true;
     }
 
     /// Opens the link in the mail on another node than the one that sent it, and presses the button.
     fn confirm(&self, person: &mut Person) -> bool {
-        let Some(mail) = wait_for(|| self.nodes.mails.mails(&person.address()).into_iter().next()) else { return false };
-        let page = self.nodes.get(person.number + 2, &mail.link());
-        assert_eq!(page.status, 200, "a link that was mailed is known: {}", page.text());
-        if let Some(form) = posting_form(&page) {
-            let page = self.nodes.submit(person.number + 1, &form);
-            assert_eq!(page.status, 200, "{}\n{}", page.text(), self.nodes.log());
+        let Some(page) = self.page_to_confirm(person) else { return false };
+        match posting_form(&page) {
+            Some(form) if form.fields.iter().any(|(name, _)| name == "username") => self.choose_another(person, &page),
+            Some(form) => match self.nodes.submit(person.number + 1, &form) {
+                page if page.status == 422 => self.choose_another(person, &page),
+                page => assert_eq!(page.status, 200, "{}\n{}", page.text(), self.nodes.log()),
+            },
+            None => {}
         }
         person.confirmed = true;
         true
@@ -198,8 +221,10 @@ fn verdict(page: &Page) -> &'static str {
     }
 }
 
+/// The form with the main button: to confirm, or to decide.
 fn posting_form(page: &Page) -> Option<Form> {
-    Some(page).filter(|page| !page.texts("form").is_empty()).map(Page::form).filter(|form| form.method == "POST")
+    let is_main = |form: &Form| form.method == "POST" && form.fields.iter().all(|(name, _)| name != "action");
+    page.forms().into_iter().find(is_main)
 }
 
 /// Runs both at the same moment; the second one is told so.

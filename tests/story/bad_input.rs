@@ -85,7 +85,7 @@ fn a_taken_name_is_told_before_the_request_and_by_the_check_button(engine: Engin
     assert_eq!(free.status, 200);
     assert!(free.text().contains("This username is available"), "{}", free.text());
     assert_eq!(free.form().value("email"), address_of(&ada), "what was typed is kept");
-    story.ask(&ada);
+    story.ask_and_confirm(&ada);
     for name in [ada.as_str(), "alice", "admin", "register_bot", "ALICE"] {
         for (button, value) in [("action", "check"), ("send", "1")] {
             let page = story.browser.submit(&story.filled_form(name).fill("email", "x@applicants.example.org").press(button, value));

@@ -9,7 +9,7 @@ fn every_dead_end_of_the_mailed_link_says_which_one_it_is(engine: Engine) {
     let page = story.browser.get(&link);
     assert_eq!(story.browser.submit(&page.form()).status, 200);
     for (place, status, sentence) in [
-        (link.clone(), 200, "already confirmed"),
+        (link.clone(), 200, "Your address is confirmed"),
         ("/verify?t=0123456789abcdef0123456789abcdef".into(), 404, "This link does not work"),
         ("/verify?t=%22%3E%3Cscript%3E".into(), 404, "This link does not work"),
         ("/verify".into(), 404, "incomplete"),
@@ -19,9 +19,9 @@ fn every_dead_end_of_the_mailed_link_says_which_one_it_is(engine: Engine) {
         assert_eq!(page.status, status, "{place}");
         assert!(page.text().contains(sentence), "{place}: {}", page.text());
     }
-    assert!(story.browser.submit(&page.form()).text().contains("already confirmed"), "a replayed button");
+    assert!(story.browser.submit(&page.form()).text().contains("Your address is confirmed"), "a replayed button");
     story.decide(&ada, "approve", "");
-    assert!(story.browser.get(&link).text().contains("has been approved"));
+    assert!(story.browser.get(&link).text().contains("Your account is ready"));
 }
 
 fn an_expired_link_says_so_and_the_name_is_free_again(engine: Engine) {

@@ -17,6 +17,7 @@ mod local_mode;
 mod logs;
 mod lost_key;
 mod outages;
+mod own_page;
 mod ownership;
 mod passwords;
 mod queue;

@@ -31,7 +31,7 @@ fn confirm(story: &Story, kind: Kind, name: &str) {
     let link = story.verify_mail(name).link();
     let page = story.browser.get(&link);
     let browser = TextBrowser::open(kind, &link, "Confirm your email address");
-    browser.send(&page, &[], "form button");
+    browser.send(&page, &[], "form button:not(.danger)");
     browser.wait_for("Your address is confirmed");
 }
 

@@ -124,6 +124,12 @@ impl Page {
         self.html().select(&parse("form")).map(|element| Form::read(&self.url, element)).collect()
     }
 
+    /// The form with the hidden field `action` of this value; panics if there is none.
+    pub fn form_to(&self, action: &str) -> Form {
+        let is_it = |form: &Form| form.fields.contains(&("action".to_owned(), action.to_owned()));
+        self.forms().into_iter().find(is_it).unwrap_or_else(|| panic!("no form to {action} in the answer of {}:\n{}", self.url, self.body))
+    }
+
     /// The page's form: the first that posts, or the first of any kind.
     pub fn form(&self) -> Form {
         let forms = self.forms();

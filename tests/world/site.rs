@@ -242,8 +242,13 @@ impl SiteFolder {
 
     /// Runs a program with only these variables in its environment, as a CGI gateway does.
     pub fn run(&self, name: &str, variables: &[(&str, &str)], body: &[u8]) -> Output {
+        self.run_with(name, &[], variables, body)
+    }
+
+    /// The same with arguments.
+    pub fn run_with(&self, name: &str, arguments: &[&str], variables: &[(&str, &str)], body: &[u8]) -> Output {
         let mut command = Command::new(self.program(name));
-        command.env_clear().envs(variables.iter().copied()).current_dir("/");
+        command.args(arguments).env_clear().envs(variables.iter().copied()).current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot run {name}: {cause}"));
         let mut input = child.stdin.take().expect("the input is piped");
@@ -255,7 +260,12 @@ impl SiteFolder {
 
     /// Runs `cron/cron` once, as the crontab line does.
     pub fn run_cron(&self) -> Output {
-        self.run("cron", &[], b"")
+        self.run_cron_with(&[])
+    }
+
+    /// Runs `cron/cron` as an operator does.
+    pub fn run_cron_with(&self, arguments: &[&str]) -> Output {
+        self.run_with("cron", arguments, &[], b"")
     }
 
     fn write_config(&self) {

@@ -4,6 +4,7 @@ mod chosen_password;
 pub mod register;
 mod registered;
 pub mod reset_password;
+mod usernames;
 pub mod verify;
 pub mod verify_admin;
 
@@ -18,7 +19,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
 use crate::outside::text;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -168,4 +169,39 @@ fn address_fault(fault: AddressFault) -> Key {
 /// A link token has 32 hexadecimal digits; anything else is neither looked up nor shown to the visitor.
 fn known_form(token: &str) -> Option<&str> {
     (token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(token)
+}
+
+/// Reads the parameter `t` of a link.
+fn link_token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(without_trimmings(&String::deserialize(deserializer)?))
+}
+
+/// The token of a link without what mail programs and people leave around it: a full stop, brackets, the `3D` of a
+/// quoted-printable text, blanks. Anything that is no token then is returned as it was.
+fn without_trimmings(typed: &str) -> String {
+    let inner = typed.trim_matches(|character: char| !character.is_ascii_alphanumeric());
+    let unquoted = inner.strip_prefix("3D").or(inner.strip_prefix("3d")).unwrap_or(inner);
+    let token = [inner, unquoted].into_iter().find_map(known_form);
+    token.map_or_else(|| typed.to_owned(), str::to_ascii_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_finds_its_request_whatever_a_mail_program_left_around_it() {
+        let token = "0123456789abcdef0123456789abcdef";
+        for (before, after) in
+            [("", ""), ("", "."), ("3D", ""), ("=3D", ">"), ("<", ">."), (" ", "\r\n"), ("\u{201c}", "\u{201d}"), ("", ")"), ("", "=")]
+        {
+            assert_eq!(without_trimmings(&format!("{before}{token}{after}")), token, "{before:?} {after:?}");
+        }
+        assert_eq!(without_trimmings(&token.to_uppercase()), token);
+        let starts_so = "3d23456789abcdef0123456789abcdef";
+        assert_eq!(without_trimmings(starts_so), starts_so);
+        for no_token in ["", ".", "3D", &token[1..], &format!("{token}0"), &format!("{token}.0"), "\"><script>"] {
+            assert_eq!(known_form(&without_trimmings(no_token)), None, "{no_token}");
+        }
+    }
 }

@@ -3,13 +3,14 @@
 //! GET shows it. POST checks the input. If something is wrong, the form is shown again with an error beside each field and
 //! everything that was typed. Otherwise the request is filed, and only then a mail is sent.
 
+use super::usernames::{self, Kept};
 use super::{
     DeadEnd, Faults, Field, address_fault, again_context, context, dead_end, form_token_text, language, query_value, registered, verify,
 };
 use crate::domain::address::Address;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
-use crate::domain::names::{self, Localpart, LocalpartFault, PersonName, PersonNameFault};
+use crate::domain::names::{self, Localpart, PersonName, PersonNameFault};
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::text_key::{self, Key, form::error as text};
@@ -18,11 +19,9 @@ use crate::flow::limits::{self, Subjects};
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
-use crate::outside::matrix::Homeserver;
-use crate::outside::matrix::availability::{Availability, availability};
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Filed, NewRegistration, Registration, Store};
+use crate::outside::store::{Access, Closed, Filed, NewRegistration, Registration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -145,7 +144,7 @@ fn looks_made_by_a_program(site: &Site, typed: &mut Typed, made_at: i64) -> Opti
 /// The secondary button: checks whether the username is free.
 fn check_username(site: &Site, language: Language, network: &str, typed: &Typed) -> Result<Response, Error> {
     let not_available = |fault| again(site, language, typed, &Faults::from([(Field::Username, fault)]));
-    let username = match choose_username(&site.config, typed) {
+    let username = match usernames::choose(&site.config, &typed.username) {
         Ok(username) => username,
         Err(fault) => return not_available(fault),
     };
@@ -153,7 +152,7 @@ fn check_username(site: &Site, language: Language, network: &str, typed: &Typed)
     if store.username_is_taken(username.as_str())? {
         return not_available(text::USERNAME_UNAVAILABLE);
     }
-    match is_kept_from_everybody(site, &mut store, network, &username)? {
+    match usernames::is_kept_from_everybody(site, &mut store, network, &username)? {
         Kept::Yes => not_available(text::USERNAME_UNAVAILABLE),
         Kept::No => form(site, language, 200, typed, &Faults::new(), json!({ "username": text_key::register::USERNAME_FREE })),
         Kept::NotAsked { seconds_to_next } => names_used_up(site, language, typed, seconds_to_next),
@@ -175,7 +174,7 @@ fn file(
     // The cheapest checks come first: a request that our own tables refuse neither asks the homeserver nor leaves a row.
     let filed = match store.refusal(&new, &limits)? {
         Some(refusal) => refusal,
-        None => match is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)? {
+        None => match usernames::is_kept_from_everybody(site, &mut store, &subjects.network, &applicant.username)? {
             Kept::Yes => store.unless_it_came_before(&new, Filed::NameTaken)?,
             Kept::No => store.file(&new, &limits)?,
             Kept::NotAsked { seconds_to_next } => return names_used_up(site, language, typed, seconds_to_next),
@@ -253,39 +252,11 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.note == applicant.note
 }
 
-/// Whether nobody may have a username.
-enum Kept {
-    Yes,
-    /// Also if the homeserver does not tell.
-    No,
-    /// This network has used up its checks with the homeserver. Reserved names get the same answer as all others; otherwise a
-    /// network without checks could find out which names are reserved.
-    NotAsked {
-        seconds_to_next: i64,
-    },
-}
-
-/// Whether a username is reserved, or taken according to what the homeserver tells any stranger. If the homeserver does not
-/// answer, nobody is turned away; the account step finds out.
-///
-/// For a reserved name the homeserver is asked about the bot's name, which exists. Otherwise the response time would reveal
-/// which names are reserved.
-fn is_kept_from_everybody(site: &Site, store: &mut Store, network: &str, username: &Localpart) -> Result<Kept, Error> {
-    let bot = site.config.room.bot_localpart.as_str();
-    let reserved = username.is_reserved(&site.config.form, bot);
-    if let Some(seconds_to_next) = limits::count_name_check(site, store, network)? {
-        return Ok(Kept::NotAsked { seconds_to_next });
-    }
-    let asked = if reserved { bot } else { username.as_str() };
-    let taken = availability(&Homeserver::new(&site.config), asked) == Ok(Availability::Taken);
-    Ok(if taken || reserved { Kept::Yes } else { Kept::No })
-}
-
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
     let mut faults = Faults::new();
     let first_name = PersonName::parse(&typed.first_name).map_err(|fault| faults.insert(Field::FirstName, first_name_fault(fault)));
     let last_name = PersonName::parse_optional(&typed.last_name).map_err(|fault| faults.insert(Field::LastName, last_name_fault(fault)));
-    let username = choose_username(config, typed).map_err(|fault| faults.insert(Field::Username, fault));
+    let username = usernames::choose(config, &typed.username).map_err(|fault| faults.insert(Field::Username, fault));
     let address = Address::parse(&typed.email).map_err(|fault| faults.insert(Field::Email, address_fault(fault)));
     let note = names::note(&typed.note).ok_or_else(|| faults.insert(Field::Note, text::NOTE_TOO_LONG));
     if config.form.terms_url.is_some() && typed.terms != "1" {
@@ -297,19 +268,6 @@ fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {
         }
         _ => Err(faults),
     }
-}
-
-fn choose_username(config: &Config, typed: &Typed) -> Result<Localpart, Key> {
-    Localpart::choose(&typed.username, &config.form, &config.server_name).map_err(|fault| match fault {
-        LocalpartFault::Missing => text::USERNAME_MISSING,
-        LocalpartFault::TooShort => text::USERNAME_TOO_SHORT,
-        LocalpartFault::TooLong => text::USERNAME_TOO_LONG,
-        LocalpartFault::Characters => text::USERNAME_CHARACTERS,
-        LocalpartFault::StartsWithUnderscore => text::USERNAME_UNDERSCORE,
-        LocalpartFault::OnlyDigits => text::USERNAME_DIGITS,
-        LocalpartFault::Pattern => text::USERNAME_PATTERN,
-        LocalpartFault::Invisible => text::INVISIBLE,
-    })
 }
 
 fn first_name_fault(fault: PersonNameFault) -> Key {

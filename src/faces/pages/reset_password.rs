@@ -37,7 +37,7 @@ const CLOSED_SECONDS: i64 = HOUR;
 /// The query of the link.
 #[derive(Debug, Deserialize)]
 struct Link {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::link_token")]
     t: String,
 }
 
@@ -47,6 +47,7 @@ struct Link {
 struct Sent {
     form_token: String,
     account: String,
+    #[serde(deserialize_with = "super::link_token")]
     t: String,
     password: String,
     password_again: String,

@@ -1,109 +1,153 @@
-//! The page behind the link in the mail: the applicant confirms the address.
+//! The applicant's own page: the link of the first mail, for the whole way.
 //!
-//! GET shows the request and a button, and changes nothing, because mail scanners follow every link. POST confirms.
-//!
-//! With `credentials = "confirm"` the password is asked for here and not on the form. Only the owner of the mail may
-//! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
+//! GET shows where the request stands, and changes nothing, because mail scanners follow every link. POST confirms the address,
+//! answers a question of the moderators, or withdraws the request; the answer shows where the request stands then. Sent twice, it
+//! answers as the first time.
 
-use super::{BUTTON_SECONDS, DeadEnd, Faults, Field, chosen_password, context, dead_end, known_form, language};
-use crate::domain::config::{Credentials, Language, OperationMode};
+mod confirming;
+mod standing;
+
+use super::{BUTTON_SECONDS, DeadEnd, dead_end, known_form, language};
+use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
-use crate::domain::password;
 use crate::domain::registration::{Event, State};
-use crate::domain::seconds::HOUR;
 use crate::domain::text_key::form::error as text;
-use crate::domain::token::{self, Secret};
+use crate::domain::token;
 use crate::flow::keys;
-use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
-use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Confirmed, Registration};
+use crate::outside::store::{Access, Registration};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use standing::Answering;
 
 /// The query of the link.
 #[derive(Debug, Deserialize)]
 struct Link {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::link_token")]
     t: String,
 }
 
-/// The form with the one button.
+/// One of the forms of the page.
 #[derive(Default, Deserialize)] // no Debug: it contains a password
 #[serde(default)]
-struct Confirmation {
+struct Sent {
+    #[serde(deserialize_with = "super::link_token")]
     t: String,
     form_token: String,
+    /// `answer` or `withdraw`; anything else confirms the address.
+    action: String,
+    /// Another username, if the one that was asked for is taken.
+    username: String,
     password: String,
     password_again: String,
+    /// The id of the question that `answer` answers.
+    question: String,
+    answer: String,
 }
 
-/// GET: the facts and a button.
+/// Who looks at which page.
+struct Visit<'a> {
+    site: &'a Site,
+    language: Language,
+    link_token: &'a str,
+}
+
+/// GET: where the request stands.
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let link: Link = request.query()?;
     let registration = find(site, &link.t, Access::Read)?;
-    let language = language_of(site, request, registration.as_ref());
+    let visit = Visit { site, language: language_of(site, request, registration.as_ref()), link_token: &link.t };
     match registration {
-        Some(registration) if registration.state.after(Event::AddressConfirmed).is_some() => {
-            keys::check(site, &registration)?;
-            button(site, language, 200, &link.t, &registration, &Faults::new())
-        }
-        other => answer_dead_end(site, language, &link.t, other.as_ref()),
+        Some(registration) => visit.show(&registration),
+        None => visit.knows_no_request(),
     }
 }
 
-/// POST: confirms the address and tells the room.
+/// POST: does what the form is for, and shows where the request stands then.
 pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
-    let form: Confirmation = request.form()?;
+    let form: Sent = request.form()?;
     let registration = find(site, &form.t, Access::Write)?;
-    let language = language_of(site, request, registration.as_ref());
-    let Some(registration) = registration else { return answer_dead_end(site, language, &form.t, None) };
-    if registration.state.after(Event::AddressConfirmed).is_none() {
-        return answer_dead_end(site, language, &form.t, Some(&registration));
+    let visit = Visit { site, language: language_of(site, request, registration.as_ref()), link_token: &form.t };
+    let Some(registration) = registration else { return visit.knows_no_request() };
+    let fits = match form.action.as_str() {
+        "withdraw" => Event::Withdrawn,
+        "answer" => Event::Approved,
+        _ => Event::AddressConfirmed,
+    };
+    if registration.state.after(fits).is_none() {
+        return visit.show(&registration);
     }
-    keys::check(site, &registration)?;
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
-        return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
+        return dead_end(site, visit.language, Some(&form.t), 409, super::form_fault(fault), json!({}));
     }
-    let faults = password_faults(site, &registration, &form);
-    if !faults.is_empty() {
-        return button(site, language, 422, &form.t, &registration, &faults);
-    }
-    let password = kept_password(site, &secret, &registration, &form)?;
-    let mut store = site.store(Access::Write)?;
-    match store.confirm(registration.id, None, password.as_deref(), site.now())? {
-        Confirmed::Yes => {}
-        Confirmed::NotAwaited => return answer_dead_end(site, language, &form.t, store.registration(registration.id)?.as_ref()),
-        Confirmed::NameTaken => {
-            let taken = Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)]);
-            return button(site, language, 422, &form.t, &registration, &taken);
+    match form.action.as_str() {
+        "withdraw" => visit.withdraw(&registration),
+        "answer" => visit.answer(&registration, &form),
+        _ => {
+            keys::check(site, &registration)?;
+            confirming::confirm(&visit, request, &secret, &registration, &form)
         }
     }
-    log::info("address_confirmed", Some(registration.id), "");
-    steps::carry_on_or_leave(site, &mut store, registration.id);
-    site.page(language, 200, PageName::Verified, &context(language, Some(&form.t), facts(site, &registration)))
 }
 
-/// The faults of the password, if one is asked for; also if the page was opened before that was configured.
-fn password_faults(site: &Site, registration: &Registration, form: &Confirmation) -> Faults {
-    if site.config.credentials() != Credentials::Confirm {
-        return Faults::new();
+impl Visit<'_> {
+    fn show(&self, registration: &Registration) -> Result<Response, Error> {
+        if registration.state.after(Event::AddressConfirmed).is_none() {
+            return standing::show(self, registration, None);
+        }
+        keys::check(self.site, registration)?;
+        confirming::show(self, registration)
     }
-    chosen_password::faults(site, &form.password, &form.password_again, &registration.username, &registration.email)
-}
 
-/// The chosen password in the form in which the database keeps it until the account is made.
-fn kept_password(site: &Site, secret: &Secret, registration: &Registration, form: &Confirmation) -> Result<Option<String>, Error> {
-    let kept = match (site.config.credentials() == Credentials::Confirm, site.config.operation_mode) {
-        (false, _) => None,
-        (true, OperationMode::Local) => Some(password::hash(&form.password)),
-        (true, OperationMode::Synapse) => Some(password::seal(secret, &registration.seed, &form.password)),
-    };
-    kept.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))
+    /// Shows where the request stands after something was done.
+    fn show_anew(&self, id: i64) -> Result<Response, Error> {
+        match self.site.store(Access::Write)?.registration(id)? {
+            Some(registration) => self.show(&registration),
+            None => self.knows_no_request(),
+        }
+    }
+
+    /// The link is incomplete, or its request was forgotten.
+    fn knows_no_request(&self) -> Result<Response, Error> {
+        let kind = if self.link_token.is_empty() { DeadEnd::LinkMissing } else { DeadEnd::LinkUnknown };
+        dead_end(self.site, self.language, known_form(self.link_token), 404, kind, json!({ "back": leads_back(kind) }))
+    }
+
+    fn withdraw(&self, registration: &Registration) -> Result<Response, Error> {
+        // If the room was faster, the page shows that.
+        if self.site.store(Access::Write)?.withdraw(registration.id, self.site.now())? {
+            log::info("withdrawn", Some(registration.id), &format!("by the applicant, from {:?}", registration.state));
+        }
+        self.show_anew(registration.id)
+    }
+
+    fn answer(&self, registration: &Registration, form: &Sent) -> Result<Response, Error> {
+        let Ok(question) = form.question.parse() else { return self.show(registration) };
+        let again = |error| standing::show(self, registration, Some(Answering { question, typed: &form.answer, error }));
+        let answer = match names::note(&form.answer) {
+            None => return again(text::NOTE_TOO_LONG),
+            Some(answer) if answer.is_empty() => return again(text::ANSWER_MISSING),
+            Some(answer) => answer,
+        };
+        if self.site.store(Access::Write)?.answer(registration.id, question, &answer, self.site.now())? {
+            log::info("question_answered", Some(registration.id), &format!("question={question}"));
+        }
+        self.show_anew(registration.id)
+    }
+
+    /// What every form of the page needs.
+    fn form_values(&self) -> Result<Value, Error> {
+        let form_token = token::form_token(&self.site.state.secret()?, "verify", self.link_token, self.site.now());
+        Ok(json!({ "token": self.link_token, "form_token": form_token }))
+    }
+
+    fn facts(&self, registration: &Registration) -> Value {
+        json!({ "mxid": names::mxid(&registration.username, &self.site.config.server_name), "email": registration.email })
+    }
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
@@ -125,38 +169,8 @@ fn language_of(site: &Site, request: &Request, registration: Option<&Registratio
     }
 }
 
-fn facts(site: &Site, registration: &Registration) -> Value {
-    json!({ "mxid": names::mxid(&registration.username, &site.config.server_name), "email": registration.email })
-}
-
-fn button(
-    site: &Site,
-    language: Language,
-    status: u16,
-    link_token: &str,
-    registration: &Registration,
-    errors: &Faults,
-) -> Result<Response, Error> {
-    let mut own = facts(site, registration);
-    own["token"] = json!(link_token);
-    own["form_token"] = json!(token::form_token(&site.state.secret()?, "verify", link_token, site.now()));
-    own["expires"] = json!(registration.state_since + site.config.times.confirm_within_hours.0 as i64 * HOUR);
-    own["wants_password"] = json!(site.config.credentials() == Credentials::Confirm);
-    own["password_min_length"] = json!(site.config.form.password_min_length.0);
-    own["errors"] = json!(errors);
-    site.page(language, status, PageName::Verify, &context(language, Some(link_token), own))
-}
-
-fn answer_dead_end(site: &Site, language: Language, link_token: &str, registration: Option<&Registration>) -> Result<Response, Error> {
-    let (status, kind) = match registration {
-        None if link_token.is_empty() => (404, DeadEnd::LinkMissing),
-        None => (404, DeadEnd::LinkUnknown),
-        Some(registration) => dead_end_of(registration),
-    };
-    dead_end(site, language, known_form(link_token), status, kind, json!({ "back": leads_back(kind) }))
-}
-
-/// The status and the text (`message.KIND.*`) for an applicant whose request does not await confirmation.
+/// The status and the text (`message.KIND.*`) for somebody who sends the form of a request again that does not await confirmation
+/// any more. It says less than the applicant's own page, because it may be somebody else.
 pub(crate) fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
     match registration.state {
         State::Expired => (410, DeadEnd::LinkExpired),
@@ -170,5 +184,5 @@ pub(crate) fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
 
 /// Whether the message includes a link to the form.
 pub(crate) fn leads_back(kind: DeadEnd) -> bool {
-    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
+    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused | DeadEnd::Withdrawn)
 }

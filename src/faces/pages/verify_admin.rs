@@ -16,14 +16,14 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Registration, SameAddress, Store};
+use crate::outside::store::{Access, Question, Registration, SameAddress, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The query of the link; links of the PHP program name the decision in `d`.
 #[derive(Debug, Deserialize)]
 struct Link {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::link_token")]
     t: String,
     #[serde(default)]
     d: String,
@@ -32,7 +32,7 @@ struct Link {
 /// The form with the two buttons.
 #[derive(Debug, Deserialize)]
 struct Decision {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::link_token")]
     t: String,
     #[serde(default)]
     form_token: String,
@@ -143,11 +143,13 @@ fn buttons(
     more: Value,
 ) -> Result<Response, Error> {
     let others = site.store(Access::Read)?.same_address(registration)?;
+    let questions = site.store(Access::Read)?.questions(registration.id)?;
     let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": standing(other.state), "asked_at": other.since });
     let mut own = steps::facts(site, registration);
     let form = json!({
         "token": link_token,
         "form_token": token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()),
+        "questions": questions.iter().map(asked).collect::<Vec<_>>(),
         "same_address": others.iter().map(other).collect::<Vec<_>>(),
         "reason": "",
         "reason_error": "",
@@ -159,6 +161,17 @@ fn buttons(
         false => again_context(language, Some(link_token), "decline", own),
     };
     site.page(language, status, PageName::Decide, &whole)
+}
+
+/// A question to the applicant, with the answer, if there is one.
+fn asked(question: &Question) -> Value {
+    json!({
+        "question": question.question,
+        "asked_at": question.asked_at,
+        "asked_by": question.asked_by,
+        "answer": question.answer,
+        "answered_at": question.answered_at,
+    })
 }
 
 /// The state of another request with the same address: the texts `state.*`.

@@ -60,6 +60,7 @@ pub enum PageName {
     Registered,
     Verify,
     Verified,
+    Standing,
     Decide,
     Decided,
     ResetPassword,
@@ -75,6 +76,7 @@ impl PageName {
             PageName::Registered => "page/registered.html",
             PageName::Verify => "page/verify.html",
             PageName::Verified => "page/verified.html",
+            PageName::Standing => "page/standing.html",
             PageName::Decide => "page/decide.html",
             PageName::Decided => "page/decided.html",
             PageName::ResetPassword => "page/reset_password.html",
@@ -94,6 +96,7 @@ pub enum MailName {
     Refused,
     ResetPassword,
     PasswordEnds,
+    Question,
 }
 
 impl MailName {
@@ -105,6 +108,7 @@ impl MailName {
             MailName::Refused => "refused",
             MailName::ResetPassword => "reset_password",
             MailName::PasswordEnds => "password_ends",
+            MailName::Question => "question",
         }
     }
 }

@@ -27,7 +27,11 @@ fn minimal() -> Vec<(PageName, Value)> {
         (PageName::Register, form),
         (PageName::Registered, registered),
         (PageName::Verify, sent.clone()),
-        (PageName::Verified, sent.clone()),
+        (
+            PageName::Verified,
+            json!({"email": "e@example.net", "mxid": "@u:example.org", "asked_at": 0, "token": "t", "form_token": "f", "questions": []}),
+        ),
+        (PageName::Standing, json!({"kind": "withdrawn"})),
         (PageName::Decide, request("n", "")),
         (PageName::Decided, json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
         (PageName::Message, json!({"kind": "link_unknown"})),
@@ -43,7 +47,25 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let form = json!({"values": values, "errors": values, "notices": {"username": evil}, "terms_url": evil,
         "username_min_length": 3, "username_max_length": 64, "form_token": evil, "shows_hidden_field": true});
     let sent = json!({"email": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true,
-        "wants_password": true, "password_min_length": 10, "errors": {"password": evil, "password_again": evil}});
+        "wants_password": true, "password_min_length": 10, "asks_for_name": true, "typed_name": evil, "username_min_length": 3,
+        "username_max_length": 64, "errors": {"username": evil, "password": evil, "password_again": evil}});
+    let questions = json!([
+        {"id": 1, "question": evil, "asked_at": 0, "asked_by": evil, "answer": evil, "answered_at": 0},
+        {"id": 2, "question": evil, "asked_at": 0, "asked_by": null, "answer": null, "answered_at": null, "typed": evil, "error": evil},
+    ]);
+    let mut waiting = sent.clone();
+    waiting["asked_at"] = json!(0);
+    waiting["usual_days"] = json!(2);
+    waiting["questions"] = questions.clone();
+    waiting["has_errors"] = json!(true);
+    let mut standing = sent.clone();
+    standing["kind"] = json!("choosing");
+    standing["decided_at"] = json!(0);
+    standing["reason"] = json!(evil);
+    standing["username"] = json!(evil);
+    standing["choose_link"] = json!(evil);
+    standing["withdraws"] = json!(true);
+    standing["back"] = json!(true);
     let registered = json!({"email": evil, "typed": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "round": 1,
         "errors": {"email": evil, "form": evil}, "notice": evil, "is_delayed": true});
     let new_password = json!({"mxid": evil, "token": evil, "form_token": evil, "password_min_length": 10, "can_log_out": true,
@@ -51,6 +73,7 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let mut decide = request(evil, evil);
     decide["preset"] = json!("decline");
     decide["filled_hidden_field"] = json!(true);
+    decide["questions"] = questions;
     decide["reason"] = json!(evil);
     decide["reason_error"] = json!("form.error.reason_too_long");
     decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);
@@ -58,7 +81,8 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
         (PageName::Register, form),
         (PageName::Registered, registered),
         (PageName::Verify, sent.clone()),
-        (PageName::Verified, sent.clone()),
+        (PageName::Verified, waiting),
+        (PageName::Standing, standing),
         (PageName::Decide, decide),
         (PageName::Decided, json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
         (PageName::Message, json!({"kind": "link_expired", "mxid": evil, "back": true})),
@@ -69,7 +93,7 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
 
 fn request(name: &str, note: &str) -> Value {
     json!({"full_name": name, "username": "u", "mxid": "@u:example.org", "email": "e@example.net", "note": note, "asked_at": 0,
-        "language": "de", "token": "t", "form_token": "f", "link": "https://register.example.org/verify_admin?t=1"})
+        "language": "de", "token": "t", "form_token": "f", "questions": [], "link": "https://register.example.org/verify_admin?t=1"})
 }
 
 fn mails(evil: &str) -> Vec<(MailName, Value)> {
@@ -83,6 +107,7 @@ fn mails(evil: &str) -> Vec<(MailName, Value)> {
         (MailName::PasswordEnds, json!({"mxid": evil, "name": evil, "until": 0, "is_over": false})),
         (MailName::PasswordEnds, json!({"mxid": evil, "until": 0, "is_over": true})),
         (MailName::ResetPassword, json!({"accounts": [{"mxid": evil, "link": "https://example.org/?t=1"}], "hours": 1, "expires": 0})),
+        (MailName::Question, json!({"mxid": evil, "name": evil, "question": evil, "link": evil})),
     ]
 }
 

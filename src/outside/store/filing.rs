@@ -232,4 +232,11 @@ impl Store {
         let claimed = self.first("SELECT 1 FROM registrations WHERE claimed_username = ?", &[username.into()], |_| Ok(()))?;
         Ok(claimed.is_some() || self.login_exists(username)?)
     }
+
+    /// The same, but for the claim of registration `id` itself.
+    pub fn username_is_taken_by_others(&mut self, id: i64, username: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM registrations WHERE claimed_username = ? AND id <> ?";
+        let claimed = self.first(sql, &[username.into(), id.into()], |_| Ok(()))?;
+        Ok(claimed.is_some() || self.login_exists(username)?)
+    }
 }

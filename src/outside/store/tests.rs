@@ -261,7 +261,7 @@ fn nobody_is_asked_without_end(engine: Engine) {
 fn the_usual_time_is_that_in_the_middle_of_the_last_decisions(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
-    let mut decided = |store: &mut Store, number: i64, seconds: i64| {
+    let decided = |store: &mut Store, number: i64, seconds: i64| {
         let id = accepted(store, &format!("max{number}"));
         let now = 10_000 * (number + 1);
         store.confirm(id, None, None, now).unwrap();

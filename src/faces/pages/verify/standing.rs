@@ -1,0 +1,127 @@
+//! Where a request stands once its address is confirmed: waiting for people, with their questions, or decided, or over.
+
+use super::super::{context, merge};
+use super::Visit;
+use crate::domain::error::Error;
+use crate::domain::registration::{Event, State};
+use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::text_key::Key;
+use crate::outside::cgi::Response;
+use crate::outside::page::PageName;
+use crate::outside::store::{Access, Question, Registration};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// An answer that could not be taken.
+pub(super) struct Answering<'a> {
+    /// The id of the question.
+    pub question: i64,
+    pub typed: &'a str,
+    pub error: Key,
+}
+
+/// Where a request stands that does not wait for the room any more: a section below `[standing]` in `templates/locales`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    /// The applicant can choose a password.
+    Choosing,
+    /// The account is being made, or its mail is to be sent.
+    Approved,
+    /// The account is made, and its mail is sent.
+    Done,
+    Declined,
+    /// The homeserver did not make the account.
+    Refused,
+    Withdrawn,
+    /// The address was not confirmed in time.
+    Expired,
+    /// No password was chosen in time.
+    NotChosen,
+}
+
+pub(super) fn show(visit: &Visit, registration: &Registration, answering: Option<Answering>) -> Result<Response, Error> {
+    match standing_of(registration) {
+        None => waiting(visit, registration, answering),
+        Some(standing) => over(visit, registration, standing),
+    }
+}
+
+/// `None`: it waits for the room.
+fn standing_of(registration: &Registration) -> Option<Standing> {
+    Some(match registration.state {
+        State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => return None,
+        State::ChooseSend | State::Choosing => Standing::Choosing,
+        State::Register | State::MailCredentials => Standing::Approved,
+        State::Done => Standing::Done,
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => Standing::Refused,
+        State::DeclineSend | State::Declined => Standing::Declined,
+        State::Withdrawn => Standing::Withdrawn,
+        State::Expired if registration.decided_at.is_some() => Standing::NotChosen,
+        State::Expired => Standing::Expired,
+    })
+}
+
+fn waiting(visit: &Visit, registration: &Registration, answering: Option<Answering>) -> Result<Response, Error> {
+    let mut store = visit.site.store(Access::Read)?;
+    let questions = store.questions(registration.id)?;
+    let usual = store.usual_seconds_to_decision()?;
+    drop(store);
+    let mut own = visit.facts(registration);
+    merge(&mut own, visit.form_values()?);
+    own["asked_at"] = json!(registration.confirmed_at.unwrap_or(registration.requested_at));
+    own["questions"] = questions.iter().map(|question| asked(question, answering.as_ref())).collect();
+    own["has_errors"] = json!(answering.is_some());
+    merge(&mut own, usual.map_or(json!({}), usual_time));
+    let status = if answering.is_some() { 422 } else { 200 };
+    visit.site.page(visit.language, status, PageName::Verified, &context(visit.language, Some(visit.link_token), own))
+}
+
+fn asked(question: &Question, answering: Option<&Answering>) -> Value {
+    let answering = answering.filter(|answering| answering.question == question.id && question.answer.is_none());
+    json!({
+        "id": question.id,
+        "question": question.question,
+        "asked_at": question.asked_at,
+        "answer": question.answer,
+        "answered_at": question.answered_at,
+        "typed": answering.map_or("", |answering| answering.typed),
+        "error": answering.map(|answering| answering.error),
+    })
+}
+
+/// In whole hours or days, rounded up.
+fn usual_time(seconds: i64) -> Value {
+    match seconds.max(1) {
+        seconds if seconds <= 36 * HOUR => json!({ "usual_hours": (seconds - 1) / HOUR + 1 }),
+        seconds => json!({ "usual_days": (seconds - 1) / DAY + 1 }),
+    }
+}
+
+fn over(visit: &Visit, registration: &Registration, standing: Standing) -> Result<Response, Error> {
+    let mut own = visit.form_values()?;
+    merge(&mut own, visit.facts(registration));
+    own["kind"] = json!(standing);
+    own["username"] = json!(registration.username);
+    own["password_is"] = json!(if registration.password_chosen { "chosen" } else { "mailed" });
+    own["decided_at"] = json!(registration.decided_at);
+    own["reason"] = json!(registration.reason);
+    own["withdraws"] = json!(registration.state.after(Event::Withdrawn).is_some());
+    own["back"] = json!(matches!(standing, Standing::Refused | Standing::Withdrawn | Standing::Expired | Standing::NotChosen));
+    let status = if registration.state == State::Expired { 410 } else { 200 };
+    visit.site.page(visit.language, status, PageName::Standing, &context(visit.language, Some(visit.link_token), own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_time_is_never_shorter_than_it_was() {
+        for (seconds, shown) in [(0, "usual_hours"), (HOUR, "usual_hours"), (36 * HOUR, "usual_hours"), (36 * HOUR + 1, "usual_days")] {
+            let usual = usual_time(seconds);
+            let unit = if shown == "usual_hours" { HOUR } else { DAY };
+            assert!(usual[shown].as_i64().is_some_and(|count| count >= 1 && count * unit >= seconds), "{seconds}: {usual}");
+        }
+    }
+}
