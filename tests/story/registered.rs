@@ -122,7 +122,7 @@ fn what_the_mail_server_says_at_once_stands_beside_the_address(engine: Engine) {
     let refusing = MailCatcher::start_with(&["--reject-recipient", &address_of(&gone), "--rejection", "550 5.1.1 No such user"]);
     let deferring = MailCatcher::start_with(&["--reject-recipient", &address_of(&unknown), "--rejection", "450 4.1.2 Domain not found"]);
     let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
-    for (mails, name, sentence) in [(&refusing, &gone, GONE), (&deferring, &unknown, "cannot deliver to this address at the moment")] {
+    for (mails, name, sentence) in [(&refusing, &gone, GONE), (&deferring, &unknown, "cannot deliver to this address right now")] {
         story.site.set("mail.smtp.port", i64::from(mails.port));
         let thanks = story.browser.submit(&story.filled_form(name));
         assert_eq!((thanks.status, thanks.texts("#email-error").len()), (200, 1), "{}\n{}", thanks.text(), story.web.log());

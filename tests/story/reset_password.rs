@@ -92,7 +92,7 @@ fn nobody_learns_from_the_answer_who_has_an_account(engine: Engine) {
     let (of_nobody, of_account) = (statuses(&nobody), statuses(&address_of(&ada)));
     assert_eq!((&of_nobody, of_nobody[5]), (&of_account, 429));
     let refused = ask(&story, &nobody);
-    assert!(refused.text().contains("was entered here several times today") && refused.header("retry-after").is_some());
+    assert!(refused.text().contains("has been entered here several times today") && refused.header("retry-after").is_some());
 }
 
 fn opening_a_link_changes_nothing_and_it_sets_one_password(engine: Engine) {
@@ -237,7 +237,7 @@ fn whoever_keeps_the_initial_password_is_reminded_once_before_it_ends(engine: En
     assert_eq!(story.mails.wait_for(&address_of(&ada), 2).len(), 2, "two days before the end of seven");
     cron_after(5);
     let reminder = story.mails.wait_for(&address_of(&ada), 3).remove(2);
-    assert!(reminder.subject().contains("ends soon") && reminder.text.contains("/reset_password"), "{}", reminder.text);
+    assert!(reminder.subject().contains("expires soon") && reminder.text.contains("/reset_password"), "{}", reminder.text);
     cron_after(6);
     assert_eq!(
         (story.mails.mails(&address_of(&ada)).len(), story.mails.mails(&address_of(&bob)).len()),

@@ -28,7 +28,7 @@ impl Engine {
         let texts = Arc::new(Texts::load(config, language)?);
         let mut tera = Tera::new();
         *tera.global_context() = site_values(config, language, &texts);
-        register(&mut tera, &texts, config);
+        register(&mut tera, &texts, config, names.iter().all(|name| !name.starts_with("room/")));
         let templates = with_parents(config, names)?;
         tera.add_raw_templates(templates.iter().map(|(name, source)| (name.as_str(), source.as_ref())))
             .map_err(|cause| broken(config, &cause.to_string()))?;
@@ -117,7 +117,8 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     context
 }
 
-fn register(tera: &mut Tera, texts: &Arc<Texts>, config: Option<&Config>) {
+/// `keeps_names` asks browsers and mail programs not to translate what is marked; the tags of room messages have no attributes.
+fn register(tera: &mut Tera, texts: &Arc<Texts>, config: Option<&Config>, keeps_names: bool) {
     let server = config.map_or("", |config| config.server_name.0.as_str()).to_owned();
     tera.register_function("t", Say { texts: texts.clone(), server });
     tera.register_filter("one_line", |value: StringInput, _: Kwargs, _: &State| one_line(value.as_str()));
@@ -126,8 +127,12 @@ fn register(tera: &mut Tera, texts: &Arc<Texts>, config: Option<&Config>) {
         let lines = lines(value.as_str()).iter().map(|line| state.escape(line)).collect::<TeraResult<Vec<_>>>();
         lines.map(|lines| Value::safe_string(&lines.join("<br>")))
     });
-    tera.register_filter("strong", |value: StringInput, _: Kwargs, state: &State| marked("strong", &value, state));
-    tera.register_filter("code", |value: StringInput, _: Kwargs, state: &State| marked("code", &value, state));
+    for tag in ["strong", "code"] {
+        tera.register_filter(tag, move |value: StringInput, kwargs: Kwargs, state: &State| {
+            let is_name = keeps_names && !kwargs.get::<bool>("translate")?.unwrap_or(false);
+            marked(tag, if is_name { " translate=\"no\"" } else { "" }, &value, state)
+        });
+    }
     let own = texts.clone();
     tera.register_filter("date", move |seconds: i64, _: Kwargs, _: &State| own.date(seconds));
     let own = texts.clone();
@@ -161,10 +166,10 @@ impl Function<TeraResult<Value>> for Say {
 }
 
 /// The value on one line: between tags in HTML, bare in plain text.
-fn marked(tag: &str, value: &StringInput, state: &State) -> TeraResult<Value> {
+fn marked(tag: &str, attribute: &str, value: &StringInput, state: &State) -> TeraResult<Value> {
     let line = one_line(value.as_str());
     match state.autoescaping_enabled() {
-        true => Ok(Value::safe_string(&format!("<{tag}>{}</{tag}>", state.escape(&line)?))),
+        true => Ok(Value::safe_string(&format!("<{tag}{attribute}>{}</{tag}>", state.escape(&line)?))),
         false => Ok(Value::normal_string(&line)),
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! * `t(key="section.key", name=value)`: a text from `templates/locales`. In `.html` the text and all values are
 //!   escaped.
-//! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`.
+//! * filters for values: `one_line`, `quote`, `break_lines`, `strong`, `code`, `date`, `hours`, `days`. What `strong` and `code`
+//!   mark is not translated by browsers, unless it is `strong(translate=true)`.
 //! * the values `lang`, `server_name`, `homeserver` (what people enter in an app), `title`, `logo`, `howto_url`, `privacy_url`,
 //!   `imprint_url`, `contact` with `contact_url`, `apps` (each with `name`, `url`, `note`), `form_url`, `language_links` (empty
 //!   unless the page sets it; `language_form` is the form that they send), `style`, `name_length` and `note_length`.

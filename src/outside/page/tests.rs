@@ -466,3 +466,27 @@ fn whoever_does_not_get_in_learns_whom_to_ask() {
     assert!(page.text.contains("Ask us: https://example.org/help\n") && page.html.contains("href=\"https://example.org/help\""));
     assert!(asked("contact = \"o'neil+help@example.org\"").html.contains("href=\"mailto:o%27neil%2Bhelp@example.org\""));
 }
+
+#[test]
+fn no_browser_translates_a_name_an_id_or_a_password() {
+    let literal = "Rose Garden";
+    let attribute = "translate=\"no\"";
+    for (name, mut context) in minimal().into_iter().filter(|(name, _)| *name != PageName::Register) {
+        for key in ["mxid", "email", "full_name"] {
+            if context.get(key).is_some() {
+                context[key] = json!(literal);
+            }
+        }
+        let html = render(&config(""), Language::German, name, &context).unwrap();
+        let shown = html.split("<main").nth(1).unwrap_or("");
+        for (before, _) in shown.match_indices(literal).map(|(at, found)| (&shown[..at], found)) {
+            let tag = before.rsplit('<').next().unwrap_or("");
+            assert!(tag.contains(attribute) || tag.starts_with("input"), "{name:?}: <{tag}");
+        }
+    }
+    let html = credentials_mail(&config(""), Language::English).html;
+    for value in ["abcd", "@ada:example.org", "ada", "example.org"] {
+        assert!(html.contains(&format!("{value}<")), "{value}: {html}");
+    }
+    assert!(html.contains("translate=\"no\"><code style=\"font-size:17px\">abcd</code>"), "{html}");
+}
