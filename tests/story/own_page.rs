@@ -65,7 +65,7 @@ fn while_people_decide_the_page_says_since_when_and_how_long_it_usually_takes(en
         story.ask_and_confirm(name);
     }
     let link = story.verify_mail(&names[3]).link();
-    assert!(!story.browser.get(&link).text().contains("Usual time"), "nobody was answered yet");
+    assert!(!story.browser.get(&link).text().contains("Usual response time"), "nobody was answered yet");
     for name in &names[..3] {
         story.decide(name, "decline", "");
     }
