@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "target/gallery".into()));
-    let sample = include_str!("../config.sample.toml").replace("# howto_url", "howto_url");
+    let sample = include_str!("../config.sample.toml")
+        .replace("# howto_url", "howto_url")
+        .replace("# privacy_url", "privacy_url")
+        .replace("# imprint_url", "imprint_url")
+        .replace("# time_zone", "time_zone");
     let config = Config::parse(&sample, PathBuf::new())?;
     show_extremes(&folder.join("extreme"), &sample)?;
     for language in Language::ALL {
@@ -114,6 +118,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let mut verify = sent.clone();
     verify["token"] = json!("0123456789abcdef");
     verify["form_token"] = json!("AAAA");
+    verify["errors"] = json!({});
     let mut verify_password = verify.clone();
     verify_password["wants_password"] = json!(true);
     verify_password["password_min_length"] = json!(10);
@@ -197,25 +202,24 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
         ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
     ];
-    // Following a link would lose what was typed.
-    for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !ANSWERS_TO_FORMS.contains(name)) {
+    for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !name.starts_with("password-set") && *name != "reset-asked") {
         values["language_links"] =
             json!(page::language_links(language, (!["register", "reset"].contains(name)).then_some("0123456789abcdef")));
+        // Following a link would lose what was typed, so there are buttons.
+        if let Some((_, form)) = FORMS_SHOWN_AGAIN.iter().find(|(page, _)| page == name) {
+            values["language_form"] = json!(form);
+        }
     }
     pages
 }
 
-/// Pages without links to other languages.
-const ANSWERS_TO_FORMS: [&str; 9] = [
-    "register-errors",
-    "register-free",
-    "reset-errors",
-    "reset-refused",
-    "reset-asked",
-    "new-password-errors",
-    "password-set",
-    "password-set-everywhere",
-    "password-set-devices-left",
+/// Pages that show what was typed, and the id of their form.
+const FORMS_SHOWN_AGAIN: [(&str, &str); 5] = [
+    ("register-errors", "request"),
+    ("register-free", "request"),
+    ("registered-typo", "correct"),
+    ("reset-errors", "account-form"),
+    ("reset-refused", "account-form"),
 ];
 
 /// The applicant's own page while people decide, with more values.
