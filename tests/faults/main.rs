@@ -58,17 +58,17 @@ const CALM: Duration = Duration::from_secs(240);
 
 #[test]
 fn sqlite_loses_nothing_and_does_nothing_twice() {
-    Campaign { engine: Engine::Sqlite, kills: 150, people: 16, modes: ["synapse", "local"], seed: seed(1) }.run();
+    Campaign { engine: Engine::Sqlite, kills: 80, people: 16, modes: ["synapse", "local"], seed: seed(1) }.run();
 }
 
 #[test]
 fn postgresql_loses_nothing_and_does_nothing_twice() {
-    Campaign { engine: Engine::Postgres, kills: 60, people: 12, modes: ["synapse", "local"], seed: seed(2) }.run();
+    Campaign { engine: Engine::Postgres, kills: 40, people: 12, modes: ["synapse", "local"], seed: seed(2) }.run();
 }
 
 #[test]
 fn mariadb_loses_nothing_and_does_nothing_twice() {
-    Campaign { engine: Engine::Mariadb, kills: 60, people: 12, modes: ["local", "synapse"], seed: seed(3) }.run();
+    Campaign { engine: Engine::Mariadb, kills: 40, people: 12, modes: ["local", "synapse"], seed: seed(3) }.run();
 }
 
 /// `make planted` takes long; a patch that no longer applies is noticed here.

@@ -34,12 +34,12 @@ struct Storm {
 
 #[test]
 fn three_nodes_and_a_galera_cluster_lose_nothing_and_do_nothing_twice() {
-    Storm { engine: Engine::Mariadb, mode: "local", people: 60, at_once: 8, database_kills: 1 }.rage();
+    Storm { engine: Engine::Mariadb, mode: "local", people: 40, at_once: 8, database_kills: 1 }.rage();
 }
 
 #[test]
 fn three_nodes_and_postgresql_lose_nothing_and_do_nothing_twice() {
-    Storm { engine: Engine::Postgres, mode: "local", people: 60, at_once: 8, database_kills: 1 }.rage();
+    Storm { engine: Engine::Postgres, mode: "local", people: 40, at_once: 8, database_kills: 1 }.rage();
 }
 
 #[test]
