@@ -8,7 +8,6 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -30,8 +29,9 @@ impl Server {
         let (world, scratch) = (World::new(), Scratch::new());
         let socket = scratch.0.join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
-        let program = Command::new(env!("CARGO_BIN_EXE_matrix-register-bot"))
-            .arg0("register")
+        let register = scratch.0.join("register");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_matrix-register-bot"), &register).unwrap();
+        let program = Command::new(register)
             .env("MATRIX_REGISTER_BOT_CONFIG", world.config_path())
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stderr(Stdio::null())

@@ -160,14 +160,16 @@ proptest! {
     }
 }
 
-/// Tries every single character, because random texts may miss some.
+/// Tries every single character, because random texts may miss some. Of the planes that are empty or for private use, in which
+/// all are alike, it tries some hundred each.
 #[test]
 fn every_character_folds_and_parses() {
-    for c in '\0'..=char::MAX {
+    let is_left_out = |c: &char| matches!(c, '\u{40000}'..='\u{dffff}' | '\u{e1000}'..) && u32::from(*c) % 251 > 0;
+    for c in ('\0'..=char::MAX).filter(|c| !is_left_out(c)) {
         promises::fold(&format!("a{c}b {c}"));
         promises::person_name_and_note(&format!("a{c}\u{301}"));
         promises::visible_text(&c.to_string());
-        // Ideographs, syllables, private-use characters and empty planes are all alike.
+        // Ideographs and syllables are all alike, too.
         if !matches!(c, '\u{3400}'..='\u{9ff0}' | '\u{ac00}'..='\u{f8ff}' | '\u{20000}'..='\u{dffff}' | '\u{e1000}'..) {
             promises::characters(&format!("\u{915}\u{94d}{c}\u{200d}\u{645}{c}\u{200c}b{c}"));
         }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 mod users;
 
 /// Accounts in the larger database.
-const MANY: u64 = 100_000;
+const MANY: u64 = 30_000;
 /// Accounts in the smaller one.
 const FEW: u64 = 1_000;
 
