@@ -46,6 +46,8 @@ fn a_full_disk_is_called_full_and_all_goes_on_when_there_is_room(engine: Engine)
         assert!(Instant::now() < end, "{}", story.web.log());
         std::thread::sleep(Duration::from_millis(200));
     }
+    // Before the folder is removed.
+    drop(disk);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Kind {
 pub struct TextBrowser {
     kind: Kind,
     socket: PathBuf,
-    _terminal: Process,
+    terminal: Process,
     _home: TempFolder,
 }
 
@@ -83,7 +83,7 @@ impl TextBrowser {
         server.args(["-f", "/dev/null", "-D", "-S"]).arg(&socket);
         let mut terminal = Process::start("tmux", server, None);
         terminal.wait_until(PATIENCE, || socket.exists());
-        let browser = TextBrowser { kind, socket, _terminal: terminal, _home: home };
+        let browser = TextBrowser { kind, socket, terminal, _home: home };
         // As high as the page, so that nothing has to be scrolled.
         browser.tmux(&["new-session", "-d", "-x", "100", "-y", "200", kind.program(), url]);
         browser.wait_for(shown);
@@ -150,6 +150,13 @@ impl TextBrowser {
         let done = Command::new("tmux").arg("-S").arg(&self.socket).args(arguments).output().expect("tmux runs; see tests/world/install");
         assert!(done.status.success(), "tmux {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+}
+
+impl Drop for TextBrowser {
+    /// A browser that is asked to end writes its history into a folder that is removed already.
+    fn drop(&mut self) {
+        self.terminal.kill_all();
     }
 }
 
