@@ -295,7 +295,10 @@ fn mails() -> Vec<(MailName, Value)> {
             MailName::Question,
             json!({"mxid": mxid, "name": "Zoë Ångström", "question": "Which voice do you sing?", "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef"}),
         ),
-        (MailName::PasswordEnds, json!({"mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false})),
+        (
+            MailName::PasswordEnds,
+            json!({"mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false, "reset_url": "https://register.example.org/reset_password"}),
+        ),
         (
             MailName::ResetPassword,
             json!({"accounts": [
