@@ -19,9 +19,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// A main function.
+type Program = fn() -> ExitCode;
+
 /// Each program: its folder and name, and its main function. The Makefile and the tests read these lines, and `make test`
 /// compares the rest with them: units, the pages of `docs/hosts`, README.
-const PROGRAMS: &[(&str, fn() -> ExitCode)] = &[
+const PROGRAMS: &[(&str, Program)] = &[
     ("public/register", register::main),
     ("public/verify", verify::main),
     ("public/verify_admin", verify_admin::main),
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 }
 
 /// The main function of the program that a path ends with.
-fn named(path: &Path) -> Option<fn() -> ExitCode> {
+fn named(path: &Path) -> Option<Program> {
     let name = path.file_name()?;
     PROGRAMS.iter().find(|(place, _)| Path::new(place).file_name() == Some(name)).map(|&(_, program)| program)
 }

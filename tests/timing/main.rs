@@ -250,7 +250,7 @@ fn as_many_made_up_names_cost_what_phps_hashes_cost_as_accounts_do() {
     let accounts = Cell::new([php, argon2]);
     // If a name looks like no account, perhaps the machine has become faster or slower.
     let is_like_php = |name: &'static str| {
-        let mut compare = || {
+        let compare = || {
             let (time, [php, argon2]) = (time_of(name), accounts.get());
             let of_php = time < (php * argon2).sqrt();
             let like = if of_php { php } else { argon2 };
