@@ -191,6 +191,21 @@ fn a_link_finds_its_page_whatever_a_mail_program_did_to_it(engine: Engine) {
     assert!(story.browser.get(&(room + "%3E.")).text().contains("Account request"));
 }
 
+#[test]
+fn a_slash_before_the_question_mark_leads_to_the_same_page_behind_every_web_server() {
+    for host in Host::ALL {
+        let story = Story::start("synapse", host);
+        let ada = fresh("ada");
+        story.ask(&ada);
+        let page = story.browser.get(&story.verify_mail(&ada).link().replace("verify?", "verify/?"));
+        assert!(page.status == 200 && page.text().contains("Confirm your email address"), "{host:?}: {} {}", page.status, page.text());
+        let confirmed = story.browser.submit(&page.form());
+        assert_eq!(confirmed.status, 200, "{host:?}: {}", confirmed.text());
+        let decide = story.browser.get(&story.room_message(&ada).link().replace("verify_admin?", "verify_admin/?"));
+        assert!(decide.text().contains("Account request"), "{host:?}: {}", decide.text());
+    }
+}
+
 on_every_database! {
     who_confirms_second_chooses_another_name_and_keeps_everything_else,
     a_silent_homeserver_keeps_nobody_from_confirming,

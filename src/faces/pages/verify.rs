@@ -80,6 +80,9 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     if registration.state.after(fits).is_none() {
         return visit.show(&registration);
     }
+    if fits == Event::AddressConfirmed {
+        keys::check(site, &registration)?;
+    }
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, visit.language, Some(&form.t), 409, super::form_fault(fault), json!({}));
@@ -87,10 +90,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     match form.action.as_str() {
         "withdraw" => visit.withdraw(&registration),
         "answer" => visit.answer(&registration, &form),
-        _ => {
-            keys::check(site, &registration)?;
-            confirming::confirm(&visit, request, &secret, &registration, &form)
-        }
+        _ => confirming::confirm(&visit, request, &secret, &registration, &form),
     }
 }
 
