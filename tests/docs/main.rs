@@ -165,6 +165,17 @@ fn the_way_back_names_every_table_in_an_order_in_which_they_can_be_dropped() {
     );
 }
 
+/// The README quotes what visitors read, so that admins find the row. Two sentences are the web server's.
+#[test]
+fn what_visitors_may_report_is_what_the_pages_say() {
+    let texts = include_str!("../../templates/locales/en.toml");
+    let table = README.split_once("What visitors may report:").expect("the table").1.split("\n## ").next().unwrap_or_default();
+    let quoted: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| \"")?.split('"').next()).collect();
+    let ours = quoted.iter().filter(|sentence| !["429 Too Many Requests", "Too many requests at the moment"].contains(sentence));
+    assert!(quoted.len() > 8, "{quoted:?}");
+    assert_eq!(ours.filter(|sentence| !texts.contains(*sentence)).collect::<Vec<_>>(), [] as [&&str; 0]);
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     assert_eq!(dead_links(Path::new(env!("CARGO_MANIFEST_DIR"))), [] as [String; 0]);
