@@ -105,7 +105,9 @@ impl Visit<'_> {
 
     /// Shows where the request stands after something was done.
     fn show_anew(&self, id: i64) -> Result<Response, Error> {
-        match self.site.store(Access::Write)?.registration(id)? {
+        // Not in the `match`, which would keep this connection while the page opens another one.
+        let registration = self.site.store(Access::Write)?.registration(id)?;
+        match registration {
             Some(registration) => self.show(&registration),
             None => self.knows_no_request(),
         }

@@ -229,11 +229,12 @@ impl Store {
         rows.into_iter().map(|row| Ok(OwedRow { owed: Owed::Beside(action), id: row.integer()? })).collect()
     }
 
-    /// Drops the side actions that the state `to` does not have, and records those that begin with it. When a reminder is due
-    /// depends on the configuration: [`Store::schedule`]. Until that has run, the reminder is due only in a day, because a cron
-    /// run may be reading due reminders at this moment. Part of a transaction.
+    /// Drops the side actions that the state `to` does not have, and records those that begin with it, in place of older ones.
+    /// When a reminder is due depends on the configuration: [`Store::schedule`]. Until that has run, the reminder is due only in
+    /// a day, because a cron run may be reading due reminders at this moment. Part of a transaction.
     pub(super) fn owe_beside(&mut self, registration: i64, to: State, now: i64) -> Result<(), Error> {
-        let stay: String = to.owes_beside().iter().map(|action| format!(" AND kind <> {}", action.number())).collect();
+        let stays = |action: &&SideAction| !to.begins_beside().contains(action);
+        let stay: String = to.owes_beside().iter().filter(stays).map(|action| format!(" AND kind <> {}", action.number())).collect();
         self.execute(&format!("DELETE FROM owed_actions WHERE registration_id = ?{stay}"), &[registration.into()])?;
         for action in to.begins_beside() {
             let due_at = if action.is_reminder() { now + DAY } else { now };
