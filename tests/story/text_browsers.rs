@@ -111,3 +111,27 @@ fn with_lynx_people_set_a_forgotten_password() {
     let hash = story.text(&format!("SELECT password_hash FROM logins WHERE localpart = '{ada}'"));
     assert!(matrix_register_bot::domain::password::verify(chosen, &hash));
 }
+
+#[test]
+fn with_lynx_who_lost_the_name_chooses_another_answers_a_question_and_withdraws() {
+    let story = Story::start("synapse", Host::NginxFastCgi);
+    let (ada, other) = (fresh("ada"), fresh("eve"));
+    let address = format!("second-{}", address_of(&ada));
+    story.ask(&ada);
+    assert_eq!(story.browser.submit(&story.filled_form(&ada).fill("email", &address)).status, 200);
+    story.confirm(&ada);
+    let link = story.mails.wait_for(&address, 1)[0].link();
+    let main_button = "form button:not(.danger)";
+    let browser = TextBrowser::open(Kind::Lynx, &link, "no longer available");
+    browser.send(&story.browser.get(&link), &[("#username", &other)], main_button);
+    browser.wait_for("Your address is confirmed");
+    drop(browser);
+    let id = story.text(&format!("SELECT id FROM registrations WHERE username = '{other}'"));
+    assert!(story.site.run_cron_with(&["--ask", &id, "Who are you?"]).status.success());
+    let browser = TextBrowser::open(Kind::Lynx, &link, "Who are you?");
+    browser.send(&story.browser.get(&link), &[("textarea", "From the choir")], main_button);
+    browser.wait_for("Your answer, sent on");
+    browser.send(&story.browser.get(&link), &[], "button.danger");
+    browser.wait_for("You have withdrawn your request");
+    assert_eq!(story.state(&other), 15);
+}
