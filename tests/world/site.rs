@@ -290,14 +290,13 @@ fn unset(settings: &mut Table, key: &str) {
     }
 }
 
-/// Makes a link to a program, or a copy on another file system. A symbolic link would not do, because a program looks for its configuration relative to its
-/// real path.
+/// Makes a link to a program, or a copy on another file system. A symbolic link would not do, because a program looks for its
+/// configuration relative to its real path.
 ///
 /// `cp` does the copying, because a file that this process has open for writing cannot be executed, and a child started by
 /// another thread at that moment would inherit the descriptor.
 fn copy_program(program: &Path, place: &Path) {
-    let done = Command::new("cp").arg("--link").arg(program).arg(place).stderr(Stdio::null()).status();
-    if done.is_ok_and(|status| status.success()) {
+    if fs::hard_link(program, place).is_ok() {
         return;
     }
     let done = Command::new("cp").arg(program).arg(place).status().expect("cp runs");
