@@ -31,15 +31,16 @@ pub fn run(program: Program) -> ExitCode {
     }
     let mut body = announced_body();
     let answer = whole_answer(program, std::env::vars_os(), &mut body);
-    let mut out = io::stdout().lock();
-    let written = out.write_all(&answer.bytes).and_then(|()| out.flush());
-    // fcgiwrap turns the answer into a 502 if the body was not read.
-    let _ = io::copy(&mut body, &mut io::sink());
+    // Before the answer is written, because lighttpd kills this process as soon as it has the last byte.
     if answer.work_left.is_some()
         && let Err(cause) = leave_work()
     {
         log::warn("work_left_to_cron", None, &format!("no other process of this program can be started: {cause}"));
     }
+    let mut out = io::stdout().lock();
+    let written = out.write_all(&answer.bytes).and_then(|()| out.flush());
+    // fcgiwrap turns the answer into a 502 if the body was not read.
+    let _ = io::copy(&mut body, &mut io::sink());
     match written {
         Ok(()) => ExitCode::SUCCESS,
         // The web server has closed the connection.
