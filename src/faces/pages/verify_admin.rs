@@ -207,7 +207,8 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
         State::Withdrawn => (410, DeadEnd::RequestWithdrawn),
         State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::DecidedRefused),
         State::DeclineSend | State::Declined => (200, DeadEnd::DecidedDeclined),
-        _ => (200, DeadEnd::DecidedApproved),
+        State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => (200, DeadEnd::DecidedApproved),
+        State::AdminSend | State::AdminVerify => return Err(Error::unavailable("a request that was decided is read as undecided")),
     };
     let more = json!({
         "mxid": names::mxid(&registration.username, &site.config.server_name),

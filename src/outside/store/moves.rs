@@ -89,8 +89,21 @@ impl Store {
         })
     }
 
-    /// The room's decision (approved or declined), with the reason for declining. `false`: another program was faster.
+    /// The room's decision (approved or declined), with the reason for declining. `false`: it was decided before, or is over.
     pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+        // Meanwhile another program may record that the room message was sent; the decision still fits then.
+        for _ in 0..3 {
+            if self.decide_once(id, decision, reason, now)? {
+                return Ok(true);
+            }
+            if self.state(id)?.and_then(|state| state.after(decision)).is_none() {
+                return Ok(false);
+            }
+        }
+        Err(Error::Unavailable("a request changes too fast to be decided".into()))
+    }
+
+    fn decide_once(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.advance_by(id, decision, now)? {
                 return Ok(false);
