@@ -79,7 +79,7 @@ fn every_bug_that_is_planted_still_fits_the_sources() {
     let patches: Vec<_> = patches.filter(|path| path.extension().is_some_and(|extension| extension == "patch")).collect();
     assert!(patches.len() >= 3, "{patches:?}");
     for patch in patches {
-        let tried = Command::new("patch").args(["--dry-run", "-p1", "-d"]).arg(top).arg("-i").arg(&patch).output().unwrap();
+        let tried = Command::new("patch").args(["--dry-run", "--fuzz=0", "-p1", "-d"]).arg(top).arg("-i").arg(&patch).output().unwrap();
         assert!(tried.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&tried.stdout));
     }
 }
