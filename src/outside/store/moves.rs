@@ -89,21 +89,8 @@ impl Store {
         })
     }
 
-    /// The room's decision (approved or declined), with the reason for declining. `false`: it was decided before, or is over.
+    /// The room's decision (approved or declined), with the reason for declining. `false`: another program was faster.
     pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
-        // Meanwhile another program may record that the room message was sent; the decision still fits then.
-        for _ in 0..3 {
-            if self.decide_once(id, decision, reason, now)? {
-                return Ok(true);
-            }
-            if self.state(id)?.and_then(|state| state.after(decision)).is_none() {
-                return Ok(false);
-            }
-        }
-        Err(Error::Unavailable("a request changes too fast to be decided".into()))
-    }
-
-    fn decide_once(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.advance_by(id, decision, now)? {
                 return Ok(false);
@@ -121,9 +108,11 @@ impl Store {
     /// Changes the state by an event, whatever the present state, if the event fits. Part of a transaction.
     fn advance_by(&mut self, id: i64, event: Event, now: i64) -> Result<bool, Error> {
         let Some(state) = self.state(id)? else { return Ok(false) };
-        match state.after(event) {
-            Some(next) => self.advance(id, state, next, now),
-            None => Ok(false),
+        let Some(next) = state.after(event) else { return Ok(false) };
+        match self.advance(id, state, next, now)? {
+            true => Ok(true),
+            // The event may fit the new state as well: a mail or message was recorded as sent. The transaction is repeated.
+            false => Err(Error::Contended(format!("the state of registration {id} changed at the same moment"))),
         }
     }
 

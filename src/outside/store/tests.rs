@@ -17,6 +17,7 @@ use crate::domain::config::Language;
 use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
 use std::path::PathBuf;
+use std::sync::Barrier;
 
 /// A separate database for one test, removed at the end.
 struct Scratch(Database);
@@ -169,6 +170,30 @@ fn a_username_goes_to_the_first_who_confirms_even_if_many_do_at_once(engine: Eng
     assert_eq!(confirmed.iter().filter(|confirmed| **confirmed == Confirmed::NameTaken).count(), 15, "{confirmed:?}");
     assert_eq!(store.count(State::EmailSend).unwrap(), 15, "the others have lost nothing");
     assert!(matches!(store.file(&request("max", "late"), &limits).unwrap(), Filed::NameTaken));
+}
+
+fn a_decision_counts_in_the_moment_in_which_the_message_is_recorded_as_sent(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, mut other) = (scratch.open(Access::Write), scratch.open(Access::Write));
+    for round in 0..30 {
+        let id = accepted(&mut store, &format!("name{round}"));
+        assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
+        let row = OwedRow { owed: Owed::Step(State::AdminSend), id };
+        assert!(store.lease(row, "sender", 2, 600).unwrap());
+        let both = Barrier::new(2);
+        let decided = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                both.wait();
+                other.settle(id, State::AdminSend, "sender", State::AdminVerify, 3).unwrap()
+            });
+            both.wait();
+            let decided = store.decide(id, Event::Declined, None, 3).unwrap();
+            sender.join().unwrap();
+            decided
+        });
+        assert!(decided, "round {round}");
+        assert_eq!(store.state(id).unwrap(), Some(State::DeclineSend));
+    }
 }
 
 fn who_lost_the_name_confirms_with_another(engine: Engine) {
@@ -536,6 +561,7 @@ on_every_database! {
     a_form_sent_twice_is_one_request,
     a_form_sent_many_times_at_once_is_one_request,
     a_username_goes_to_the_first_who_confirms_even_if_many_do_at_once,
+    a_decision_counts_in_the_moment_in_which_the_message_is_recorded_as_sent,
     who_lost_the_name_confirms_with_another,
     a_name_that_an_earlier_version_reserved_stays_so,
     who_withdraws_leaves_nothing_behind,
