@@ -1,12 +1,12 @@
 //! Rows in a site's table of accounts.
 
 use crate::world::SiteFolder;
+pub use crate::world::fresh;
 use matrix_register_bot::domain::address::Address;
 use matrix_register_bot::domain::config::Config;
 use matrix_register_bot::domain::password;
 use matrix_register_bot::outside::site::Site;
 use matrix_register_bot::outside::store::{Access, NewLogin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The table of one site.
@@ -50,12 +50,6 @@ pub fn sql(site: &SiteFolder, statement: &str) {
 
 pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
-}
-
-/// A username that no other test has.
-pub fn fresh(name: &str) -> String {
-    static COUNTER: AtomicUsize = AtomicUsize::new(0);
-    format!("{name}{}y{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 pub fn address_of(localpart: &str) -> String {

@@ -134,7 +134,7 @@ impl Campaign {
 
     /// One group of people, from the form to the end; fails the test if any promise is broken.
     fn round(&self, place: &Place, room: String, mode: &'static str, number: usize) -> Found {
-        let prefix = format!("p{}{}r{number}", std::process::id(), self.engine.name());
+        let prefix = format!("p{}{}r{number}", world::mark(), self.engine.name());
         let people = People::new(place, room, self.people, &prefix);
         let (mut handed, mut database_storms) = (Vec::new(), HashSet::new());
         for _ in 0..STORMS {

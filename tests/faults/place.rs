@@ -86,7 +86,7 @@ impl Place {
             disk = SmallDisk::mount(&state, megabytes);
         }
         let homeserver = homeserver_proxy::start(&synapse.base_url, &weather);
-        let bot = format!("doorman{}{}", std::process::id(), engine.name());
+        let bot = format!("doorman{}{}", crate::world::mark(), engine.name());
         let settings = || settings(&synapse, &database).set("homeserver_url", homeserver.as_str()).set("room.bot_localpart", bot.as_str());
         let mut sites = HOSTS.map(|_| settings().set("state_folder", state.to_str().unwrap()).create());
         let mail_proxy = MailProxy::start(mails.port, &weather, sites.iter().map(|site| site.path().to_owned()).collect());

@@ -74,7 +74,7 @@ impl Storm {
         let nodes = Nodes::start(&tables.urls(), self.mode);
         let start = Instant::now();
         let club = Club::new(&nodes);
-        let prefix = format!("p{}{}{}x", std::process::id(), self.engine.name(), self.people);
+        let prefix = format!("p{}{}{}x", world::mark(), self.engine.name(), self.people);
         let mut people: Vec<_> = (0..self.people).map(|number| Person::new(number, &prefix)).collect();
         let (misfortune, goes_on) = (AtomicBool::new(true), AtomicBool::new(true));
         thread::scope(|scope| {

@@ -72,7 +72,7 @@ fn while_people_decide_the_page_says_since_when_and_how_long_it_usually_takes(en
     story.sql("UPDATE registrations SET decided_at = confirmed_at + 5 * 3600 WHERE decided_at IS NOT NULL");
     let page = story.browser.get(&link);
     assert!(page.text().contains("up to 5 hours"), "{}", page.text());
-    assert!(page.text().contains("Asked on") || page.text().contains("Requested on"), "{}", page.text());
+    assert!(page.text().contains("Requested on"), "{}", page.text());
     assert!(page.texts("li[aria-current]").concat().contains("pending"), "the last step does not look finished: {}", page.text());
 }
 

@@ -85,7 +85,9 @@ fn nobody_learns_from_the_answer_who_has_an_account(engine: Engine) {
     assert!(answers.iter().all(|page| comparable(page) == comparable(&answers[0])));
     story.mails.wait_for(&address_of(&ada), 1);
     assert!(story.site.run_cron().status.success());
-    assert_eq!((story.mails.count(), story.number("SELECT count(*) FROM password_resets WHERE is_done = 0")), (1, 0));
+    // A program that has just sent the mail may still hold the lease.
+    wait_until(|| story.number("SELECT count(*) FROM password_resets WHERE is_done = 0") == 0);
+    assert_eq!(story.mails.count(), 1);
     // A limit is reached by a name without an account as well.
     let nobody = fresh("nobody");
     let statuses = |typed: &str| (0..6).map(|_| ask(&story, typed).status).collect::<Vec<_>>();
@@ -176,7 +178,7 @@ fn a_form_sent_twice_is_one_mail_and_no_mailbox_is_flooded(engine: Engine) {
         assert_eq!(ask(&story, &ada).status, 200);
     }
     story.mails.wait_for(&address_of(&ada), 2);
-    assert!(story.site.run_cron().status.code().is_some());
+    assert!([Some(0), Some(75)].contains(&story.site.run_cron().status.code()));
     assert_eq!(story.mails.count(), 2, "as many as limits.mails_per_address_per_day allows");
     let waiting = "SELECT count(*) FROM password_resets WHERE is_done = 0 AND attempts > 0 AND trouble = 'limits'";
     // A program that sends at this moment has the lease, and not cron.

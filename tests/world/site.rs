@@ -92,11 +92,6 @@ impl SiteBuilder {
         self.set("credentials", "confirm")
     }
 
-    /// Sets `credentials = "link"`.
-    pub fn send_link(self) -> SiteBuilder {
-        self.set("credentials", "link")
-    }
-
     /// Puts the pages below `/signup/` instead of the root of the host.
     pub fn in_folder(mut self) -> SiteBuilder {
         self.place = FOLDER;

@@ -1,12 +1,13 @@
 //! One applicant's story: a site with all servers around it, and the steps of a registration.
 //!
 //! Not part of `world` itself, because it needs the programs that Cargo built for an integration test.
-#![allow(dead_code)] // no test binary uses all of it
+#![allow(dead_code, unused_imports)] // no test binary uses all of it
 
 use crate::world::{
     Browser, Database, Engine, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs,
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use crate::world::fresh;
 
 /// A site with all servers around it, for one test.
 pub struct Story {
@@ -122,12 +123,6 @@ impl Story {
     pub fn number(&self, select: &str) -> i64 {
         self.text(select).parse().unwrap_or_else(|_| panic!("{select} gives no number"))
     }
-}
-
-/// A username that no other test has.
-pub fn fresh(name: &str) -> String {
-    static COUNTER: AtomicUsize = AtomicUsize::new(0);
-    format!("{name}{}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Seconds since 1970.
