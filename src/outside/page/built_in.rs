@@ -38,6 +38,7 @@ pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
     "page/decided.html",
     "page/reset_password.html",
     "page/new_password.html",
+    "page/password.html",
     "page/message.html",
     "page/error.html",
     "page/way_in.html",
