@@ -165,7 +165,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
             PageName::Verified,
             waiting(json!({"has_errors": true, "questions": questions("form.error.answer_missing")})),
         ),
-        ("standing-choosing", PageName::Standing, standing("choosing", json!({"choose_link": "welcome?t=1", "withdraws": true}))),
+        ("standing-choosing", PageName::Standing, standing("choosing", json!({"withdraws": true}))),
         ("standing-approved", PageName::Standing, standing("approved", json!({}))),
         ("standing-done", PageName::Standing, standing("done", json!({"password_is": "mailed"}))),
         (
