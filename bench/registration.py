@@ -9,17 +9,20 @@ import urllib.parse
 
 
 class Form(html.parser.HTMLParser):
-    """The hidden fields of a page."""
+    """The hidden fields of a page's first form."""
 
     def __init__(self, page):
         super().__init__()
-        self.fields = {}
+        self.fields, self.is_over = {}, False
         self.feed(page)
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        if tag == "input" and attributes.get("type") == "hidden":
+        if not self.is_over and tag == "input" and attributes.get("type") == "hidden":
             self.fields[attributes["name"]] = attributes.get("value", "")
+
+    def handle_endtag(self, tag):
+        self.is_over |= tag == "form"
 
 
 def ask(servers, way, name, query="", fields=None):
