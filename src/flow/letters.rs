@@ -41,7 +41,7 @@ pub(crate) fn send(site: &Site, store: &mut Store, secret: &Secret, envelope: &E
         html: &letter.html,
     };
     let mailer = Mailer::new(&site.config)?;
-    let counted = limits::count_mail(site, store, secret, envelope.to_folded, name == MailName::Verify)?;
+    let counted = limits::count_mail(site, store, secret, envelope.to_folded, name)?;
     if let Err(cause) = mailer.send(&letter, site.now()) {
         if !matches!(cause, mail::Error::PerhapsSent(_)) {
             // It is better to count a mail too many than to lose the mail server's message.

@@ -8,6 +8,7 @@ use crate::domain::token::Secret;
 use crate::flow::caller;
 use crate::flow::failure::Failure;
 use crate::outside::cgi::Request;
+use crate::outside::page::MailName;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Allowance, AllowanceKind, Closed, FilingLimits, Store};
 
@@ -57,11 +58,10 @@ fn of_everybody(limits: &Limits) -> FilingLimits<'static> {
 
 /// The limits on requests for a new password, by the network and by a keyed hash of what was asked for. The numbers are those of
 /// the form, and are counted apart from it.
-pub(crate) fn of_resets<'a>(limits: &Limits, network: &'a str, asked_for: &'a str) -> [Allowance<'a>; 3] {
+pub(crate) fn of_resets<'a>(limits: &Limits, network: &'a str, asked_for: &'a str) -> [Allowance<'a>; 2] {
     [
         Allowance { kind: AllowanceKind::ResetsOfNetwork, subject: network, per_day: limits.requests_per_network_per_day.0 },
         Allowance { kind: AllowanceKind::ResetsAskedFor, subject: asked_for, per_day: limits.requests_per_address_per_day.0 },
-        Allowance { kind: AllowanceKind::Resets, subject: "", per_day: limits.confirm_mails_per_day.0 },
     ]
 }
 
@@ -82,15 +82,20 @@ pub(crate) fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>
 /// A mail that was counted, in case it is not sent.
 pub(crate) struct CountedMail {
     mailbox: String,
-    confirming: bool,
+    name: MailName,
 }
 
 impl CountedMail {
     fn allowances(&self, limits: &Limits) -> Vec<Allowance<'_>> {
-        let to_address =
-            Allowance { kind: AllowanceKind::MailsToAddress, subject: &self.mailbox, per_day: limits.mails_per_address_per_day.0 };
-        let to_all = Allowance { kind: AllowanceKind::ConfirmMails, subject: "", per_day: limits.confirm_mails_per_day.0 };
-        if self.confirming { vec![to_address, to_all] } else { vec![to_address] }
+        let to_address = |kind| Allowance { kind, subject: &self.mailbox, per_day: limits.mails_per_address_per_day.0 };
+        let to_all = |kind| Allowance { kind, subject: "", per_day: limits.confirm_mails_per_day.0 };
+        match self.name {
+            MailName::Verify => vec![to_address(AllowanceKind::MailsToAddress), to_all(AllowanceKind::ConfirmMails)],
+            // Apart from all others: whether one of those waits, which its applicant sees, must not tell who has an account, and
+            // strangers who ask for accounts must not hold up the owner of one.
+            MailName::ResetPassword => vec![to_address(AllowanceKind::ResetMailsToAddress), to_all(AllowanceKind::ResetMails)],
+            _ => vec![to_address(AllowanceKind::MailsToAddress)],
+        }
     }
 
     /// Releases the count of a mail that was certainly not sent, so that an unavailable mail server or a missing mailbox uses
@@ -100,18 +105,21 @@ impl CountedMail {
     }
 }
 
-/// Counts a mail before it is sent, so that no error can make us flood a mailbox. Mails that only a stranger asked for
-/// (`confirming`) also have a common limit for all addresses.
+/// Counts a mail before it is sent, so that no error can make us flood a mailbox. Mails that any stranger can ask for also have a
+/// common limit for all addresses.
 pub(crate) fn count_mail(
     site: &Site,
     store: &mut Store,
     secret: &Secret,
     email_folded: &str,
-    confirming: bool,
+    name: MailName,
 ) -> Result<CountedMail, Failure> {
-    let mail = CountedMail { mailbox: mailbox(secret, email_folded), confirming };
+    let mail = CountedMail { mailbox: mailbox(secret, email_folded), name };
     let Some((used_up, seconds)) = store.use_allowances(&mail.allowances(&site.config.limits), site.now())? else { return Ok(mail) };
-    let key = if used_up == AllowanceKind::ConfirmMails { "confirm_mails_per_day" } else { "mails_per_address_per_day" };
+    let key = match used_up {
+        AllowanceKind::ConfirmMails | AllowanceKind::ResetMails => "confirm_mails_per_day",
+        _ => "mails_per_address_per_day",
+    };
     let sentence = format!("this mail waits: as many were sent in 24 hours as limits.{key} in config.toml allows");
     Err(Failure { sentence, retry_after: Some(seconds), blame: Blame::Limit })
 }

@@ -6,6 +6,7 @@ pub mod attempt;
 pub mod beside;
 pub mod breakers;
 pub mod caller;
+pub mod devices;
 pub mod failure;
 pub mod keys;
 pub mod letters;

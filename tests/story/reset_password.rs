@@ -97,6 +97,20 @@ fn nobody_learns_from_the_answer_who_has_an_account(engine: Engine) {
     assert!(refused.text().contains("has been entered here several times today") && refused.header("retry-after").is_some());
 }
 
+fn neither_names_of_nobody_nor_requests_for_accounts_hold_up_an_owners_mail(engine: Engine) {
+    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| {
+        site.set("limits.confirm_mails_per_day", 3).set("limits.mails_per_address_per_day", 1)
+    });
+    let ada = fresh("ada");
+    account(&story, &ada, &address_of(&ada));
+    assert_eq!([(); 6].map(|()| ask(&story, &fresh("nobody")).status), [200; 6]);
+    let form = story.browser.get("/register").form().fill("first_name", "Ada").fill("username", &fresh("other"));
+    assert_eq!(story.browser.submit(&form.fill("email", &address_of(&ada)).press("send", "1")).status, 200, "{}", story.web.log());
+    story.mails.wait_for(&address_of(&ada), 1);
+    let link = mail_after_asking(&story, &ada, &address_of(&ada), 2).link();
+    assert_eq!(choose(&story, &link, NEW).status, 200);
+}
+
 fn opening_a_link_changes_nothing_and_it_sets_one_password(engine: Engine) {
     let story = Story::on(engine, "local", Host::NginxCgi);
     let ada = fresh("ada");
@@ -356,6 +370,7 @@ fn an_account_without_an_address_gets_no_mail_and_fails_nothing() {
 }
 
 on_every_database! {
+    neither_names_of_nobody_nor_requests_for_accounts_hold_up_an_owners_mail,
     a_forgotten_password_is_set_anew_by_name_by_id_and_by_address,
     nobody_learns_from_the_answer_who_has_an_account,
     opening_a_link_changes_nothing_and_it_sets_one_password,

@@ -17,12 +17,13 @@ use crate::domain::password::{self, PasswordFault};
 use crate::domain::seconds::HOUR;
 use crate::domain::token;
 use crate::flow::caller;
+use crate::flow::devices;
 use crate::flow::password_check::{self, Caller, Verdict};
 use crate::outside::cgi::{Method, Request, Response};
 use crate::outside::log;
 use crate::outside::matrix::forward::{self, Forwarded};
 use crate::outside::matrix::sessions::{self, Whoami};
-use crate::outside::matrix::{self, Homeserver, bot};
+use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Login};
 use serde::{Deserialize, Serialize};
@@ -315,8 +316,7 @@ fn end_other_sessions(site: &Site, localpart: &str, keep: Option<&str>) {
     if !site.config.password_change.logout_devices {
         return;
     }
-    let ended = bot::access_token(site).and_then(|token| sessions::end_others(&Homeserver::new(&site.config), &token, localpart, keep));
-    if let Err(cause) = ended {
+    if let Err(cause) = devices::log_out(site, localpart, keep) {
         log::warn(
             "sessions_not_ended",
             None,

@@ -114,7 +114,6 @@ pub(crate) enum DeadEnd {
     AlreadyApproved,
     Declined,
     Refused,
-    Withdrawn,
     RequestUnknown,
     RequestExpired,
     RequestWithdrawn,

@@ -189,8 +189,8 @@ fn file(
         Filed::CameBefore(before) if same_request(&before, applicant) => match before.state {
             state if state.is_unconfirmed() => registered::thanks(site, &mut store, language, &page_token, before.id),
             _ => {
-                let (status, kind) = verify::dead_end_of(&before);
-                site.page(language, status, PageName::Message, &json!({ "kind": kind, "back": verify::leads_back(kind) }))
+                let kind = dead_end_of(&before);
+                site.page(language, 200, PageName::Message, &json!({ "kind": kind, "back": verify::leads_back(kind) }))
             }
         },
         Filed::CameBefore(before) if before.state == State::Expired => {
@@ -250,6 +250,17 @@ fn same_request(before: &Registration, applicant: &Applicant) -> bool {
         && before.first_name == applicant.first_name.as_str()
         && before.last_name == applicant.last_name.as_str()
         && before.note == applicant.note
+}
+
+/// The text (`message.KIND.*`) for somebody who sends the form of a request again that does not await confirmation any more. It
+/// says less than the applicant's own page, because it may be somebody else.
+fn dead_end_of(registration: &Registration) -> DeadEnd {
+    match registration.state {
+        State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => DeadEnd::AlreadyApproved,
+        State::DeclineSend | State::Declined if registration.refusal.is_some() => DeadEnd::Refused,
+        State::DeclineSend | State::Declined => DeadEnd::Declined,
+        _ => DeadEnd::AlreadyConfirmed,
+    }
 }
 
 fn parse(config: &Config, typed: &Typed) -> Result<Applicant, Faults> {

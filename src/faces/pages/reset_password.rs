@@ -12,17 +12,17 @@ use crate::domain::config::{Language, OperationMode};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
-use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::seconds::DAY;
 use crate::domain::text_key::{Key, form::error as text};
 use crate::domain::token;
 use crate::flow::caller;
+use crate::flow::devices;
 use crate::flow::limits;
 use crate::flow::password_check;
 use crate::flow::queue;
 use crate::flow::resets::{self, NamedFault};
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
-use crate::outside::matrix::{Homeserver, bot, sessions};
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, AllowanceKind, Login, ResetAsked};
@@ -31,8 +31,6 @@ use serde_json::json;
 
 /// How long the first form may stay open in the browser, in seconds.
 const FORM_SECONDS: i64 = DAY;
-/// What a client is asked to wait when all requests of the day are used up, in seconds.
-const CLOSED_SECONDS: i64 = HOUR;
 
 /// The query of the link.
 #[derive(Debug, Deserialize)]
@@ -137,7 +135,6 @@ fn named_fault(fault: NamedFault) -> Key {
 fn used_up(site: &Site, language: Language, sent: &Sent, kind: AllowanceKind, seconds: i64) -> Result<Response, Error> {
     let (key, fault, seconds) = match kind {
         AllowanceKind::ResetsAskedFor => ("requests_per_address_per_day", (Field::Account, text::ACCOUNT_USED_UP), seconds),
-        AllowanceKind::Resets => ("confirm_mails_per_day", (Field::Form, text::RESETS_USED_UP), seconds.max(CLOSED_SECONDS)),
         _ => ("requests_per_network_per_day", (Field::Form, text::NETWORK_USED_UP), seconds),
     };
     log::warn("reset_refused", None, &format!("limits.{key} in config.toml"));
@@ -169,9 +166,7 @@ fn set_password(site: &Site, request: &Request, language: Language, sent: &Sent)
 
 /// The password is set already, so a failure is only said.
 fn log_out_devices(site: &Site, login: &Login) -> DeadEnd {
-    let ended =
-        bot::access_token(site).and_then(|token| sessions::end_others(&Homeserver::new(&site.config), &token, &login.localpart, None));
-    match ended {
+    match devices::log_out(site, &login.localpart, None) {
         Ok(()) => DeadEnd::PasswordSetEverywhere,
         Err(cause) => {
             log::warn(

@@ -11,7 +11,7 @@ use super::{BUTTON_SECONDS, DeadEnd, dead_end, known_form, language};
 use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
-use crate::domain::registration::{Event, State};
+use crate::domain::registration::Event;
 use crate::domain::text_key::form::error as text;
 use crate::domain::token;
 use crate::flow::keys;
@@ -171,20 +171,7 @@ fn language_of(site: &Site, request: &Request, registration: Option<&Registratio
     }
 }
 
-/// The status and the text (`message.KIND.*`) for somebody who sends the form of a request again that does not await confirmation
-/// any more. It says less than the applicant's own page, because it may be somebody else.
-pub(crate) fn dead_end_of(registration: &Registration) -> (u16, DeadEnd) {
-    match registration.state {
-        State::Expired => (410, DeadEnd::LinkExpired),
-        State::Withdrawn => (200, DeadEnd::Withdrawn),
-        State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => (200, DeadEnd::AlreadyApproved),
-        State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::Refused),
-        State::DeclineSend | State::Declined => (200, DeadEnd::Declined),
-        _ => (200, DeadEnd::AlreadyConfirmed),
-    }
-}
-
 /// Whether the message includes a link to the form.
 pub(crate) fn leads_back(kind: DeadEnd) -> bool {
-    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused | DeadEnd::Withdrawn)
+    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
 }

@@ -29,7 +29,8 @@ pub enum AllowanceKind {
     ResetsOfNetwork,
     /// Requests for a new password of one account, whether or not there is one.
     ResetsAskedFor,
-    Resets,
+    ResetMailsToAddress,
+    ResetMails,
 }
 
 impl AllowanceKind {
@@ -42,7 +43,8 @@ impl AllowanceKind {
             AllowanceKind::ConfirmMails => "confirm mails",
             AllowanceKind::ResetsOfNetwork => "resets of network",
             AllowanceKind::ResetsAskedFor => "resets asked for",
-            AllowanceKind::Resets => "resets",
+            AllowanceKind::ResetMailsToAddress => "reset mails to address",
+            AllowanceKind::ResetMails => "reset mails",
         }
     }
 }
