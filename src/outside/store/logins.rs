@@ -227,10 +227,17 @@ impl Store {
             .map(|_| ())
     }
 
-    /// Sets a new password, which ends an initial one. `false`: the password was changed in the meantime.
+    /// Sets a new password, which ends an initial one and the links that were mailed to set another. `false`: the password was
+    /// changed in the meantime.
     pub fn change_password(&mut self, id: i64, old: &str, new: &str, now: i64) -> Result<bool, Error> {
         let sql = "UPDATE logins SET password_hash = ?, changed_at = ?, initial_password_until = NULL WHERE id = ? AND password_hash = ?";
-        Ok(self.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? == 1)
+        self.transaction(|store| {
+            if store.execute(sql, &[new.into(), now.into(), id.into(), old.into()])? != 1 {
+                return Ok(false);
+            }
+            store.end_reset_links(id)?;
+            Ok(true)
+        })
     }
 
     /// The highest number of an account; 0 if there are none.

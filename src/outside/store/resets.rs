@@ -158,7 +158,7 @@ impl Store {
             if store.execute("DELETE FROM reset_links WHERE token_hash = ?", &[token_hash.into()])? != 1 {
                 return Ok(End::RollBack(None));
             }
-            store.execute("DELETE FROM reset_links WHERE login_id = ?", &[login.id.into()])?;
+            store.end_reset_links(login.id)?;
             let sql = "UPDATE logins SET password_hash = ?, changed_at = ?, initial_password_until = NULL WHERE id = ? AND active = 1";
             if store.execute(sql, &[password_hash.into(), now.into(), login.id.into()])? != 1 {
                 return Ok(End::RollBack(None));
@@ -170,6 +170,11 @@ impl Store {
             store.execute("DELETE FROM familiar_networks WHERE login_id = ?", &[login.id.into()])?;
             Ok(End::Commit(Some(login)))
         })
+    }
+
+    /// Ends all links of an account. Part of a transaction.
+    pub(super) fn end_reset_links(&mut self, login: i64) -> Result<(), Error> {
+        self.execute("DELETE FROM reset_links WHERE login_id = ?", &[login.into()]).map(|_| ())
     }
 
     /// For cron: deletes requests made before `before` and links that have expired, and those with a time in the future.

@@ -103,7 +103,20 @@ fn a_link_for_a_password_ends_after_an_hour_also_under_a_wrong_clock(engine: Eng
     assert!(store.login_of_reset_link("one", NOW).unwrap().is_none());
 }
 
+fn a_changed_password_ends_the_links_that_were_mailed(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, id) = with_links(&scratch, &["one", "two"]);
+    let hash = store.login("max").unwrap().unwrap().password_hash;
+    assert!(!store.change_password(id, "$another", "$new", NOW + 1).unwrap());
+    assert!(store.login_of_reset_link("one", NOW + 1).unwrap().is_some(), "nothing was changed");
+    assert!(store.change_password(id, &hash, "$new", NOW + 1).unwrap());
+    for link in ["one", "two"] {
+        assert!(store.set_password_by_link(link, "$stolen", NOW + 2).unwrap().is_none());
+    }
+}
+
 on_every_database! {
+    a_changed_password_ends_the_links_that_were_mailed,
     a_form_for_a_forgotten_password_counts_once,
     a_request_for_a_password_is_owed_until_it_is_settled,
     of_many_who_use_a_link_at_once_one_sets_the_password,
