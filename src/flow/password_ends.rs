@@ -17,9 +17,12 @@ const BEFORE_THE_END: i64 = 2 * DAY;
 
 /// Seconds from the credentials mail to the reminder; `None` if initial passwords do not end.
 pub(crate) fn delay(site: &Site) -> Option<i64> {
-    let full = site.config.times.initial_password_days.0 as i64 * DAY;
+    let times = &site.config.times;
+    let full = times.initial_password_days.0 as i64 * DAY;
+    // The request, and the reminder with it, is deleted by then.
+    let forgotten = times.forget_after_days.0 as i64 * DAY;
     match site.config.operation_mode {
-        OperationMode::Local if full > 0 => Some((full - BEFORE_THE_END).max(full / 2)),
+        OperationMode::Local if full > 0 => Some((full - BEFORE_THE_END).max(full / 2).min(forgotten - DAY / 2)),
         _ => None,
     }
 }
@@ -67,6 +70,7 @@ mod tests {
     fn the_reminder_comes_two_days_before_the_end_or_after_half_of_a_short_time() {
         let days = [0, 1, 2, 3, 4, 7, 30].map(|days| delay_with("local", days));
         assert_eq!(days, [None, Some(DAY / 2), Some(DAY), Some(DAY * 3 / 2), Some(2 * DAY), Some(5 * DAY), Some(28 * DAY)]);
+        assert_eq!(delay_with("local", 60), Some(30 * DAY - DAY / 2), "before the request is forgotten after 30 days");
         assert_eq!(delay_with("synapse", 7), None);
     }
 }

@@ -64,17 +64,23 @@ pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked,
 /// time: while the mail server is slow, further ones would only use up memory. What is left, cron does.
 pub fn mail_resets(site: &Site) -> Result<(), Error> {
     let mut store = site.store(Access::Write)?;
+    let deadline = Instant::now() + Duration::from_secs(RESETS_SECONDS as u64 / 2);
     loop {
         let (holder, now) = (token::new_seed(), site.now());
         if !store.take_lock(RESETS_LOCK, &holder, now, now + RESETS_SECONDS)? {
             return Ok(());
         }
-        let deadline = Instant::now() + Duration::from_secs(RESETS_SECONDS as u64 / 2);
-        let worked = new_queue(site, &mut store, deadline).take_turns([Owed::ResetMail].into_iter());
+        let mut queue = new_queue(site, &mut store, deadline);
+        let ended = queue.take_turns([Owed::ResetMail].into_iter());
+        let worked = queue.worked;
         store.release_lock(RESETS_LOCK, &holder)?;
-        worked?;
-        // A request may have come between the last look and the end of the lock.
-        if Instant::now() >= deadline || store.due(Owed::ResetMail, site.now(), (i64::MIN, 0), 1)?.is_empty() {
+        ended?;
+        // A request may have come between the last look and the end of the lock. What is held up is for cron.
+        if worked.moved == 0
+            || worked.held_up > 0
+            || Instant::now() >= deadline
+            || store.due(Owed::ResetMail, site.now(), (i64::MIN, 0), 1)?.is_empty()
+        {
             return Ok(());
         }
     }
@@ -209,7 +215,8 @@ impl Queue<'_> {
             }
         };
         // The lease expires on its own.
-        log::warn("step_failed", Some(due.registration), &format!("{:?}: {trouble}", due.row.owed));
+        let registration = (due.row.owed != Owed::ResetMail).then_some(due.registration);
+        log::warn("step_failed", registration, &format!("{:?}: {trouble}", due.row.owed));
         self.worked.failed += 1;
         Ok(())
     }

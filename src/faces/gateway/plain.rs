@@ -9,6 +9,7 @@ use super::gate::Gate;
 use super::program::{Answer, Incoming, Program};
 use super::sites::Sites;
 use super::variables;
+use crate::domain::config::{LogLevel, LogTarget};
 use crate::outside::{log, panics};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -61,12 +62,18 @@ fn leave_work() -> io::Result<()> {
 /// Does what the answer of another process left.
 fn work(program: Program) -> ExitCode {
     let sites = Sites::new(Configurations::of(std::env::vars_os()));
-    match program.site_of(variables::from_environment(std::env::vars_os()), &sites) {
+    let site = program.site_of(variables::from_environment(std::env::vars_os()), &sites);
+    // Nobody reads the standard error of this process.
+    log::start(LogTarget::Syslog, site.as_ref().map_or_else(|_| LogLevel::default(), |site| site.config.log_level));
+    match site {
         Ok(site) => {
             program.work_afterwards(&site);
             ExitCode::SUCCESS
         }
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            log::warn("work_left_to_cron", None, &error.cause);
+            ExitCode::FAILURE
+        }
     }
 }
 

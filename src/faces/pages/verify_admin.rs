@@ -142,8 +142,9 @@ fn buttons(
     registration: &Registration,
     more: Value,
 ) -> Result<Response, Error> {
-    let others = site.store(Access::Read)?.same_address(registration)?;
-    let questions = site.store(Access::Read)?.questions(registration.id)?;
+    let mut store = site.store(Access::Read)?;
+    let (others, questions) = (store.same_address(registration)?, store.questions(registration.id)?);
+    drop(store);
     let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": standing(other.state), "asked_at": other.since });
     let mut own = steps::facts(site, registration);
     let form = json!({
@@ -168,7 +169,6 @@ fn asked(question: &Question) -> Value {
     json!({
         "question": question.question,
         "asked_at": question.asked_at,
-        "asked_by": question.asked_by,
         "answer": question.answer,
         "answered_at": question.answered_at,
     })
