@@ -119,9 +119,10 @@ impl Store {
     pub(crate) fn mail_again(&mut self, id: i64, round: i64, limits: &FilingLimits, now: i64) -> Result<Again, Error> {
         self.once_more(id, round, limits, now, |store, unconfirmed| {
             if unconfirmed.state == State::EmailSend {
-                let sql = "UPDATE registrations SET due_at = ? WHERE id = ? AND state = ?";
-                store.execute(sql, &[now.into(), id.into(), unconfirmed.state.number().into()])?;
-                return Ok(Again::Owed(id));
+                let sql = "UPDATE registrations SET due_at = ? WHERE id = ? AND mail_round = ? AND state = ?";
+                let is_owed = store.execute(sql, &[now.into(), id.into(), round.into(), unconfirmed.state.number().into()])? == 1;
+                // Sent, or confirmed, since the state was read.
+                return Ok(if is_owed { Again::Owed(id) } else { Again::Over });
             }
             store.begin_round(id, &unconfirmed, now)
         })
@@ -146,7 +147,7 @@ impl Store {
                 return Ok(Again::AddressBusy);
             }
             let new = corrected(registration, &unconfirmed, to, now);
-            if store.execute("DELETE FROM registrations WHERE id = ? AND mail_round = ?", &[id.into(), round.into()])? != 1 {
+            if !store.delete_unconfirmed(id, round)? {
                 return Ok(Again::Over);
             }
             let id = store.insert_registration(&new)?;
@@ -201,6 +202,13 @@ impl Store {
             Ok(state.map(|state| Unconfirmed { state, submission, page_token_hash, round, corrections }))
         };
         Ok(self.select_first(&UNCONFIRMED, "WHERE id = ?", &[id.into()], read)?.flatten())
+    }
+
+    /// Deletes a request that is still in this round and unconfirmed, whatever was read of it before. `false`: it is not.
+    fn delete_unconfirmed(&mut self, id: i64, round: i64) -> Result<bool, Error> {
+        let sql = "DELETE FROM registrations WHERE id = ? AND mail_round = ? AND state IN (?, ?)";
+        let values = [id.into(), round.into(), State::EmailSend.number().into(), State::EmailVerify.number().into()];
+        Ok(self.execute(sql, &values)? == 1)
     }
 
     /// Begins the next round of mails, with another Message-ID: mail servers drop a copy of a mail that they have.

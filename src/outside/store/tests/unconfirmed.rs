@@ -50,8 +50,36 @@ fn of_many_corrections_and_clicks_at_once_each_round_counts_one(engine: Engine) 
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(owed, 1);
-    let left = store.registration_by_page_token_of("max");
+    let left = store.registration_of("max");
     assert_eq!((left.state, left.mail_round), (State::EmailSend, 1));
+}
+
+fn a_confirmation_at_the_moment_of_a_correction_is_kept_or_came_too_late(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, mut other) = (scratch.open(Access::Write), scratch.open(Access::Write));
+    for round in 0..60 {
+        let name = format!("name{round}");
+        let id = accepted(&mut store, &name);
+        assert!(store.advance(id, State::EmailSend, State::EmailVerify, 1000).unwrap());
+        let both = Barrier::new(2);
+        let (confirmed, again) = std::thread::scope(|scope| {
+            let confirming = scope.spawn(|| {
+                both.wait();
+                other.confirm(id, None, None, 1010).unwrap()
+            });
+            both.wait();
+            let again = store.correct_address(id, 0, &correction(&name), &NO_LIMITS, 1010).unwrap();
+            (confirming.join().unwrap(), again)
+        });
+        let left = store.registration_of(&name);
+        match confirmed {
+            Confirmed::Yes => {
+                assert!(matches!(again, Again::Over | Again::NotAwaited), "round {round}: {again:?}");
+                assert_eq!((left.id, left.state, left.email.as_str()), (id, State::AdminSend, "Max@example.org"));
+            }
+            _ => assert_eq!((again, left.state), (Again::Owed(left.id), State::EmailSend), "round {round}: {confirmed:?}"),
+        }
+    }
 }
 
 fn one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation(engine: Engine) {
@@ -94,7 +122,7 @@ fn who_confirmed_one_of_two_equal_requests_finds_it_by_either(engine: Engine) {
 
 impl Store {
     /// The only request for a username.
-    fn registration_by_page_token_of(&mut self, username: &str) -> Registration {
+    fn registration_of(&mut self, username: &str) -> Registration {
         let id = self.first("SELECT id FROM registrations WHERE username = ?", &[username.into()], |row| row.integer()).unwrap().unwrap();
         self.registration(id).unwrap().unwrap()
     }
@@ -103,6 +131,7 @@ impl Store {
 on_every_database! {
     a_mail_in_flight_to_a_corrected_address_moves_nothing,
     of_many_corrections_and_clicks_at_once_each_round_counts_one,
+    a_confirmation_at_the_moment_of_a_correction_is_kept_or_came_too_late,
     one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation,
     who_confirmed_one_of_two_equal_requests_finds_it_by_either,
 }
