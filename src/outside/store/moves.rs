@@ -219,10 +219,14 @@ impl Store {
         let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
         let mut expired = 0;
         for row in self.query(sql, &[from.number().into(), before.into()])? {
-            let id = row.integer()?;
-            expired += u64::from(self.transaction(|store| store.advance(id, from, to, now))?);
+            expired += u64::from(self.expire_one(row.integer()?, from, to, before, now)?);
         }
         Ok(expired)
+    }
+
+    /// Ends one request, unless it came back to its state since it was read: whoever wanted another mail has all the time anew.
+    pub(super) fn expire_one(&mut self, id: i64, from: State, to: State, before: i64, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| store.move_state(id, from, to, now, "state_since < ?", &[before.into()]))
     }
 
     /// Deletes requests that reached the final state `state` before `before`.

@@ -82,6 +82,20 @@ fn a_confirmation_at_the_moment_of_a_correction_is_kept_or_came_too_late(engine:
     }
 }
 
+fn who_wants_another_mail_when_the_time_is_up_has_all_the_time_anew(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert!(store.advance(id, State::EmailSend, State::EmailVerify, 1000).unwrap());
+    // Cron has read that the time of this request is up.
+    assert_eq!(store.mail_again(id, 0, &NO_LIMITS, 2000).unwrap(), Again::Owed(id));
+    assert!(store.advance(id, State::EmailSend, State::EmailVerify, 2001).unwrap());
+    assert!(!store.expire_one(id, State::EmailVerify, State::Expired, 1500, 2002).unwrap());
+    assert_eq!(store.registration(id).unwrap().unwrap().email, "Max@example.org");
+    assert!(!store.expire_one(id, State::EmailVerify, State::Expired, 2001, 2002).unwrap());
+    assert!(store.expire_one(id, State::EmailVerify, State::Expired, 2002, 2002).unwrap());
+}
+
 fn one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -132,6 +146,7 @@ on_every_database! {
     a_mail_in_flight_to_a_corrected_address_moves_nothing,
     of_many_corrections_and_clicks_at_once_each_round_counts_one,
     a_confirmation_at_the_moment_of_a_correction_is_kept_or_came_too_late,
+    who_wants_another_mail_when_the_time_is_up_has_all_the_time_anew,
     one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation,
     who_confirmed_one_of_two_equal_requests_finds_it_by_either,
 }
