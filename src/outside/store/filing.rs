@@ -74,23 +74,12 @@ pub enum Closed {
 impl Store {
     /// Why a request is refused, checked without leaving a row, so that many refused requests leave none. `None`: no reason so far;
     /// [`Store::file`] decides.
-    ///
-    /// A request that is refused because of others with its address counts against the daily allowance of the address: otherwise
-    /// a stranger could try out for which username somebody else's request waits.
     pub fn refusal(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
         if let Some(before) = self.same_submission(&new.submission)? {
             return Ok(Some(Filed::CameBefore(Box::new(before))));
         }
-        // The same form may be filed by another program between that look and the next one.
         let refused = self.refused_before_writing(new, limits)?;
-        let refused = refused.map(|refused| self.unless_it_came_before(new, refused)).transpose()?;
-        match (&refused, &limits.address) {
-            (Some(Filed::AddressBusy), Some(address)) => {
-                let used_up = self.take_from_allowance(address, new.requested_at)?;
-                Ok(used_up.map_or(refused, |seconds| Some(Filed::AddressUsedUp(seconds))))
-            }
-            _ => Ok(refused),
-        }
+        refused.map(|refused| self.counted(new, limits, refused)).transpose()
     }
 
     fn refused_before_writing(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
@@ -107,7 +96,7 @@ impl Store {
         self.stands_against(new, limits)
     }
 
-    /// Files a request. A request that is not filed uses up nothing.
+    /// Files a request. A request that is not filed uses up nothing, except after [`Filed::AddressBusy`].
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
         for allowance in limits.network.iter().chain(&limits.address) {
             // A network without allowance leaves no row for each address that it tries.
@@ -134,10 +123,22 @@ impl Store {
             Ok(accepted @ Filed::Accepted(_)) => return Ok(accepted),
             Ok(refused) => refused,
         };
-        self.unless_it_came_before(new, refused)
+        self.counted(new, limits, refused)
     }
 
-    /// A refusal, unless what is in the way is the same form, sent before.
+    /// The answer to a refused request. One that is refused because of others with its address counts against the daily allowance of
+    /// the address: otherwise a stranger could try out for which username somebody else's request waits.
+    fn counted(&mut self, new: &NewRegistration, limits: &FilingLimits, refused: Filed) -> Result<Filed, Error> {
+        match (self.unless_it_came_before(new, refused)?, limits.address) {
+            (Filed::AddressBusy, Some(address)) => {
+                let used_up = self.use_allowances(&[address], new.requested_at)?;
+                Ok(used_up.map_or(Filed::AddressBusy, |(_, seconds)| Filed::AddressUsedUp(seconds)))
+            }
+            (refused, _) => Ok(refused),
+        }
+    }
+
+    /// A refusal, unless what is in the way is the same form, which another program may have filed since the last look.
     pub(crate) fn unless_it_came_before(&mut self, new: &NewRegistration, refused: Filed) -> Result<Filed, Error> {
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
     }

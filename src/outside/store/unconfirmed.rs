@@ -25,7 +25,7 @@ pub enum Again {
     NotAwaited,
     /// As many mails or corrections as one request gets.
     Enough,
-    /// Too many requests with the new address await confirmation.
+    /// Too many requests with the new address await confirmation. Counts against the allowances.
     AddressBusy,
     /// The daily requests of this network are used up; seconds until the next one.
     NetworkUsedUp(i64),
@@ -184,7 +184,8 @@ impl Store {
                 return Ok(End::RollBack(Again::Over));
             }
             match change(store, unconfirmed)? {
-                owed @ Again::Owed(_) => Ok(End::Commit(owed)),
+                // A busy address changes nothing but counts, as when a request is filed.
+                counts @ (Again::Owed(_) | Again::AddressBusy) => Ok(End::Commit(counts)),
                 refused => Ok(End::RollBack(refused)),
             }
         })

@@ -122,6 +122,33 @@ fn unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment(
     assert_eq!(accepted, 3);
 }
 
+/// Whoever knows an address could otherwise find out the username that its request asks for: that one would not be refused.
+fn who_tries_usernames_with_an_address_that_waits_is_soon_refused_all_of_them(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for name in ["ada", "bob", "eve"] {
+        accepted(&mut store, name);
+    }
+    for (subject, is_filed) in [("looked at", false), ("filed", true)] {
+        let address = Allowance { kind: AllowanceKind::RequestsOfAddress, subject, per_day: 5 };
+        let limits = FilingLimits { address: Some(address), ..THREE };
+        let mut refused = |username: &str| match is_filed {
+            true => store.file(&request(username, &format!("{subject} {username}")), &limits).unwrap(),
+            false => store.refusal(&request(username, &format!("{subject} {username}")), &limits).unwrap().unwrap(),
+        };
+        for number in 0..5 {
+            let busy = refused(&format!("max{number}"));
+            assert!(matches!(busy, Filed::AddressBusy), "{subject}, {number}: {busy:?}");
+        }
+        for username in ["max6", "ada"] {
+            let used_up = refused(username);
+            assert!(matches!(used_up, Filed::AddressUsedUp(17_280)), "{subject}, {username}: {used_up:?}");
+        }
+    }
+    let rows = store.first("SELECT COUNT(*) FROM registrations", &[], |row| row.integer());
+    assert_eq!(rows.unwrap(), Some(3));
+}
+
 fn what_is_not_filed_uses_up_nothing(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -165,6 +192,7 @@ on_every_database! {
     a_network_that_is_used_up_leaves_no_row_for_each_address,
     a_wrong_clock_uses_up_nothing_for_long_and_cron_forgets_what_is_whole,
     unconfirmed_requests_with_one_address_are_counted_exactly_at_the_same_moment,
+    who_tries_usernames_with_an_address_that_waits_is_soon_refused_all_of_them,
     what_is_not_filed_uses_up_nothing,
     the_form_closes_when_too_many_wait_or_came_today,
 }

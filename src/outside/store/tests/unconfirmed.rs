@@ -96,6 +96,24 @@ fn who_wants_another_mail_when_the_time_is_up_has_all_the_time_anew(engine: Engi
     assert!(store.expire_one(id, State::EmailVerify, State::Expired, 2002, 2002).unwrap());
 }
 
+fn who_tries_addresses_by_corrections_is_soon_refused_all_of_them(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for name in ["ada", "bob", "eve"] {
+        accepted(&mut store, name);
+    }
+    let elsewhere = NewRegistration { email_folded: "moritz@example.org".into(), ..request("moritz", "form") };
+    let Filed::Accepted(id) = store.file(&elsewhere, &NO_LIMITS).unwrap() else { panic!() };
+    let address = Allowance { kind: AllowanceKind::RequestsOfAddress, subject: "max", per_day: 5 };
+    let limits = FilingLimits { address: Some(address), ..NO_LIMITS };
+    for number in 0..5 {
+        assert_eq!(store.correct_address(id, 0, &correction("max"), &limits, 1000).unwrap(), Again::AddressBusy, "{number}");
+    }
+    assert_eq!(store.correct_address(id, 0, &correction("max"), &limits, 1000).unwrap(), Again::AddressUsedUp(17_280));
+    let unchanged = store.registration(id).unwrap().unwrap();
+    assert_eq!((unchanged.email_folded.as_str(), unchanged.mail_round), ("moritz@example.org", 0));
+}
+
 fn one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
@@ -147,6 +165,7 @@ on_every_database! {
     of_many_corrections_and_clicks_at_once_each_round_counts_one,
     a_confirmation_at_the_moment_of_a_correction_is_kept_or_came_too_late,
     who_wants_another_mail_when_the_time_is_up_has_all_the_time_anew,
+    who_tries_addresses_by_corrections_is_soon_refused_all_of_them,
     one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation,
     who_confirmed_one_of_two_equal_requests_finds_it_by_either,
 }
