@@ -21,7 +21,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Filed, NewRegistration, Registration};
+use crate::outside::store::{Access, AllowanceKind, Closed, Filed, NewRegistration, Registration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -202,10 +202,10 @@ fn file(
             again(site, language, typed, &Faults::from([(Field::Form, text::FORM_ALREADY_SENT)]))
         }
         Filed::AddressBusy => refused(site, language, typed, (Field::Email, text::EMAIL_BUSY), "unconfirmed_per_address", DAY),
-        Filed::AddressUsedUp(seconds) => {
+        Filed::UsedUp(AllowanceKind::RequestsOfAddress, seconds) => {
             refused(site, language, typed, (Field::Email, text::EMAIL_USED_UP), "requests_per_address_per_day", seconds)
         }
-        Filed::NetworkUsedUp(seconds) => {
+        Filed::UsedUp(_, seconds) => {
             refused(site, language, typed, (Field::Form, text::NETWORK_USED_UP), "requests_per_network_per_day", seconds)
         }
         Filed::Closed(closed) => {

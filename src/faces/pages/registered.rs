@@ -23,7 +23,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Again, Correction, Registration, Store};
+use crate::outside::store::{Access, Again, AllowanceKind, Correction, Registration, Store};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -106,8 +106,8 @@ pub(super) fn submit(site: &Site, request: &Request) -> Result<Response, Error> 
         Again::Over | Again::NotAwaited => return present(site, &mut store, language, &wish.t, Some(notice)),
         Again::Enough => (text::MAIL_ENOUGH, None),
         Again::AddressBusy => (text::EMAIL_BUSY, Some(DAY)),
-        Again::AddressUsedUp(seconds) => (text::EMAIL_USED_UP, Some(seconds)),
-        Again::NetworkUsedUp(seconds) => (text::NETWORK_USED_UP, Some(seconds)),
+        Again::UsedUp(AllowanceKind::RequestsOfAddress, seconds) => (text::EMAIL_USED_UP, Some(seconds)),
+        Again::UsedUp(_, seconds) => (text::NETWORK_USED_UP, Some(seconds)),
     };
     log::warn(
         "mail_not_sent_again",

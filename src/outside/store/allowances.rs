@@ -65,17 +65,34 @@ impl Allowance<'_> {
 impl Store {
     /// Takes one of each allowance, or nothing. Returns the kind that is used up, and the seconds until one is regained.
     pub(crate) fn use_allowances(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
-        for allowance in allowances {
-            self.open_allowance(allowance, now)?;
-        }
-        self.transaction_that_may_end(|store| {
-            for allowance in allowances {
-                if let Some(seconds) = store.take_from_allowance(allowance, now)? {
-                    return Ok(End::RollBack(Some((allowance.kind, seconds))));
-                }
-            }
-            Ok(End::Commit(None))
+        self.open_all(allowances, now)?;
+        self.transaction_that_may_end(|store| match store.take_all(allowances, now)? {
+            None => Ok(End::Commit(None)),
+            used_up => Ok(End::RollBack(used_up)),
         })
+    }
+
+    /// Makes the rows that [`Store::take_all`] needs, in the same order. Not in its transaction, which would fail if another
+    /// program made a row at the same moment. Stops at one that is used up: a network without allowance leaves no row for each
+    /// address that it tries.
+    pub(super) fn open_all(&mut self, allowances: &[Allowance], now: i64) -> Result<(), Error> {
+        for allowance in allowances {
+            if !self.open_allowance(allowance, now)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one of each allowance. Returns the kind that is used up, and the seconds until one is regained: the transaction must
+    /// then be rolled back. Until its end it excludes others with these subjects.
+    pub(super) fn take_all(&mut self, allowances: &[Allowance], now: i64) -> Result<Option<(AllowanceKind, i64)>, Error> {
+        for allowance in allowances {
+            if let Some(seconds) = self.take_from_allowance(allowance, now)? {
+                return Ok(Some((allowance.kind, seconds)));
+            }
+        }
+        Ok(None)
     }
 
     /// Undoes [`Store::use_allowances`].
@@ -97,9 +114,8 @@ impl Store {
         Ok(self.whole_at(allowance)?.filter(is_used_up).map(|whole_at| (whole_at - latest).max(1)))
     }
 
-    /// Creates the row of an allowance if it has none, and returns whether one is available. Taking it is a separate step in a
-    /// transaction, which would fail if another program created the row at the same moment.
-    pub(super) fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<bool, Error> {
+    /// Creates the row of an allowance if it has none, and returns whether one is available.
+    fn open_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<bool, Error> {
         if allowance.per_day == 0 {
             return Ok(true);
         }
@@ -115,7 +131,7 @@ impl Store {
 
     /// Takes one from an allowance with a row. Returns `None`, or the seconds until one is regained. The row stays locked until
     /// the end of the transaction.
-    pub(super) fn take_from_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
+    fn take_from_allowance(&mut self, allowance: &Allowance, now: i64) -> Result<Option<i64>, Error> {
         if allowance.per_day == 0 {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! Turns a form into a row of `registrations`, or refuses it. A form sent twice is one row, by a `UNIQUE` column. The username is
 //! reserved only when the address is confirmed ([`Store::confirm`]).
 
-use super::{Allowance, End, Error, LONGEST_WAIT, Registration, Store};
+use super::{Allowance, AllowanceKind, End, Error, LONGEST_WAIT, Registration, Store};
 use crate::domain::config::Language;
 use crate::domain::registration::State;
 use crate::domain::seconds::DAY;
@@ -40,10 +40,8 @@ pub enum Filed {
     NameTaken,
     /// Too many requests with this address await confirmation.
     AddressBusy,
-    /// The daily requests of this network are used up; seconds until the next one.
-    NetworkUsedUp(i64),
-    /// The daily requests with this address are used up; seconds until the next one.
-    AddressUsedUp(i64),
+    /// The daily requests of this network, or with this address, are used up; seconds until the next one.
+    UsedUp(AllowanceKind, i64),
     /// No requests are accepted from anybody.
     Closed(Closed),
 }
@@ -60,6 +58,13 @@ pub struct FilingLimits<'a> {
     pub open: u64,
     /// Requests in 24 hours.
     pub per_day: u64,
+}
+
+impl<'a> FilingLimits<'a> {
+    /// First that of the network: see [`Store::open_all`].
+    pub(super) fn allowances(&self) -> Vec<Allowance<'a>> {
+        self.network.into_iter().chain(self.address).collect()
+    }
 }
 
 /// Why no requests are accepted at present.
@@ -83,31 +88,22 @@ impl Store {
     }
 
     fn refused_before_writing(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {
-        if let Some(network) = &limits.network
-            && let Some(seconds) = self.used_up(network, new.requested_at)?
-        {
-            return Ok(Some(Filed::NetworkUsedUp(seconds)));
-        }
-        if let Some(address) = &limits.address
-            && let Some(seconds) = self.used_up(address, new.requested_at)?
-        {
-            return Ok(Some(Filed::AddressUsedUp(seconds)));
+        for allowance in limits.allowances() {
+            if let Some(seconds) = self.used_up(&allowance, new.requested_at)? {
+                return Ok(Some(Filed::UsedUp(allowance.kind, seconds)));
+            }
         }
         self.stands_against(new, limits)
     }
 
     /// Files a request. A request that is not filed uses up nothing, except after [`Filed::AddressBusy`].
     pub fn file(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Filed, Error> {
-        for allowance in limits.network.iter().chain(&limits.address) {
-            // A network without allowance leaves no row for each address that it tries.
-            if !self.open_allowance(allowance, new.requested_at)? {
-                break;
-            }
-        }
+        let allowances = limits.allowances();
+        self.open_all(&allowances, new.requested_at)?;
         let filed = self.transaction_that_may_end(|store| {
             // First: holding these rows excludes others with this network or address, so the counts below are exact.
-            if let Some(refused) = store.use_up(limits, new.requested_at)? {
-                return Ok(End::RollBack(refused));
+            if let Some((kind, seconds)) = store.take_all(&allowances, new.requested_at)? {
+                return Ok(End::RollBack(Filed::UsedUp(kind, seconds)));
             }
             if let Some(refused) = store.stands_against(new, limits)? {
                 return Ok(End::RollBack(refused));
@@ -132,7 +128,7 @@ impl Store {
         match (self.unless_it_came_before(new, refused)?, limits.address) {
             (Filed::AddressBusy, Some(address)) => {
                 let used_up = self.use_allowances(&[address], new.requested_at)?;
-                Ok(used_up.map_or(Filed::AddressBusy, |(_, seconds)| Filed::AddressUsedUp(seconds)))
+                Ok(used_up.map_or(Filed::AddressBusy, |(kind, seconds)| Filed::UsedUp(kind, seconds)))
             }
             (refused, _) => Ok(refused),
         }
@@ -141,20 +137,6 @@ impl Store {
     /// A refusal, unless what is in the way is the same form, which another program may have filed since the last look.
     pub(crate) fn unless_it_came_before(&mut self, new: &NewRegistration, refused: Filed) -> Result<Filed, Error> {
         Ok(self.same_submission(&new.submission)?.map_or(refused, |before| Filed::CameBefore(Box::new(before))))
-    }
-
-    pub(super) fn use_up(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Filed>, Error> {
-        if let Some(network) = &limits.network
-            && let Some(seconds) = self.take_from_allowance(network, now)?
-        {
-            return Ok(Some(Filed::NetworkUsedUp(seconds)));
-        }
-        if let Some(address) = &limits.address
-            && let Some(seconds) = self.take_from_allowance(address, now)?
-        {
-            return Ok(Some(Filed::AddressUsedUp(seconds)));
-        }
-        Ok(None)
     }
 
     fn stands_against(&mut self, new: &NewRegistration, limits: &FilingLimits) -> Result<Option<Filed>, Error> {

@@ -61,16 +61,10 @@ impl Store {
     /// Keeps a request, unless an allowance is used up. The first allowance should be that of the network: without one, no row
     /// is written.
     pub fn ask_reset(&mut self, new: &NewReset, allowances: &[Allowance]) -> Result<ResetAsked, Error> {
-        for allowance in allowances {
-            if !self.open_allowance(allowance, new.asked_at)? {
-                break;
-            }
-        }
+        self.open_all(allowances, new.asked_at)?;
         let asked = self.transaction_that_may_end(|store| {
-            for allowance in allowances {
-                if let Some(seconds) = store.take_from_allowance(allowance, new.asked_at)? {
-                    return Ok(End::RollBack(ResetAsked::UsedUp(allowance.kind, seconds)));
-                }
+            if let Some((kind, seconds)) = store.take_all(allowances, new.asked_at)? {
+                return Ok(End::RollBack(ResetAsked::UsedUp(kind, seconds)));
             }
             store.insert_reset(new).map(|()| End::Commit(ResetAsked::Kept))
         });

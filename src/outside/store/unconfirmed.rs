@@ -3,8 +3,8 @@
 //! Both name the round of mails that their page showed. A second click, or an older page, names a round that is over and changes
 //! nothing.
 
-use super::filing::{Filed, FilingLimits, NewRegistration};
-use super::{Column, End, Error, NamedRow, Registration, Selection, Store};
+use super::filing::{FilingLimits, NewRegistration};
+use super::{AllowanceKind, Column, End, Error, NamedRow, Registration, Selection, Store};
 use crate::domain::back_off::{AddressFault, Trouble};
 use crate::domain::registration::{Event, State};
 use crate::outside::fault;
@@ -27,10 +27,8 @@ pub enum Again {
     Enough,
     /// Too many requests with the new address await confirmation. Counts against the allowances.
     AddressBusy,
-    /// The daily requests of this network are used up; seconds until the next one.
-    NetworkUsedUp(i64),
-    /// The daily requests with this address are used up; seconds until the next one.
-    AddressUsedUp(i64),
+    /// The daily requests of this network, or with this address, are used up; seconds until the next one.
+    UsedUp(AllowanceKind, i64),
 }
 
 /// A corrected address, and everything that is derived from the new seed: the link in earlier mails leads nowhere any more.
@@ -167,17 +165,12 @@ impl Store {
         now: i64,
         change: impl Fn(&mut Store, Unconfirmed) -> Result<Again, Error>,
     ) -> Result<Again, Error> {
-        for allowance in limits.network.iter().chain(&limits.address) {
-            if !self.open_allowance(allowance, now)? {
-                break;
-            }
-        }
+        let allowances = limits.allowances();
+        self.open_all(&allowances, now)?;
         self.transaction_that_may_end(|store| {
             // First: holding these rows excludes others with this network or address, so the counts below are exact.
-            match store.use_up(limits, now)? {
-                Some(Filed::NetworkUsedUp(seconds)) => return Ok(End::RollBack(Again::NetworkUsedUp(seconds))),
-                Some(Filed::AddressUsedUp(seconds)) => return Ok(End::RollBack(Again::AddressUsedUp(seconds))),
-                _ => {}
+            if let Some((kind, seconds)) = store.take_all(&allowances, now)? {
+                return Ok(End::RollBack(Again::UsedUp(kind, seconds)));
             }
             let Some(unconfirmed) = store.awaiting_confirmation(id)? else { return Ok(End::RollBack(Again::NotAwaited)) };
             if unconfirmed.round != round {

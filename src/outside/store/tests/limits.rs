@@ -86,7 +86,7 @@ fn a_network_that_is_used_up_leaves_no_row_for_each_address(engine: Engine) {
         };
         let filed = store.file(&request(&format!("name{number}"), &format!("form {number}")), &limits).unwrap();
         assert_eq!(matches!(filed, Filed::Accepted(_)), number == 0, "{filed:?}");
-        assert!(number == 0 || matches!(filed, Filed::NetworkUsedUp(_)), "{filed:?}");
+        assert!(number == 0 || matches!(filed, Filed::UsedUp(AllowanceKind::RequestsOfNetwork, _)), "{filed:?}");
     }
     let rows = store.first("SELECT COUNT(*) FROM allowances WHERE kind = 'requests of address'", &[], |row| row.integer());
     assert_eq!(rows.unwrap(), Some(1));
@@ -142,7 +142,7 @@ fn who_tries_usernames_with_an_address_that_waits_is_soon_refused_all_of_them(en
         }
         for username in ["max6", "ada"] {
             let used_up = refused(username);
-            assert!(matches!(used_up, Filed::AddressUsedUp(17_280)), "{subject}, {username}: {used_up:?}");
+            assert!(matches!(used_up, Filed::UsedUp(AllowanceKind::RequestsOfAddress, 17_280)), "{subject}, {username}: {used_up:?}");
         }
     }
     let rows = store.first("SELECT COUNT(*) FROM registrations", &[], |row| row.integer());
@@ -157,13 +157,13 @@ fn what_is_not_filed_uses_up_nothing(engine: Engine) {
     assert!(matches!(store.file(&request("max", "first"), &limits).unwrap(), Filed::Accepted(_)));
     for form in ["second", "third", "fourth"] {
         let filed = store.file(&request("other", form), &limits).unwrap();
-        assert!(matches!(filed, Filed::AddressUsedUp(86_400)), "{filed:?}");
+        assert!(matches!(filed, Filed::UsedUp(AllowanceKind::RequestsOfAddress, 86_400)), "{filed:?}");
     }
     let another = FilingLimits { address: None, ..limits };
     store.execute("UPDATE registrations SET claimed_username = 'max' WHERE username = 'max'", &[]).unwrap();
     assert!(matches!(store.file(&request("max", "fifth"), &another).unwrap(), Filed::NameTaken));
     assert!(matches!(store.file(&request("other", "sixth"), &another).unwrap(), Filed::Accepted(_)), "the network had one left");
-    assert!(matches!(store.file(&request("third", "seventh"), &another).unwrap(), Filed::NetworkUsedUp(43_200)));
+    assert!(matches!(store.file(&request("third", "seventh"), &another).unwrap(), Filed::UsedUp(AllowanceKind::RequestsOfNetwork, 43_200)));
     assert!(matches!(store.file(&request("max", "first"), &limits).unwrap(), Filed::CameBefore(_)), "sent twice is answered twice");
 }
 

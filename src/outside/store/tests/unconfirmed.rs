@@ -109,7 +109,10 @@ fn who_tries_addresses_by_corrections_is_soon_refused_all_of_them(engine: Engine
     for number in 0..5 {
         assert_eq!(store.correct_address(id, 0, &correction("max"), &limits, 1000).unwrap(), Again::AddressBusy, "{number}");
     }
-    assert_eq!(store.correct_address(id, 0, &correction("max"), &limits, 1000).unwrap(), Again::AddressUsedUp(17_280));
+    assert_eq!(
+        store.correct_address(id, 0, &correction("max"), &limits, 1000).unwrap(),
+        Again::UsedUp(AllowanceKind::RequestsOfAddress, 17_280)
+    );
     let unchanged = store.registration(id).unwrap().unwrap();
     assert_eq!((unchanged.email_folded.as_str(), unchanged.mail_round), ("moritz@example.org", 0));
 }
