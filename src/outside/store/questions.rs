@@ -62,19 +62,16 @@ impl Store {
     /// Asks the applicant of an undecided request. `by` is a Matrix id; `None`: the operator. The mail is owed from then on.
     pub fn ask(&mut self, registration: i64, question: &str, by: Option<&str>, now: i64) -> Result<Asked, Error> {
         self.transaction(|store| {
+            if !store.hold_undecided(registration)? {
+                return Ok(Asked::NotUndecided);
+            }
             let count = "SELECT COUNT(*), MAX(id) FROM questions WHERE registration_id = ?";
             let counted = |row: Row| Ok((row.integer()?, row.integer_at(1)?));
             if store.first(count, &[registration.into()], counted)?.is_some_and(|(count, _)| count >= MOST_QUESTIONS) {
                 return Ok(Asked::TooMany);
             }
-            let sql = format!(
-                "INSERT INTO questions (registration_id, question, asked_at, asked_by) SELECT id, ?, {now}, ? FROM registrations
-                 WHERE id = ? AND {}",
-                undecided()
-            );
-            if store.execute(&sql, &[question.into(), by.into(), registration.into()])? != 1 {
-                return Ok(Asked::NotUndecided);
-            }
+            let sql = "INSERT INTO questions (registration_id, question, asked_at, asked_by) VALUES (?, ?, ?, ?)";
+            store.execute(sql, &[registration.into(), question.into(), now.into(), by.into()])?;
             let newest = store.first(count, &[registration.into()], counted)?.and_then(|(_, newest)| newest);
             let Some(id) = newest else { return Err(Error::Unavailable("a question is not there although it was just written".into())) };
             let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
@@ -83,6 +80,13 @@ impl Store {
             fault::point("asking");
             Ok(Asked::Yes(id))
         })
+    }
+
+    /// Holds an undecided request until the end of the transaction: nobody else decides it or asks meanwhile. `false`: it is decided,
+    /// or not there.
+    fn hold_undecided(&mut self, registration: i64) -> Result<bool, Error> {
+        let sql = format!("UPDATE registrations SET state = state WHERE id = ? AND {}", undecided());
+        Ok(self.execute(&sql, &[registration.into()])? == 1)
     }
 
     /// The applicant answers a question of an undecided request. `false`: it has an answer already, or the request is decided.

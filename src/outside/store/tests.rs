@@ -8,6 +8,7 @@ mod database;
 mod folder;
 mod limits;
 mod owed;
+mod questions;
 mod resets;
 mod unconfirmed;
 
@@ -250,56 +251,6 @@ fn who_withdraws_leaves_nothing_behind(engine: Engine) {
     assert!(store.questions(id).unwrap().is_empty() && due(&mut store, QUESTION, 9).is_empty());
     let next = accepted(&mut store, "max");
     assert_eq!(store.confirm(next, None, None, 6).unwrap(), Confirmed::Yes);
-}
-
-fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    assert_eq!(store.ask(id, "Too early?", None, 1).unwrap(), Asked::NotUndecided);
-    assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
-    let Asked::Yes(first) = store.ask(id, "Who are you?", Some("@mod:example.org"), 2).unwrap() else { panic!() };
-    let Asked::Yes(second) = store.ask(id, "Really?", None, 3).unwrap() else { panic!() };
-    let [row, _] = store.due(QUESTION, 3, (i64::MIN, 0), 10).unwrap().try_into().unwrap();
-    assert_eq!(store.question_to_mail(row.row.id).unwrap(), Some((first, "Who are you?".into())));
-    assert!(store.answer(id, first, "Ada", 4).unwrap() && !store.answer(id, first, "Eve", 5).unwrap());
-    assert!(!store.answer(id + 1, second, "from elsewhere", 5).unwrap());
-    assert_eq!(store.question_to_mail(row.row.id).unwrap(), None, "it has its answer");
-    let said: Vec<_> = store.questions(id).unwrap().into_iter().map(|asked| (asked.asked_by, asked.answer, asked.answered_at)).collect();
-    assert_eq!(said, [(Some("@mod:example.org".into()), Some("Ada".into()), Some(4)), (None, None, None)]);
-    assert!(store.decide(id, Event::Approved, None, 6).unwrap());
-    assert!(due(&mut store, QUESTION, 9).is_empty(), "nobody is asked after the decision");
-    assert!(!store.answer(id, second, "too late", 7).unwrap() && store.ask(id, "Too late?", None, 7).unwrap() == Asked::NotUndecided);
-    assert_eq!(store.forget(State::Register, 9).unwrap(), 1);
-    assert!(store.questions(id).unwrap().is_empty());
-}
-
-fn nobody_is_asked_without_end(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let id = accepted(&mut store, "max");
-    store.confirm(id, None, None, 1).unwrap();
-    let asked = (0..MOST_QUESTIONS + 1).map(|number| store.ask(id, "And?", None, number).unwrap()).filter(|asked| *asked == Asked::TooMany);
-    assert_eq!(asked.count(), 1);
-}
-
-fn the_usual_time_is_that_in_the_middle_of_the_last_decisions(engine: Engine) {
-    let scratch = Scratch::on(engine);
-    let mut store = scratch.open(Access::Write);
-    let decided = |store: &mut Store, number: i64, seconds: i64| {
-        let id = accepted(store, &format!("max{number}"));
-        let now = 10_000 * (number + 1);
-        store.confirm(id, None, None, now).unwrap();
-        assert!(store.decide(id, Event::Declined, None, now + seconds).unwrap());
-    };
-    for (number, seconds) in [(0, 5000), (1, 10)] {
-        decided(&mut store, number, seconds);
-        assert_eq!(store.usual_seconds_to_decision().unwrap(), None);
-    }
-    decided(&mut store, 2, 60);
-    assert_eq!(store.usual_seconds_to_decision().unwrap(), Some(60));
-    (3..23).for_each(|number| decided(&mut store, number, 700));
-    assert_eq!(store.usual_seconds_to_decision().unwrap(), Some(700));
 }
 
 fn a_password_is_chosen_once_and_only_after_the_approval(engine: Engine) {
@@ -565,9 +516,6 @@ on_every_database! {
     who_lost_the_name_confirms_with_another,
     a_name_that_an_earlier_version_reserved_stays_so,
     who_withdraws_leaves_nothing_behind,
-    a_question_is_answered_once_and_only_before_the_decision,
-    nobody_is_asked_without_end,
-    the_usual_time_is_that_in_the_middle_of_the_last_decisions,
     a_password_is_chosen_once_and_only_after_the_approval,
     a_declined_name_can_be_claimed_again,
     an_expired_request_frees_its_name_and_forgets_the_person,
