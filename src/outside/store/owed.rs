@@ -277,18 +277,18 @@ impl Store {
 
     /// Makes rows due whose time lies further ahead than any wait, as it was written under a wrong clock. Returns their number.
     pub(crate) fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
-        let soon = now + CLOCK_SKEW;
-        let places = owing().map(|_| "?").collect::<Vec<_>>().join(", ");
-        let steps =
-            format!("UPDATE registrations SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND state IN ({places})");
-        let mut values: Vec<Value> = vec![now.into(), soon.into(), (soon + back_off::LONGEST).into()];
-        values.extend(owing().map(|state| Value::from(state.number())));
-        let brought_back = self.execute(&steps, &values)?;
+        let (soon, far) = (now + CLOCK_SKEW, now + CLOCK_SKEW + back_off::LONGEST);
+        let owing = State::ALL.iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string());
+        let owing = format!("state IN ({})", owing.collect::<Vec<_>>().join(", "));
+        let mut brought_back = 0;
+        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0")] {
+            // Before the first attempt there is no wait.
+            let sql = format!("UPDATE {table} SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND {is_owed}");
+            brought_back += self.execute(&sql, &[now.into(), soon.into(), far.into()])?;
+        }
         // Before the first attempt at a side action its time follows from owed_since.
         let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
-        let brought_back = brought_back + self.execute(beside, &[now.into(), (soon + back_off::LONGEST).into()])?;
-        let resets = "UPDATE password_resets SET due_at = ? WHERE is_done = 0 AND due_at > ?";
-        Ok(brought_back + self.execute(resets, &[now.into(), (soon + back_off::LONGEST).into()])?)
+        Ok(brought_back + self.execute(beside, &[now.into(), far.into()])?)
     }
 
     /// Everything that fails at present.
@@ -330,10 +330,6 @@ impl Store {
         };
         self.first(&newest, &[trouble.name().into()], read)
     }
-}
-
-fn owing() -> impl Iterator<Item = State> {
-    State::ALL.into_iter().filter(|state| state.owes().is_some())
 }
 
 impl Failing {

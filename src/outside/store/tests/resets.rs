@@ -115,7 +115,20 @@ fn a_changed_password_ends_the_links_that_were_mailed(engine: Engine) {
     }
 }
 
+fn a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_meant_wait_is_kept(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let in_half_a_day = NewReset { asked_at: NOW + 43_200, ..reset("form", "max") };
+    assert_eq!(store.ask_reset(&in_half_a_day, &[]).unwrap(), ResetAsked::Kept);
+    assert_eq!(store.bring_back(NOW).unwrap(), 1);
+    let ids = due(&mut store, Owed::ResetMail, NOW);
+    assert_eq!(ids.len(), 1);
+    failed(&mut store, OwedRow { owed: Owed::ResetMail, id: ids[0] }, &AWAY, NOW, NOW + crate::domain::back_off::LONGEST);
+    assert_eq!(store.bring_back(NOW).unwrap(), 0);
+}
+
 on_every_database! {
+    a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_meant_wait_is_kept,
     a_changed_password_ends_the_links_that_were_mailed,
     a_form_for_a_forgotten_password_counts_once,
     a_request_for_a_password_is_owed_until_it_is_settled,
