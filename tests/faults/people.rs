@@ -230,7 +230,9 @@ impl<'a> People<'a> {
     /// The operator asks, perhaps more than once, and the applicant answers everything on the page.
     fn answer(&self, person: &mut Person) -> Option<()> {
         if !person.asked {
-            person.asked = self.place.put_question(&person.name, "Who are you?");
+            // A command that died may have asked.
+            person.asked = self.place.put_question(&person.name, "Who are you?")
+                || self.own_page(person).is_some_and(|page| form_to(&page, "answer").is_some());
             return Some(());
         }
         let Some(page) = self.own_page(person) else { return Some(()) };

@@ -8,6 +8,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The domain of all addresses.
+const APPLICANTS: &str = "@applicants.example.org";
+
 /// How long somebody waits for a mail or a message before coming back later.
 const WAIT: Duration = Duration::from_secs(6);
 
@@ -42,8 +45,8 @@ impl Person {
         Person { number, name: format!("{prefix}{wish}"), ..Person::default() }
     }
 
-    fn address(&self) -> String {
-        format!("person{}@applicants.example.org", self.number)
+    pub fn address(&self) -> String {
+        format!("person{}{APPLICANTS}", self.number)
     }
 
     fn decision(&self) -> Decision {
@@ -70,7 +73,7 @@ pub struct Club<'a> {
     pub nodes: &'a Nodes,
     pub forms_sent: AtomicUsize,
     pub filed: AtomicUsize,
-    /// The links in the room, by Matrix id.
+    /// The links in the room, by mail address. Not by Matrix id: a name that was declined may be asked for again, by a rival.
     links: Mutex<HashMap<String, String>>,
 }
 
@@ -83,8 +86,8 @@ impl Club<'_> {
     pub fn watch_room(&self, goes_on: &AtomicBool) {
         while goes_on.load(Ordering::Relaxed) {
             for message in self.nodes.synapse.messages(&self.nodes.room) {
-                let mxid = message.body.split_whitespace().find(|word| word.starts_with('@')).unwrap_or_default();
-                self.links.lock().unwrap().insert(mxid.to_owned(), message.link());
+                let address = message.body.split_whitespace().find(|word| word.ends_with(APPLICANTS));
+                self.links.lock().unwrap().extend(address.map(|address| (address.to_owned(), message.link())));
             }
             // The longer the room's history, the longer the homeserver takes.
             let known = self.links.lock().unwrap().len() as u64;
@@ -191,8 +194,7 @@ impl Club<'_> {
     }
 
     fn decide(&self, person: &mut Person) {
-        let mxid = self.nodes.synapse.user_id(&person.name);
-        let Some(link) = wait_for(|| self.links.lock().unwrap().get(&mxid).cloned()) else { return };
+        let Some(link) = wait_for(|| self.links.lock().unwrap().get(&person.address()).cloned()) else { return };
         let choices = match person.decision() {
             Decision::Approve => ["approve", ""],
             Decision::ApproveTwice => ["approve", "approve"],

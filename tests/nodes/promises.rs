@@ -53,11 +53,11 @@ fn no_name_is_two_peoples(tables: &Tables) {
 }
 
 fn decisions_are_what_the_deciders_heard(tables: &Tables, people: &[Person]) {
-    let rows = tables.rows("SELECT username, state FROM registrations WHERE decided_at IS NOT NULL").into_iter();
+    let rows = tables.rows("SELECT email, state FROM registrations WHERE decided_at IS NOT NULL").into_iter();
     let decided: BTreeMap<_, _> = rows.map(|row| (row[0].clone(), row[1].clone())).collect();
     for person in people {
         let heard: BTreeSet<_> = person.verdicts.iter().map(|verdict| if *verdict == "approved" { "100" } else { "13" }).collect();
-        let state = decided.get(&person.name).map(String::as_str);
+        let state = decided.get(&person.address()).map(String::as_str);
         assert_eq!(heard.into_iter().collect::<Vec<_>>(), state.into_iter().collect::<Vec<_>>(), "{person:?}");
     }
 }
@@ -75,9 +75,9 @@ fn accounts_are_those_that_were_approved(nodes: &Nodes, tables: &Tables, people:
 fn the_room_has_one_message_each(nodes: &Nodes, people: &[Person]) {
     let messages = nodes.synapse.messages(&nodes.room);
     for person in people {
-        let mxid = nodes.synapse.user_id(&person.name);
-        let about = messages.iter().filter(|message| message.body.split_whitespace().any(|word| word == mxid)).count();
-        assert_eq!(about, 1, "messages about {mxid}");
+        let address = person.address();
+        let about = messages.iter().filter(|message| message.body.split_whitespace().any(|word| word == address)).count();
+        assert_eq!(about, 1, "messages about {address}");
     }
     assert_eq!(messages.len(), people.len());
 }
