@@ -109,6 +109,8 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let decide = request();
     let mut decide_question = decide.clone();
     decide_question["questions"] = questions("");
+    let mut by_link = decide.clone();
+    by_link["by_link"] = json!(true);
     let mut decline = decide.clone();
     decline["preset"] = json!("decline");
     decline["note"] = json!("");
@@ -121,6 +123,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     verify["errors"] = json!({});
     let mut verify_password = verify.clone();
     verify_password["wants_password"] = json!(true);
+    verify_password["errors"] = json!({});
     verify_password["password_min_length"] = json!(10);
     let mut verify_errors = verify_password.clone();
     verify_errors["errors"] = json!({"password": "form.error.password_too_short"});
@@ -132,6 +135,15 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let mut verify_name_errors = verify_name.clone();
     verify_name_errors["typed_name"] = json!("zoe");
     verify_name_errors["errors"] = json!({"username": "form.error.username_unavailable"});
+    let welcome = json!({"mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "email": "zoe.angstrom@choir.example.net",
+        "expires": 1_796_220_300_i64, "token": "0123456789abcdef", "form_token": "AAAA", "password_min_length": 10, "password_needs": [], "refusal": "", "errors": {}});
+    let welcome = |more: Value| {
+        let mut whole = welcome.clone();
+        whole.as_object_mut().into_iter().for_each(|whole| whole.extend(more.as_object().cloned().unwrap_or_default()));
+        whole
+    };
+    let needs = json!(["digit", "symbol", "uppercase", "lowercase"]);
+    let refused = json!({"refusal": "password too weak: min 8 chars", "errors": {"password": "form.error.password_refused"}});
     let decided = |outcome| json!({"outcome": outcome, "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
     let mut plain = form(json!({}), json!({}), json!({}));
     plain["terms_url"] = Value::Null;
@@ -165,7 +177,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
             PageName::Verified,
             waiting(json!({"has_errors": true, "questions": questions("form.error.answer_missing")})),
         ),
-        ("standing-choosing", PageName::Standing, standing("choosing", json!({"withdraws": true}))),
+        ("standing-choosing", PageName::Standing, standing("choosing", json!({"choose_link": "welcome?t=1", "withdraws": true}))),
         ("standing-approved", PageName::Standing, standing("approved", json!({}))),
         ("standing-done", PageName::Standing, standing("done", json!({"password_is": "mailed"}))),
         (
@@ -179,9 +191,18 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("standing-not-chosen", PageName::Standing, standing("not_chosen", json!({"back": true}))),
         ("standing-forgotten", PageName::Message, json!({"kind": "link_unknown", "back": true})),
         ("decide-question", PageName::Decide, decide_question),
+        ("welcome", PageName::Welcome, welcome(json!({}))),
+        ("welcome-rules", PageName::Welcome, welcome(json!({"password_min_length": 15, "password_needs": needs}))),
+        ("welcome-errors", PageName::Welcome, welcome(json!({"errors": {"password_again": "form.error.password_differs"}}))),
+        ("welcome-refused", PageName::Welcome, welcome(refused)),
+        ("welcomed", PageName::Welcomed, welcome(json!({"pending": false}))),
+        ("welcomed-pending", PageName::Welcomed, welcome(json!({"pending": true}))),
+        ("welcomed-before", PageName::Welcomed, welcome(json!({"was_chosen_before": true}))),
+        ("decide-by-link", PageName::Decide, by_link),
         ("decide", PageName::Decide, decide),
         ("decide-decline", PageName::Decide, decline),
         ("decided-approved", PageName::Decided, decided("approved")),
+        ("decided-choosing", PageName::Decided, decided("choosing")),
         ("decided-pending", PageName::Decided, decided("pending")),
         ("decided-refused", PageName::Decided, decided("refused")),
         ("reset", PageName::ResetPassword, json!({"form_token": "AAAA", "errors": {}})),
@@ -200,6 +221,9 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("password-set-everywhere", PageName::Message, json!({"kind": "password_set_everywhere", "mxid": "@zoe.angstrom:example.org"})),
         ("password-set-devices-left", PageName::Message, json!({"kind": "password_set_devices_left", "mxid": "@zoe.angstrom:example.org"})),
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
+        ("message-choose-unknown", PageName::Message, json!({"kind": "choose_link_unknown"})),
+        ("message-admin-choosing", PageName::Message, json!({"kind": "decided_choosing", "mxid": "@zoe:example.org"})),
+        ("message-admin-unchosen", PageName::Message, json!({"kind": "decided_unchosen", "mxid": "@zoe:example.org"})),
         ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
     ];
     for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !name.starts_with("password-set") && *name != "reset-asked") {
@@ -277,11 +301,18 @@ fn new_password(errors: Value, can_log_out: bool) -> Value {
 
 fn mails() -> Vec<(MailName, Value)> {
     let mxid = "@zoe.angstrom:example.org";
+    let choose = json!({"mxid": mxid, "name": "Zoë Ångström", "link": "https://register.example.org/welcome?t=0123456789abcdef0123456789abcdef",
+        "expires": 1_796_220_300_i64});
+    let mut choose_again = choose.clone();
+    choose_again["refusal"] = json!("password too weak: min 8 chars");
     vec![
         (
             MailName::Verify,
             json!({"mxid": mxid, "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef", "hours": 48, "expires": 1_796_220_300_i64}),
         ),
+        (MailName::Choose, choose.clone()),
+        (MailName::ChooseReminder, choose.clone()),
+        (MailName::ChooseAgain, choose_again),
         (
             MailName::Credentials,
             json!({"mxid": mxid, "username": "zoe.angstrom", "name": "Zoë Ångström", "password": "k7mq-3xva-9tpd", "password_until": 1_796_220_300_i64}),

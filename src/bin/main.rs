@@ -13,6 +13,7 @@ mod register;
 mod reset_password;
 mod verify;
 mod verify_admin;
+mod welcome;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -28,6 +29,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("public/register", register::main),
     ("public/verify", verify::main),
     ("public/verify_admin", verify_admin::main),
+    ("public/welcome", welcome::main),
     ("public/reset_password", reset_password::main),
     ("cron/cron", cron::main),
     ("internal/login", login::main),

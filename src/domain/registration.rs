@@ -11,7 +11,7 @@
 //! | `AdminVerify`     | -, later a reminder   | approved; declined; withdrawn               | nothing                                    |
 //! | `ChooseSend`      | the mail to choose    | mail sent; chosen first; given up           | no mail, or two with one Message-ID        |
 //! | `Choosing`        | -, later a reminder   | password chosen; expired; withdrawn         | nothing                                    |
-//! | `Register`        | the account           | account made; homeserver refused it         | no account, or one found to be ours        |
+//! | `Register`        | the account           | account made; it or the password refused    | no account, or one found to be ours        |
 //! | `MailCredentials` | the credentials mail  | mail sent; given up                         | no mail, or two with one Message-ID        |
 //! | `Done`            | -                     | -                                           | nothing                                    |
 //! | `DeclineSend`     | the decline mail      | mail sent; given up                         | no mail, or two with one Message-ID        |
@@ -77,6 +77,8 @@ pub enum Event {
     AccountFound,
     /// The homeserver refuses this account: the name has been taken meanwhile, or is reserved.
     AccountRefused,
+    /// The homeserver refuses the password that the applicant chose, and nothing else.
+    PasswordRefused,
     CredentialsSent,
     DeclineSent,
     /// The last mail failed for long enough and is given up.
@@ -170,6 +172,8 @@ impl State {
             (Register, Event::AccountMade) => Some(MailCredentials),
             (Register, Event::AccountFound) => Some(Done),
             (Register, Event::AccountRefused) => Some(DeclineSend),
+            // The mail asks for another password; the link is the same.
+            (Register, Event::PasswordRefused) => Some(ChooseSend),
             (MailCredentials, Event::CredentialsSent | Event::GivenUp) => Some(Done),
             (DeclineSend, Event::DeclineSent | Event::GivenUp) => Some(Declined),
             // An unconfirmed address gets no mail; applicants who confirmed theirs get the decline mail.
@@ -265,7 +269,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 18] = [
+    const EVENTS: [Event; 19] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -278,6 +282,7 @@ mod tests {
         Event::AccountMade,
         Event::AccountFound,
         Event::AccountRefused,
+        Event::PasswordRefused,
         Event::CredentialsSent,
         Event::DeclineSent,
         Event::GivenUp,
@@ -287,7 +292,7 @@ mod tests {
     ];
 
     /// All moves, written a second time as pairs of states.
-    const MOVES: [(State, State); 30] = [
+    const MOVES: [(State, State); 31] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
@@ -313,6 +318,7 @@ mod tests {
         (Choosing, Expired),
         (Choosing, DeclineSend),
         (Choosing, Withdrawn),
+        (Register, ChooseSend),
         (Register, MailCredentials),
         (Register, Done),
         (Register, DeclineSend),
@@ -335,6 +341,7 @@ mod tests {
         for from in State::ALL {
             for event in EVENTS {
                 match from.after(event) {
+                    Some(ChooseSend) if from == Register => assert_eq!(event, Event::PasswordRefused),
                     Some(ChooseSend) => assert!(event == Event::ApprovedToChoose && matches!(from, AdminSend | AdminVerify), "{from:?}"),
                     Some(Choosing) => assert_eq!(from, ChooseSend),
                     Some(Register) if matches!(from, ChooseSend | Choosing) => assert_eq!(event, Event::PasswordChosen),

@@ -12,19 +12,22 @@ pub use asking::ask;
 pub use ending::{end, waiting};
 
 use crate::domain::back_off;
+use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
+use crate::flow::addresses;
 use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
 use crate::flow::resets;
+use crate::flow::steps;
 use crate::outside::exposure;
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Failing, Store};
+use crate::outside::store::{Access, Closed, Failing, Store, Told};
 use crate::outside::take_over;
 use clock::Judged;
 use std::fmt;
@@ -149,13 +152,14 @@ fn correct_times(site: &Site, store: &mut Store, judged: &Judged, summary: &mut 
     Ok(())
 }
 
-/// Ends requests whose address was not confirmed in time. The time starts when the mail was sent; a mail that cannot be sent is
-/// given up after its attempts ([`crate::flow::attempt`]).
+/// Ends requests whose address was not confirmed in time, or whose password was not chosen in time. The time starts when the mail
+/// was sent; a mail that cannot be sent is given up after its attempts ([`crate::flow::attempt`]).
 fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
     let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
     if let Some(to) = State::EmailVerify.after(Event::TimeRanOut) {
         summary.expired = store.expire(State::EmailVerify, to, before, site.now())?;
     }
+    summary.expired += store.expire_unchosen(site.now() - steps::choose_seconds(site), site.now())?;
     Ok(())
 }
 
@@ -193,6 +197,7 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
     troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
     troubles.extend(of_open_files(&exposure::close(&site.config)));
     troubles.extend(of_undecided(site, store)?);
+    troubles.extend(of_unbound_addresses(site, store)?);
     summary.said.extend(word::say(store, &troubles, site.now())?);
     summary.all = troubles.iter().map(word::full).collect();
     summary.all.extend(ending::counts(store)?);
@@ -226,6 +231,15 @@ fn of_closed_form(closed: Closed) -> Trouble {
 fn of_open_files(sentences: &[String]) -> Option<Trouble> {
     let what = sentences.join("; ");
     (!what.is_empty()).then(|| Trouble { name: "file_open_to_others".into(), since: None, what, again_after: DAY })
+}
+
+/// Not a failure, so only the log and `cron -v` say it.
+fn of_unbound_addresses(site: &Site, store: &mut Store) -> Result<Option<Trouble>, Error> {
+    let told = store.told_troubles()?.into_iter().find(|told| told.name == addresses::NOT_BOUND);
+    let is_wanted = site.config.operation_mode == OperationMode::Synapse;
+    let trouble =
+        |told: Told| Trouble { name: told.name, since: Some(told.since), what: addresses::missing_right(site), again_after: i64::MAX };
+    Ok(told.filter(|_| is_wanted).map(trouble))
 }
 
 /// Requests that the room has left undecided for as long as others are kept: nothing fails, but nothing will happen without a

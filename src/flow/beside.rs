@@ -3,9 +3,11 @@
 //! Each has a row of its own in `owed_actions`, with its own due time, lease and tries. [`delay`] says when it is due, or that the
 //! configuration has no use for it; [`act`] carries it out.
 
+use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::registration::SideAction;
-use crate::domain::seconds::HOUR;
+use crate::domain::seconds::{DAY, HOUR};
+use crate::flow::addresses;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::failure::Failure;
 use crate::flow::password_ends;
@@ -30,7 +32,8 @@ pub(crate) fn delay(site: &Site, action: SideAction) -> Option<i64> {
         SideAction::Remind => Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0),
         SideAction::SendQuestion => Some(0),
         SideAction::RemindOfPassword => password_ends::delay(site),
-        SideAction::RemindToChoose | SideAction::BindAddress => None,
+        SideAction::RemindToChoose => Some(before_the_reminder(steps::choose_seconds(site))),
+        SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0),
     }
 }
 
@@ -76,8 +79,26 @@ fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, r
             true => Beside::Done,
             false => Beside::NotNeeded,
         }),
-        SideAction::RemindToChoose | SideAction::BindAddress => Ok(Beside::NotNeeded),
+        SideAction::RemindToChoose => remind_to_choose(site, store, registration).map(|()| Beside::Done),
+        SideAction::BindAddress => match addresses::bind(site, store, registration)? {
+            true => Ok(Beside::Done),
+            false => Ok(Beside::NotNeeded),
+        },
     }
+}
+
+/// When the reminder to choose a password is due: three days before the end, or after three quarters of a shorter time.
+fn before_the_reminder(whole: i64) -> i64 {
+    (whole - 3 * DAY).max(whole / 4 * 3)
+}
+
+/// The reminder may be late, because cron paused or the mail server was away; the applicant has the rest of the time all the
+/// same.
+fn remind_to_choose(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    let whole = steps::choose_seconds(site);
+    let since = registration.state_since.max(site.now() - before_the_reminder(whole));
+    steps::send_choose_link(site, store, registration, MailName::ChooseReminder, since + whole)?;
+    Ok(store.give_time_to_choose(registration.id, since)?)
 }
 
 /// Mails a question, unless the applicant has answered it on the page already.

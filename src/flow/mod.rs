@@ -1,6 +1,7 @@
 //! The steps of a request, and its limits.
 
 pub mod accounts;
+pub mod addresses;
 pub mod asking;
 pub mod attempt;
 pub mod beside;

@@ -12,7 +12,7 @@ use crate::domain::names;
 use crate::domain::password;
 use crate::domain::registration::{Action, Event, State};
 use crate::domain::seconds::{DAY, HOUR};
-use crate::domain::token::Secret;
+use crate::domain::token::{self, Secret};
 use crate::flow::accounts::{self, Outcome};
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::breakers::Breakers;
@@ -112,7 +112,7 @@ fn act(site: &Site, store: &mut Store, registration: &Registration, action: Acti
     match action {
         Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Outside::Told(Event::ConfirmMailSent)),
         Action::TellRoom => tell_room(site, store, registration).map(|()| Outside::Told(Event::RoomTold)),
-        Action::SendChooseMail => Err(Failure::later("the mail with the link to choose a password is not built in yet")),
+        Action::SendChooseMail => send_choose_mail(site, store, registration).map(|()| Outside::Told(Event::ChooseMailSent)),
         Action::MakeAccount => {
             let made = accounts::make(site, store, registration);
             made.map(Outside::Account).map_err(|failure| failure.on_the_way(Peer::Accounts))
@@ -129,12 +129,14 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
         Outside::Told(event) => *event,
         Outside::Account(Outcome::Refused(_)) => Event::AccountRefused,
         Outside::Account(Outcome::MadeByPhp) => Event::AccountFound,
+        Outside::Account(Outcome::PasswordRefused(_)) => Event::PasswordRefused,
         Outside::Account(_) => Event::AccountMade,
     };
     let Some(to) = from.after(event) else { return Ok(Tried::Elsewhere) };
     let settled = match done {
         Outside::Told(_) | Outside::Account(Outcome::Made | Outcome::MadeByPhp) => store.settle(id, from, holder, to, now),
         Outside::Account(Outcome::Refused(reason)) => store.settle_refused(id, from, holder, to, &reason, now),
+        Outside::Account(Outcome::PasswordRefused(sentence)) => store.settle_password_refused(id, from, holder, to, &sentence, now),
         Outside::Account(Outcome::ForOurTable(login)) => store.settle_with_login(id, from, holder, to, &login),
     };
     if matches!(settled, Err(store::Error::Conflict)) {
@@ -165,6 +167,47 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
 fn promised_expiry(requested_at: i64, now: i64, seconds: i64) -> i64 {
     const STEP: i64 = 6 * HOUR;
     requested_at + seconds + (now - requested_at).max(0) / STEP * STEP
+}
+
+/// What an approval leads to: an account, or a link to choose its password.
+pub fn approval(site: &Site, registration: &Registration) -> Event {
+    match site.config.credentials() {
+        Credentials::Link if registration.password.is_none() => Event::ApprovedToChoose,
+        _ => Event::Approved,
+    }
+}
+
+/// Seconds within which an approved applicant must choose a password.
+pub(crate) fn choose_seconds(site: &Site) -> i64 {
+    site.config.times.choose_within_days.0 as i64 * DAY
+}
+
+fn send_choose_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    let name = if registration.refusal.is_some() { MailName::ChooseAgain } else { MailName::Choose };
+    let expires = promised_expiry(registration.state_since, site.now(), choose_seconds(site));
+    send_choose_link(site, store, registration, name, expires)
+}
+
+/// Mails the link to choose a password; `expires` (seconds since 1970) is promised.
+pub(super) fn send_choose_link(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    name: MailName,
+    expires: i64,
+) -> Result<(), Failure> {
+    let token = site.state.secret()?.choose_token(&registration.seed);
+    store.note_choose_token(registration.id, &token::hash(&token))?;
+    let context = json!({
+        "name": registration.full_name(),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "link": site.config.public_url.join(&format!("/welcome?t={token}")),
+        "expires": expires,
+        "refusal": registration.refusal,
+    });
+    // Each refused password has a mail of its own.
+    let mark = if name == MailName::ChooseAgain { format!(" {}", registration.state_since) } else { String::new() };
+    send(site, store, registration, name, &mark, &context)
 }
 
 fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -273,7 +316,7 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
 }
 
 /// The link with which the applicant confirms the address: the applicant's own page.
-pub(super) fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+pub(crate) fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify?t={}", secret.verify_token(&registration.seed)))
 }
 

@@ -1,7 +1,7 @@
 //! A homeserver that leaves passwords to us: Synapse with our module, which asks a site in local mode.
 
 use crate::table::{address_of, sql};
-use crate::world::{self, Browser, Host, MailCatcher, OwnSynapse, SiteBuilder, SiteFolder, Synapse, WebServer};
+use crate::world::{self, Browser, Form, Host, MailCatcher, OwnSynapse, SiteBuilder, SiteFolder, Synapse, WebServer};
 
 const OUR_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/synapse");
 
@@ -51,18 +51,23 @@ impl Homestead {
 
     /// A stranger applies, confirms and is approved. Returns the initial password from the mail.
     pub fn sign_up(&self, web: &WebServer, localpart: &str) -> String {
+        self.sign_up_until_the_approval(web, localpart, |form| form);
+        let mail = self.mails.wait_for(&address_of(localpart), 2).remove(1);
+        let is_password = |word: &&str| word.len() == 23 && word.split('-').all(|group| group.len() == 5);
+        mail.text.split_whitespace().find(is_password).unwrap_or_else(|| panic!("no password in {}", mail.text)).to_owned()
+    }
+
+    /// The same until the approval; `confirmed` fills in the form that confirms the address.
+    pub fn sign_up_until_the_approval(&self, web: &WebServer, localpart: &str, confirmed: impl FnOnce(Form) -> Form) {
         let browser = Browser::new(&web.url());
         let form = browser.get("/register").form().fill("first_name", "Ada").fill("last_name", "Lovelace-Größe");
         let form = form.fill("username", localpart).fill("email", &address_of(localpart)).fill("note", "Hello");
         assert_eq!(browser.submit(&form.press("send", "1")).status, 200, "{}", web.log());
         let mail = self.mails.wait_for(&address_of(localpart), 1).remove(0);
-        assert_eq!(browser.submit(&browser.get(&mail.link()).form()).status, 200, "{}", web.log());
+        assert_eq!(browser.submit(&confirmed(browser.get(&mail.link()).form())).status, 200, "{}", web.log());
         let message = self.message_about(localpart);
         let decision = browser.get(&message).form().put("decision", "approve");
         assert_eq!(browser.submit(&decision).status, 200, "{}", web.log());
-        let mail = self.mails.wait_for(&address_of(localpart), 2).remove(1);
-        let is_password = |word: &&str| word.len() == 23 && word.split('-').all(|group| group.len() == 5);
-        mail.text.split_whitespace().find(is_password).unwrap_or_else(|| panic!("no password in {}", mail.text)).to_owned()
     }
 
     /// The link in the room.

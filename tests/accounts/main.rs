@@ -7,6 +7,7 @@ mod world;
 mod browsers;
 mod client;
 mod dialogue;
+mod first_password;
 mod foreign;
 mod homeserver;
 mod identity_servers;

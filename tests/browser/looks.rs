@@ -177,7 +177,7 @@ fn dead_ends_fit(visitor: &Visitor, site: &str) {
 }
 
 /// Checks the page at the widths of small phones (and of a large window at 400 % zoom), in both colour schemes.
-fn fits(visitor: &Visitor) {
+pub fn fits(visitor: &Visitor) {
     for (width, dark) in [(280, false), (320, false), (320, true), (1280, true), (1280, false)] {
         visitor.chromium.resize(width, 640);
         visitor.chromium.prefer_dark(dark);

@@ -14,6 +14,7 @@ mod looks;
 mod own_page;
 mod screenshots;
 mod visitor;
+mod welcome;
 mod words;
 
 use the_story::{Story, address_of, fresh, password_in};

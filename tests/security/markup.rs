@@ -29,7 +29,7 @@ fn check(place: &str, html: &str, ours: &str) {
         for (attribute, value) in element.value().attrs() {
             assert!(!attribute.starts_with("on"), "{place}: {attribute} in {html}");
             if ["href", "src", "action", "formaction"].contains(&attribute) {
-                let known = [ours, "?", "#", "mailto:", "https://matrix.to/", "register", "verify", "verify_admin", "./", "/"];
+                let known = [ours, "?", "#", "mailto:", "https://matrix.to/", "register", "verify", "verify_admin", "welcome", "./", "/"];
                 // The icon of every page.
                 let is_icon = name == "link" && element.value().attr("rel") == Some("icon") && value.starts_with("data:image/svg+xml,");
                 let is_known = is_icon || value.is_empty() || known.iter().any(|start| value.starts_with(start));

@@ -138,7 +138,7 @@ fn the_world_reaches_neither_the_internal_programs_nor_a_file() {
                 }
             }
         }
-        for target in ["/register", "/verify", "/verify_admin", "/reset_password"] {
+        for target in ["/register", "/verify", "/verify_admin", "/welcome", "/reset_password"] {
             let answer = send(target, tricks);
             assert!(answer.starts_with("HTTP/1.1 415"), "{host:?} {target}: {answer}");
         }

@@ -110,7 +110,7 @@ fn nonsense_gets_a_sentence_and_never_a_server_error(engine: Engine) {
         (form, b"=&&&%%%===&form_token=%00".to_vec(), 422),
         (form, b"form_token=x&unknown=1&first_name=A".to_vec(), 422),
     ] {
-        for place in ["/register", "/verify", "/verify_admin"] {
+        for place in ["/register", "/verify", "/verify_admin", "/welcome"] {
             let page = story.browser.request("POST", place, content_type, &body);
             // The other two pages have no such fields and see a form without a token.
             let unknown_link = place != "/register" && (status == 422 || body.starts_with(b"first_name=a&"));

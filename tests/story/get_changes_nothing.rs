@@ -24,7 +24,9 @@ fn get_and_head_on_every_address_leave_the_database_as_it_is(engine: Engine) {
         let thanks = story.ask(&fresh("dan")).form().action;
         story.decide(&eve, "decline", "");
         let mut places: Vec<String> =
-            ["/", "/register", "/index.php", "/?lang=de", "/verify", "/verify?t=x", "/verify_admin"].map(String::from).into();
+            ["/", "/register", "/index.php", "/?lang=de", "/verify", "/verify?t=x", "/verify_admin", "/welcome", "/welcome?t=x"]
+                .map(String::from)
+                .into();
         places.extend(["/reset_password".to_owned(), "/reset_password?t=0123456789abcdef0123456789abcdef".to_owned(), thanks]);
         places.extend([&ada, &bob, &eve].map(|name| story.verify_mail(name).link()));
         places.extend([&bob, &eve].map(|name| story.room_message(name).link()));

@@ -6,6 +6,7 @@ mod world;
 #[path = "../world/story.rs"]
 mod the_story;
 
+mod addresses;
 mod bad_input;
 mod cron;
 mod dead_ends;
@@ -26,5 +27,6 @@ mod reset_password;
 mod restored;
 mod synapse_mode;
 mod text_browsers;
+mod welcome;
 
 use the_story::{Story, address_of, decision_form, fresh, now, password_in};

@@ -47,6 +47,11 @@ impl SiteBuilder {
         self
     }
 
+    /// Sets `credentials = "link"`.
+    pub fn send_link(self) -> SiteBuilder {
+        self.set("credentials", "link")
+    }
+
     /// Removes a key.
     pub fn unset(mut self, key: &str) -> SiteBuilder {
         unset(&mut self.settings, key);

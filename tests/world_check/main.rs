@@ -80,6 +80,7 @@ fn pages_are_found(host: Host) {
         ("/verify_admin.php?t=x", "verify_admin"),
         ("//verify_admin.php?t=x", "verify_admin"),
         ("/reset_password?t=x", "reset_password"),
+        ("/welcome?t=x", "welcome"),
     ] {
         let page = browser.get(address);
         assert_eq!((page.status, page.texts("title")), (200, vec![program.to_owned()]), "{address}: {}", web.log());
@@ -239,6 +240,7 @@ fn behind_fastcgi_each_address_reaches_the_process_of_its_program() {
             ("//verify.php?t=2", "verify t=2"),
             ("/verify_admin?t=3", "verify_admin t=3"),
             ("//verify_admin.php?t=4", "verify_admin t=4"),
+            ("/welcome?t=5", "welcome t=5"),
         ] {
             let page = world.get(address);
             assert_eq!((page.status, page.body.as_str()), (200, answer), "{host:?}: {}", web.log());

@@ -209,7 +209,7 @@ impl Config {
         {
             return refuse(
                 "get_password_on_registration",
-                "contradicts credentials; remove get_password_on_registration, whose \"true\" is credentials = \"confirm\" now",
+                "contradicts credentials; remove get_password_on_registration, whose \"true\" is credentials = \"confirm\" now, for example credentials = \"link\"",
             );
         }
         if self.operation_mode == OperationMode::Synapse

@@ -22,6 +22,8 @@ pub enum Credentials {
     /// An initial password is mailed after the approval.
     #[default]
     Mail,
+    /// After the approval, a one-time link is mailed with which the applicant chooses a password; then the account is made.
+    Link,
     /// The applicant chooses a password on the page that confirms the address.
     Confirm,
 }
@@ -182,6 +184,8 @@ pub struct Pages {
 pub struct Times {
     /// Hours within which the mail address must be confirmed.
     pub confirm_within_hours: Bounded<1, 8760>,
+    /// With `credentials = "link"`: days within which an approved applicant must choose a password.
+    pub choose_within_days: Bounded<1, 365>,
     /// Days until an initial password expires (enforced in local mode); 0: never.
     pub initial_password_days: Bounded<0, 3650>,
     /// Days after which finished, declined and expired requests are deleted.
@@ -318,6 +322,7 @@ impl Default for Times {
     fn default() -> Self {
         Times {
             confirm_within_hours: Bounded(48),
+            choose_within_days: Bounded(14),
             initial_password_days: Bounded(7),
             forget_after_days: Bounded(30),
             remind_after_hours: Bounded(24),

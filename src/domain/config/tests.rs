@@ -96,18 +96,22 @@ fn the_way_to_the_first_password_has_one_name_and_the_older_one_still_works() {
     for (lines, expected) in [
         ("", Credentials::Mail),
         ("credentials = \"mail\"", Credentials::Mail),
+        ("credentials = \"link\"", Credentials::Link),
         ("credentials = \"confirm\"", Credentials::Confirm),
         ("get_password_on_registration = true", Credentials::Confirm),
         ("get_password_on_registration = false", Credentials::Mail),
         ("credentials = \"confirm\"\nget_password_on_registration = true", Credentials::Confirm),
+        ("credentials = \"link\"\nget_password_on_registration = false", Credentials::Link),
     ] {
         assert_eq!(credentials(lines).unwrap(), expected, "{lines}");
     }
-    for lines in
-        ["credentials = \"mail\"\nget_password_on_registration = true", "credentials = \"confirm\"\nget_password_on_registration = false"]
-    {
+    for lines in [
+        "credentials = \"link\"\nget_password_on_registration = true",
+        "credentials = \"mail\"\nget_password_on_registration = true",
+        "credentials = \"confirm\"\nget_password_on_registration = false",
+    ] {
         let sentence = credentials(lines).unwrap_err().to_string();
         assert!(sentence.contains("line 2") && sentence.contains("credentials = \"confirm\""), "{sentence}");
     }
-    assert!(credentials("credentials = \"link\"").unwrap_err().to_string().contains("line 1"));
+    assert!(credentials("credentials = \"post\"").unwrap_err().to_string().contains("line 1"));
 }

@@ -7,6 +7,7 @@ pub mod reset_password;
 mod usernames;
 pub mod verify;
 pub mod verify_admin;
+pub mod welcome;
 
 use crate::domain::address::AddressFault;
 use crate::domain::config::Language;
@@ -14,7 +15,7 @@ use crate::domain::error::Error;
 use crate::domain::seconds::DAY;
 use crate::domain::text_key::{self, Key};
 use crate::domain::token::FormTokenFault;
-use crate::faces::gateway::{self, Program};
+use crate::faces::gateway::{self, Pace, PaceOf, Program};
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
@@ -49,13 +50,22 @@ const BUTTON_SECONDS: i64 = DAY;
 
 /// Serves one of the pages; errors are shown as a page, too.
 pub fn serve(program: &'static str, respond: gateway::Respond) -> ExitCode {
-    serve_and_work(program, respond, gateway::nothing)
+    serve_at(program, gateway::by_method, respond, gateway::nothing)
+}
+
+/// The same for a page that asks the homeserver even when it is only shown.
+pub fn serve_patiently(program: &'static str, respond: gateway::Respond) -> ExitCode {
+    serve_at(program, |_| Pace::MayWait, respond, gateway::nothing)
 }
 
 /// The same for a program whose answers leave work.
 pub fn serve_and_work(program: &'static str, respond: gateway::Respond, afterwards: gateway::Afterwards) -> ExitCode {
+    serve_at(program, gateway::by_method, respond, afterwards)
+}
+
+fn serve_at(program: &'static str, pace: PaceOf, respond: gateway::Respond, afterwards: gateway::Afterwards) -> ExitCode {
     let body_limit = |site: &Site| site.config.limits.body_bytes.0;
-    gateway::serve(Program { name: program, body_limit, pace: gateway::by_method, fail, respond, afterwards })
+    gateway::serve(Program { name: program, body_limit, pace, fail, respond, afterwards })
 }
 
 fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {
@@ -110,6 +120,7 @@ pub(crate) enum DeadEnd {
     LinkUnknown,
     LinkMissing,
     LinkExpired,
+    ChooseLinkUnknown,
     AlreadyConfirmed,
     AlreadyApproved,
     Declined,
@@ -118,6 +129,8 @@ pub(crate) enum DeadEnd {
     RequestExpired,
     RequestWithdrawn,
     DecidedApproved,
+    DecidedChoosing,
+    DecidedUnchosen,
     DecidedDeclined,
     DecidedRefused,
     RequestUnconfirmed,

@@ -148,7 +148,8 @@ fn set_password(site: &Site, request: &Request, language: Language, sent: &Sent)
     if let Err(fault) = token::check_form_token(&secret, "new password", &sent.t, &sent.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&sent.t), 409, super::form_fault(fault), json!({}));
     }
-    let faults = chosen_password::faults(site, &sent.password, &sent.password_again, &login.localpart, &login.email);
+    let faults =
+        chosen_password::faults(&chosen_password::own_rules(site), &sent.password, &sent.password_again, &login.localpart, &login.email);
     if !faults.is_empty() {
         return second_form(site, language, 422, &sent.t, &login, (&faults, sent.log_out == "1"));
     }

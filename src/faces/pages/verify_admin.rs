@@ -80,7 +80,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
     }
     let event = match form.decision.as_str() {
-        "approve" => Event::Approved,
+        "approve" => steps::approval(site, &registration),
         "decline" => Event::Declined,
         other => return Err(Error::bad_request(format!("the decision {other:?} is neither approve nor decline"))),
     };
@@ -103,6 +103,8 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
 enum Verdict {
     Approved,
     Declined,
+    /// Approved, and the applicant chooses a password before the account is made.
+    Choosing,
     /// The homeserver refuses the name.
     Refused,
     /// Approved, but the account does not exist yet.
@@ -114,6 +116,7 @@ fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Stor
     let outcome = match (event, reached) {
         (Event::Declined, _) => Verdict::Declined,
         (_, Some(State::Done)) => Verdict::Approved,
+        (_, Some(State::ChooseSend | State::Choosing)) => Verdict::Choosing,
         (_, Some(State::DeclineSend | State::Declined)) => Verdict::Refused,
         _ => Verdict::Pending,
     };
@@ -151,6 +154,7 @@ fn buttons(
         "token": link_token,
         "form_token": token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()),
         "questions": questions.iter().map(asked).collect::<Vec<_>>(),
+        "by_link": steps::approval(site, registration) == Event::ApprovedToChoose,
         "same_address": others.iter().map(other).collect::<Vec<_>>(),
         "reason": "",
         "reason_error": "",
@@ -203,11 +207,13 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
     };
     let (status, kind) = match registration.state {
         State::EmailSend | State::EmailVerify => (409, DeadEnd::RequestUnconfirmed),
+        State::Expired if registration.decided_at.is_some() => (410, DeadEnd::DecidedUnchosen),
         State::Expired => (410, DeadEnd::RequestExpired),
+        State::ChooseSend | State::Choosing => (200, DeadEnd::DecidedChoosing),
         State::Withdrawn => (410, DeadEnd::RequestWithdrawn),
         State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::DecidedRefused),
         State::DeclineSend | State::Declined => (200, DeadEnd::DecidedDeclined),
-        State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => (200, DeadEnd::DecidedApproved),
+        State::Register | State::MailCredentials | State::Done => (200, DeadEnd::DecidedApproved),
         State::AdminSend | State::AdminVerify => return Err(Error::unavailable("a request that was decided is read as undecided")),
     };
     let more = json!({

@@ -28,6 +28,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
     match synapse::make(site, store, registration, &unused)? {
         Outcome::Refused(reason) => Ok(Outcome::Refused(reason)),
         Outcome::MadeByPhp => Ok(Outcome::MadeByPhp),
+        Outcome::PasswordRefused(error) => Err(Failure::later(format!("the homeserver does not accept a random password: {error}"))),
         _ => Ok(Outcome::ForOurTable(Box::new(row(site, registration, secret)?))),
     }
 }

@@ -24,6 +24,8 @@ pub enum Outcome {
     MadeByPhp,
     /// The homeserver will never create it; the text is the reason.
     Refused(String),
+    /// The homeserver does not accept the password that the applicant chose; the text is its sentence.
+    PasswordRefused(String),
 }
 
 /// Creates the account of an approved registration. Safe to repeat: an account that an earlier attempt made is recognised.
@@ -31,25 +33,31 @@ pub fn make(site: &Site, store: &mut Store, registration: &Registration) -> Resu
     let secret = site.state.secret()?;
     match site.config.operation_mode {
         OperationMode::Synapse => {
-            let password = first_password(store, &secret, registration)?;
-            synapse::make(site, store, registration, &password)
+            let (password, is_chosen) = first_password(store, &secret, registration)?;
+            match synapse::make(site, store, registration, &password)? {
+                Outcome::PasswordRefused(error) if !is_chosen => {
+                    Err(Failure::later(format!("the homeserver does not accept an initial password: {error}")))
+                }
+                outcome => Ok(outcome),
+            }
         }
         OperationMode::Local => local::make(site, store, registration, &secret),
     }
 }
 
-/// The first password of an account in Synapse: the one that the applicant chose, or the initial one.
+/// The first password of an account in Synapse, and whether the applicant chose it; otherwise it is the initial one.
 ///
 /// A password chosen while `operation_mode` was "local" is stored only as a hash, which Synapse cannot use; then an initial one
 /// is mailed.
-fn first_password(store: &mut Store, secret: &Secret, registration: &Registration) -> Result<String, Failure> {
+fn first_password(store: &mut Store, secret: &Secret, registration: &Registration) -> Result<(String, bool), Failure> {
+    let initial = (password::initial(secret, &registration.seed), false);
     match registration.password.as_deref() {
-        None => Ok(password::initial(secret, &registration.seed)),
+        None => Ok(initial),
         Some(hash) if password::is_hash(hash) => {
             store.forget_chosen_password(registration.id)?;
-            Ok(password::initial(secret, &registration.seed))
+            Ok(initial)
         }
-        Some(sealed) => open(secret, registration, sealed),
+        Some(sealed) => Ok((open(secret, registration, sealed)?, true)),
     }
 }
 

@@ -38,13 +38,11 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
         }
         Ok(Registered::NameInUse { .. }) => whose_account(site, store, &homeserver, registration, password),
         Ok(Registered::NameRefused { errcode, error }) => Ok(Outcome::Refused(format!("{errcode}: {error}"))),
-        Ok(Registered::PasswordRefused(error)) if first_try => {
-            // Nothing was made, and the same password would be refused for ever. An initial one is mailed instead.
-            store.forget_account_try(registration.id)?;
-            store.forget_chosen_password(registration.id)?;
-            Err(Failure::later(format!("the homeserver does not accept the password: {error}; the next try is made with an initial one")))
+        // An earlier attempt may have made the account before the homeserver's rules changed.
+        Ok(Registered::PasswordRefused(_)) if !first_try && login::proves(&homeserver, &registration.username, password)? => {
+            Ok(Outcome::Made)
         }
-        Ok(Registered::PasswordRefused(error)) => Err(Failure::later(format!("the homeserver does not accept the password: {error}"))),
+        Ok(Registered::PasswordRefused(error)) => Ok(Outcome::PasswordRefused(error)),
         Err(cause) => {
             if first_try && did_nothing(&cause) {
                 store.forget_account_try(registration.id)?;

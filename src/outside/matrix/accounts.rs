@@ -16,7 +16,7 @@ pub struct AccountFacts {
 }
 
 /// The outcome of [`bind_address`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bound {
     /// The address belongs to the account, now or since before.
     ToAccount,
@@ -24,6 +24,8 @@ pub enum Bound {
     ToAnother,
     /// There is no such account any more, or it is deactivated.
     NoAccount,
+    /// The homeserver does not accept this address.
+    Refused(String),
 }
 
 /// An address of an account in Synapse: an email address or a telephone number.
@@ -76,7 +78,8 @@ pub fn set_password(homeserver: &Homeserver, admin_token: &str, localpart: &str,
 }
 
 /// Adds a confirmed mail address to an existing account, using a server administrator's token, so that its owner can log in
-/// with the address and reset the password by mail. Safe to repeat. [`Error::Forbidden`] if the token is not an administrator's.
+/// with the address and reset the password by mail. Safe to repeat. [`Error::Forbidden`] if the token is not an administrator's,
+/// or if there is no way to the admin API.
 ///
 /// Observed with Synapse 1.163: the `PUT` replaces the whole list, takes an address silently away from the account that had it,
 /// and creates an account that does not exist. So the account, its list and the address's owner are looked up first. Only an
@@ -88,7 +91,7 @@ pub fn bind_address(homeserver: &Homeserver, admin_token: &str, localpart: &str,
         Ok(account) if account.deactivated => return Ok(Bound::NoAccount),
         Ok(account) => account.threepids,
         Err(refusal) if refusal.is(404, "M_NOT_FOUND") => return Ok(Bound::NoAccount),
-        Err(refusal) => return Err(refusal.unexpected()),
+        Err(refusal) => return Err(no_admin_api(refusal)),
     };
     let new = Threepid { medium: "email".into(), address };
     if threepids.contains(&new) {
@@ -99,7 +102,20 @@ pub fn bind_address(homeserver: &Homeserver, admin_token: &str, localpart: &str,
     }
     threepids.push(new);
     let put = Call::with_body(Method::PUT, path, &SetThreepids { threepids })?.token(admin_token);
-    homeserver.ask::<Empty>(&put)?.map(|_| Bound::ToAccount).map_err(Refusal::unexpected)
+    match homeserver.ask::<Empty>(&put)? {
+        Ok(_) => Ok(Bound::ToAccount),
+        Err(refusal) if refusal.status == 400 => Ok(Bound::Refused(refusal.sentence(""))),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
+}
+
+/// Other homeservers have no such interface, and a proxy may hide it.
+fn no_admin_api(refusal: Refusal) -> Error {
+    let is_hidden = matches!(refusal.status, 401 | 403 | 404) && !refusal.is_matrix_error();
+    match is_hidden || refusal.is(404, "M_UNRECOGNIZED") {
+        true => Error::Forbidden(refusal.sentence("the homeserver offers no /_synapse/admin at homeserver_url")),
+        false => refusal.unexpected(),
+    }
 }
 
 /// Whether an account has this address, written as Synapse stores it.

@@ -62,6 +62,8 @@ pub enum PageName {
     Verify,
     Verified,
     Standing,
+    Welcome,
+    Welcomed,
     Decide,
     Decided,
     ResetPassword,
@@ -78,6 +80,8 @@ impl PageName {
             PageName::Verify => "page/verify.html",
             PageName::Verified => "page/verified.html",
             PageName::Standing => "page/standing.html",
+            PageName::Welcome => "page/welcome.html",
+            PageName::Welcomed => "page/welcomed.html",
             PageName::Decide => "page/decide.html",
             PageName::Decided => "page/decided.html",
             PageName::ResetPassword => "page/reset_password.html",
@@ -92,6 +96,10 @@ impl PageName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailName {
     Verify,
+    Choose,
+    /// The homeserver refused the password that was chosen.
+    ChooseAgain,
+    ChooseReminder,
     Credentials,
     Declined,
     Refused,
@@ -104,6 +112,9 @@ impl MailName {
     pub fn as_str(self) -> &'static str {
         match self {
             MailName::Verify => "verify",
+            MailName::Choose => "choose",
+            MailName::ChooseAgain => "choose_again",
+            MailName::ChooseReminder => "choose_reminder",
             MailName::Credentials => "credentials",
             MailName::Declined => "declined",
             MailName::Refused => "refused",

@@ -63,6 +63,7 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     standing["decided_at"] = json!(0);
     standing["reason"] = json!(evil);
     standing["username"] = json!(evil);
+    standing["choose_link"] = json!(evil);
     standing["withdraws"] = json!(true);
     standing["back"] = json!(true);
     let registered = json!({"email": evil, "typed": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "round": 1,

@@ -6,7 +6,7 @@
 use super::owed::{FREE, UNTRIED, free};
 use super::registrations::unknown_state;
 use super::{CLOCK_SKEW, End, Error, NewLogin, Store, Value};
-use crate::domain::registration::{Event, State};
+use crate::domain::registration::{Event, SideAction, State};
 use crate::outside::fault;
 
 /// The result of confirming an address.
@@ -68,7 +68,7 @@ impl Store {
             if !store.advance_by(id, Event::PasswordChosen, now)? {
                 return Ok(false);
             }
-            let sql = "UPDATE registrations SET password = ?, password_chosen = 1 WHERE id = ?";
+            let sql = "UPDATE registrations SET password = ?, password_chosen = 1, refusal = NULL WHERE id = ?";
             store.execute(sql, &[password.into(), id.into()])?;
             fault::point("choosing");
             Ok(true)
@@ -123,6 +123,8 @@ impl Store {
         self.transaction(|store| {
             let ended = store.move_state(id, from, to, now, FREE, &free(now))?;
             if ended && to == State::DeclineSend {
+                // The homeserver may have refused a password, which is no reason any more.
+                store.execute("UPDATE registrations SET refusal = NULL WHERE id = ?", &[id.into()])?;
                 store.note_decision(id, reason, now)?;
             }
             Ok(ended)
@@ -163,6 +165,27 @@ impl Store {
         })
     }
 
+    /// The homeserver refused the password that the applicant chose: asks for another one, ends the lease. Nothing was made, so
+    /// the next attempt counts as the first.
+    pub(crate) fn settle_password_refused(
+        &mut self,
+        id: i64,
+        from: State,
+        holder: &str,
+        to: State,
+        refusal: &str,
+        now: i64,
+    ) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle_inside(id, from, holder, to, now)? {
+                return Ok(false);
+            }
+            let sql = "UPDATE registrations SET refusal = ?, password_chosen = 0, account_tried_at = NULL WHERE id = ?";
+            store.execute(sql, &[refusal.into(), id.into()])?;
+            Ok(true)
+        })
+    }
+
     /// The only code that changes a state. It reserves or frees the username, wipes the typed password when the new state does
     /// not need it, and deletes personal data when the request expires or is withdrawn; the rest allows its link to say so. It
     /// also updates the side actions. Part of a transaction.
@@ -172,7 +195,7 @@ impl Store {
             _ if to.claims_username() && !from.claims_username() => "username",
             _ => "claimed_username",
         };
-        let is_needed = to.claims_username() && !matches!(to, State::MailCredentials | State::Done);
+        let is_needed = matches!(to, State::AdminSend | State::AdminVerify | State::Register);
         let password = if is_needed { "password" } else { "NULL" };
         let leaves_no_person = matches!(to, State::Expired | State::Withdrawn);
         let person = match leaves_no_person {
@@ -227,6 +250,27 @@ impl Store {
     /// Ends one request, unless it came back to its state since it was read: whoever wanted another mail has all the time anew.
     pub(super) fn expire_one(&mut self, id: i64, from: State, to: State, before: i64, now: i64) -> Result<bool, Error> {
         self.transaction(|store| store.move_state(id, from, to, now, "state_since < ?", &[before.into()]))
+    }
+
+    /// Ends approved requests whose applicants have not chosen a password since before `before`, and were reminded, as far as a
+    /// mail could reach them. Returns their number.
+    pub fn expire_unchosen(&mut self, before: i64, now: i64) -> Result<u64, Error> {
+        let Some(to) = State::Choosing.after(Event::TimeRanOut) else { return Ok(0) };
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?
+                   AND NOT EXISTS (SELECT 1 FROM owed_actions WHERE registration_id = registrations.id AND kind = ?)";
+        let values = [State::Choosing.number().into(), before.into(), SideAction::RemindToChoose.number().into()];
+        let mut expired = 0;
+        for row in self.query(sql, &values)? {
+            let id = row.integer()?;
+            expired += u64::from(self.expire_one(id, State::Choosing, to, before, now)?);
+        }
+        Ok(expired)
+    }
+
+    /// The applicant was reminded to choose a password: the time to do so counts as begun no earlier than `since`.
+    pub(crate) fn give_time_to_choose(&mut self, id: i64, since: i64) -> Result<(), Error> {
+        let sql = "UPDATE registrations SET state_since = ? WHERE id = ? AND state = ? AND state_since < ?";
+        self.execute(sql, &[since.into(), id.into(), State::Choosing.number().into(), since.into()]).map(|_| ())
     }
 
     /// Deletes requests that reached the final state `state` before `before`.

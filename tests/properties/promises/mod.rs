@@ -192,11 +192,12 @@ pub struct Page {
     submit: Respond,
 }
 
-pub const PAGES: [Page; 4] = [
+pub const PAGES: [Page; 5] = [
     Page { name: "register", show: pages::register::show, submit: pages::register::submit },
     Page { name: "verify", show: pages::verify::show, submit: pages::verify::submit },
     Page { name: "verify_admin", show: pages::verify_admin::show, submit: pages::verify_admin::decide },
     Page { name: "reset_password", show: pages::reset_password::show, submit: pages::reset_password::submit },
+    Page { name: "welcome", show: pages::welcome::show, submit: pages::welcome::submit },
 ];
 
 pub fn post(content_type: &str, body: &[u8]) -> Request {

@@ -6,10 +6,9 @@
 use super::super::usernames::{self, Kept};
 use super::super::{Faults, Field, chosen_password, context, merge};
 use super::{Sent, Visit};
-use crate::domain::config::{Credentials, OperationMode};
+use crate::domain::config::Credentials;
 use crate::domain::error::Error;
 use crate::domain::names::{self, Localpart};
-use crate::domain::password;
 use crate::domain::seconds::HOUR;
 use crate::domain::text_key::{Key, form::error as text};
 use crate::domain::token::Secret;
@@ -17,6 +16,7 @@ use crate::flow::limits;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
+use crate::outside::matrix::password_policy::PasswordPolicy;
 use crate::outside::page::PageName;
 use crate::outside::store::{Access, Confirmed, Registration, Store};
 use serde_json::json;
@@ -24,7 +24,7 @@ use serde_json::json;
 /// The button, and a field for another username if somebody else has the one that was asked for.
 pub(super) fn show(visit: &Visit, registration: &Registration) -> Result<Response, Error> {
     let is_taken = visit.site.store(Access::Read)?.username_is_taken_by_others(registration.id, &registration.username)?;
-    button(visit, 200, registration, is_taken.then_some(""), &Faults::new())
+    button(visit, 200, registration, is_taken.then_some(""), &chosen_password::own_rules(visit.site), &Faults::new())
 }
 
 /// Confirms the address and tells the room.
@@ -43,13 +43,15 @@ pub(super) fn confirm(
         Err(fault) => (None, Some(fault)),
     };
     let username = other_name.as_ref().map_or(registration.username.as_str(), Localpart::as_str);
-    let mut faults = password_faults(visit, username, registration, form);
+    let rules = if asks_for_password(visit) { chosen_password::rules(site) } else { chosen_password::own_rules(site) };
+    let mut faults = password_faults(visit, &rules, username, registration, form);
     faults.extend(name_fault.map(|fault| (Field::Username, fault)));
     let asks_for_name = name_fault.is_some() || other_name.is_some();
     if !faults.is_empty() {
-        return button(visit, 422, registration, asks_for_name.then_some(&form.username), &faults);
+        return button(visit, 422, registration, asks_for_name.then_some(&form.username), &rules, &faults);
     }
-    let password = kept_password(visit, secret, registration, form)?;
+    let chosen = asks_for_password(visit).then(|| chosen_password::kept(site, secret, registration, &form.password));
+    let password = chosen.transpose()?;
     match store.confirm(registration.id, other_name.as_ref().map(Localpart::as_str), password.as_deref(), site.now())? {
         Confirmed::Yes => {}
         Confirmed::NotAwaited => {
@@ -58,7 +60,7 @@ pub(super) fn confirm(
         }
         Confirmed::NameTaken => {
             let taken = Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)]);
-            return button(visit, 422, registration, Some(&form.username), &taken);
+            return button(visit, 422, registration, Some(&form.username), &rules, &taken);
         }
     }
     log::info("address_confirmed", Some(registration.id), if other_name.is_some() { "with another username" } else { "" });
@@ -99,21 +101,11 @@ fn wanted_name(
 }
 
 /// The faults of the password, if one is asked for; also if the page was opened before that was configured.
-fn password_faults(visit: &Visit, username: &str, registration: &Registration, form: &Sent) -> Faults {
+fn password_faults(visit: &Visit, rules: &PasswordPolicy, username: &str, registration: &Registration, form: &Sent) -> Faults {
     if !asks_for_password(visit) {
         return Faults::new();
     }
-    chosen_password::faults(visit.site, &form.password, &form.password_again, username, &registration.email)
-}
-
-/// The chosen password in the form in which the database keeps it until the account is made.
-fn kept_password(visit: &Visit, secret: &Secret, registration: &Registration, form: &Sent) -> Result<Option<String>, Error> {
-    let kept = match (asks_for_password(visit), visit.site.config.operation_mode) {
-        (false, _) => None,
-        (true, OperationMode::Local) => Some(password::hash(&form.password)),
-        (true, OperationMode::Synapse) => Some(password::seal(secret, &registration.seed, &form.password)),
-    };
-    kept.transpose().map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))
+    chosen_password::faults(rules, &form.password, &form.password_again, username, &registration.email)
 }
 
 fn asks_for_password(visit: &Visit) -> bool {
@@ -121,7 +113,14 @@ fn asks_for_password(visit: &Visit) -> bool {
 }
 
 /// The page with the button. `other_name`: what was typed as another username, if one is asked for.
-fn button(visit: &Visit, status: u16, registration: &Registration, other_name: Option<&str>, errors: &Faults) -> Result<Response, Error> {
+fn button(
+    visit: &Visit,
+    status: u16,
+    registration: &Registration,
+    other_name: Option<&str>,
+    rules: &PasswordPolicy,
+    errors: &Faults,
+) -> Result<Response, Error> {
     let config = &visit.site.config;
     let mut own = visit.facts(registration);
     merge(&mut own, visit.form_values()?);
@@ -134,7 +133,8 @@ fn button(visit: &Visit, status: u16, registration: &Registration, other_name: O
             "username_min_length": config.form.username_min_length.0,
             "username_max_length": config.form.username_max_length.0,
             "wants_password": asks_for_password(visit),
-            "password_min_length": config.form.password_min_length.0,
+            "password_min_length": rules.minimum_length,
+            "password_needs": chosen_password::needs(rules),
             "errors": errors,
         }),
     );

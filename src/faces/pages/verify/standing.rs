@@ -6,6 +6,7 @@ use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::text_key::Key;
+use crate::domain::token;
 use crate::outside::cgi::Response;
 use crate::outside::page::PageName;
 use crate::outside::store::{Access, Question, Registration};
@@ -106,10 +107,21 @@ fn over(visit: &Visit, registration: &Registration, standing: Standing) -> Resul
     own["password_is"] = json!(if registration.password_chosen { "chosen" } else { "mailed" });
     own["decided_at"] = json!(registration.decided_at);
     own["reason"] = json!(registration.reason);
+    own["choose_link"] = json!(choose_link(visit, registration, standing)?);
     own["withdraws"] = json!(registration.state.after(Event::Withdrawn).is_some());
     own["back"] = json!(matches!(standing, Standing::Refused | Standing::Withdrawn | Standing::Expired | Standing::NotChosen));
     let status = if registration.state == State::Expired { 410 } else { 200 };
     visit.site.page(visit.language, status, PageName::Standing, &context(visit.language, Some(visit.link_token), own))
+}
+
+/// The link to choose a password, once it was to be mailed. The applicant owns the address, and may have lost that mail.
+fn choose_link(visit: &Visit, registration: &Registration, standing: Standing) -> Result<Option<String>, Error> {
+    if standing != Standing::Choosing {
+        return Ok(None);
+    }
+    let token = visit.site.state.secret()?.choose_token(&registration.seed);
+    let is_known = registration.choose_token_hash.as_deref() == Some(token::hash(&token).as_str());
+    Ok(is_known.then(|| visit.site.config.public_url.join(&format!("/welcome?t={token}"))))
 }
 
 #[cfg(test)]
