@@ -28,18 +28,32 @@ pub struct Person {
     pub yes_was_said: bool,
     /// What the people who decided were told, "approved" or "declined"; or what the applicant was told, "withdrawn".
     pub verdicts: Vec<&'static str>,
+    /// Whether approved people choose a password by a link.
+    pub by_link: bool,
+    /// Was told that the account has a password.
+    pub chosen: bool,
 }
 
 impl Person {
     /// Of every four, the last one wants the same name as the third.
-    pub fn new(number: usize, prefix: &str) -> Person {
+    pub fn new(number: usize, prefix: &str, by_link: bool) -> Person {
         let wish = if number % 4 == 3 { number - 1 } else { number };
         let (name, address) = (format!("{prefix}n{wish}"), format!("{prefix}n{number}@applicants.example.org"));
-        Person { number, name, address, ..Person::default() }
+        Person { number, name, address, by_link, ..Person::default() }
     }
 
     pub fn is_done(&self) -> bool {
-        !self.verdicts.is_empty()
+        !self.verdicts.is_empty() && !self.has_to_choose()
+    }
+
+    fn has_to_choose(&self) -> bool {
+        self.by_link && !self.chosen && self.verdicts.contains(&"approved")
+    }
+
+    /// What the person types behind the link: in one window, or at the same moment in two.
+    pub fn passwords(&self) -> Vec<String> {
+        let windows = if self.number.is_multiple_of(3) { 2 } else { 1 };
+        (0..windows).map(|window| format!("{window} chosen by {}", self.address)).collect()
     }
 
     /// The buttons pressed: one, or two at the same moment.
@@ -94,8 +108,8 @@ pub struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    pub fn new(place: &'a Place, room: String, count: usize, prefix: &str) -> People<'a> {
-        let all = (0..count).map(|number| Mutex::new(Person::new(number, prefix))).collect();
+    pub fn new(place: &'a Place, room: String, count: usize, prefix: &str, by_link: bool) -> People<'a> {
+        let all = (0..count).map(|number| Mutex::new(Person::new(number, prefix, by_link))).collect();
         let (mails, mails_read, messages, violations) = Default::default();
         People { place, room, all, mails, mails_read, messages, violations }
     }
@@ -156,6 +170,7 @@ impl<'a> People<'a> {
         match person {
             Person { filed: false, .. } => self.file(person),
             Person { confirmed: false, .. } => self.confirm(person),
+            _ if person.has_to_choose() => self.choose(person),
             _ if person.is_done() => return false,
             _ if person.withdraws() => self.withdraw(person),
             Person { answered: false, .. } if person.is_asked() => self.answer(person),
@@ -273,6 +288,34 @@ impl<'a> People<'a> {
         }
         Some(())
     }
+
+    /// Chooses a password by the link of the second mail.
+    fn choose(&self, person: &mut Person) -> Option<()> {
+        let link = self.mails.lock().unwrap().get(&person.address)?.iter().map(Mail::link).find(|link| link.contains("/welcome?"))?;
+        let press = |password: String| {
+            let page = self.place.get(&link)?;
+            match posting_form(&page) {
+                Some(form) => self.place.submit(&form.fill("password", &password).fill("password_again", &password)),
+                None => Some(page),
+            }
+        };
+        let pages: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = person.passwords().into_iter().map(|password| scope.spawn(|| press(password))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        for page in pages {
+            match says_that_it_is_chosen(&page) {
+                true => person.chosen = true,
+                false => self.complain(format!("{}: a chosen password is answered {} {}", person.name, page.status, page.text())),
+            }
+        }
+        Some(())
+    }
+}
+
+fn says_that_it_is_chosen(page: &Page) -> bool {
+    let heading = page.texts("h1").concat();
+    page.status == 200 && (heading.contains("account is ready") || heading.contains("password is saved"))
 }
 
 fn verdict(page: &Page) -> Option<&'static str> {

@@ -338,8 +338,8 @@ impl Place {
         }
     }
 
-    /// From now on requests go to a new room, and accounts are made in this mode.
-    pub fn turn_to(&mut self, mode: &str) -> String {
+    /// From now on requests go to a new room, and accounts are made in this mode, with first passwords in this way.
+    pub fn turn_to(&mut self, (mode, credentials): (&str, &str)) -> String {
         let room = self.synapse.create_room_of(&self.synapse.alice, &[]);
         let bot = Account {
             localpart: self.bot.clone(),
@@ -350,6 +350,7 @@ impl Place {
         self.synapse.invite(&room, &self.synapse.alice, &bot);
         for site in &mut self.sites {
             site.set("operation_mode", mode);
+            site.set("credentials", credentials);
             site.set("room.id", room.as_str());
         }
         room

@@ -134,6 +134,10 @@ impl Round<'_> {
     }
 
     fn nothing_is_held(&self) {
+        let kept = self.place.database.rows("SELECT username, state FROM registrations WHERE password IS NOT NULL");
+        if !kept.is_empty() {
+            self.wrong(format!("a password is still in the database: {kept:?}"));
+        }
         for sql in [
             "SELECT username, state, lease_until FROM registrations WHERE lease IS NOT NULL",
             "SELECT registration_id, kind FROM owed_actions WHERE lease IS NOT NULL OR kind = 1",
@@ -160,7 +164,8 @@ impl Round<'_> {
         answers.len()
     }
 
-    /// Two mails per person and one per question, by Message-ID; only the first for those who withdrew. Further copies must be identical, and each needs a reason.
+    /// Two mails per person, one per question, and one with the link to choose a password, by Message-ID; only the first for those
+    /// who withdrew. Further copies must be identical, and each needs a reason.
     fn mails(&self, people: &[Person], found: &mut Found) {
         let boxes = self.people.mails.lock().unwrap();
         for person in people {
@@ -171,7 +176,8 @@ impl Round<'_> {
             }
             // A question that was answered on the page before its mail was sent needs no mail.
             let questions = self.questions(person);
-            let expected = if person.withdraws() { 1..=1 } else { 2..=2 + questions };
+            let least = 2 + usize::from(person.chosen);
+            let expected = if person.withdraws() { 1..=1 } else { least..=least + questions };
             if !expected.contains(&by_id.len()) {
                 self.wrong(format!("{}: {} different mails instead of {expected:?}: {:?}", person.name, by_id.len(), by_id.keys()));
             }
@@ -213,7 +219,7 @@ impl Round<'_> {
         }
     }
 
-    /// The password in the mail must open the account.
+    /// The password in the mail must open the account, or exactly one of those that were chosen.
     fn logins(&self, people: &[Person], approved: &BTreeSet<String>) {
         let boxes = self.people.mails.lock().unwrap();
         let approved: Vec<&Person> = people.iter().filter(|person| approved.contains(&person.name)).collect();
@@ -226,6 +232,13 @@ impl Round<'_> {
 
     fn log_in(&self, people: &[&Person], boxes: &BTreeMap<String, Vec<Mail>>) {
         for person in people {
+            if person.by_link {
+                let opening = person.passwords().iter().filter(|password| self.opens(person, password).is_ok()).count();
+                if opening != 1 {
+                    self.wrong(format!("{}: {opening} of the chosen passwords open the account", person.name));
+                }
+                continue;
+            }
             let mails = boxes.get(&person.address).map(Vec::as_slice).unwrap_or_default();
             let is_password =
                 |word: &&str| word.len() == 23 && word.split('-').count() == 4 && word.split('-').all(|group| group.len() == 5);
@@ -233,13 +246,16 @@ impl Round<'_> {
                 self.wrong(format!("{}: no mail has a password", person.name));
                 continue;
             };
-            let opened = match self.mode {
-                "local" => self.ask_login(&person.name, password),
-                _ => self.place.synapse.login(&person.name, password).map(|_| ()),
-            };
-            if let Err(cause) = opened {
+            if let Err(cause) = self.opens(person, password) {
                 self.wrong(format!("{}: the mailed password does not open the account: {cause}", person.name));
             }
+        }
+    }
+
+    fn opens(&self, person: &Person, password: &str) -> Result<(), String> {
+        match self.mode {
+            "local" => self.ask_login(&person.name, password),
+            _ => self.place.synapse.login(&person.name, password).map(|_| ()),
         }
     }
 
