@@ -1,5 +1,6 @@
 //! A real client library: `client.mjs` runs matrix-js-sdk.
 
+use crate::world::installed;
 use crate::world::process::{Process, guarded};
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -62,16 +63,7 @@ fn by_name(user: &str) -> Value {
 }
 
 fn library() -> PathBuf {
-    library_folder("client")
-}
-
-/// The folder into which `tests/world/install` installs a library.
-pub fn library_folder(name: &str) -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
-    let folder = cache.join("matrix-register-bot").join(name);
-    assert!(folder.exists(), "{} is missing; run tests/world/install", folder.display());
-    folder
+    installed("client")
 }
 
 impl Report {

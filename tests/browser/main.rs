@@ -8,6 +8,7 @@ mod world;
 #[path = "../world/story.rs"]
 mod the_story;
 
+mod accessibility;
 mod keyboard;
 mod languages;
 mod looks;

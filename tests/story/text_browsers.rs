@@ -1,6 +1,6 @@
 //! A whole registration with browsers that support neither scripts nor style sheets, and that send buttons in different ways.
 
-use crate::world::{Host, Kind, TextBrowser};
+use crate::world::{Host, Kind, SiteBuilder, TextBrowser};
 use crate::{Story, address_of, fresh};
 
 /// From the form to the decision.
@@ -110,6 +110,21 @@ fn with_lynx_people_set_a_forgotten_password() {
     browser.wait_for("Your new password is set");
     let hash = story.text(&format!("SELECT password_hash FROM logins WHERE localpart = '{ada}'"));
     assert!(matrix_register_bot::domain::password::verify(chosen, &hash));
+}
+
+#[test]
+fn with_lynx_approved_people_choose_a_password_by_the_link() {
+    let story = Story::start_with("synapse", Host::NginxFastCgi, SiteBuilder::send_link);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    let link = story.mails.wait_for(&address_of(&ada), 2)[1].link();
+    let page = story.browser.get(&link);
+    let browser = TextBrowser::open(Kind::Lynx, &link, "Choose your password");
+    let chosen = "apasswordforada";
+    browser.send(&page, &[("#password", chosen), ("#password_again", chosen)], "form button");
+    browser.wait_for("Your account is ready");
+    assert!(story.synapse.login(&ada, chosen).is_ok());
 }
 
 #[test]

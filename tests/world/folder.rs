@@ -72,3 +72,12 @@ fn own_ports() -> RangeInclusive<u16> {
     let bounds = ports.split_once('-').and_then(|(first, last)| Some(first.parse().ok()?..=last.parse().ok()?));
     bounds.unwrap_or_else(|| panic!("TEST_PORTS is {ports:?}: expected two numbers with a hyphen between"))
 }
+
+/// The place of what `tests/world/install` installs below `~/.cache`, such as a library.
+pub fn installed(name: &str) -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
+    let place = cache.join("matrix-register-bot").join(name);
+    assert!(place.exists(), "{} is missing; run tests/world/install test", place.display());
+    place
+}

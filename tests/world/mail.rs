@@ -1,6 +1,6 @@
 //! A real SMTP server that stores its mails, and the mails as a reader sees them.
 
-use super::TempFolder;
+use super::folder::{TempFolder, installed};
 use super::process::{Process, guarded};
 use mailparse::{MailHeaderMap, ParsedMail};
 use std::fs;
@@ -89,11 +89,7 @@ impl MailCatcher {
 
 /// The Python with the SMTP library; `tests/world/install` sets it up.
 fn mail_python() -> PathBuf {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()).map_or_else(home, PathBuf::from);
-    let python = cache.join("matrix-register-bot/mail/bin/python");
-    assert!(python.exists(), "{} is missing; run tests/world/install", python.display());
-    python
+    installed("mail/bin/python")
 }
 
 /// A mail, decoded.

@@ -41,7 +41,7 @@ pub(crate) use database::on_every_database;
 pub use database::{Database, Engine};
 pub use database_server::OwnServer;
 pub use disk::SmallDisk;
-pub use folder::{TempFolder, free_port};
+pub use folder::{TempFolder, free_port, installed};
 pub use galera::Galera;
 pub use mail::{Mail, MailCatcher};
 pub use names::{fresh, mark};
