@@ -5,6 +5,7 @@ pub mod address;
 pub mod back_off;
 pub mod characters;
 pub mod config;
+pub mod decision;
 pub mod directory;
 pub mod error;
 pub mod names;

@@ -67,6 +67,8 @@ pub enum Event {
     /// The account is made when the applicant chooses a password by a link.
     ApprovedToChoose,
     Declined,
+    /// Declined, and the applicant gets no mail.
+    DeclinedSilently,
     /// The mail with the link to choose a password was sent.
     ChooseMailSent,
     PasswordChosen,
@@ -164,6 +166,7 @@ impl State {
             (AdminSend | AdminVerify, Event::Approved) => Some(Register),
             (AdminSend | AdminVerify, Event::ApprovedToChoose) => Some(ChooseSend),
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
+            (AdminSend | AdminVerify, Event::DeclinedSilently) => Some(Declined),
             // If the mail is given up, the applicant's own page still leads to the choice.
             (ChooseSend, Event::ChooseMailSent | Event::GivenUp) => Some(Choosing),
             // A user of the link has received the mail, even if the mail server's answer was lost.
@@ -269,7 +272,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 19] = [
+    const EVENTS: [Event; 20] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -277,6 +280,7 @@ mod tests {
         Event::Approved,
         Event::ApprovedToChoose,
         Event::Declined,
+        Event::DeclinedSilently,
         Event::ChooseMailSent,
         Event::PasswordChosen,
         Event::AccountMade,
@@ -292,7 +296,7 @@ mod tests {
     ];
 
     /// All moves, written a second time as pairs of states.
-    const MOVES: [(State, State); 31] = [
+    const MOVES: [(State, State); 33] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
@@ -305,10 +309,12 @@ mod tests {
         (AdminSend, ChooseSend),
         (AdminSend, Register),
         (AdminSend, DeclineSend),
+        (AdminSend, Declined),
         (AdminSend, Withdrawn),
         (AdminVerify, ChooseSend),
         (AdminVerify, Register),
         (AdminVerify, DeclineSend),
+        (AdminVerify, Declined),
         (AdminVerify, Withdrawn),
         (ChooseSend, Choosing),
         (ChooseSend, Register),

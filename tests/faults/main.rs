@@ -33,7 +33,7 @@ const STORMS: usize = 30;
 const STORM: Duration = Duration::from_millis(1600);
 /// Where web programs die in a storm, as in `fault`; one is chosen. Programs that die as soon as they have a lease leave all
 /// work to cron.
-const WEB_DEATHS: [&str; 14] = [
+const WEB_DEATHS: [&str; 15] = [
     "1/6",
     "1/10",
     "1/20",
@@ -43,6 +43,7 @@ const WEB_DEATHS: [&str; 14] = [
     "committed",
     "confirming",
     "withdrawing",
+    "deciding",
     "answered",
     "choosing",
     "mail taken",

@@ -24,6 +24,7 @@ fn the_second_decider_is_told_what_the_first_decided(engine: Engine) {
     assert_eq!(story.browser.submit(&decision_form(&first, "decline", "no")).status, 200);
     let told = story.browser.submit(&decision_form(&second, "approve", ""));
     assert!(told.text().contains("already been declined"), "{}", told.text());
+    assert!(told.text().contains("somebody who opened the link in the room"), "{}", told.text());
     assert!(story.browser.get(&link).text().contains("already been declined"));
     assert!(!story.synapse.exists(&ada) && story.mails.count() == 2);
 }

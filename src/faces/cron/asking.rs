@@ -1,5 +1,6 @@
 //! Lets the operator ask an applicant: `cron --ask ID QUESTION`. The mail server may be down; the mail is then sent later.
 
+use crate::domain::decision::Decider;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::flow::asking;
@@ -13,7 +14,7 @@ pub fn ask(site: &Site, id: i64, question: &str) -> Result<String, Error> {
         return Err(Error::bad_request("the question is empty"));
     }
     let mut store = site.store(Access::Write)?;
-    match asking::ask(site, &mut store, id, &question, None)? {
+    match asking::ask(site, &mut store, id, &question, &Decider::Operator)? {
         Asked::Yes(_) => Ok(format!("request {id}: the question is mailed, and the answer is shown on the page where the room decides\n")),
         Asked::NotUndecided => Err(Error::bad_request(format!(
             "request {id} does not wait for a decision, so there is nothing to ask; cron --waiting lists those that do"

@@ -5,6 +5,7 @@
 
 use super::{BUTTON_SECONDS, DeadEnd, again_context, context, dead_end, known_form, language};
 use crate::domain::config::Language;
+use crate::domain::decision::{Decider, Outcome};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
@@ -16,7 +17,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Question, Registration, SameAddress, Store};
+use crate::outside::store::{Access, Decided, Question, Registration, SameAddress, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -90,10 +91,12 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     };
     let reason = (event == Event::Declined && !reason.is_empty()).then_some(reason);
     let mut store = site.store(Access::Write)?;
-    if !store.decide(registration.id, event, reason.as_deref(), site.now())? {
-        return decided(site, language, &form.t, store.registration(registration.id)?.as_ref());
+    if !store.decide(registration.id, event, reason.as_deref(), &Decider::Link, site.now())? {
+        let decided_meanwhile = store.registration(registration.id)?;
+        drop(store);
+        return decided(site, language, &form.t, decided_meanwhile.as_ref());
     }
-    log::info("decided", Some(registration.id), &format!("{event:?}"));
+    log::info("decided", Some(registration.id), &format!("{event:?} by={}", Decider::Link.way().name()));
     carry_out(site, language, &form.t, &mut store, registration.id, event)
 }
 
@@ -173,6 +176,7 @@ fn asked(question: &Question) -> Value {
     json!({
         "question": question.question,
         "asked_at": question.asked_at,
+        "asked_by": question.asked_by,
         "answer": question.answer,
         "answered_at": question.answered_at,
     })
@@ -216,10 +220,18 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
         State::Register | State::MailCredentials | State::Done => (200, DeadEnd::DecidedApproved),
         State::AdminSend | State::AdminVerify => return Err(Error::unavailable("a request that was decided is read as undecided")),
     };
+    let decisions = site.store(Access::Read)?.decisions(registration.id)?;
+    let last = decisions.iter().rev().find(|decided| decided.outcome != Outcome::Asked);
     let more = json!({
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "decided_at": registration.decided_at,
-        "reason": registration.reason,
+        "decided_by": last.map(who),
+        "reason": last.map_or(&registration.reason, |decided| &decided.reason),
     });
     dead_end(site, language, known_form(link_token), status, kind, more)
+}
+
+/// Who decided, and in which way (the texts `decider.*`).
+fn who(decided: &Decided) -> Value {
+    json!({ "way": decided.way.name(), "mxid": decided.by.as_deref().unwrap_or_default() })
 }

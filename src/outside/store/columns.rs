@@ -35,6 +35,7 @@ columns! {
     CreateDate = "create_date",
     CreatedAt = "created_at",
     DecidedAt = "decided_at",
+    DecidedBy = "decided_by",
     DoneUpTo = "done_up_to",
     DueAt = "due_at",
     Email = "email",
@@ -55,6 +56,7 @@ columns! {
     MailRound = "mail_round",
     Name = "name",
     Note = "note",
+    Outcome = "outcome",
     PageTokenHash = "page_token_hash",
     Password = "password",
     PasswordChosen = "password_chosen",
@@ -83,6 +85,7 @@ columns! {
     UsualGap = "usual_gap",
     VerifyToken = "verify_token",
     VerifyTokenHash = "verify_token_hash",
+    Way = "way",
 }
 
 /// The columns of one query, in the order of its `SELECT`.

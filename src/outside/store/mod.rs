@@ -18,6 +18,7 @@
 
 mod allowances;
 mod columns;
+mod decisions;
 mod error;
 mod filing;
 mod guarded;
@@ -45,6 +46,7 @@ mod unconfirmed;
 
 pub(crate) use allowances::{Allowance, AllowanceKind};
 use columns::{Column, Selection};
+pub use decisions::Decided;
 pub use error::Error;
 pub(crate) use filing::Closed;
 pub use filing::{Filed, FilingLimits, NewRegistration};

@@ -6,6 +6,7 @@
 use super::owed::{FREE, UNTRIED, free};
 use super::registrations::unknown_state;
 use super::{CLOCK_SKEW, End, Error, NewLogin, Store, Value};
+use crate::domain::decision::{Decider, Outcome};
 use crate::domain::registration::{Event, SideAction, State};
 use crate::outside::fault;
 
@@ -17,6 +18,16 @@ pub enum Confirmed {
     NotAwaited,
     /// Another request or an account has the username; nothing was changed.
     NameTaken,
+}
+
+/// What is written down of a decision; `None` for an event that is none.
+fn outcome(decision: Event) -> Option<Outcome> {
+    match decision {
+        Event::Approved | Event::ApprovedToChoose => Some(Outcome::Approved),
+        Event::Declined => Some(Outcome::Declined),
+        Event::DeclinedSilently => Some(Outcome::DeclinedSilently),
+        _ => None,
+    }
 }
 
 impl Store {
@@ -89,20 +100,26 @@ impl Store {
         })
     }
 
-    /// The room's decision (approved or declined), with the reason for declining. `false`: another program was faster.
-    pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+    /// The room's decision (approved or declined), in whatever way it was made, with the reason for declining. The applicant is
+    /// not told the reason of [`Event::DeclinedSilently`]. `false`: another decision was faster ([`Store::decisions`] has it), and
+    /// nothing was changed.
+    pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, by: &Decider, now: i64) -> Result<bool, Error> {
+        let Some(outcome) = outcome(decision) else { return Ok(false) };
         self.transaction(|store| {
             if !store.advance_by(id, decision, now)? {
                 return Ok(false);
             }
-            store.note_decision(id, reason, now)?;
+            store.note_decision(id, outcome, reason, by, now)?;
+            fault::point("deciding");
             Ok(true)
         })
     }
 
-    fn note_decision(&mut self, id: i64, reason: Option<&str>, now: i64) -> Result<(), Error> {
-        self.execute("UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?", &[now.into(), reason.into(), id.into()])
-            .map(|_| ())
+    fn note_decision(&mut self, id: i64, outcome: Outcome, reason: Option<&str>, by: &Decider, now: i64) -> Result<(), Error> {
+        let told = reason.filter(|_| outcome != Outcome::DeclinedSilently);
+        let sql = "UPDATE registrations SET decided_at = ?, reason = ? WHERE id = ?";
+        self.execute(sql, &[now.into(), told.into(), id.into()])?;
+        self.note_decided(id, outcome, by, reason, now)
     }
 
     /// Changes the state by an event, whatever the present state, if the event fits. Part of a transaction.
@@ -125,7 +142,7 @@ impl Store {
             if ended && to == State::DeclineSend {
                 // The homeserver may have refused a password, which is no reason any more.
                 store.execute("UPDATE registrations SET refusal = NULL WHERE id = ?", &[id.into()])?;
-                store.note_decision(id, reason, now)?;
+                store.note_decision(id, Outcome::Ended, reason, &Decider::Operator, now)?;
             }
             Ok(ended)
         })
@@ -213,6 +230,7 @@ impl Store {
         }
         if leaves_no_person {
             self.execute("DELETE FROM questions WHERE registration_id = ?", &[id.into()])?;
+            self.execute("UPDATE decisions SET reason = NULL WHERE registration_id = ?", &[id.into()])?;
         }
         if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
             self.owe_beside(id, to, now)?;

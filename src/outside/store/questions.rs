@@ -1,6 +1,7 @@
 //! `questions`: what the moderators asked an applicant, and the answers. Also the usual time to a decision.
 
 use super::{Column, Error, NamedRow, Row, Selection, Store};
+use crate::domain::decision::{Decider, Outcome};
 use crate::domain::registration::{SideAction, State};
 use crate::outside::fault;
 
@@ -17,7 +18,7 @@ pub struct Question {
     pub id: i64,
     pub question: String,
     pub asked_at: i64,
-    /// A Matrix id; `None`: the operator.
+    /// A Matrix id; `None`: the operator, or somebody with the link from the room.
     pub asked_by: Option<String>,
     pub answer: Option<String>,
     pub answered_at: Option<i64>,
@@ -59,8 +60,8 @@ impl Store {
         self.select(&QUESTION, "WHERE registration_id = ? ORDER BY id LIMIT ?", &[registration.into(), MOST_QUESTIONS.into()], read)
     }
 
-    /// Asks the applicant of an undecided request. `by` is a Matrix id; `None`: the operator. The mail is owed from then on.
-    pub fn ask(&mut self, registration: i64, question: &str, by: Option<&str>, now: i64) -> Result<Asked, Error> {
+    /// Asks the applicant of an undecided request. The mail is owed from then on.
+    pub fn ask(&mut self, registration: i64, question: &str, by: &Decider, now: i64) -> Result<Asked, Error> {
         self.transaction(|store| {
             if !store.hold_undecided(registration)? {
                 return Ok(Asked::NotUndecided);
@@ -71,12 +72,13 @@ impl Store {
                 return Ok(Asked::TooMany);
             }
             let sql = "INSERT INTO questions (registration_id, question, asked_at, asked_by) VALUES (?, ?, ?, ?)";
-            store.execute(sql, &[registration.into(), question.into(), now.into(), by.into()])?;
+            store.execute(sql, &[registration.into(), question.into(), now.into(), by.mxid().into()])?;
             let newest = store.first(count, &[registration.into()], counted)?.and_then(|(_, newest)| newest);
             let Some(id) = newest else { return Err(Error::Unavailable("a question is not there although it was just written".into())) };
             let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
             let kind = SideAction::SendQuestion.number();
             store.execute(owe, &[registration.into(), kind.into(), now.into(), now.into(), id.into()])?;
+            store.note_decided(registration, Outcome::Asked, by, Some(question), now)?;
             fault::point("asking");
             Ok(Asked::Yes(id))
         })

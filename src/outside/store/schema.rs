@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 13] = steps!(
+pub(super) const STEPS: [Step; 14] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -53,7 +53,8 @@ pub(super) const STEPS: [Step; 13] = steps!(
     "0010_trusted_clock",
     "0011_own_page",
     "0012_password_resets",
-    "0013_thanks"
+    "0013_thanks",
+    "0014_decisions"
 );
 
 /// Runs before the first step.

@@ -15,6 +15,7 @@ mod unconfirmed;
 use super::*;
 use crate::domain::back_off::{AddressFault, Blame, Patience, Peer};
 use crate::domain::config::Language;
+use crate::domain::decision::{Decider, Outcome, Way};
 use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
 use std::path::PathBuf;
@@ -188,7 +189,7 @@ fn a_decision_counts_in_the_moment_in_which_the_message_is_recorded_as_sent(engi
                 other.settle(id, State::AdminSend, "sender", State::AdminVerify, 3).unwrap()
             });
             both.wait();
-            let decided = store.decide(id, Event::Declined, None, 3).unwrap();
+            let decided = store.decide(id, Event::Declined, None, &Decider::Link, 3).unwrap();
             sender.join().unwrap();
             decided
         });
@@ -232,10 +233,49 @@ fn a_declined_name_can_be_claimed_again(engine: Engine) {
     let id = accepted(&mut store, "max");
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
     assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
-    assert!(store.decide(id, Event::Declined, Some("no"), 1002).unwrap());
+    assert!(store.decide(id, Event::Declined, Some("no"), &Decider::Link, 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
     assert_eq!((declined.reason.as_deref(), declined.decided_at, declined.password), (Some("no"), Some(1002), None));
     accepted(&mut store, "max");
+}
+
+fn each_decision_and_question_says_who_made_it_and_in_which_way(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
+    assert!(matches!(store.ask(id, "Who are you?", &Decider::Word("@bob:example.org".into()), 2).unwrap(), Asked::Yes(_)));
+    assert!(!store.decide(id, Event::RoomTold, None, &Decider::Link, 3).unwrap(), "no decision");
+    let alice = Decider::Reaction("@alice:example.org".into());
+    assert!(store.decide(id, Event::Declined, Some("spam"), &alice, 3).unwrap());
+    assert!(!store.decide(id, Event::Approved, None, &Decider::Link, 4).unwrap());
+    let said =
+        store.decisions(id).unwrap().into_iter().map(|decided| (decided.outcome, decided.way, decided.by, decided.reason, decided.at));
+    let expected = [
+        (Outcome::Asked, Way::Word, Some("@bob:example.org".into()), Some("Who are you?".into()), 2),
+        (Outcome::Declined, Way::Reaction, Some("@alice:example.org".into()), Some("spam".into()), 3),
+    ];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+    store
+        .execute(
+            "INSERT INTO decisions (registration_id, outcome, way, decided_at) VALUES (?, 'of a later version', 'link', 5)",
+            &[id.into()],
+        )
+        .unwrap();
+    assert_eq!(store.decisions(id).unwrap().len(), 2, "what is not understood is left out");
+    assert!(store.advance(id, State::DeclineSend, State::Declined, 6).unwrap() && store.forget(State::Declined, 9).unwrap() == 1);
+    assert!(store.decisions(id).unwrap().is_empty());
+}
+
+fn a_silent_no_sends_no_mail_and_keeps_its_reason_to_the_room(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
+    assert!(store.decide(id, Event::DeclinedSilently, Some("spam"), &Decider::Link, 2).unwrap());
+    let declined = store.registration(id).unwrap().unwrap();
+    assert_eq!((declined.state, declined.reason, declined.decided_at), (State::Declined, None, Some(2)));
+    assert_eq!(store.decisions(id).unwrap().pop().and_then(|decided| decided.reason), Some("spam".into()));
 }
 
 fn who_withdraws_leaves_nothing_behind(engine: Engine) {
@@ -243,9 +283,9 @@ fn who_withdraws_leaves_nothing_behind(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert_eq!(store.confirm(id, None, Some("sealed"), 1).unwrap(), Confirmed::Yes);
-    assert!(matches!(store.ask(id, "Who are you?", None, 2).unwrap(), Asked::Yes(_)));
+    assert!(matches!(store.ask(id, "Who are you?", &Decider::Operator, 2).unwrap(), Asked::Yes(_)));
     assert!(store.withdraw(id, 3).unwrap() && !store.withdraw(id, 4).unwrap());
-    assert!(!store.decide(id, Event::Approved, None, 5).unwrap(), "nobody can approve it any more");
+    assert!(!store.decide(id, Event::Approved, None, &Decider::Link, 5).unwrap(), "nobody can approve it any more");
     let left = store.registration(id).unwrap().unwrap();
     assert_eq!((left.state, left.email.as_str(), left.note.as_str(), left.password), (State::Withdrawn, "", "", None));
     assert!(store.questions(id).unwrap().is_empty() && due(&mut store, QUESTION, 9).is_empty());
@@ -259,7 +299,7 @@ fn a_password_is_chosen_once_and_only_after_the_approval(engine: Engine) {
     let id = accepted(&mut store, "max");
     store.confirm(id, None, None, 1).unwrap();
     assert!(!store.choose_password(id, "early", 1).unwrap());
-    assert!(store.decide(id, Event::ApprovedToChoose, None, 2).unwrap());
+    assert!(store.decide(id, Event::ApprovedToChoose, None, &Decider::Link, 2).unwrap());
     store.note_choose_token(id, "the hash").unwrap();
     assert_eq!(store.registration_by_choose_token("the hash").unwrap().unwrap().id, id);
     assert!(store.lease(step(id, State::ChooseSend), "me", 3, 100).unwrap());
@@ -289,7 +329,7 @@ fn account_and_state_change_together_or_not_at_all(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, Event::Approved, None, 2).unwrap();
+    store.decide(id, Event::Approved, None, &Decider::Link, 2).unwrap();
     let login = login("max");
     assert!(!store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap(), "without the lease");
     assert!(!store.login_exists("max").unwrap());
@@ -391,7 +431,7 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, Event::Declined, None, 2).unwrap();
+    store.decide(id, Event::Declined, None, &Decider::Link, 2).unwrap();
     store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
     store.forget(State::Declined, 100).unwrap();
     store.tidy().unwrap();
@@ -518,6 +558,8 @@ on_every_database! {
     who_withdraws_leaves_nothing_behind,
     a_password_is_chosen_once_and_only_after_the_approval,
     a_declined_name_can_be_claimed_again,
+    each_decision_and_question_says_who_made_it_and_in_which_way,
+    a_silent_no_sends_no_mail_and_keeps_its_reason_to_the_room,
     an_expired_request_frees_its_name_and_forgets_the_person,
     account_and_state_change_together_or_not_at_all,
     a_reader_cannot_change_anything,

@@ -6,10 +6,10 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert_eq!(store.ask(id, "Too early?", None, 1).unwrap(), Asked::NotUndecided);
+    assert_eq!(store.ask(id, "Too early?", &Decider::Operator, 1).unwrap(), Asked::NotUndecided);
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
-    let Asked::Yes(first) = store.ask(id, "Who are you?", Some("@mod:example.org"), 2).unwrap() else { panic!() };
-    let Asked::Yes(second) = store.ask(id, "Really?", None, 3).unwrap() else { panic!() };
+    let Asked::Yes(first) = store.ask(id, "Who are you?", &Decider::Word("@mod:example.org".into()), 2).unwrap() else { panic!() };
+    let Asked::Yes(second) = store.ask(id, "Really?", &Decider::Operator, 3).unwrap() else { panic!() };
     let [row, _] = store.due(QUESTION, 3, (i64::MIN, 0), 10).unwrap().try_into().unwrap();
     assert_eq!(store.question_to_mail(row.row.id).unwrap(), Some((first, "Who are you?".into())));
     assert!(store.answer(id, first, "Ada", 4).unwrap() && !store.answer(id, first, "Eve", 5).unwrap());
@@ -17,9 +17,12 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     assert_eq!(store.question_to_mail(row.row.id).unwrap(), None, "it has its answer");
     let said: Vec<_> = store.questions(id).unwrap().into_iter().map(|asked| (asked.asked_by, asked.answer, asked.answered_at)).collect();
     assert_eq!(said, [(Some("@mod:example.org".into()), Some("Ada".into()), Some(4)), (None, None, None)]);
-    assert!(store.decide(id, Event::Approved, None, 6).unwrap());
+    assert!(store.decide(id, Event::Approved, None, &Decider::Link, 6).unwrap());
     assert!(due(&mut store, QUESTION, 9).is_empty(), "nobody is asked after the decision");
-    assert!(!store.answer(id, second, "too late", 7).unwrap() && store.ask(id, "Too late?", None, 7).unwrap() == Asked::NotUndecided);
+    assert!(
+        !store.answer(id, second, "too late", 7).unwrap()
+            && store.ask(id, "Too late?", &Decider::Operator, 7).unwrap() == Asked::NotUndecided
+    );
     assert_eq!(store.forget(State::Register, 9).unwrap(), 1);
     assert!(store.questions(id).unwrap().is_empty());
 }
@@ -32,7 +35,7 @@ fn of_many_questions_at_once_each_is_mailed_and_none_is_too_many(engine: Engine)
     let mut asked: Vec<i64> = std::thread::scope(|scope| {
         let ask = || {
             let mut store = scratch.open(Access::Write);
-            let asked = (0..4).map(|_| store.ask(id, "And?", None, 2).unwrap());
+            let asked = (0..4).map(|_| store.ask(id, "And?", &Decider::Operator, 2).unwrap());
             asked.filter_map(|asked| if let Asked::Yes(question) = asked { Some(question) } else { None }).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
@@ -58,10 +61,10 @@ fn a_question_at_the_moment_of_the_decision_is_not_mailed_after_it(engine: Engin
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 both.wait();
-                other.ask(id, "And?", None, 2).unwrap();
+                other.ask(id, "And?", &Decider::Operator, 2).unwrap();
             });
             both.wait();
-            assert!(store.decide(id, Event::Declined, None, 2).unwrap());
+            assert!(store.decide(id, Event::Declined, None, &Decider::Link, 2).unwrap());
         });
         assert!(due(&mut store, QUESTION, 2).is_empty(), "round {round}");
     }
@@ -72,7 +75,9 @@ fn nobody_is_asked_without_end(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.confirm(id, None, None, 1).unwrap();
-    let asked = (0..MOST_QUESTIONS + 1).map(|number| store.ask(id, "And?", None, number).unwrap()).filter(|asked| *asked == Asked::TooMany);
+    let asked = (0..MOST_QUESTIONS + 1)
+        .map(|number| store.ask(id, "And?", &Decider::Operator, number).unwrap())
+        .filter(|asked| *asked == Asked::TooMany);
     assert_eq!(asked.count(), 1);
 }
 
@@ -83,7 +88,7 @@ fn the_usual_time_is_that_in_the_middle_of_the_last_decisions(engine: Engine) {
         let id = accepted(store, &format!("max{number}"));
         let now = 10_000 * (number + 1);
         store.confirm(id, None, None, now).unwrap();
-        assert!(store.decide(id, Event::Declined, None, now + seconds).unwrap());
+        assert!(store.decide(id, Event::Declined, None, &Decider::Link, now + seconds).unwrap());
     };
     for (number, seconds) in [(0, 5000), (1, 10)] {
         decided(&mut store, number, seconds);

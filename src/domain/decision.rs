@@ -1,0 +1,131 @@
+//! Who decided about a request, in which way, and what came of it.
+
+/// Who decided, or asked the applicant something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decider {
+    /// Somebody who has the link from the room; the link does not tell who.
+    Link,
+    /// A member of the room, by this Matrix id, with a reaction to the message.
+    Reaction(String),
+    /// A member of the room, by this Matrix id, with a reply or a command.
+    Word(String),
+    /// The operator, in a shell.
+    Operator,
+    /// Nobody: the time to decide was over.
+    Time,
+}
+
+impl Decider {
+    pub fn way(&self) -> Way {
+        match self {
+            Decider::Link => Way::Link,
+            Decider::Reaction(_) => Way::Reaction,
+            Decider::Word(_) => Way::Word,
+            Decider::Operator => Way::Operator,
+            Decider::Time => Way::Time,
+        }
+    }
+
+    /// The Matrix id, if the way tells it.
+    pub fn mxid(&self) -> Option<&str> {
+        match self {
+            Decider::Reaction(mxid) | Decider::Word(mxid) => Some(mxid),
+            Decider::Link | Decider::Operator | Decider::Time => None,
+        }
+    }
+}
+
+/// The ways in which a decision is made: the texts `decider.*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Link,
+    Reaction,
+    Word,
+    Operator,
+    Time,
+}
+
+impl Way {
+    pub const ALL: [Way; 5] = [Way::Link, Way::Reaction, Way::Word, Way::Operator, Way::Time];
+
+    /// The name in the database and in the texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Link => "link",
+            Way::Reaction => "reaction",
+            Way::Word => "word",
+            Way::Operator => "operator",
+            Way::Time => "time",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Way> {
+        Way::ALL.into_iter().find(|way| way.name() == name)
+    }
+}
+
+/// What was decided: the texts `outcome.*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Approved,
+    Declined,
+    /// Declined without a mail to the applicant.
+    DeclinedSilently,
+    /// Nobody decided in time.
+    Undecided,
+    /// The operator ended the request.
+    Ended,
+    /// A no was taken back; the request waits for a decision again.
+    TakenBack,
+    /// The applicant was asked something; the reason is the question.
+    Asked,
+}
+
+impl Outcome {
+    pub const ALL: [Outcome; 7] = [
+        Outcome::Approved,
+        Outcome::Declined,
+        Outcome::DeclinedSilently,
+        Outcome::Undecided,
+        Outcome::Ended,
+        Outcome::TakenBack,
+        Outcome::Asked,
+    ];
+
+    /// The name in the database and in the texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Approved => "approved",
+            Outcome::Declined => "declined",
+            Outcome::DeclinedSilently => "declined_silently",
+            Outcome::Undecided => "undecided",
+            Outcome::Ended => "ended",
+            Outcome::TakenBack => "taken_back",
+            Outcome::Asked => "asked",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_the_database_is_read_as_the_same() {
+        assert!(Way::ALL.into_iter().all(|way| Way::from_name(way.name()) == Some(way)));
+        assert!(Outcome::ALL.into_iter().all(|outcome| Outcome::from_name(outcome.name()) == Some(outcome)));
+        assert_eq!((Way::from_name(""), Outcome::from_name("Approved")), (None, None));
+    }
+
+    #[test]
+    fn only_a_member_of_the_room_has_a_matrix_id() {
+        let mxid = "@mod:example.org".to_owned();
+        let ways = [Decider::Link, Decider::Reaction(mxid.clone()), Decider::Word(mxid), Decider::Operator, Decider::Time];
+        assert_eq!(ways.iter().map(Decider::way).collect::<Vec<_>>(), Way::ALL);
+        assert_eq!(ways.map(|by| by.mxid().is_some()), [false, true, true, false, false]);
+    }
+}

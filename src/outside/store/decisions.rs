@@ -1,0 +1,59 @@
+//! `decisions`: what was decided about a request, by whom and in which way, and what the applicant was asked.
+
+use super::{Column, Error, NamedRow, Selection, Store};
+use crate::domain::decision::{Decider, Outcome, Way};
+
+/// The largest number of decisions that are read for one request.
+const MOST_READ: i64 = 100;
+
+/// A decision. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    pub outcome: Outcome,
+    pub way: Way,
+    /// The Matrix id of whoever decided, if the way tells it.
+    pub by: Option<String>,
+    /// For [`Outcome::Asked`] the question.
+    pub reason: Option<String>,
+    pub at: i64,
+}
+
+impl Store {
+    /// The decisions about a request and the questions to the applicant, the oldest first. Those of versions that did not write
+    /// down who decided are missing.
+    pub fn decisions(&mut self, registration: i64) -> Result<Vec<Decided>, Error> {
+        const DECISION: Selection = Selection {
+            table: "decisions",
+            columns: &[Column::Outcome, Column::Way, Column::DecidedBy, Column::Reason, Column::DecidedAt],
+        };
+        // What a later version wrote is left out.
+        let read = |row: NamedRow| {
+            let outcome = row.optional_text(Column::Outcome).and_then(|name| Outcome::from_name(&name));
+            let way = row.optional_text(Column::Way).and_then(|name| Way::from_name(&name));
+            Ok(outcome.zip(way).map(|(outcome, way)| Decided {
+                outcome,
+                way,
+                by: row.optional_text(Column::DecidedBy),
+                reason: row.optional_text(Column::Reason),
+                at: row.readable_integer(Column::DecidedAt).unwrap_or(0),
+            }))
+        };
+        let newest =
+            self.select(&DECISION, "WHERE registration_id = ? ORDER BY id DESC LIMIT ?", &[registration.into(), MOST_READ.into()], read)?;
+        Ok(newest.into_iter().rev().flatten().collect())
+    }
+
+    /// Part of the transaction of the decision.
+    pub(super) fn note_decided(
+        &mut self,
+        registration: i64,
+        outcome: Outcome,
+        by: &Decider,
+        reason: Option<&str>,
+        now: i64,
+    ) -> Result<(), Error> {
+        let sql = "INSERT INTO decisions (registration_id, outcome, way, decided_by, reason, decided_at) VALUES (?, ?, ?, ?, ?, ?)";
+        let values = [registration.into(), outcome.name().into(), by.way().name().into(), by.mxid().into(), reason.into(), now.into()];
+        self.execute(sql, &values).map(|_| ())
+    }
+}
