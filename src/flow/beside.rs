@@ -73,7 +73,7 @@ pub(crate) fn act_or_leave(site: &Site, store: &mut Store, id: i64, action: Side
 
 fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
     match action {
-        SideAction::Remind => steps::say(site, registration, RoomPost::Reminder, 0).map(|()| Beside::Done),
+        SideAction::Remind => steps::say(site, store, registration, RoomPost::Reminder, 0).map(|()| Beside::Done),
         SideAction::SendQuestion => send_question(site, store, row, registration),
         SideAction::RemindOfPassword => Ok(match password_ends::remind(site, store, registration)? {
             true => Beside::Done,

@@ -24,7 +24,7 @@ use crate::outside::matrix::bot;
 use crate::outside::matrix::room::RoomMessage;
 use crate::outside::page::{self, MailName, RoomPost};
 use crate::outside::site::Site;
-use crate::outside::store::{self, Owed, OwedRow, Registration, Store};
+use crate::outside::store::{self, Owed, OwedRow, Registration, RoomMessageKind, Store};
 use serde_json::{Value, json};
 
 /// How far [`carry_on`] got.
@@ -212,11 +212,11 @@ pub(super) fn send_choose_link(
 
 fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let others = store.same_address(registration)?;
-    say(site, registration, RoomPost::Request, others.len())
+    say(site, store, registration, RoomPost::Request, others.len())
 }
 
 /// Posts templates/room/NAME to the room: once, however often it is tried.
-pub(super) fn say(site: &Site, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
+pub(super) fn say(site: &Site, store: &mut Store, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let mut context = facts(site, registration);
     context["same_address"] = json!(same_address);
@@ -224,7 +224,12 @@ pub(super) fn say(site: &Site, registration: &Registration, name: RoomPost, same
     let said = page::room(&site.config, site.config.default_language, name, &context)?;
     let message = RoomMessage { text: &said.text, html: &said.html };
     let said = bot::say(site, &message, &secret.token(&format!("txnId of {}", name.as_str()), &registration.seed));
-    said.map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))
+    let event = said.map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))?;
+    let kind = match name {
+        RoomPost::Request => RoomMessageKind::Request,
+        RoomPost::Reminder => RoomMessageKind::Reminder,
+    };
+    Ok(store.note_room_message(registration.id, kind, &event, site.now())?)
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {

@@ -617,7 +617,7 @@ fn a_bot_that_was_thrown_out_says_by_whom_or_that_it_is_banned() {
     let room = synapse.room(json!({ "preset": "private_chat", "invite": [] }));
     let site = synapse.site(&folder, "bot.out", &room, true);
     let said = |number: &str| match bot::say(&site, &MESSAGE, number) {
-        Ok(()) => String::new(),
+        Ok(_) => String::new(),
         Err(Error::Forbidden(sentence)) => sentence,
         Err(other) => panic!("{other:?}"),
     };

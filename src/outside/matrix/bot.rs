@@ -16,11 +16,12 @@
 //! the token of the first. Logins must be rare: Synapse accepts about 5 in a row.
 
 use super::register::{self, NewAccount, Registered};
-use super::room::{self, Removal, RoomMessage};
+use super::room::{self, EventId, Removal, RoomMessage};
 use super::{Error, Homeserver, PATIENCE, login, sessions};
 use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
+use crate::outside::store::RoomEvent;
 
 /// The device of the bot's logins. With another device, transaction ids would not prevent repeated messages.
 pub const DEVICE_ID: &str = "REGISTERBOT";
@@ -42,7 +43,7 @@ pub(crate) const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
 ///
 /// [`Error::Limited`] says when to try again. [`Error::Forbidden`] and [`Error::Misconfigured`] say what the operator has to
 /// do: an invitation, a key, a password.
-pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
+pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
     let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
     match site.config.access_token()? {
         Some(token) => bot.speak(&token, message, txn_id).map_err(|cause| match cause {
@@ -85,7 +86,7 @@ struct Bot<'a> {
 }
 
 impl Bot<'_> {
-    fn say_as_itself(&self, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
+    fn say_as_itself(&self, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
         // The password must be on disk, so that no account is made with one that a crash could lose.
         let state = self.site.state.complete()?;
         let token = match state.access_token {
@@ -171,10 +172,10 @@ impl Bot<'_> {
     }
 
     /// Sends to the room of `[room]`, or to its replacement.
-    fn speak(&self, token: &str, message: &RoomMessage, txn_id: &str) -> Result<(), Error> {
+    fn speak(&self, token: &str, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
         let room_id = self.living_room(token)?;
-        let send = || room::send_message(&self.homeserver, token, &room_id, txn_id, message).map(|_| ());
-        match send() {
+        let send = || room::send_message(&self.homeserver, token, &room_id, txn_id, message);
+        let sent = match send() {
             Err(Error::Forbidden(_)) => {
                 self.join(token, &room_id)?;
                 send().map_err(|cause| match cause {
@@ -185,7 +186,8 @@ impl Bot<'_> {
                 })
             }
             outcome => outcome,
-        }
+        };
+        sent.map(|EventId(event_id)| RoomEvent { room_id, event_id })
     }
 
     /// The room at the end of all upgrades. A message to an upgraded room would be accepted if the bot has the power to send,

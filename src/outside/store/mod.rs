@@ -37,6 +37,7 @@ mod postgres;
 mod questions;
 mod registrations;
 mod resets;
+mod room_messages;
 mod row;
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -60,6 +61,7 @@ pub use questions::{Asked, MOST_QUESTIONS, Question};
 pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
 pub(crate) use resets::{LINK_SECONDS, NewReset, Reset, ResetAsked, ResetLink};
+pub use room_messages::{MessageToRead, RoomEvent, RoomMessageKind};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};

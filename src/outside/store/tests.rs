@@ -10,6 +10,7 @@ mod limits;
 mod owed;
 mod questions;
 mod resets;
+mod room_messages;
 mod unconfirmed;
 
 use super::*;
