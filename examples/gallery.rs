@@ -238,9 +238,12 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
 }
 
 /// Pages that show what was typed, and the id of their form.
-const FORMS_SHOWN_AGAIN: [(&str, &str); 5] = [
+const FORMS_SHOWN_AGAIN: [(&str, &str); 8] = [
     ("register-errors", "request"),
     ("register-free", "request"),
+    ("verify-name", "confirm"),
+    ("verify-name-errors", "confirm"),
+    ("verified-question-errors", "form-of-question-2"),
     ("registered-typo", "correct"),
     ("reset-errors", "account-form"),
     ("reset-refused", "account-form"),

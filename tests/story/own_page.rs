@@ -1,6 +1,6 @@
 //! The applicant's own page: one link for the whole way.
 
-use crate::world::{Engine, Host, MailCatcher, on_every_database};
+use crate::world::{Engine, Form, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh};
 
 /// A second applicant with the same username and another address.
@@ -8,6 +8,12 @@ fn ask_as_another(story: &Story, name: &str, address: &str) -> String {
     let page = story.browser.submit(&story.filled_form(name).fill("email", address).fill("first_name", "Eve"));
     assert_eq!(page.status, 200, "{}", page.text());
     story.mails.wait_for(address, 1).remove(0).link()
+}
+
+/// The form sent by the button for German, which leads to another address.
+fn in_german(mut form: Form) -> Form {
+    form.action = format!("{}&lang=de", form.action.split("&lang").next().unwrap_or_default());
+    form.put("switch_language", "de")
 }
 
 fn who_confirms_second_chooses_another_name_and_keeps_everything_else(engine: Engine) {
@@ -37,6 +43,9 @@ fn who_confirms_second_chooses_another_name_and_keeps_everything_else(engine: En
         assert!(again.text().contains(sentence), "{name}: {}", again.text());
         assert_eq!(again.form().value("username"), name, "what was typed is kept");
     }
+    let german = story.browser.submit(&in_german(page.form().fill("username", "my-choice")));
+    assert_eq!(german.form().value("username"), "my-choice", "another language keeps what was typed: {}", german.text());
+    assert!(german.status == 200 && german.text().contains("Bestätige"), "{}", german.text());
     let confirmed = story.browser.submit(&page.form().fill("username", &other));
     assert_eq!(confirmed.status, 200, "{}", confirmed.text());
     assert!(confirmed.text().contains("Your address is confirmed") && confirmed.text().contains(&other), "{}", confirmed.text());
@@ -98,6 +107,9 @@ fn a_question_is_mailed_answered_on_the_page_and_read_by_those_who_decide(engine
     let long = "x".repeat(2001);
     let too_long = story.browser.submit(&page.form_to("answer").fill("answer", &long));
     assert_eq!((too_long.status, too_long.form_to("answer").value("answer")), (422, long.as_str()), "nothing typed is lost");
+    let german = story.browser.submit(&in_german(too_long.form_to("answer").fill("answer", "I am")));
+    assert_eq!((german.status, german.form_to("answer").value("answer")), (200, "I am"), "nor when the language is changed");
+    assert!(german.text().contains("Deine Adresse ist bestätigt"), "{}", german.text());
     let form = page.form_to("answer").fill("answer", "I am Ada\u{202e}.\nFrom the <choir>");
     for _ in 0..2 {
         let answered = story.browser.submit(&form);

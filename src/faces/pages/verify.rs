@@ -46,6 +46,8 @@ struct Sent {
     /// The id of the question that `answer` answers.
     question: String,
     answer: String,
+    /// A button for another language, which only shows the same form again.
+    switch_language: String,
 }
 
 /// Who looks at which page.
@@ -83,6 +85,9 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     if fits == Event::AddressConfirmed {
         keys::check(site, &registration)?;
     }
+    if !form.switch_language.is_empty() {
+        return visit.show_again(&registration, &form);
+    }
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, visit.language, Some(&form.t), 409, super::form_fault(fault), json!({}));
@@ -101,6 +106,15 @@ impl Visit<'_> {
         }
         keys::check(self.site, registration)?;
         confirming::show(self, registration)
+    }
+
+    /// The same form in another language, with what was typed.
+    fn show_again(&self, registration: &Registration, form: &Sent) -> Result<Response, Error> {
+        match (form.action.as_str(), form.question.parse()) {
+            ("answer", Ok(question)) => standing::show(self, registration, Some(Answering { question, typed: &form.answer, error: None })),
+            ("answer" | "withdraw", _) => self.show(registration),
+            _ => confirming::show_again(self, registration, form),
+        }
     }
 
     /// Shows where the request stands after something was done.
@@ -129,7 +143,7 @@ impl Visit<'_> {
 
     fn answer(&self, registration: &Registration, form: &Sent) -> Result<Response, Error> {
         let Ok(question) = form.question.parse() else { return self.show(registration) };
-        let again = |error| standing::show(self, registration, Some(Answering { question, typed: &form.answer, error }));
+        let again = |error| standing::show(self, registration, Some(Answering { question, typed: &form.answer, error: Some(error) }));
         let answer = match names::note(&form.answer) {
             None => return again(text::NOTE_TOO_LONG),
             Some(answer) if answer.is_empty() => return again(text::ANSWER_MISSING),

@@ -4,7 +4,7 @@
 //! choose it; otherwise a stranger could request an account for somebody else's address and know its password.
 
 use super::super::usernames::{self, Kept};
-use super::super::{Faults, Field, chosen_password, context, merge};
+use super::super::{Faults, Field, again_context, chosen_password, context, merge};
 use super::{Sent, Visit};
 use crate::domain::config::Credentials;
 use crate::domain::error::Error;
@@ -25,6 +25,13 @@ use serde_json::json;
 pub(super) fn show(visit: &Visit, registration: &Registration) -> Result<Response, Error> {
     let is_taken = visit.site.store(Access::Read)?.username_is_taken_by_others(registration.id, &registration.username)?;
     button(visit, 200, registration, is_taken.then_some(""), &chosen_password::own_rules(visit.site), &Faults::new())
+}
+
+/// The same in another language, with the name that was typed.
+pub(super) fn show_again(visit: &Visit, registration: &Registration, form: &Sent) -> Result<Response, Error> {
+    let is_taken = visit.site.store(Access::Read)?.username_is_taken_by_others(registration.id, &registration.username)?;
+    let rules = chosen_password::own_rules(visit.site);
+    button(visit, 200, registration, is_taken.then_some(&form.username), &rules, &Faults::new())
 }
 
 /// Confirms the address and tells the room.
@@ -138,5 +145,9 @@ fn button(
             "errors": errors,
         }),
     );
-    visit.site.page(visit.language, status, PageName::Verify, &context(visit.language, Some(visit.link_token), own))
+    let whole = match other_name {
+        Some(_) => again_context(visit.language, Some(visit.link_token), "confirm", own),
+        None => context(visit.language, Some(visit.link_token), own),
+    };
+    visit.site.page(visit.language, status, PageName::Verify, &whole)
 }

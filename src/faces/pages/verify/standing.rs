@@ -1,6 +1,6 @@
 //! Where a request stands once its address is confirmed: waiting for people, with their questions, or decided, or over.
 
-use super::super::{context, merge};
+use super::super::{again_context, context, merge};
 use super::Visit;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
@@ -13,12 +13,13 @@ use crate::outside::store::{Access, Question, Registration};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// An answer that could not be taken.
+/// An answer that was typed, but not taken.
 pub(super) struct Answering<'a> {
     /// The id of the question.
     pub question: i64,
     pub typed: &'a str,
-    pub error: Key,
+    /// `None`: only the language was changed.
+    pub error: Option<Key>,
 }
 
 /// Where a request stands that does not wait for the room any more: a section below `[standing]` in `templates/locales`.
@@ -72,10 +73,15 @@ fn waiting(visit: &Visit, registration: &Registration, answering: Option<Answeri
     merge(&mut own, visit.form_values()?);
     own["asked_at"] = json!(registration.confirmed_at.unwrap_or(registration.requested_at));
     own["questions"] = questions.iter().map(|question| asked(question, answering.as_ref())).collect();
-    own["has_errors"] = json!(answering.is_some());
+    let has_errors = answering.as_ref().is_some_and(|answering| answering.error.is_some());
+    own["has_errors"] = json!(has_errors);
     merge(&mut own, usual.map_or(json!({}), usual_time));
-    let status = if answering.is_some() { 422 } else { 200 };
-    visit.site.page(visit.language, status, PageName::Verified, &context(visit.language, Some(visit.link_token), own))
+    let status = if has_errors { 422 } else { 200 };
+    let whole = match answering {
+        Some(answering) => again_context(visit.language, Some(visit.link_token), &format!("form-of-question-{}", answering.question), own),
+        None => context(visit.language, Some(visit.link_token), own),
+    };
+    visit.site.page(visit.language, status, PageName::Verified, &whole)
 }
 
 fn asked(question: &Question, answering: Option<&Answering>) -> Value {
@@ -87,7 +93,7 @@ fn asked(question: &Question, answering: Option<&Answering>) -> Value {
         "answer": question.answer,
         "answered_at": question.answered_at,
         "typed": answering.map_or("", |answering| answering.typed),
-        "error": answering.map(|answering| answering.error),
+        "error": answering.and_then(|answering| answering.error),
     })
 }
 
