@@ -45,7 +45,7 @@ pub fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             log::warnings_only();
-            log::hold_back(&["step_failed"]);
+            log::hold_back(&["step_failed", "reactions_unread"]);
             finish(&site, false)
         }
         ["-v"] => {

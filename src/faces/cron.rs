@@ -18,8 +18,10 @@ use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
 use crate::flow::addresses;
+use crate::flow::breakers::Breakers;
 use crate::flow::keys;
 use crate::flow::limits;
+use crate::flow::looking;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
 use crate::flow::resets;
@@ -45,6 +47,8 @@ const WEEK: i64 = 7 * DAY;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Summary {
     pub worked: Worked,
+    /// Requests that were decided by reactions in the room.
+    pub decided: u64,
     pub expired: u64,
     pub forgotten: u64,
     /// Requests that still require an action, due or not.
@@ -71,11 +75,14 @@ impl fmt::Display for Summary {
         if self.other_run {
             return f.write_str("another run is at work, nothing done");
         }
-        let Summary { worked: Worked { moved, reminded, failed, held_up, ran_out_of_time }, expired, forgotten, open, .. } = self;
+        let Summary { worked: Worked { moved, reminded, failed, held_up, ran_out_of_time }, decided, expired, forgotten, open, .. } = self;
         write!(
             f,
             "{moved} finished, {failed} failed (tried again later), {open} still open, {reminded} reminders, {expired} expired, {forgotten} forgotten"
         )?;
+        if *decided > 0 {
+            write!(f, ", {decided} decided by reactions in the room")?;
+        }
         if *held_up > 0 {
             write!(f, ", {held_up} not tried as somebody whom they need is away")?;
         }
@@ -107,7 +114,11 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     let judged = judge_clock(site, store)?;
     summary.said.extend(judged.sentence());
     correct_times(site, store, &judged, &mut summary)?;
-    summary.worked = queue::work(site, store, deadline)?;
+    // Before the queue, which carries out what was decided.
+    let mut breakers = Breakers::default();
+    let looked = looking::look_in_turn(site, store, deadline, &mut breakers)?;
+    summary.decided = looked.decided;
+    summary.worked = queue::work(site, store, deadline, breakers)?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
     let others = keys::others(site, store)?;
@@ -120,7 +131,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
-    speak(site, store, others, &mut summary)?;
+    speak(site, store, others, looked.hindrance, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
@@ -186,7 +197,13 @@ fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
 }
 
 /// Collects everything that is wrong, and reports what is new.
-fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary: &mut Summary) -> Result<(), Error> {
+fn speak(
+    site: &Site,
+    store: &mut Store,
+    others: Option<(u64, String)>,
+    unread: Option<String>,
+    summary: &mut Summary,
+) -> Result<(), Error> {
     let failing = store.failing()?;
     let mut troubles: Vec<Trouble> = failing.iter().map(of_failing).collect();
     let lost = store.of_unknown_state()?;
@@ -194,6 +211,7 @@ fn speak(site: &Site, store: &mut Store, others: Option<(u64, String)>, summary:
     summary.is_failing = !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble.is_the_sysadmins());
     troubles.extend(of_lost_rows(&lost));
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
+    troubles.extend(unread.map(of_unread_reactions));
     troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
     troubles.extend(of_open_files(&exposure::close(&site.config)));
     troubles.extend(of_undecided(site, store)?);
@@ -217,6 +235,11 @@ fn of_lost_rows(ids: &[i64]) -> Option<Trouble> {
         ids.len()
     );
     Some(Trouble { name: "rows of registrations".into(), since: None, what, again_after: DAY })
+}
+
+fn of_unread_reactions(why: String) -> Trouble {
+    let what = format!("what people react to requests with in the room decides nothing at present, the links work: {why}");
+    Trouble { name: "reactions_unread".into(), since: None, what, again_after: DAY }
 }
 
 fn of_closed_form(closed: Closed) -> Trouble {

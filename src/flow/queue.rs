@@ -48,9 +48,9 @@ pub struct Worked {
     pub ran_out_of_time: bool,
 }
 
-/// Works until nothing is due, or until `deadline`.
-pub fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
-    let mut queue = new_queue(site, store, deadline);
+/// Works until nothing is due, or until `deadline`. `breakers` knows which peers are unavailable.
+pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant, breakers: Breakers) -> Result<Worked, store::Error> {
+    let mut queue = Queue { breakers, ..new_queue(site, store, deadline) };
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some()).map(Owed::Step);
     let beside = queue.schedule(|action| !action.is_reminder())?;
     queue.take_turns(steps.chain(beside).chain([Owed::ResetMail]))?;

@@ -25,6 +25,7 @@ mod queue;
 mod registered;
 mod reset_password;
 mod restored;
+mod room;
 mod synapse_mode;
 mod text_browsers;
 mod welcome;

@@ -162,6 +162,42 @@ impl Synapse {
         self.need("POST", &format!("/_matrix/client/v3/join/{}", quote(room)), Some(&guest.token), Some(json!({})));
     }
 
+    /// Reacts to an event. Returns the id of the reaction.
+    pub fn react(&self, room: &str, who: &Account, event_id: &str, key: &str) -> String {
+        let relates_to = json!({"rel_type": "m.annotation", "event_id": event_id, "key": key});
+        self.send(room, who, "m.reaction", json!({"m.relates_to": relates_to}))
+    }
+
+    /// Sends an event of any type. Returns its id.
+    pub fn send(&self, room: &str, who: &Account, kind: &str, content: Value) -> String {
+        let path = format!("/_matrix/client/v3/rooms/{}/send/{kind}/{}", quote(room), super::fresh("txn"));
+        text(&self.need("PUT", &path, Some(&who.token), Some(content))["event_id"])
+    }
+
+    /// Takes an event of one's own back.
+    pub fn redact(&self, room: &str, who: &Account, event_id: &str) {
+        let path = format!("/_matrix/client/v3/rooms/{}/redact/{}/{}", quote(room), quote(event_id), super::fresh("txn"));
+        self.need("PUT", &path, Some(&who.token), Some(json!({})));
+    }
+
+    pub fn leave(&self, room: &str, who: &Account) {
+        self.need("POST", &format!("/_matrix/client/v3/rooms/{}/leave", quote(room)), Some(&who.token), Some(json!({})));
+    }
+
+    /// `action` is `kick` or `ban`.
+    pub fn remove(&self, room: &str, by: &Account, who: &Account, action: &str) {
+        let path = format!("/_matrix/client/v3/rooms/{}/{action}", quote(room));
+        self.need("POST", &path, Some(&by.token), Some(json!({"user_id": who.user_id})));
+    }
+
+    /// Changes a member's power level in the room.
+    pub fn give_power(&self, room: &str, by: &Account, who: &Account, power: i64) {
+        let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.power_levels/", quote(room));
+        let mut levels = self.need("GET", &path, Some(&by.token), None);
+        levels["users"][&who.user_id] = json!(power);
+        self.need("PUT", &path, Some(&by.token), Some(levels));
+    }
+
     /// All messages of a room as alice sees them, oldest first.
     pub fn messages(&self, room: &str) -> Vec<Message> {
         let mut messages = Vec::new();

@@ -90,6 +90,15 @@ pub struct Room {
     pub(super) access_token: Option<String>,
     #[serde(default)]
     pub(super) access_token_file: Option<PathBuf>,
+    /// Whether reactions to the bot's message decide.
+    #[serde(default = "yes")]
+    pub reactions: bool,
+    /// The least power level in the room with which somebody's reaction decides; `None`: every member's does.
+    #[serde(default)]
+    pub decide_from_power: Option<Bounded<0, 100>>,
+    /// Whether only the reactions of people on this homeserver decide.
+    #[serde(default)]
+    pub decide_only_own_server: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -347,6 +356,10 @@ impl Default for Limits {
             form_minimum_seconds: Bounded(3),
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_bot_localpart() -> String {

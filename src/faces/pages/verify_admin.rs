@@ -11,10 +11,10 @@ use crate::domain::names;
 use crate::domain::registration::{Event, State};
 use crate::domain::text_key;
 use crate::domain::token;
+use crate::flow::deciding::{self, Verdict, is_undecided};
 use crate::flow::keys;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
-use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Decided, Question, Registration, SameAddress, Store};
@@ -51,7 +51,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let link: Link = request.query()?;
     let language = language(site, request);
     match find(site, &link.t, Access::Read)? {
-        Some(registration) if undecided(&registration) => {
+        Some(registration) if is_undecided(&registration) => {
             keys::check(site, &registration)?;
             let preset = match link.d.as_str() {
                 "allow" | "approve" => Some("approve"),
@@ -69,7 +69,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     let form: Decision = request.form()?;
     let language = language(site, request);
     let registration = match find(site, &form.t, Access::Write)? {
-        Some(registration) if undecided(&registration) => registration,
+        Some(registration) if is_undecided(&registration) => registration,
         other => return decided(site, language, &form.t, other.as_ref()),
     };
     keys::check(site, &registration)?;
@@ -80,30 +80,29 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     if let Err(fault) = token::check_form_token(&secret, "verify_admin", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
     }
-    let event = match form.decision.as_str() {
-        "approve" => steps::approval(site, &registration),
-        "decline" => Event::Declined,
+    let verdict = match form.decision.as_str() {
+        "approve" => Verdict::Approve,
+        "decline" => Verdict::Decline,
         other => return Err(Error::bad_request(format!("the decision {other:?} is neither approve nor decline"))),
     };
     let Some(reason) = names::note(&form.reason) else {
         let more = json!({ "preset": form.decision, "reason": form.reason, "reason_error": text_key::form::error::REASON_TOO_LONG });
         return buttons(site, language, 422, &form.t, &registration, more);
     };
-    let reason = (event == Event::Declined && !reason.is_empty()).then_some(reason);
+    let reason = Some(reason).filter(|reason| !reason.is_empty());
     let mut store = site.store(Access::Write)?;
-    if !store.decide(registration.id, event, reason.as_deref(), &Decider::Link, site.now())? {
+    if !deciding::decide(site, &mut store, &registration, verdict, reason.as_deref(), &Decider::Link)? {
         let decided_meanwhile = store.registration(registration.id)?;
         drop(store);
         return decided(site, language, &form.t, decided_meanwhile.as_ref());
     }
-    log::info("decided", Some(registration.id), &format!("{event:?} by={}", Decider::Link.way().name()));
-    carry_out(site, language, &form.t, &mut store, registration.id, event)
+    carry_out(site, language, &form.t, &mut store, registration.id, verdict)
 }
 
 /// The result of a decision so far.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Verdict {
+enum SoFar {
     Approved,
     Declined,
     /// Approved, and the applicant chooses a password before the account is made.
@@ -114,14 +113,14 @@ enum Verdict {
     Pending,
 }
 
-fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, event: Event) -> Result<Response, Error> {
-    let reached = steps::carry_on_or_leave(site, store, id);
-    let outcome = match (event, reached) {
-        (Event::Declined, _) => Verdict::Declined,
-        (_, Some(State::Done)) => Verdict::Approved,
-        (_, Some(State::ChooseSend | State::Choosing)) => Verdict::Choosing,
-        (_, Some(State::DeclineSend | State::Declined)) => Verdict::Refused,
-        _ => Verdict::Pending,
+fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, verdict: Verdict) -> Result<Response, Error> {
+    let reached = deciding::carry_on(site, store, id);
+    let outcome = match (verdict, reached) {
+        (Verdict::Decline, _) => SoFar::Declined,
+        (_, Some(State::Done)) => SoFar::Approved,
+        (_, Some(State::ChooseSend | State::Choosing)) => SoFar::Choosing,
+        (_, Some(State::DeclineSend | State::Declined)) => SoFar::Refused,
+        _ => SoFar::Pending,
     };
     let Some(registration) = store.registration(id)? else { return decided(site, language, link_token, None) };
     let mxid = names::mxid(&registration.username, &site.config.server_name);
@@ -134,10 +133,6 @@ fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registra
         Some(link_token) => Ok(site.store(access)?.registration_by_admin_token(&token::hash(link_token))?),
         None => Ok(None),
     }
-}
-
-fn undecided(registration: &Registration) -> bool {
-    registration.state.after(Event::Approved).is_some()
 }
 
 fn buttons(

@@ -80,6 +80,16 @@ pub fn with_token<T>(site: &Site, act: impl Fn(&str) -> Result<T, Error>) -> Res
     }
 }
 
+/// The user ids under which the bot acts: of `bot_localpart`, and of whoever owns the operator's token.
+pub fn own_accounts(site: &Site, homeserver: &Homeserver, access_token: &str) -> Result<Vec<String>, Error> {
+    let mut own = vec![homeserver.mxid(&site.config.room.bot_localpart)];
+    if site.config.access_token()?.is_some() {
+        let owner = sessions::whoami(homeserver, access_token)?;
+        own.extend(owner.ok().map(|owner| owner.user_id));
+    }
+    Ok(own)
+}
+
 struct Bot<'a> {
     site: &'a Site,
     homeserver: Homeserver,

@@ -1,7 +1,7 @@
 //! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
 //!
 //! One file for each purpose: `register` (shared-secret registration), `login`, `availability` (whether a name is
-//! free), `accounts` (what a server administrator may do), `password_policy`, `room` (messages), `bot` (the bot's own account, and the one function that programs call to post to the
+//! free), `accounts` (what a server administrator may do), `password_policy`, `room` (messages), `relations` (reactions to them), `members` (who may decide), `bot` (the bot's own account, and the one function that programs call to post to the
 //! room). This file contains what they share: the connection and the errors.
 //!
 //! `internal/login` must not use this module: Synapse waits for that program and answers no other request until it
@@ -12,8 +12,10 @@ pub mod availability;
 pub mod bot;
 pub mod forward;
 pub mod login;
+pub mod members;
 pub mod password_policy;
 pub mod register;
+pub mod relations;
 pub mod room;
 pub mod sessions;
 
@@ -133,13 +135,18 @@ impl Homeserver {
         names::mxid(localpart, &self.server_name)
     }
 
+    /// Whether a user id is one of this homeserver.
+    pub fn is_of_this_server(&self, user_id: &str) -> bool {
+        user_id.split_once(':').is_some_and(|(_, server)| server == self.server_name.0)
+    }
+
     /// Sends a request. `Ok(Err(..))` is a refusal that the caller has to interpret. Failures that mean the same to
     /// every caller (429, an unknown token, no answer, an unreadable answer) are `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
         let mut response = self.send(call)?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(|cause| self.no_answer(call, cause))?;
+        let body = response.body_mut().with_config().limit(call.largest).read_to_vec().map_err(|cause| self.no_answer(call, cause))?;
         if status == 200 {
             return serde_json::from_slice(&body)
                 .map(Ok)
@@ -235,16 +242,18 @@ struct Call<'a> {
     token: Option<&'a str>,
     body: Option<Vec<u8>>,
     patience: Duration,
+    /// Bytes read of the answer.
+    largest: u64,
 }
 
 impl<'a> Call<'a> {
     fn get(path: String) -> Call<'a> {
-        Call { method: Method::GET, path, token: None, body: None, patience: PATIENCE }
+        Call { method: Method::GET, path, token: None, body: None, patience: PATIENCE, largest: LARGEST_ANSWER }
     }
 
     fn with_body(method: Method, path: String, body: &impl serde::Serialize) -> Result<Call<'a>, Error> {
         let body = serde_json::to_vec(body).map_err(|cause| Error::Unexpected(format!("{path}: cannot be written as JSON: {cause}")))?;
-        Ok(Call { method, path, token: None, body: Some(body), patience: PATIENCE })
+        Ok(Call { method, path, token: None, body: Some(body), patience: PATIENCE, largest: LARGEST_ANSWER })
     }
 
     fn post(path: &str, body: &impl serde::Serialize) -> Result<Call<'a>, Error> {

@@ -1,0 +1,47 @@
+//! A decision about a request, in whatever way somebody made it: by the page of the link or in the room.
+
+use crate::domain::decision::Decider;
+use crate::domain::registration::{Event, State};
+use crate::flow::steps;
+use crate::outside::log;
+use crate::outside::site::Site;
+use crate::outside::store::{self, Registration, Store};
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Approve,
+    Decline,
+}
+
+/// Whether the request waits for a decision.
+pub fn is_undecided(registration: &Registration) -> bool {
+    registration.state.after(Event::Approved).is_some()
+}
+
+/// Decides, if nobody else has; the first decision counts, by whatever way it comes. `reason` is for declining. `false`: another
+/// decision was faster. What follows is done by [`carry_on`], or later by cron.
+pub fn decide(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    verdict: Verdict,
+    reason: Option<&str>,
+    by: &Decider,
+) -> Result<bool, store::Error> {
+    let event = match verdict {
+        Verdict::Approve => steps::approval(site, registration),
+        Verdict::Decline => Event::Declined,
+    };
+    let reason = reason.filter(|_| verdict == Verdict::Decline);
+    let is_first = store.decide(registration.id, event, reason, by, site.now())?;
+    if is_first {
+        log::info("decided", Some(registration.id), &format!("{event:?} by={}", by.way().name()));
+    }
+    Ok(is_first)
+}
+
+/// Takes the next steps after a decision: the account, the mail. What fails is left to cron. Returns the state reached.
+pub(crate) fn carry_on(site: &Site, store: &mut Store, id: i64) -> Option<State> {
+    steps::carry_on_or_leave(site, store, id)
+}

@@ -1,0 +1,166 @@
+//! Reactions to a message (Client-Server API, `GET /rooms/{roomId}/relations`).
+//!
+//! Homeservers differ. Synapse honours `dir` and pages; Conduit 0.11 answers `dir=f` with nothing, ignores the direction and goes
+//! back to the beginning with each page (both observed). So nothing here depends on the order or the end of pages.
+
+use super::{Call, Error, Homeserver, Refusal, segment};
+use crate::outside::store::RoomEvent;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// The largest number of pages that are read of one message, with 100 reactions each.
+const MOST_PAGES: usize = 20;
+/// The largest page in bytes: a reaction has a few hundred, but a hostile one may have 64 KiB.
+const LARGEST_PAGE: u64 = 8 * 1024 * 1024;
+/// Time limit for one request; reading is repeated.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a key. No emoji has so many; Synapse accepts 500 characters.
+const LONGEST_KEY: usize = 100;
+
+/// A reaction that is in the room: not redacted, and not refused by the homeserver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    pub event_id: String,
+    pub sender: String,
+    pub key: String,
+    /// Milliseconds since 1970, as the sender's server claims; 0 if it claims nothing.
+    pub sent_at: i64,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    chunk: Vec<Value>,
+    #[serde(default)]
+    next_batch: Value,
+}
+
+/// An event of a page. Anybody in the room can send anything, so it may not have this form.
+#[derive(Deserialize)]
+struct ReactionEvent {
+    r#type: String,
+    event_id: String,
+    sender: String,
+    #[serde(default)]
+    origin_server_ts: Value,
+    content: ReactionContent,
+}
+
+#[derive(Deserialize)]
+struct ReactionContent {
+    #[serde(rename = "m.relates_to")]
+    relates_to: Annotation,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    rel_type: String,
+    event_id: String,
+    key: String,
+}
+
+/// The reactions to a message, the oldest first as far as the homeserver can tell; at most 2,000. None if there is no such
+/// message.
+///
+/// [`Error::Forbidden`]: the bot is not in the room.
+pub fn reactions(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Reaction>, Error> {
+    let forwards = read(homeserver, access_token, event, "dir=f&limit=100")?;
+    if !forwards.is_empty() {
+        return Ok(forwards);
+    }
+    let mut unordered = read(homeserver, access_token, event, "limit=100")?;
+    unordered.sort_by_key(|reaction| reaction.sent_at);
+    Ok(unordered)
+}
+
+/// Sorts what [`reactions`] returned if the homeserver ignores the direction. Costs a request, so only for cases in which the
+/// order decides.
+pub fn put_in_order(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, found: &mut [Reaction]) -> Result<(), Error> {
+    let newest = page(homeserver, access_token, event, "dir=b&limit=100", None)?.map(|page| of_page(page.chunk, event));
+    let ignores_direction =
+        newest.is_some_and(|newest| newest.first().map(|newest| &newest.event_id) == found.first().map(|first| &first.event_id));
+    if ignores_direction && found.len() > 1 {
+        found.sort_by_key(|reaction| reaction.sent_at);
+    }
+    Ok(())
+}
+
+/// All pages. Ends with the first one that brings nothing new, as a homeserver may begin again.
+fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Vec<Reaction>, Error> {
+    let (mut found, mut seen, mut from): (Vec<Reaction>, HashSet<String>, Option<String>) = Default::default();
+    for _ in 0..MOST_PAGES {
+        let Some(page) = page(homeserver, access_token, event, query, from.as_deref())? else { break };
+        let next = page.next_batch.as_str().map(str::to_owned);
+        let before = seen.len();
+        seen.extend(page.chunk.iter().filter_map(|event| event["event_id"].as_str()).map(str::to_owned));
+        let is_known: HashSet<String> = found.iter().map(|reaction| reaction.event_id.clone()).collect();
+        found.extend(of_page(page.chunk, event).into_iter().filter(|reaction| !is_known.contains(&reaction.event_id)));
+        if seen.len() == before || next.is_none() || next == from {
+            break;
+        }
+        from = next;
+    }
+    Ok(found)
+}
+
+/// One page; `None` if the homeserver does not know the message.
+fn page(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str, from: Option<&str>) -> Result<Option<Page>, Error> {
+    let from = from.map(|from| format!("&from={}", segment(from))).unwrap_or_default();
+    let (room, event) = (segment(&event.room_id), segment(&event.event_id));
+    let path = format!("/_matrix/client/v1/rooms/{room}/relations/{event}/m.annotation/m.reaction?{query}{from}");
+    match homeserver.ask::<Page>(&Call { largest: LARGEST_PAGE, ..Call::get(path).token(access_token).patience(PATIENCE) })? {
+        Ok(page) => Ok(Some(page)),
+        Err(refusal) if refusal.status == 404 && refusal.is_matrix_error() => Ok(None),
+        Err(refusal) => Err(Refusal::unexpected(refusal)),
+    }
+}
+
+/// The reactions of a page to this event; everything else is left out.
+fn of_page(chunk: Vec<Value>, to: &RoomEvent) -> Vec<Reaction> {
+    let events = chunk.into_iter().filter_map(|event| serde_json::from_value::<ReactionEvent>(event).ok());
+    let reactions = events.filter(|event| {
+        let Annotation { rel_type, event_id, key } = &event.content.relates_to;
+        event.r#type == "m.reaction" && rel_type == "m.annotation" && *event_id == to.event_id && key.len() <= LONGEST_KEY
+    });
+    let reaction = |event: ReactionEvent| Reaction {
+        event_id: event.event_id,
+        sender: event.sender,
+        key: event.content.relates_to.key,
+        sent_at: event.origin_server_ts.as_i64().unwrap_or(0),
+    };
+    let mut seen = HashSet::new();
+    reactions.map(reaction).filter(|reaction| seen.insert(reaction.event_id.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(id: &str, key: Value) -> Value {
+        let relates_to = json!({"rel_type": "m.annotation", "event_id": "$ours", "key": key});
+        json!({"type": "m.reaction", "event_id": id, "sender": "@a:b", "origin_server_ts": 5, "content": {"m.relates_to": relates_to}})
+    }
+
+    #[test]
+    fn what_is_no_reaction_to_our_message_is_left_out() {
+        let ours = RoomEvent { room_id: "!r".into(), event_id: "$ours".into() };
+        let mut elsewhere = event("$2", json!("👍"));
+        elsewhere["content"]["m.relates_to"]["event_id"] = json!("$other");
+        let mut edit = event("$3", json!("👍"));
+        edit["content"]["m.relates_to"]["rel_type"] = json!("m.replace");
+        let mut message = event("$4", json!("👍"));
+        message["type"] = json!("m.room.message");
+        let mut text = event("$5", json!("👍"));
+        text["content"]["m.relates_to"] = json!("$ours");
+        let strange = [json!(null), json!("x"), json!([]), json!({}), event("$6", json!(7)), event("$7", json!("x".repeat(200)))];
+        let mut timeless = event("$8", json!("👎"));
+        timeless["origin_server_ts"] = json!("now");
+        let chunk =
+            [event("$1", json!("👍")), event("$1", json!("👎")), elsewhere, edit, message, text, timeless].into_iter().chain(strange);
+        let found = of_page(chunk.collect(), &ours);
+        assert_eq!(found.iter().map(|reaction| (reaction.event_id.as_str(), reaction.sent_at)).collect::<Vec<_>>(), [("$1", 5), ("$8", 0)]);
+    }
+}

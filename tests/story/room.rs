@@ -1,0 +1,162 @@
+//! Deciding in the room by a reaction, found by cron alone.
+
+use crate::world::{Account, Engine, Host, on_every_database};
+use crate::{Story, fresh};
+
+/// As most clients send them.
+const YES: &str = "👍\u{FE0F}";
+const NO: &str = "👎\u{FE0F}";
+
+/// A request that waits for a decision, with bob in the room as well.
+struct Waiting {
+    story: Story,
+    applicant: String,
+    event_id: String,
+}
+
+impl Waiting {
+    fn on(engine: Engine) -> Waiting {
+        Waiting::in_story(Story::on(engine, "synapse", Host::NginxCgi))
+    }
+
+    fn in_story(story: Story) -> Waiting {
+        story.synapse.invite(&story.room, &story.synapse.bot, &story.synapse.bob);
+        story.synapse.join(&story.room, &story.synapse.bob);
+        let applicant = fresh("ada");
+        story.ask_and_confirm(&applicant);
+        let event_id = story.room_message(&applicant).event_id;
+        Waiting { story, applicant, event_id }
+    }
+
+    fn start() -> Waiting {
+        Waiting::on(Engine::Sqlite)
+    }
+
+    fn react(&self, who: &Account, key: &str) -> String {
+        self.story.synapse.react(&self.story.room, who, &self.event_id, key)
+    }
+
+    /// The state after a run of cron.
+    fn state_after_cron(&self) -> i64 {
+        let cron = self.story.site.run_cron();
+        assert!(cron.status.success() && cron.stderr.is_empty(), "{}", String::from_utf8_lossy(&cron.stderr));
+        self.story.state(&self.applicant)
+    }
+
+    /// Who decided, and in which way.
+    fn decided_by(&self) -> Vec<Vec<String>> {
+        self.story.database.rows("SELECT outcome, way, decided_by FROM decisions ORDER BY id")
+    }
+}
+
+fn a_thumb_up_in_the_room_makes_the_account(engine: Engine) {
+    let waiting = Waiting::on(engine);
+    let synapse = &waiting.story.synapse;
+    assert_eq!(waiting.state_after_cron(), 6, "nobody has reacted");
+    waiting.react(&synapse.alice, "👀");
+    waiting.react(&synapse.alice, YES);
+    assert_eq!(waiting.state_after_cron(), 100);
+    assert!(synapse.exists(&waiting.applicant));
+    assert_eq!(waiting.decided_by(), [["approved", "reaction", &synapse.alice.user_id]]);
+    let late = waiting.story.browser.get(&waiting.story.room_message(&waiting.applicant).link());
+    assert!(late.text().contains(&synapse.alice.user_id), "who decided is told to whoever comes second: {}", late.text());
+}
+
+fn a_thumb_down_in_the_room_declines(engine: Engine) {
+    let waiting = Waiting::on(engine);
+    waiting.react(&waiting.story.synapse.bob, "👎🏽");
+    assert_eq!(waiting.state_after_cron(), 13);
+    assert_eq!(waiting.decided_by(), [["declined", "reaction", &waiting.story.synapse.bob.user_id]]);
+}
+
+#[test]
+fn of_two_people_the_first_to_react_decides() {
+    let waiting = Waiting::start();
+    let synapse = &waiting.story.synapse;
+    waiting.react(&synapse.bob, NO);
+    waiting.react(&synapse.alice, YES);
+    assert_eq!(waiting.state_after_cron(), 13);
+    assert_eq!(waiting.decided_by(), [["declined", "reaction", &synapse.bob.user_id]]);
+}
+
+#[test]
+fn who_shows_both_thumbs_decides_nothing_until_one_is_taken_back() {
+    let waiting = Waiting::start();
+    let synapse = &waiting.story.synapse;
+    let yes = waiting.react(&synapse.alice, YES);
+    waiting.react(&synapse.alice, NO);
+    assert_eq!(waiting.state_after_cron(), 6);
+    synapse.redact(&waiting.story.room, &synapse.alice, &yes);
+    assert_eq!(waiting.state_after_cron(), 13);
+}
+
+#[test]
+fn a_reaction_that_was_taken_back_in_time_decides_nothing() {
+    let waiting = Waiting::start();
+    let synapse = &waiting.story.synapse;
+    let yes = waiting.react(&synapse.alice, YES);
+    synapse.redact(&waiting.story.room, &synapse.alice, &yes);
+    assert_eq!(waiting.state_after_cron(), 6);
+}
+
+#[test]
+fn who_is_not_in_the_room_any_more_decides_nothing() {
+    let waiting = Waiting::start();
+    let (synapse, room) = (&waiting.story.synapse, &waiting.story.room);
+    waiting.react(&synapse.bob, YES);
+    synapse.leave(room, &synapse.bob);
+    assert_eq!(waiting.state_after_cron(), 6, "left");
+    synapse.remove(room, &synapse.bot, &synapse.bob, "ban");
+    assert_eq!(waiting.state_after_cron(), 6, "banned");
+    waiting.react(&synapse.alice, NO);
+    assert_eq!(waiting.state_after_cron(), 13, "alice is there");
+}
+
+#[test]
+fn with_a_power_level_configured_only_those_who_have_it_decide() {
+    let waiting = Waiting::in_story(Story::start_with("synapse", Host::NginxCgi, |site| site.set("room.decide_from_power", 50)));
+    let synapse = &waiting.story.synapse;
+    waiting.react(&synapse.bob, NO);
+    waiting.react(&synapse.alice, YES);
+    assert_eq!(waiting.state_after_cron(), 6);
+    synapse.give_power(&waiting.story.room, &synapse.bot, &synapse.alice, 50);
+    assert_eq!(waiting.state_after_cron(), 100);
+    assert_eq!(waiting.decided_by(), [["approved", "reaction", &synapse.alice.user_id]]);
+}
+
+#[test]
+fn reactions_that_are_switched_off_or_belong_to_something_else_decide_nothing() {
+    let mut waiting = Waiting::start();
+    let synapse = waiting.story.synapse.clone();
+    waiting.story.site.set("room.reactions", false);
+    waiting.react(&synapse.alice, YES);
+    assert_eq!(waiting.state_after_cron(), 6);
+    waiting.story.site.set("room.reactions", true);
+    waiting.react(&synapse.alice, NO);
+    let words = serde_json::json!({"msgtype": "m.text", "body": "and this?"});
+    let other = synapse.send(&waiting.story.room, &synapse.bob, "m.room.message", words);
+    synapse.react(&waiting.story.room, &synapse.bob, &other, YES);
+    assert_eq!(waiting.state_after_cron(), 6);
+}
+
+#[test]
+fn a_bot_that_was_removed_from_the_room_says_that_reactions_decide_nothing() {
+    let mut story = Story::start("synapse", Host::NginxCgi);
+    let synapse = story.synapse.clone();
+    story.room = synapse.create_room_of(&synapse.alice, &[&synapse.bot]);
+    story.site.set("room.id", story.room.as_str());
+    let applicant = fresh("ada");
+    story.ask_and_confirm(&applicant);
+    let waiting = Waiting { event_id: story.room_message(&applicant).event_id, story, applicant };
+    synapse.remove(&waiting.story.room, &synapse.alice, &synapse.bot, "ban");
+    let cron = waiting.story.site.run_cron();
+    let said = String::from_utf8_lossy(&cron.stderr).into_owned();
+    assert!(said.contains("reactions_unread") && said.contains("403"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(waiting.story.decide(&waiting.applicant, "approve", "").text().contains("Approved"), "the link works");
+}
+
+on_every_database! {
+    a_thumb_up_in_the_room_makes_the_account,
+    a_thumb_down_in_the_room_declines,
+}
