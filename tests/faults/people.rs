@@ -28,26 +28,80 @@ pub struct Person {
     pub yes_was_said: bool,
     /// What the people who decided were told, "approved" or "declined"; or what the applicant was told, "withdrawn".
     pub verdicts: Vec<&'static str>,
-    /// Whether approved people choose a password by a link.
-    pub by_link: bool,
+    /// How accounts and first passwords are made in this round.
+    pub way: Way,
     /// Was told that the account has a password.
     pub chosen: bool,
+    /// The address of the thank-you page.
+    thanks: String,
+    /// Saw that the address is the right one.
+    corrected: bool,
+    pub forgotten: Forgotten,
+}
+
+/// How accounts and first passwords are made.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Way {
+    /// In our own table.
+    pub in_our_table: bool,
+    /// Approved people choose a password by a link.
+    pub by_link: bool,
+}
+
+impl Way {
+    pub fn new((mode, credentials): (&str, &str)) -> Way {
+        Way { in_our_table: mode == "local", by_link: credentials == "link" }
+    }
+}
+
+/// The progress of somebody who asks for a new password.
+#[derive(Debug, Default, Clone)]
+pub struct Forgotten {
+    /// How often; each may lead to a mail.
+    pub asked: usize,
+    /// Was told to check the mails, and has not found the link over since.
+    told: bool,
+    /// Sent the new password, and may not have seen the answer.
+    sent: bool,
+    pub is_set: bool,
 }
 
 impl Person {
     /// Of every four, the last one wants the same name as the third.
-    pub fn new(number: usize, prefix: &str, by_link: bool) -> Person {
+    pub fn new(number: usize, prefix: &str, way: Way) -> Person {
         let wish = if number % 4 == 3 { number - 1 } else { number };
         let (name, address) = (format!("{prefix}n{wish}"), format!("{prefix}n{number}@applicants.example.org"));
-        Person { number, name, address, by_link, ..Person::default() }
+        Person { number, name, address, way, ..Person::default() }
     }
 
     pub fn is_done(&self) -> bool {
-        !self.verdicts.is_empty() && !self.has_to_choose()
+        !self.verdicts.is_empty() && !self.has_to_choose() && !self.has_to_reset()
     }
 
     fn has_to_choose(&self) -> bool {
-        self.by_link && !self.chosen && self.verdicts.contains(&"approved")
+        self.way.by_link && !self.chosen && self.verdicts.contains(&"approved")
+    }
+
+    /// Whether the person mistypes the address, and corrects it on the thank-you page.
+    fn mistypes(&self) -> bool {
+        self.number % 12 == 5
+    }
+
+    fn mistyped_address(&self) -> String {
+        self.address.replace(".example.org", ".example.net")
+    }
+
+    /// Whether the person forgets the password.
+    pub fn forgets(&self) -> bool {
+        self.way.in_our_table && self.number.is_multiple_of(12)
+    }
+
+    fn has_to_reset(&self) -> bool {
+        self.forgets() && !self.forgotten.is_set && self.verdicts.contains(&"approved")
+    }
+
+    pub fn new_password(&self) -> String {
+        format!("set anew by {}", self.address)
     }
 
     /// What the person types behind the link: in one window, or at the same moment in two.
@@ -91,7 +145,8 @@ impl Person {
 
     fn fill(&self, form: Form) -> Form {
         let form = form.fill("first_name", "Person").fill("last_name", &self.number.to_string()).fill("username", &self.name);
-        form.fill("email", &self.address).fill("note", "through all of it").press("send", "1")
+        let address = if self.mistypes() { self.mistyped_address() } else { self.address.clone() };
+        form.fill("email", &address).fill("note", "through all of it").press("send", "1")
     }
 }
 
@@ -108,8 +163,8 @@ pub struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    pub fn new(place: &'a Place, room: String, count: usize, prefix: &str, by_link: bool) -> People<'a> {
-        let all = (0..count).map(|number| Mutex::new(Person::new(number, prefix, by_link))).collect();
+    pub fn new(place: &'a Place, room: String, count: usize, prefix: &str, way: Way) -> People<'a> {
+        let all = (0..count).map(|number| Mutex::new(Person::new(number, prefix, way))).collect();
         let (mails, mails_read, messages, violations) = Default::default();
         People { place, room, all, mails, mails_read, messages, violations }
     }
@@ -169,8 +224,10 @@ impl<'a> People<'a> {
     fn act(&self, person: &mut Person) -> bool {
         match person {
             Person { filed: false, .. } => self.file(person),
+            Person { corrected: false, .. } if person.mistypes() => self.correct(person),
             Person { confirmed: false, .. } => self.confirm(person),
             _ if person.has_to_choose() => self.choose(person),
+            _ if person.has_to_reset() => self.reset(person),
             _ if person.is_done() => return false,
             _ if person.withdraws() => self.withdraw(person),
             Person { answered: false, .. } if person.is_asked() => self.answer(person),
@@ -189,7 +246,10 @@ impl<'a> People<'a> {
         }
         match self.place.submit(person.form.as_ref()?) {
             None => {}
-            Some(page) if page.status == 200 => person.filed = true,
+            Some(page) if page.status == 200 => {
+                person.filed = true;
+                person.thanks = page.forms().first().map_or_else(String::new, |form| form.action.clone());
+            }
             Some(page) if page.status == 422 && page.text().contains("not available") && person.wants_the_same() => {
                 person.lose_the_name();
                 person.form = None;
@@ -198,6 +258,22 @@ impl<'a> People<'a> {
                 self.complain(format!("{}: the form is answered {} {}", person.name, page.status, page.text()));
                 person.form = None;
             }
+        }
+        Some(())
+    }
+
+    /// Corrects the address on the thank-you page.
+    fn correct(&self, person: &mut Person) -> Option<()> {
+        let Some(page) = self.place.get(&person.thanks) else { return Some(()) };
+        let has_right_address = |page: &Page| page.status == 200 && page.text().contains(&person.address);
+        let page = match page.forms().into_iter().find(|form| form.fields.iter().any(|(name, _)| name == "email")) {
+            Some(form) if !has_right_address(&page) => self.place.submit(&form.fill("email", &person.address)),
+            _ => Some(page),
+        };
+        match page {
+            Some(page) if has_right_address(&page) => person.corrected = true,
+            Some(page) => self.complain(format!("{}: a correction is answered {} {}", person.name, page.status, page.text())),
+            None => {}
         }
         Some(())
     }
@@ -285,6 +361,42 @@ impl<'a> People<'a> {
                 Some(verdict) => person.verdicts.push(verdict),
                 None => self.complain(format!("{}: a decision is answered {} {}", person.name, page.status, page.text())),
             }
+        }
+        Some(())
+    }
+
+    /// Asks for a new password, and sets it by the link of the last mail.
+    fn reset(&self, person: &mut Person) -> Option<()> {
+        // Before the account is made, nobody has a password to forget.
+        if !self.mails.lock().unwrap().get(&person.address)?.iter().any(|mail| mail.subject().contains("is ready")) {
+            return None;
+        }
+        if !person.forgotten.told {
+            let page = self.place.get(&format!("{}reset_password", self.place.sites[0].public_url()));
+            let Some(page) = page else { return Some(()) };
+            person.forgotten.asked += 1;
+            match self.place.submit(&page.form().fill("account", &person.name)) {
+                Some(page) if page.status == 200 => person.forgotten.told = true,
+                Some(page) => self.complain(format!("{}: asking for a password is answered {} {}", person.name, page.status, page.text())),
+                None => {}
+            }
+            return Some(());
+        }
+        let is_reset = |link: &String| link.contains("/reset_password?");
+        let link = self.mails.lock().unwrap().get(&person.address)?.iter().map(Mail::link).rfind(is_reset)?;
+        let Some(page) = self.place.get(&link) else { return Some(()) };
+        let form = page.forms().into_iter().find(|form| form.fields.iter().any(|(name, _)| name == "password"));
+        let Some(form) = form else {
+            // Set by a program that died before it answered; or another mail is on its way.
+            person.forgotten.is_set = person.forgotten.sent;
+            return Some(());
+        };
+        person.forgotten.sent = true;
+        let password = person.new_password();
+        match self.place.submit(&form.fill("password", &password).fill("password_again", &password)) {
+            Some(page) if page.text().contains("Your new password is set") => person.forgotten.is_set = true,
+            Some(page) => self.complain(format!("{}: a new password is answered {} {}", person.name, page.status, page.text())),
+            None => {}
         }
         Some(())
     }

@@ -278,7 +278,9 @@ impl Place {
             "UPDATE registrations SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
              UPDATE registrations SET due_at = due_at - 86400 WHERE state NOT IN (13, 15, 100); \
              UPDATE owed_actions SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
-             UPDATE owed_actions SET due_at = due_at - 86400 WHERE kind = 1; \
+             UPDATE owed_actions SET due_at = due_at - 86400 WHERE kind NOT IN (0, 2, 3); \
+             UPDATE password_resets SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
+             UPDATE password_resets SET due_at = due_at - 86400 WHERE is_done = 0; \
              UPDATE locks SET held_until = held_until - 86400",
         );
     }

@@ -1,6 +1,7 @@
 //! What must be true at the end of a round: compares what people were told with the data of the database, the homeserver and
 //! the mail server.
 
+use crate::STILL_OWED;
 use crate::mail_proxy::Handed;
 use crate::people::{People, Person};
 use crate::place::Place;
@@ -140,7 +141,8 @@ impl Round<'_> {
         }
         for sql in [
             "SELECT username, state, lease_until FROM registrations WHERE lease IS NOT NULL",
-            "SELECT registration_id, kind FROM owed_actions WHERE lease IS NOT NULL OR kind = 1",
+            &format!("SELECT registration_id, kind FROM owed_actions WHERE {STILL_OWED}"),
+            "SELECT id FROM password_resets WHERE lease IS NOT NULL OR is_done = 0",
             "SELECT name FROM locks",
         ] {
             let held = self.place.database.rows(sql);
@@ -164,8 +166,8 @@ impl Round<'_> {
         answers.len()
     }
 
-    /// Two mails per person, one per question, and one with the link to choose a password, by Message-ID; only the first for those
-    /// who withdrew. Further copies must be identical, and each needs a reason.
+    /// Two mails per person, one per question, one with the link to choose a password, and one each time somebody asked for a new
+    /// password, by Message-ID; only the first for those who withdrew. Further copies must be identical, and each needs a reason.
     fn mails(&self, people: &[Person], found: &mut Found) {
         let boxes = self.people.mails.lock().unwrap();
         for person in people {
@@ -177,7 +179,7 @@ impl Round<'_> {
             // A question that was answered on the page before its mail was sent needs no mail.
             let questions = self.questions(person);
             let least = 2 + usize::from(person.chosen);
-            let expected = if person.withdraws() { 1..=1 } else { least..=least + questions };
+            let expected = if person.withdraws() { 1..=1 } else { least..=least + questions + person.forgotten.asked };
             if !expected.contains(&by_id.len()) {
                 self.wrong(format!("{}: {} different mails instead of {expected:?}: {:?}", person.name, by_id.len(), by_id.keys()));
             }
@@ -232,7 +234,13 @@ impl Round<'_> {
 
     fn log_in(&self, people: &[&Person], boxes: &BTreeMap<String, Vec<Mail>>) {
         for person in people {
-            if person.by_link {
+            if person.forgets() {
+                if let Err(cause) = self.opens(person, &person.new_password()) {
+                    self.wrong(format!("{}: the new password does not open the account: {cause}", person.name));
+                }
+                continue;
+            }
+            if person.way.by_link {
                 let opening = person.passwords().iter().filter(|password| self.opens(person, password).is_ok()).count();
                 if opening != 1 {
                     self.wrong(format!("{}: {opening} of the chosen passwords open the account", person.name));
