@@ -9,6 +9,7 @@ use crate::world::Mail;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Figures of a round.
 #[derive(Debug, Default)]
@@ -143,7 +144,8 @@ impl Round<'_> {
             "SELECT username, state, lease_until FROM registrations WHERE lease IS NOT NULL",
             &format!("SELECT registration_id, kind FROM owed_actions WHERE {STILL_OWED}"),
             "SELECT id FROM password_resets WHERE lease IS NOT NULL OR is_done = 0",
-            "SELECT name FROM locks",
+            // The lock of a program that died stays until the next one wants it, and ends before.
+            &format!("SELECT name FROM locks WHERE held_until > {}", now()),
         ] {
             let held = self.place.database.rows(sql);
             if !held.is_empty() {
@@ -290,4 +292,9 @@ impl Found {
         self.copies_database_away += other.copies_database_away;
         self.copies_by_proxy += other.copies_by_proxy;
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right").as_secs()
 }
