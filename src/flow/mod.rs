@@ -20,3 +20,4 @@ pub mod queue;
 pub mod resets;
 pub mod steps;
 pub mod votes;
+pub mod words;
