@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::fs::write(folder.join(format!("mail-{}.html", name.as_str())), mail.html)?;
         }
         for name in [RoomPost::Request, RoomPost::Reminder] {
-            let message = page::room(&config, language, name, &request())?;
+            let message = page::room(&config, language, name, &in_room())?;
             std::fs::write(folder.join(format!("room-{}.txt", name.as_str())), message.text)?;
             std::fs::write(folder.join(format!("room-{}.html", name.as_str())), message.html)?;
         }
@@ -84,6 +84,13 @@ fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::outside
         .replace("<style>", &format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n<style>"));
     std::fs::write(folder.join(format!("{name}.http")), answer.as_bytes())?;
     std::fs::write(folder.join(format!("{name}.html")), html)
+}
+
+/// As the room first sees it.
+fn in_room() -> Value {
+    let mut whole = request();
+    whole["standing"] = json!({"is_open": true, "is_gone": false, "heading": "room.request.heading", "progress": null, "by": null, "reason": null, "asked": []});
+    whole
 }
 
 fn request() -> Value {

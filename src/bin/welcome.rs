@@ -4,7 +4,8 @@
 //! * `POST t, form_token, password, password_again` stores the password and makes the account; sent twice, it answers that this
 //!   was done.
 //!
-//! Reads `config.toml`; writes `registrations` and, in local mode, `logins`; talks to the homeserver and the mail server.
+//! Reads `config.toml`; writes `registrations` and, in local mode, `logins`; talks to the mail server and to the homeserver,
+//! also after the answer.
 
 use matrix_register_bot::domain::error::Error;
 use matrix_register_bot::faces::pages::{self, welcome};

@@ -113,11 +113,19 @@ pub enum SideAction {
     RemindOfPassword = 3,
     /// Bind the confirmed address to the account at the homeserver (synapse mode).
     BindAddress = 4,
+    /// Edit the message in the room, so that it shows where the request stands.
+    ShowInRoom = 5,
 }
 
 impl SideAction {
-    pub const ALL: [SideAction; 5] =
-        [SideAction::Remind, SideAction::SendQuestion, SideAction::RemindToChoose, SideAction::RemindOfPassword, SideAction::BindAddress];
+    pub const ALL: [SideAction; 6] = [
+        SideAction::Remind,
+        SideAction::SendQuestion,
+        SideAction::RemindToChoose,
+        SideAction::RemindOfPassword,
+        SideAction::BindAddress,
+        SideAction::ShowInRoom,
+    ];
 
     pub fn number(self) -> i64 {
         self as i64
@@ -226,13 +234,15 @@ impl State {
 
     /// The side actions that may be required in this state; any other ends with the move to it.
     pub(crate) fn owes_beside(self) -> &'static [SideAction] {
+        use SideAction::*;
         match self {
-            State::AdminSend => &[SideAction::SendQuestion],
-            State::AdminVerify => &[SideAction::Remind, SideAction::SendQuestion],
-            State::Choosing => &[SideAction::RemindToChoose],
-            State::MailCredentials => &[SideAction::BindAddress],
-            State::Done => &[SideAction::BindAddress, SideAction::RemindOfPassword],
-            _ => &[],
+            State::EmailSend | State::EmailVerify => &[],
+            State::AdminSend => &[SendQuestion],
+            State::AdminVerify => &[Remind, SendQuestion, ShowInRoom],
+            State::ChooseSend | State::Register | State::DeclineSend | State::Declined | State::Expired | State::Withdrawn => &[ShowInRoom],
+            State::Choosing => &[RemindToChoose, ShowInRoom],
+            State::MailCredentials => &[BindAddress, ShowInRoom],
+            State::Done => &[BindAddress, RemindOfPassword, ShowInRoom],
         }
     }
 

@@ -97,7 +97,7 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
     let registration = (row.owed != Owed::ResetMail).then_some(registration);
     log::warn("step_failed", registration, &format!("{}, next try in {wait} s: {}", name(row.owed), failure.sentence));
     let postponed = Postponed { tries, due_at: now + wait, trouble: failure.blame.trouble(), error: &failure.sentence };
-    store.postpone(row, holder, &postponed)?;
+    store.postpone(row, holder, &postponed, now)?;
     Ok(Tried::Failed(failure))
 }
 
@@ -105,7 +105,7 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
 fn give_up(store: &mut Store, row: OwedRow, registration: i64, holder: &str, now: i64) -> Result<Option<bool>, store::Error> {
     match row.owed {
         Owed::Step(from) => match from.end_of_tries().and_then(|event| from.after(event)) {
-            Some(to) => store.settle(row.id, from, holder, to, now).map(Some),
+            Some(to) => store.settle_given_up(row.id, from, holder, to, now).map(Some),
             None => Ok(None),
         },
         Owed::Beside(action) if action.is_mail() => store.settle_beside(row, registration, holder, now).map(Some),

@@ -11,9 +11,10 @@ use crate::flow::addresses;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::failure::Failure;
 use crate::flow::password_ends;
+use crate::flow::room_message;
 use crate::flow::steps;
 use crate::outside::log;
-use crate::outside::page::{MailName, RoomPost};
+use crate::outside::page::MailName;
 use crate::outside::site::Site;
 use crate::outside::store::{self, OwedRow, Registration, Store};
 use serde_json::json;
@@ -30,7 +31,7 @@ pub(crate) enum Beside {
 pub(crate) fn delay(site: &Site, action: SideAction) -> Option<i64> {
     match action {
         SideAction::Remind => Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0),
-        SideAction::SendQuestion => Some(0),
+        SideAction::SendQuestion | SideAction::ShowInRoom => Some(0),
         SideAction::RemindOfPassword => password_ends::delay(site),
         SideAction::RemindToChoose => Some(before_the_reminder(steps::choose_seconds(site))),
         SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0),
@@ -39,6 +40,9 @@ pub(crate) fn delay(site: &Site, action: SideAction) -> Option<i64> {
 
 /// Carries out a side action that `row` requires for a registration.
 pub(crate) fn act(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, id: i64) -> Result<Tried, store::Error> {
+    if action == SideAction::ShowInRoom {
+        return room_message::show(site, store, row, id);
+    }
     let act = |store: &mut Store| {
         let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else {
             return Ok(Some(Beside::NotNeeded));
@@ -73,13 +77,15 @@ pub(crate) fn act_or_leave(site: &Site, store: &mut Store, id: i64, action: Side
 
 fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
     match action {
-        SideAction::Remind => steps::say(site, store, registration, RoomPost::Reminder, 0).map(|()| Beside::Done),
+        SideAction::Remind => room_message::remind(site, store, registration).map(|()| Beside::Done),
         SideAction::SendQuestion => send_question(site, store, row, registration),
         SideAction::RemindOfPassword => Ok(match password_ends::remind(site, store, registration)? {
             true => Beside::Done,
             false => Beside::NotNeeded,
         }),
         SideAction::RemindToChoose => remind_to_choose(site, store, registration).map(|()| Beside::Done),
+        // Has a path of its own: `act`.
+        SideAction::ShowInRoom => Ok(Beside::NotNeeded),
         SideAction::BindAddress => match addresses::bind(site, store, registration)? {
             true => Ok(Beside::Done),
             false => Ok(Beside::NotNeeded),

@@ -10,8 +10,9 @@ use crate::domain::back_off::{Blame, Peer};
 use crate::domain::config::Room;
 use crate::domain::decision::Decider;
 use crate::domain::error::Error;
-use crate::domain::registration::State;
+use crate::domain::registration::{SideAction, State};
 use crate::domain::token;
+use crate::flow::beside;
 use crate::flow::breakers::Breakers;
 use crate::flow::deciding::{self, Verdict};
 use crate::flow::failure::Failure;
@@ -93,7 +94,9 @@ pub fn read_wanted(site: &Site) -> Result<(), Error> {
         store.release_lock(LOCK, &holder)?;
         // Without the lock: the mail server may be slow, and the next reaction must not wait for it.
         for id in read? {
+            beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
             deciding::carry_on(site, &mut store, id);
+            beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
         }
         // A reaction may have come between the last look and the end of the lock.
         if store.messages_to_read(true, 1)?.is_empty() {

@@ -18,6 +18,7 @@ pub mod password_check;
 pub mod password_ends;
 pub mod queue;
 pub mod resets;
+pub mod room_message;
 pub mod steps;
 pub mod votes;
 pub mod words;

@@ -34,6 +34,9 @@ const BATCH: i64 = 50;
 const RESETS_LOCK: &str = "password resets";
 const RESETS_SECONDS: i64 = 240;
 
+/// How long [`show_in_room`] begins edits, in seconds.
+const SHOWING_SECONDS: u64 = 60;
+
 /// The result of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Worked {
@@ -54,10 +57,26 @@ pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant, breakers: 
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some()).map(Owed::Step);
     let beside = queue.schedule(|action| !action.is_reminder())?;
     queue.take_turns(steps.chain(beside).chain([Owed::ResetMail]))?;
+    // The steps may have changed what the room should show.
+    queue.take_turns([Owed::Beside(SideAction::ShowInRoom)].into_iter())?;
     // Only now, because the room may just have been told of a request.
     let reminders = queue.schedule(SideAction::is_reminder)?;
     queue.take_turns(reminders.into_iter())?;
     Ok(queue.worked)
+}
+
+/// Edits the messages in the room that do not show where their requests stand, right after the answer to a visitor. Whatever
+/// happens now, cron does the rest.
+pub fn show_in_room(site: &Site) {
+    if let Err(cause) = edit_messages(site) {
+        log::warn("left_to_cron", None, &cause.cause);
+    }
+}
+
+fn edit_messages(site: &Site) -> Result<(), Error> {
+    let mut store = site.store(Access::Write)?;
+    let deadline = Instant::now() + Duration::from_secs(SHOWING_SECONDS);
+    Ok(new_queue(site, &mut store, deadline).take_turns([Owed::Beside(SideAction::ShowInRoom)].into_iter())?)
 }
 
 /// Sends the due mails about forgotten passwords, right after the answer to a visitor; nobody waits for the end. One program at a

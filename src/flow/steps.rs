@@ -5,7 +5,6 @@
 //! with a compare-and-set. After a crash before that the state is unchanged, and the other side recognises the repetition: a
 //! mail by its Message-ID, a room message by its `txnId`, an account by our own password.
 
-use crate::domain::address::Address;
 use crate::domain::back_off::Peer;
 use crate::domain::config::{Credentials, OperationMode};
 use crate::domain::names;
@@ -19,13 +18,12 @@ use crate::flow::breakers::Breakers;
 use crate::flow::failure::Failure;
 use crate::flow::keys;
 use crate::flow::letters::{self, Envelope};
+use crate::flow::room_message;
 use crate::outside::log;
-use crate::outside::matrix::bot;
-use crate::outside::matrix::room::RoomMessage;
-use crate::outside::page::{self, MailName, RoomPost};
+use crate::outside::page::MailName;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Owed, OwedRow, Registration, RoomMessageKind, Store};
-use serde_json::{Value, json};
+use crate::outside::store::{self, Owed, OwedRow, Registration, Store};
+use serde_json::json;
 
 /// How far [`carry_on`] got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +109,7 @@ fn step(site: &Site, store: &mut Store, row: OwedRow, state: State, action: Acti
 fn act(site: &Site, store: &mut Store, registration: &Registration, action: Action) -> Result<Outside, Failure> {
     match action {
         Action::SendConfirmMail => send_confirm_mail(site, store, registration).map(|()| Outside::Told(Event::ConfirmMailSent)),
-        Action::TellRoom => tell_room(site, store, registration).map(|()| Outside::Told(Event::RoomTold)),
+        Action::TellRoom => room_message::post(site, store, registration).map(|()| Outside::Told(Event::RoomTold)),
         Action::SendChooseMail => send_choose_mail(site, store, registration).map(|()| Outside::Told(Event::ChooseMailSent)),
         Action::MakeAccount => {
             let made = accounts::make(site, store, registration);
@@ -210,28 +208,6 @@ pub(super) fn send_choose_link(
     send(site, store, registration, name, &mark, &context)
 }
 
-fn tell_room(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-    let others = store.same_address(registration)?;
-    say(site, store, registration, RoomPost::Request, others.len())
-}
-
-/// Posts templates/room/NAME to the room: once, however often it is tried.
-pub(super) fn say(site: &Site, store: &mut Store, registration: &Registration, name: RoomPost, same_address: usize) -> Result<(), Failure> {
-    let secret = site.state.secret()?;
-    let mut context = facts(site, registration);
-    context["same_address"] = json!(same_address);
-    context["link"] = json!(decide_link(site, &secret, registration));
-    let said = page::room(&site.config, site.config.default_language, name, &context)?;
-    let message = RoomMessage { text: &said.text, html: &said.html };
-    let said = bot::say(site, &message, &secret.token(&format!("txnId of {}", name.as_str()), &registration.seed));
-    let event = said.map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))?;
-    let kind = match name {
-        RoomPost::Request => RoomMessageKind::Request,
-        RoomPost::Reminder => RoomMessageKind::Reminder,
-    };
-    Ok(store.note_room_message(registration.id, kind, &event, site.now())?)
-}
-
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     accounts::renew_lost_password(site, store, registration)?;
     let secret = site.state.secret()?;
@@ -307,25 +283,7 @@ pub(super) fn send(
     letters::send(site, store, &site.state.secret()?, &envelope, context)
 }
 
-/// The facts about a request for the room: in its message and on the page behind the link.
-pub fn facts(site: &Site, registration: &Registration) -> Value {
-    json!({
-        "full_name": registration.full_name(),
-        "mxid": names::mxid(&registration.username, &site.config.server_name),
-        "email": Address::parse(&registration.email).map_or_else(|_| registration.email.clone(), |address| address.for_deciding()),
-        "note": registration.note,
-        "language": registration.language.tag(),
-        "asked_at": registration.requested_at,
-        "filled_hidden_field": registration.filled_hidden_field,
-    })
-}
-
 /// The link with which the applicant confirms the address: the applicant's own page.
 pub(crate) fn verify_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify?t={}", secret.verify_token(&registration.seed)))
-}
-
-/// The link with which the room decides.
-fn decide_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
-    site.config.public_url.join(&format!("/verify_admin?t={}", secret.admin_token(&registration.seed)))
 }

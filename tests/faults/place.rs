@@ -28,7 +28,7 @@ use url::Url;
 /// Both ways of running the programs: a process per request under fcgiwrap, and FastCGI under spawn-fcgi.
 const HOSTS: [Host; 2] = [Host::NginxCgi, Host::NginxFastCgi];
 /// Where crons die in a storm; each dies at one of these points.
-const CRON_DEATHS: [&str; 12] = [
+const CRON_DEATHS: [&str; 14] = [
     "1/2",
     "1/3",
     "1/4",
@@ -41,6 +41,8 @@ const CRON_DEATHS: [&str; 12] = [
     "settle",
     "settled:2",
     "leased:3",
+    "settle shown",
+    "room message noted",
 ];
 /// The size of the disk for the database; most of it holds the server's own files.
 const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres, 700), (Engine::Mariadb, 700)];
@@ -278,7 +280,7 @@ impl Place {
             "UPDATE registrations SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
              UPDATE registrations SET due_at = due_at - 86400 WHERE state NOT IN (13, 15, 100); \
              UPDATE owed_actions SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
-             UPDATE owed_actions SET due_at = due_at - 86400 WHERE kind NOT IN (0, 2, 3); \
+             UPDATE owed_actions SET due_at = due_at - 86400, owed_since = owed_since - 86400 WHERE kind NOT IN (0, 2, 3); \
              UPDATE password_resets SET lease_until = lease_until - 86400 WHERE lease IS NOT NULL; \
              UPDATE password_resets SET due_at = due_at - 86400 WHERE is_done = 0; \
              UPDATE locks SET held_until = held_until - 86400",

@@ -5,7 +5,7 @@ use crate::STILL_OWED;
 use crate::mail_proxy::Handed;
 use crate::people::{People, Person};
 use crate::place::Place;
-use crate::world::Mail;
+use crate::world::{Mail, Message};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
@@ -129,9 +129,20 @@ impl Round<'_> {
             if about != 1 {
                 self.wrong(format!("{about} messages in the room about {mxid}"));
             }
+            self.message_is_true(person, &mxid, &messages);
         }
         if !(stayed.len()..=stayed.len() + gone.len()).contains(&messages.len()) {
             self.wrong(format!("{} messages in the room about {} people", messages.len(), people.len()));
+        }
+    }
+
+    /// What the room sees last is what was decided.
+    fn message_is_true(&self, person: &Person, mxid: &str, messages: &[Message]) {
+        let Some(message) = messages.iter().find(|message| message.body.split_whitespace().any(|word| word == mxid)) else { return };
+        let shown = self.place.synapse.shown(&self.people.room, &message.event_id);
+        let heading = if person.verdicts.iter().any(|verdict| verdict == &"approved") { "Approved: " } else { "Declined: " };
+        if !shown.starts_with(heading) {
+            self.wrong(format!("{}: heard {:?}, and the room sees {shown:?}", person.name, person.verdicts));
         }
     }
 

@@ -8,7 +8,7 @@ use matrix_register_bot::outside::matrix::availability::{Availability, availabil
 use matrix_register_bot::outside::matrix::login::{login, proves};
 use matrix_register_bot::outside::matrix::password_policy::{PasswordPolicy, password_policy};
 use matrix_register_bot::outside::matrix::register::{NewAccount, Registered, register};
-use matrix_register_bot::outside::matrix::room::{RoomMessage, send_message};
+use matrix_register_bot::outside::matrix::room::{Relation, RoomMessage, send_message};
 use matrix_register_bot::outside::matrix::{Error, Homeserver, bot};
 use matrix_register_bot::outside::site::Site;
 use serde_json::{Value, json};
@@ -717,7 +717,7 @@ fn a_message_far_too_large_for_an_event_still_says_something() {
     let synapse = Synapse::around();
     let text = "\u{1}😀<&>".repeat(50_000);
     let message = RoomMessage { text: &text, html: &text };
-    send_message(&synapse.homeserver(), synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), "large-1", &message).unwrap();
+    send_message(&synapse.homeserver(), synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), "large-1", &message, Relation::None).unwrap();
 }
 
 // ---- the limits of an untouched Synapse ----
@@ -762,7 +762,8 @@ fn synapses_own_limits_say_when_to_come_back() {
     let synapse = &limited.synapse;
     let homeserver = synapse.homeserver();
     let send = |number| {
-        send_message(&homeserver, synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), &format!("m{number}"), &MESSAGE).map(|_| ())
+        send_message(&homeserver, synapse.get("MX_BOT_TOKEN"), synapse.get("MX_ROOM"), &format!("m{number}"), &MESSAGE, Relation::None)
+            .map(|_| ())
     };
     let refused = (0..20).map(send).find_map(Result::err);
     assert!(matches!(refused, Some(Error::Limited { retry_after_seconds: 1..=10, .. })), "{refused:?}");

@@ -98,6 +98,7 @@ fn requests_come_to_their_end_with_a_new_key_and_by_their_old_links(engine: Engi
     let states = |story: &Story| [&unsent, &unconfirmed, &untold, &undecided, &unmade, &unmailed].map(|name| story.state(name));
     assert_eq!(states(&story), [1, 1, 6, 6, 100, 8]);
     let (bots, admins) = (story.synapse.bot.token.clone(), story.synapse.admin.token.clone());
+    story.synapse.invite(&story.room, &story.synapse.bot, &story.synapse.admin);
     story.site.set("room.access_token", admins);
     time_passes(&story);
     assert!(story.site.run_cron().status.success());

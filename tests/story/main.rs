@@ -14,6 +14,7 @@ mod deciding;
 mod get_changes_nothing;
 mod hosts;
 mod limits;
+mod live_message;
 mod local_mode;
 mod logs;
 mod lost_key;

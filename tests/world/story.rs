@@ -92,6 +92,20 @@ impl Story {
         messages.next().unwrap_or_else(|| panic!("no message about {mxid}"))
     }
 
+    /// What the message about `localpart` shows, once that contains `words`; panics after 30 seconds.
+    pub fn room_shows(&self, localpart: &str, words: &str) -> String {
+        let message = self.room_message(localpart);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let shown = self.synapse.shown(&self.room, &message.event_id);
+            if shown.contains(words) {
+                return shown;
+            }
+            assert!(std::time::Instant::now() < end, "not {words:?}, but: {shown}\n{}", self.web.log());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Opens the link in the room and sends a decision.
     pub fn decide(&self, localpart: &str, decision: &str, reason: &str) -> Page {
         let page = self.browser.get(&self.room_message(localpart).link());

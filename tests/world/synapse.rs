@@ -198,7 +198,23 @@ impl Synapse {
         self.need("PUT", &path, Some(&by.token), Some(levels));
     }
 
-    /// All messages of a room as alice sees them, oldest first.
+    /// A message as alice's client shows it: the text of its newest edit.
+    pub fn shown(&self, room: &str, event_id: &str) -> String {
+        let path = format!("/_matrix/client/v3/rooms/{}/event/{}", quote(room), quote(event_id));
+        let event = self.need("GET", &path, Some(&self.alice.token), None);
+        match event["unsigned"]["m.relations"]["m.replace"]["content"]["m.new_content"]["body"].as_str() {
+            Some(edited) => edited.to_owned(),
+            None => text(&event["content"]["body"]),
+        }
+    }
+
+    /// The edits of a message, oldest first.
+    pub fn edits(&self, room: &str, event_id: &str) -> Vec<Value> {
+        let path = format!("/_matrix/client/v1/rooms/{}/relations/{}/m.replace?dir=f&limit=100", quote(room), quote(event_id));
+        self.need("GET", &path, Some(&self.alice.token), None)["chunk"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// All messages of a room as alice sees them, oldest first, without edits.
     pub fn messages(&self, room: &str) -> Vec<Message> {
         let mut messages = Vec::new();
         let mut from = String::new();
@@ -206,7 +222,9 @@ impl Synapse {
             let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=500{from}", quote(room));
             let page = self.need("GET", &path, Some(&self.alice.token), None);
             let events = page["chunk"].as_array().cloned().unwrap_or_default();
-            messages.extend(events.into_iter().filter(|event| event["type"] == "m.room.message").map(message));
+            let is_message =
+                |event: &Value| event["type"] == "m.room.message" && event["content"]["m.relates_to"]["rel_type"] != "m.replace";
+            messages.extend(events.into_iter().filter(is_message).map(message));
             match page["end"].as_str() {
                 Some(end) => from = format!("&from={}", quote(end)),
                 None => break,

@@ -6,6 +6,7 @@ use crate::domain::characters;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
+use crate::flow::queue;
 use crate::flow::steps;
 use crate::outside::log;
 use crate::outside::site::Site;
@@ -77,6 +78,7 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
     if to.owes().is_some() {
         steps::carry_on_or_leave(site, &mut store, id);
     }
+    queue::show_in_room(site);
     let mail_waits = to == State::DeclineSend && mail_waits_for_its_key(site, &mut store, id);
     Ok(told(id, to, perhaps_made, mail_waits))
 }

@@ -16,6 +16,7 @@ use crate::domain::seconds::DAY;
 use crate::domain::text_key::{self, Key};
 use crate::domain::token::FormTokenFault;
 use crate::faces::gateway::{self, Pace, PaceOf, Program};
+use crate::flow::queue;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
@@ -55,7 +56,12 @@ pub fn serve(program: &'static str, respond: gateway::Respond) -> ExitCode {
 
 /// The same for a page that asks the homeserver even when it is only shown.
 pub fn serve_patiently(program: &'static str, respond: gateway::Respond) -> ExitCode {
-    serve_at(program, |_| Pace::MayWait, respond, gateway::nothing)
+    serve_at(program, |_| Pace::MayWait, respond, queue::show_in_room)
+}
+
+/// The same for a program whose answers may change what the room should show.
+pub fn serve_and_show(program: &'static str, respond: gateway::Respond) -> ExitCode {
+    serve_and_work(program, respond, queue::show_in_room)
 }
 
 /// The same for a program whose answers leave work.

@@ -138,7 +138,7 @@ impl Visit<'_> {
         if self.site.store(Access::Write)?.withdraw(registration.id, self.site.now())? {
             log::info("withdrawn", Some(registration.id), &format!("by the applicant, from {:?}", registration.state));
         }
-        self.show_anew(registration.id)
+        Ok(self.show_anew(registration.id)?.with_work_left())
     }
 
     fn answer(&self, registration: &Registration, form: &Sent) -> Result<Response, Error> {
@@ -152,7 +152,7 @@ impl Visit<'_> {
         if self.site.store(Access::Write)?.answer(registration.id, question, &answer, self.site.now())? {
             log::info("question_answered", Some(registration.id), &format!("question={question}"));
         }
-        self.show_anew(registration.id)
+        Ok(self.show_anew(registration.id)?.with_work_left())
     }
 
     /// What every form of the page needs.

@@ -13,6 +13,7 @@ use crate::domain::text_key;
 use crate::domain::token;
 use crate::flow::deciding::{self, Verdict, is_undecided};
 use crate::flow::keys;
+use crate::flow::room_message;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::PageName;
@@ -96,7 +97,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
         drop(store);
         return decided(site, language, &form.t, decided_meanwhile.as_ref());
     }
-    carry_out(site, language, &form.t, &mut store, registration.id, verdict)
+    Ok(carry_out(site, language, &form.t, &mut store, registration.id, verdict)?.with_work_left())
 }
 
 /// The result of a decision so far.
@@ -147,7 +148,7 @@ fn buttons(
     let (others, questions) = (store.same_address(registration)?, store.questions(registration.id)?);
     drop(store);
     let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": standing(other.state), "asked_at": other.since });
-    let mut own = steps::facts(site, registration);
+    let mut own = room_message::facts(site, registration);
     let form = json!({
         "token": link_token,
         "form_token": token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()),

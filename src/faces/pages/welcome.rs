@@ -90,6 +90,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         }
         other => answer(site, language, &choice.t, other.as_ref(), false),
     }
+    .map(Response::with_work_left)
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {

@@ -16,7 +16,7 @@
 //! the token of the first. Logins must be rare: Synapse accepts about 5 in a row.
 
 use super::register::{self, NewAccount, Registered};
-use super::room::{self, EventId, Removal, RoomMessage};
+use super::room::{self, EventId, Relation, Removal, RoomMessage};
 use super::{Error, Homeserver, PATIENCE, login, sessions};
 use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
@@ -39,21 +39,44 @@ pub(crate) const LONGEST_SECONDS: u64 = (18 + 3 * MOST_UPGRADES) * PATIENCE.as_s
 /// The longest time to detect that a homeserver stays silent, in seconds: at its first answer, or at the next one.
 pub(crate) const SILENCE_SECONDS: u64 = 2 * PATIENCE.as_secs();
 
+/// The result of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edited {
+    Yes,
+    /// The message is in a room that is not that of `[room]` any more, and the bot cannot write there.
+    RoomLeft,
+}
+
 /// Posts a message to the room of `[room]`; repetitions with the same `txn_id` post it once.
 ///
 /// [`Error::Limited`] says when to try again. [`Error::Forbidden`] and [`Error::Misconfigured`] say what the operator has to
 /// do: an invitation, a key, a password.
 pub fn say(site: &Site, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
+    as_bot(site, |bot, token| bot.speak(token, message, None, txn_id))
+}
+
+/// The same in the thread under an earlier message, unless that is in a room that was left since.
+pub fn say_under(site: &Site, root: &RoomEvent, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
+    as_bot(site, |bot, token| bot.speak(token, message, Some(root), txn_id))
+}
+
+/// Replaces the text of a message that the bot posted; repetitions with the same `txn_id` do so once. The errors are those of
+/// [`say`].
+pub fn edit(site: &Site, posted: &RoomEvent, message: &RoomMessage, txn_id: &str) -> Result<Edited, Error> {
+    as_bot(site, |bot, token| bot.edit(token, posted, message, txn_id))
+}
+
+fn as_bot<T>(site: &Site, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Result<T, Error> {
     let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
     match site.config.access_token()? {
-        Some(token) => bot.speak(&token, message, txn_id).map_err(|cause| match cause {
+        Some(token) => act(&bot, &token).map_err(|cause| match cause {
             Error::UnknownToken { .. } => Error::Misconfigured(
                 "the homeserver does not know access_token (or access_token_file) of [room]; give it another one, or take it out to let the bot log in by itself"
                     .into(),
             ),
             other => other,
         }),
-        None => bot.say_as_itself(message, txn_id),
+        None => bot.act_as_itself(act),
     }
 }
 
@@ -96,15 +119,15 @@ struct Bot<'a> {
 }
 
 impl Bot<'_> {
-    fn say_as_itself(&self, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
+    fn act_as_itself<T>(&self, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Result<T, Error> {
         // The password must be on disk, so that no account is made with one that a crash could lose.
         let state = self.site.state.complete()?;
         let token = match state.access_token {
             Some(token) => token,
             None => self.log_in(None)?,
         };
-        match self.speak(&token, message, txn_id) {
-            Err(Error::UnknownToken { .. }) => self.speak(&self.log_in(Some(&token))?, message, txn_id),
+        match act(self, &token) {
+            Err(Error::UnknownToken { .. }) => act(self, &self.log_in(Some(&token))?),
             outcome => outcome,
         }
     }
@@ -182,12 +205,32 @@ impl Bot<'_> {
     }
 
     /// Sends to the room of `[room]`, or to its replacement.
-    fn speak(&self, token: &str, message: &RoomMessage, txn_id: &str) -> Result<RoomEvent, Error> {
+    fn speak(&self, token: &str, message: &RoomMessage, thread: Option<&RoomEvent>, txn_id: &str) -> Result<RoomEvent, Error> {
         let room_id = self.living_room(token)?;
-        let send = || room::send_message(&self.homeserver, token, &room_id, txn_id, message);
-        let sent = match send() {
+        let relation = match thread {
+            Some(root) if root.room_id == room_id => Relation::InThread(&root.event_id),
+            _ => Relation::None,
+        };
+        let EventId(event_id) = self.send(token, &room_id, message, relation, txn_id)?;
+        Ok(RoomEvent { room_id, event_id })
+    }
+
+    fn edit(&self, token: &str, posted: &RoomEvent, message: &RoomMessage, txn_id: &str) -> Result<Edited, Error> {
+        let edited = self.send(token, &posted.room_id, message, Relation::Replaces(&posted.event_id), txn_id);
+        match edited {
+            Ok(_) => Ok(Edited::Yes),
+            // In an upgraded room the bot has no power to write.
+            Err(Error::Forbidden(_)) if self.living_room(token)? != posted.room_id => Ok(Edited::RoomLeft),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// Sends to a room, and joins if that is what is missing.
+    fn send(&self, token: &str, room_id: &str, message: &RoomMessage, relation: Relation, txn_id: &str) -> Result<EventId, Error> {
+        let send = || room::send_message(&self.homeserver, token, room_id, txn_id, message, relation);
+        match send() {
             Err(Error::Forbidden(_)) => {
-                self.join(token, &room_id)?;
+                self.join(token, room_id)?;
                 send().map_err(|cause| match cause {
                     Error::Forbidden(sentence) => {
                         Error::Forbidden(format!("{sentence}; let the bot's account send messages in the room (its power level there)"))
@@ -196,8 +239,7 @@ impl Bot<'_> {
                 })
             }
             outcome => outcome,
-        };
-        sent.map(|EventId(event_id)| RoomEvent { room_id, event_id })
+        }
     }
 
     /// The room at the end of all upgrades. A message to an upgraded room would be accepted if the bot has the power to send,

@@ -332,7 +332,7 @@ impl Refusal {
 }
 
 /// An empty JSON object, as a request or an answer.
-#[derive(serde::Serialize, Deserialize)]
+#[derive(Default, serde::Serialize, Deserialize)]
 struct Empty {}
 
 /// A path segment, percent-encoded.

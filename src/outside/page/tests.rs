@@ -93,7 +93,16 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
 
 fn request(name: &str, note: &str) -> Value {
     json!({"full_name": name, "username": "u", "mxid": "@u:example.org", "email": "e@example.net", "note": note, "asked_at": 0,
-        "language": "de", "token": "t", "form_token": "f", "questions": [], "link": "https://register.example.org/verify_admin?t=1"})
+        "language": "de", "token": "t", "form_token": "f", "questions": [], "link": "https://register.example.org/verify_admin?t=1",
+        "standing": {"is_open": true, "is_gone": false, "heading": "room.request.heading", "progress": null, "by": null, "reason": null, "asked": []}})
+}
+
+/// The same after a decision of somebody whose name and reason are `evil`.
+fn declined(evil: &str) -> Value {
+    let mut whole = request(evil, evil);
+    whole["standing"] = json!({"is_open": false, "is_gone": false, "heading": "room.standing.declined", "progress": "room.progress.declined",
+        "by": {"way": "word", "mxid": evil, "at": 0}, "reason": evil, "asked": [{"question": evil, "asked_at": 0}]});
+    whole
 }
 
 fn mails(evil: &str) -> Vec<(MailName, Value)> {
@@ -242,6 +251,10 @@ fn a_visitor_cannot_forge_a_line_of_the_bot_in_the_room() {
     assert_eq!(message.html.matches("</blockquote>").count(), 1, "{}", message.html);
     assert_eq!(message.html.matches("<a ").count(), 1, "{}", message.html);
     assert!(!message.text.contains('\u{202e}') && !message.html.contains('\u{202e}'));
+    let edited = room(&config(""), Language::English, RoomPost::Request, &declined(forged)).unwrap();
+    assert!(!edited.text.lines().any(|line| line.starts_with("View and")), "{}", edited.text);
+    assert!(edited.text.lines().any(|line| line == "View the request: https://register.example.org/verify_admin?t=1"), "{}", edited.text);
+    assert_eq!(edited.html.matches("</blockquote>").count(), 3, "{}", edited.html);
 }
 
 #[test]
@@ -270,8 +283,8 @@ fn nothing_that_cannot_be_seen_reaches_the_room_or_a_mail() {
 #[test]
 fn a_room_message_has_only_tags_that_matrix_allows() {
     for name in [RoomPost::Request, RoomPost::Reminder] {
-        for note in ["", EVIL] {
-            let html = room(&config(""), Language::German, name, &request(EVIL, note)).unwrap().html;
+        for context in [request(EVIL, ""), request(EVIL, EVIL), declined(EVIL)] {
+            let html = room(&config(""), Language::German, name, &context).unwrap().html;
             for tag in html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
                 assert!(["p", "strong", "br", "ul", "li", "code", "blockquote", "a"].contains(&tag), "{name:?}: <{tag}>");
             }

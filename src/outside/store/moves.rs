@@ -160,6 +160,17 @@ impl Store {
         settled
     }
 
+    /// The required mail is given up: changes the state, says so, and ends the lease. `false`: the lease was lost in the meantime.
+    pub(crate) fn settle_given_up(&mut self, id: i64, from: State, holder: &str, to: State, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            if !store.settle_inside(id, from, holder, to, now)? {
+                return Ok(false);
+            }
+            store.execute("UPDATE registrations SET mail_lost = 1 WHERE id = ?", &[id.into()])?;
+            Ok(true)
+        })
+    }
+
     /// Creates the account of local mode and changes the state, both or neither.
     pub fn settle_with_login(&mut self, id: i64, from: State, holder: &str, to: State, login: &NewLogin) -> Result<bool, Error> {
         self.transaction(|store| {
@@ -220,7 +231,7 @@ impl Store {
             false => "",
         };
         let sql = format!(
-            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL,
+            "UPDATE registrations SET state = ?, state_since = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL, mail_lost = 0,
              claimed_username = {claim}, password = {password}{person} WHERE id = ? AND state = ? AND ({holding})"
         );
         let mut values = vec![to.number().into(), now.into(), now.into(), id.into(), from.number().into()];
@@ -235,6 +246,7 @@ impl Store {
         if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
             self.owe_beside(id, to, now)?;
         }
+        self.owe_showing_of(id, to, now)?;
         Ok(true)
     }
 

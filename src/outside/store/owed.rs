@@ -173,8 +173,24 @@ impl Store {
         Ok(self.first(&sql, &[row.id.into()], read)?.unwrap_or_default())
     }
 
-    /// Records a failed attempt: no other one before `due_at`. Ends the lease of `holder`.
-    pub(crate) fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<(), Error> {
+    /// Records a failed attempt: no other one before `due_at`. Ends the lease of `holder`. The room sees that a step of a request
+    /// is late.
+    pub(crate) fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed, now: i64) -> Result<(), Error> {
+        match row.owed {
+            Owed::Step(state) if postponed.tries.count == 1 && state.owes_beside().contains(&SideAction::ShowInRoom) => {
+                self.transaction(|store| match store.note_postponed(row, holder, postponed)? {
+                    true => store.owe_showing(row.id, now),
+                    false => Ok(()),
+                })?;
+            }
+            _ => drop(self.note_postponed(row, holder, postponed)?),
+        }
+        fault::point("postponed");
+        Ok(())
+    }
+
+    /// `false`: the lease was lost in the meantime.
+    fn note_postponed(&mut self, row: OwedRow, holder: &str, postponed: &Postponed) -> Result<bool, Error> {
         let sql = format!(
             "UPDATE {} SET due_at = ?, attempts = ?, failing_since = ?, tried_at = ?, tried_seconds = ?, refusals = ?, refused_seconds = ?,
              undeliverable = ?, trouble = ?, last_error = ?, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?",
@@ -195,9 +211,7 @@ impl Store {
             row.id.into(),
             holder.into(),
         ];
-        self.execute(&sql, &values)?;
-        fault::point("postponed");
-        Ok(())
+        Ok(self.execute(&sql, &values)? == 1)
     }
 
     /// Ends the lease without recording an attempt.

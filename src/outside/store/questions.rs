@@ -75,6 +75,7 @@ impl Store {
             store.execute(sql, &[registration.into(), question.into(), now.into(), by.mxid().into()])?;
             let newest = store.first(count, &[registration.into()], counted)?.and_then(|(_, newest)| newest);
             let Some(id) = newest else { return Err(Error::Unavailable("a question is not there although it was just written".into())) };
+            store.owe_showing(registration, now)?;
             let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
             let kind = SideAction::SendQuestion.number();
             store.execute(owe, &[registration.into(), kind.into(), now.into(), now.into(), id.into()])?;
@@ -93,16 +94,19 @@ impl Store {
 
     /// The applicant answers a question of an undecided request. `false`: it has an answer already, or the request is decided.
     pub fn answer(&mut self, registration: i64, question: i64, answer: &str, now: i64) -> Result<bool, Error> {
-        let sql = format!(
-            "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ? AND registration_id = ? AND answer IS NULL
-             AND EXISTS (SELECT 1 FROM registrations WHERE id = ? AND {})",
-            undecided()
-        );
-        let values = [answer.into(), now.into(), question.into(), registration.into(), registration.into()];
-        fault::point("answering");
-        let is_first = self.execute(&sql, &values)? == 1;
-        fault::point("answered");
-        Ok(is_first)
+        self.transaction(|store| {
+            if !store.hold_undecided(registration)? {
+                return Ok(false);
+            }
+            let sql = "UPDATE questions SET answer = ?, answered_at = ? WHERE id = ? AND registration_id = ? AND answer IS NULL";
+            fault::point("answering");
+            let is_first = store.execute(sql, &[answer.into(), now.into(), question.into(), registration.into()])? == 1;
+            if is_first {
+                store.owe_showing(registration, now)?;
+            }
+            fault::point("answered");
+            Ok(is_first)
+        })
     }
 
     /// The question that a row of `owed_actions` mails; `None` if it has an answer already, or is not there.

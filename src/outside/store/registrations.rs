@@ -39,6 +39,8 @@ pub struct Registration {
     pub filled_hidden_field: bool,
     /// How many confirmation mails the applicant wanted after the first: 0, 1, ...
     pub mail_round: i64,
+    /// Whether the mail of the state before was given up.
+    pub mail_lost: bool,
 }
 
 const REGISTRATION: Selection = Selection {
@@ -68,6 +70,7 @@ const REGISTRATION: Selection = Selection {
         Column::ChooseTokenHash,
         Column::FilledHiddenField,
         Column::MailRound,
+        Column::MailLost,
     ],
 };
 
@@ -109,6 +112,7 @@ impl Registration {
             choose_token_hash: row.optional_text(Column::ChooseTokenHash),
             filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
             mail_round: row.integer(Column::MailRound)?,
+            mail_lost: row.integer(Column::MailLost)? != 0,
         })
     }
 }

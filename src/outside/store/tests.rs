@@ -114,7 +114,7 @@ fn due(store: &mut Store, owed: Owed, now: i64) -> Vec<i64> {
 fn failed(store: &mut Store, row: OwedRow, blame: &Blame, now: i64, due_at: i64) {
     assert!(store.lease(row, "me", now, now + 100).unwrap());
     let tries = store.tries(row).unwrap().and(blame, PATIENCE, now);
-    store.postpone(row, "me", &Postponed { tries, due_at, trouble: blame.trouble(), error: "away" }).unwrap();
+    store.postpone(row, "me", &Postponed { tries, due_at, trouble: blame.trouble(), error: "away" }, now).unwrap();
 }
 
 const PATIENCE: Patience = Patience { gone_for: 172_800, in_all: 2_592_000 };

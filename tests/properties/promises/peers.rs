@@ -4,7 +4,7 @@ use super::{SETTINGS, Scratch};
 use matrix_register_bot::domain::config::{Config, Language};
 use matrix_register_bot::outside::mail::{self, Letter, Mailer};
 use matrix_register_bot::outside::matrix::register::{NewAccount, register};
-use matrix_register_bot::outside::matrix::room::{self, RoomMessage};
+use matrix_register_bot::outside::matrix::room::{self, Relation, RoomMessage};
 use matrix_register_bot::outside::matrix::{Error, Homeserver, accounts, availability, forward, login, sessions};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -149,7 +149,7 @@ fn ask(homeserver: &Homeserver, call: u8) -> Result<(), Error> {
         2 => register(homeserver, "secret", &account).map(drop),
         3 => availability::availability(homeserver, "max").map(drop),
         4 => availability::display_name(homeserver, "max").map(drop),
-        5 => room::send_message(homeserver, TOKEN, "!room", "txn", &message).map(drop),
+        5 => room::send_message(homeserver, TOKEN, "!room", "txn", &message, Relation::None).map(drop),
         6 => room::resolve_alias(homeserver, "#room:example.org").map(drop),
         7 => room::join(homeserver, TOKEN, "!room").map(drop),
         8 => sessions::whoami(homeserver, TOKEN).map(drop),
