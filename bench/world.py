@@ -21,7 +21,7 @@ INSTALLATION = pathlib.Path(os.environ.get("BENCH_PROGRAMS", ROOT))
 PASSWORD = "a password for figures"
 ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
-INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password"]
+INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password", "room_events"]
 FOLDERS = dict.fromkeys(PAGES, "public") | dict.fromkeys(INTERNAL, "internal") | {"cron": "cron"}
 
 SETTINGS = """

@@ -25,7 +25,7 @@ struct Wish {
 }
 
 fn main() -> ExitCode {
-    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    let body_limit: gateway::BodyLimit = |site, _| Ok(site.config.limits.body_bytes.0);
     gateway::serve(Program {
         name: "echo",
         body_limit,

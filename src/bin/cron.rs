@@ -5,6 +5,7 @@
 //!   attempt.
 //! * `--waiting` lists the requests that are not over; `--end ID [REASON]` ends one, whatever it waits for.
 //! * `--ask ID QUESTION` asks the applicant of an undecided request: by mail, and on the applicant's own page.
+//! * `--print-appservice` prints the file with which the homeserver knows the bot as an application service.
 //! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
@@ -62,11 +63,12 @@ pub fn main() -> ExitCode {
         ["--end", id] => end(&site, id, None),
         ["--end", id, reason] => end(&site, id, Some(reason)),
         ["--ask", id, question] => ask(&site, id, question),
+        ["--print-appservice"] => report(cron::print_service(&site)),
         ["--rekey"] => report(keys::renew(&site)),
         ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
         ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
         _ => complain(
-            "expected no argument, -v, --waiting, --end ID [REASON], --ask ID QUESTION, --rekey, --dry-run or --open-backup FILE",
+            "expected no argument, -v, --waiting, --end ID [REASON], --ask ID QUESTION, --print-appservice, --rekey, --dry-run or --open-backup FILE",
             EX_USAGE,
         ),
     }

@@ -11,6 +11,7 @@ mod login;
 mod profile;
 mod register;
 mod reset_password;
+mod room_events;
 mod verify;
 mod verify_admin;
 mod welcome;
@@ -38,6 +39,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("internal/identity_bulk", identity_bulk::main),
     ("internal/profile", profile::main),
     ("internal/intercept_change_password", intercept_change_password::main),
+    ("internal/room_events", room_events::main),
 ];
 
 /// sysexits.h: wrong use of the command.

@@ -6,10 +6,12 @@
 mod asking;
 mod clock;
 mod ending;
+mod service;
 mod word;
 
 pub use asking::ask;
 pub use ending::{end, waiting};
+pub use service::registration as print_service;
 
 use crate::domain::back_off;
 use crate::domain::config::OperationMode;
@@ -116,6 +118,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     correct_times(site, store, &judged, &mut summary)?;
     // Before the queue, which carries out what was decided.
     let mut breakers = Breakers::default();
+    let service_trouble = if site.config.room.reactions { service::check(site)? } else { None };
     let looked = looking::look_in_turn(site, store, deadline, &mut breakers)?;
     summary.decided = looked.decided;
     summary.worked = queue::work(site, store, deadline, breakers)?;
@@ -131,7 +134,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
-    speak(site, store, others, looked.hindrance, &mut summary)?;
+    speak(site, store, others, looked.hindrance, service_trouble, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
@@ -202,6 +205,7 @@ fn speak(
     store: &mut Store,
     others: Option<(u64, String)>,
     unread: Option<String>,
+    service_trouble: Option<Trouble>,
     summary: &mut Summary,
 ) -> Result<(), Error> {
     let failing = store.failing()?;
@@ -212,6 +216,7 @@ fn speak(
     troubles.extend(of_lost_rows(&lost));
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
     troubles.extend(unread.map(of_unread_reactions));
+    troubles.extend(service_trouble);
     troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
     troubles.extend(of_open_files(&exposure::close(&site.config)));
     troubles.extend(of_undecided(site, store)?);

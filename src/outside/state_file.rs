@@ -46,9 +46,28 @@ pub struct State {
     /// The bot's access token from its login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
+    /// The tokens of the application service, once it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<Service>,
     /// Keys of other programs.
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The tokens of the application service that is the bot to the homeserver, in hexadecimal.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Service {
+    /// With which we call the homeserver.
+    pub as_token: String,
+    /// With which the homeserver calls us.
+    pub hs_token: String,
+}
+
+/// Leaves the tokens out.
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service")
+    }
 }
 
 /// The state cannot be read or written; the message names the remedy.
@@ -87,6 +106,24 @@ impl StateFile {
     /// The secret, unless it does not exist yet or cannot be read: for code that must work without it.
     pub(crate) fn secret_if_there(&self) -> Option<Secret> {
         self.read().ok().filter(|state| state.secret_key.is_some()).and_then(|state| self.secret_of(&state).ok())
+    }
+
+    /// The tokens of the application service; `None` if nobody has asked for them with [`StateFile::make_service`].
+    pub fn service(&self) -> Result<Option<Service>, Error> {
+        // Nobody is let in with an empty token.
+        Ok(self.read()?.service.filter(|service| service.as_token.len() >= 32 && service.hs_token.len() >= 32))
+    }
+
+    /// The same; made at the first call.
+    pub fn make_service(&self) -> Result<Service, Error> {
+        if let Some(service) = self.service()? {
+            return Ok(service);
+        }
+        let state = self.update(|state| {
+            let new = || HEXLOWER.encode(&random::<32>());
+            state.service = Some(Service { as_token: new(), hs_token: new() });
+        })?;
+        state.service.ok_or_else(|| self.error("has no tokens of the application service although they were just written"))
     }
 
     /// The present state; a missing secret key or bot password is created.

@@ -18,6 +18,7 @@ mod identity;
 mod login;
 mod password_change;
 mod profile;
+mod room_events;
 
 type Program = fn(&Site, &Request) -> Result<Response, Error>;
 

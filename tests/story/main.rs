@@ -27,6 +27,7 @@ mod registered;
 mod reset_password;
 mod restored;
 mod room;
+mod room_push;
 mod synapse_mode;
 mod text_browsers;
 mod welcome;

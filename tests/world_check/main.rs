@@ -97,7 +97,7 @@ fn pages_are_found(host: Host) {
 
 /// The URLs that Synapse's module, both identity servers and configurations of the PHP program use, with the program that
 /// answers.
-const INTERNAL_ADDRESSES: [(&str, &str); 32] = [
+const INTERNAL_ADDRESSES: [(&str, &str); 34] = [
     ("/_matrix-internal/identity/v1/check_credentials", "login"),
     ("/_matrix-internal/identity/v1/identity_single", "identity_single"),
     ("/internal/login", "login"),
@@ -109,6 +109,8 @@ const INTERNAL_ADDRESSES: [(&str, &str); 32] = [
     ("/internal/profile/threepids", "profile"),
     ("/internal/profile/roles", "profile"),
     ("/internal/intercept_change_password", "intercept_change_password"),
+    ("/internal/room_events/_matrix/app/v1/transactions/4", "room_events"),
+    ("/internal/room_events/_matrix/app/v1/ping?x=y", "room_events"),
     ("/_ma1sd/backend/api/v1/auth/login", "login"),
     ("/_ma1sd/backend/api/v1/directory/user/search", "directory_search"),
     ("/_ma1sd/backend/api/v1/identity/single", "identity_single"),

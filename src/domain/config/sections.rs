@@ -236,6 +236,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Internal {
+    /// Where the homeserver reaches the folder `internal/` of the web server, without that name.
+    pub url: BaseUrl,
     /// Compared with `REMOTE_ADDR` as passed by the web server.
     pub allowed_addresses: Vec<CallerRange>,
     /// Proxies whose `X-Forwarded-For` is trusted.
@@ -278,6 +280,7 @@ impl Default for PasswordChange {
 impl Default for Internal {
     fn default() -> Self {
         Internal {
+            url: BaseUrl::loopback(8080),
             allowed_addresses: vec![
                 CallerRange::Network(IpAddr::from(Ipv4Addr::LOCALHOST).into()),
                 CallerRange::Network(IpAddr::from(Ipv6Addr::LOCALHOST).into()),

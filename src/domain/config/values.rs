@@ -76,6 +76,11 @@ impl fmt::Display for ServerName {
 pub struct BaseUrl(String);
 
 impl BaseUrl {
+    /// A port of this machine.
+    pub(super) fn loopback(port: u16) -> BaseUrl {
+        BaseUrl(format!("http://127.0.0.1:{port}"))
+    }
+
     /// The URL of `path`, which starts with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)

@@ -14,6 +14,17 @@ pub(crate) const SECRET_HEADER: &str = "x-register-bot-secret";
 
 /// `Ok` if the request may pass, else 403.
 pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
+    check_address(site, request)?;
+    match site.config.internal_secret()? {
+        Some(secret) if !same(&secret, request.header(SECRET_HEADER).unwrap_or("")) => Err(Error::forbidden(format!(
+            "a call without the right {SECRET_HEADER} was refused; see internal.shared_secret in config.toml"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// `Ok` if the request comes from an address that may call internal programs, else 403.
+pub(super) fn check_address(site: &Site, request: &Request) -> Result<(), Error> {
     let rules = &site.config.internal;
     let mut caller = caller::address(rules, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"));
     // Any other sign of a proxy: it may serve the whole world, and we cannot read its headers.
@@ -26,15 +37,11 @@ pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
             caller.as_deref().unwrap_or("an unknown address, or through a proxy that is not trusted")
         )));
     }
-    match site.config.internal_secret()? {
-        Some(secret) if !same(&secret, request.header(SECRET_HEADER).unwrap_or("")) => Err(Error::forbidden(format!(
-            "a call without the right {SECRET_HEADER} was refused; see internal.shared_secret in config.toml"
-        ))),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
-fn same(secret: &str, sent: &str) -> bool {
+/// Whether both are the same, in a time that does not depend on where they differ.
+pub(super) fn same(secret: &str, sent: &str) -> bool {
     bool::from(secret.as_bytes().ct_eq(sent.as_bytes()))
 }
 

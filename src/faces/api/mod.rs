@@ -10,6 +10,7 @@ pub mod identity_single;
 pub mod intercept_change_password;
 pub mod login;
 pub mod profile;
+pub mod room_events;
 
 use crate::domain::error::Error;
 use crate::domain::names;
@@ -21,14 +22,14 @@ use std::process::ExitCode;
 
 /// Serves an internal program: POST only, and only for callers that the operator allows.
 pub fn serve(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
-    let body_limit = |site: &Site| site.config.internal.body_bytes.0;
+    let body_limit: gateway::BodyLimit = |site, _| Ok(site.config.internal.body_bytes.0);
     gateway::serve(Program { name: program, body_limit, pace: |_| Pace::Reads, fail, respond, afterwards: gateway::nothing })
 }
 
 /// Serves the one program that everybody may call, including web clients on other hosts.
 pub fn serve_clients(program: &'static str, respond: fn(&Site, &Request) -> Result<Response, Error>) -> ExitCode {
     let fail_with_cors: gateway::Fail = |site, request, error| intercept_change_password::with_cors(fail(site, request, error));
-    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    let body_limit: gateway::BodyLimit = |site, _| Ok(site.config.limits.body_bytes.0);
     gateway::serve(Program {
         name: program,
         body_limit,

@@ -34,8 +34,8 @@ pub struct Answer {
     pub work_left: Option<Arc<Site>>,
 }
 
-/// The limit for the body of a request to this program, in bytes.
-pub type BodyLimit = fn(&Site) -> u64;
+/// The limit for the body of a request to this program, in bytes; an error refuses the request before its body is read.
+pub type BodyLimit = fn(&Site, &Request) -> Result<u64, Error>;
 
 /// What a request to this program may wait for.
 pub type PaceOf = fn(&Request) -> Pace;
@@ -69,7 +69,8 @@ impl Program {
             let site = &**site.insert(sites.of(&request)?);
             let limits = &site.config.limits;
             let length = request.variable("CONTENT_LENGTH");
-            request.set_body(body::read(incoming.body, incoming.framing, length, (self.body_limit)(site))?);
+            let most = (self.body_limit)(site, &request)?;
+            request.set_body(body::read(incoming.body, incoming.framing, length, most)?);
             let _place = gate.enter(limits.concurrent_requests.0, (self.pace)(&request), PATIENCE).ok_or_else(busy)?;
             (self.respond)(site, &request)
         });

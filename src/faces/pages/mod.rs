@@ -70,7 +70,7 @@ pub fn serve_and_work(program: &'static str, respond: gateway::Respond, afterwar
 }
 
 fn serve_at(program: &'static str, pace: PaceOf, respond: gateway::Respond, afterwards: gateway::Afterwards) -> ExitCode {
-    let body_limit = |site: &Site| site.config.limits.body_bytes.0;
+    let body_limit: gateway::BodyLimit = |site, _| Ok(site.config.limits.body_bytes.0);
     gateway::serve(Program { name: program, body_limit, pace, fail, respond, afterwards })
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The bot uses the first token that is available:
 //! 1. the operator's, if `[room]` has an `access_token`;
-//! 2. the one in `config.json` from an earlier login;
-//! 3. a new one, by logging in as `bot_localpart` with the password in `config.json`. If that is refused and there is a shared
+//! 2. the one of the application service, if the homeserver has read its registration file (`cron --print-appservice`);
+//! 3. the one in `config.json` from an earlier login;
+//! 4. a new one, by logging in as `bot_localpart` with the password in `config.json`. If that is refused and there is a shared
 //!    secret, the bot creates the account first. The token is stored before it is used.
 //!
 //! A token in `config.json` that has ended is replaced once, in the same way. The device id is always the same, so a message
@@ -76,31 +77,43 @@ fn as_bot<T>(site: &Site, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Resul
             ),
             other => other,
         }),
-        None => bot.act_as_itself(act),
+        None => {
+            let bot = Bot { homeserver: speaker(site)?, ..bot };
+            let act = |token: &str| act(&bot, token);
+            bot.as_service(act).unwrap_or_else(|| bot.as_itself(act))
+        }
     }
 }
 
-/// The bot's access token: the operator's, or its own.
+/// The bot's access token: the operator's, one from an earlier login, the application service's, or one from a new login.
 pub fn access_token(site: &Site) -> Result<String, Error> {
     if let Some(token) = site.config.access_token()? {
         return Ok(token);
     }
-    match site.state.complete()?.access_token {
-        Some(token) => Ok(token),
-        None => Bot { site, homeserver: Homeserver::new(&site.config) }.log_in(None),
+    match (site.state.complete()?.access_token, site.state.service()?) {
+        (Some(token), _) => Ok(token),
+        (None, Some(service)) => Ok(service.as_token),
+        (None, None) => Bot { site, homeserver: Homeserver::new(&site.config) }.log_in(None),
     }
 }
 
 /// Does something with the bot's access token; if the homeserver does not know the bot's own token any more, once more with a
 /// new one.
 pub fn with_token<T>(site: &Site, act: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
-    let token = access_token(site)?;
-    match act(&token) {
-        Err(Error::UnknownToken { .. }) if site.config.access_token()?.is_none() => {
-            act(&Bot { site, homeserver: Homeserver::new(&site.config) }.log_in(Some(&token))?)
-        }
-        outcome => outcome,
+    if let Some(token) = site.config.access_token()? {
+        return act(&token);
     }
+    let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
+    bot.as_service(&act).unwrap_or_else(|| bot.as_itself(act))
+}
+
+/// The homeserver for events of the bot, whose transaction ids must hold whichever token is used.
+fn speaker(site: &Site) -> Result<Homeserver, Error> {
+    let homeserver = Homeserver::new(&site.config);
+    Ok(match site.state.service()? {
+        Some(service) => homeserver.with_device(&service.as_token, &site.config.room.bot_localpart, DEVICE_ID, DISPLAY_NAME),
+        None => homeserver,
+    })
 }
 
 /// The user ids under which the bot acts: of `bot_localpart`, and of whoever owns the operator's token.
@@ -119,15 +132,24 @@ struct Bot<'a> {
 }
 
 impl Bot<'_> {
-    fn act_as_itself<T>(&self, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Result<T, Error> {
+    /// Acts with the token of the application service. `None`: there is none, or the homeserver has not read its file yet.
+    fn as_service<T>(&self, act: impl Fn(&str) -> Result<T, Error>) -> Option<Result<T, Error>> {
+        match self.site.state.service().map(|service| service.map(|service| act(&service.as_token))) {
+            Ok(None | Some(Err(Error::UnknownToken { .. }))) => None,
+            Ok(Some(outcome)) => Some(outcome),
+            Err(cause) => Some(Err(cause.into())),
+        }
+    }
+
+    /// Acts with the token of a login; once more with a new one if it has ended.
+    fn as_itself<T>(&self, act: impl Fn(&str) -> Result<T, Error>) -> Result<T, Error> {
         // The password must be on disk, so that no account is made with one that a crash could lose.
-        let state = self.site.state.complete()?;
-        let token = match state.access_token {
+        let token = match self.site.state.complete()?.access_token {
             Some(token) => token,
             None => self.log_in(None)?,
         };
-        match act(self, &token) {
-            Err(Error::UnknownToken { .. }) => act(self, &self.log_in(Some(&token))?),
+        match act(&token) {
+            Err(Error::UnknownToken { .. }) => act(&self.log_in(Some(&token))?),
             outcome => outcome,
         }
     }

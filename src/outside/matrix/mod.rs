@@ -1,7 +1,7 @@
 //! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
 //!
 //! One file for each purpose: `register` (shared-secret registration), `login`, `availability` (whether a name is
-//! free), `accounts` (what a server administrator may do), `password_policy`, `room` (messages), `relations` (reactions to them), `members` (who may decide), `bot` (the bot's own account, and the one function that programs call to post to the
+//! free), `accounts` (what a server administrator may do), `password_policy`, `service` (the application service), `room` (messages), `relations` (reactions to them), `members` (who may decide), `bot` (the bot's own account, and the one function that programs call to post to the
 //! room). This file contains what they share: the connection and the errors.
 //!
 //! `internal/login` must not use this module: Synapse waits for that program and answers no other request until it
@@ -17,6 +17,7 @@ pub mod password_policy;
 pub mod register;
 pub mod relations;
 pub mod room;
+pub mod service;
 pub mod sessions;
 
 use crate::domain::config::{self, BaseUrl, Config, ServerName};
@@ -104,6 +105,17 @@ pub struct Homeserver {
     base: BaseUrl,
     server_name: ServerName,
     agent: Agent,
+    device: Option<Device>,
+}
+
+/// A device of an application service's own account. With it, transaction ids hold across restarts of Synapse, which they do not
+/// with the bare token of the service (observed with Synapse 1.163).
+struct Device {
+    /// The service's token.
+    token: String,
+    user_id: String,
+    device_id: &'static str,
+    name: &'static str,
 }
 
 impl fmt::Debug for Homeserver {
@@ -127,12 +139,18 @@ impl Homeserver {
             .timeout_global(Some(PATIENCE))
             .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
             .build();
-        Homeserver { base: config.homeserver_url.clone(), server_name: config.server_name.clone(), agent: agent.into() }
+        Homeserver { base: config.homeserver_url.clone(), server_name: config.server_name.clone(), agent: agent.into(), device: None }
     }
 
     /// `@localpart:server_name`.
     pub fn mxid(&self, localpart: &str) -> String {
         names::mxid(localpart, &self.server_name)
+    }
+
+    /// Makes every request with the application service's token one of this device, which is made at the first need.
+    pub(super) fn with_device(self, service_token: &str, localpart: &str, device_id: &'static str, name: &'static str) -> Homeserver {
+        let user_id = self.mxid(localpart);
+        Homeserver { device: Some(Device { token: service_token.to_owned(), user_id, device_id, name }), ..self }
     }
 
     /// Whether a user id is one of this homeserver.
@@ -143,6 +161,16 @@ impl Homeserver {
     /// Sends a request. `Ok(Err(..))` is a refusal that the caller has to interpret. Failures that mean the same to
     /// every caller (429, an unknown token, no answer, an unreadable answer) are `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
+        match (self.ask_once(call)?, self.device_of(call)) {
+            (Err(refusal), Some(device)) if refusal.is(400, "M_UNKNOWN_DEVICE") => {
+                self.make_device(device)?;
+                self.ask_once(call)
+            }
+            (answer, _) => Ok(answer),
+        }
+    }
+
+    fn ask_once<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
         let mut response = self.send(call)?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -170,9 +198,45 @@ impl Homeserver {
         }
     }
 
+    fn device_of(&self, call: &Call) -> Option<&Device> {
+        self.device.as_ref().filter(|device| call.token == Some(&device.token))
+    }
+
+    /// Makes the device of the application service, and gives its account a name if it has none
+    /// (<https://spec.matrix.org/v1.17/client-server-api/#put_matrixclientv3devicesdeviceid>).
+    fn make_device(&self, device: &Device) -> Result<(), Error> {
+        let user = segment(&device.user_id);
+        let put = |path: String, name: serde_json::Value| -> Result<u16, Error> {
+            let call = Call::with_body(Method::PUT, format!("{path}?user_id={user}"), &name)?;
+            // As nobody's device, which it is not yet.
+            self.send_to(&call.token(&device.token), None).map(|response| response.status().as_u16())
+        };
+        let status = put(format!("/_matrix/client/v3/devices/{}", device.device_id), serde_json::json!({ "display_name": device.name }))?;
+        if !matches!(status, 200 | 201) {
+            return Err(Error::Unexpected(format!(
+                "the homeserver does not make the device {} of the application service: {status}",
+                device.device_id
+            )));
+        }
+        let name = format!("/_matrix/client/v3/profile/{user}/displayname");
+        let shown = self.send_to(&Call::get(name.clone()).token(&device.token), None)?;
+        if shown.status() == 404 {
+            put(name, serde_json::json!({ "displayname": device.name }))?;
+        }
+        Ok(())
+    }
+
     fn send(&self, call: &Call) -> Result<Response<Body>, Error> {
-        let mut request =
-            Request::builder().method(call.method.clone()).uri(self.base.join(&call.path)).header("Accept", "application/json");
+        self.send_to(call, self.device_of(call))
+    }
+
+    fn send_to(&self, call: &Call, device: Option<&Device>) -> Result<Response<Body>, Error> {
+        let acting = device.map(|device| {
+            let separator = if call.path.contains('?') { '&' } else { '?' };
+            format!("{separator}user_id={}&device_id={}", segment(&device.user_id), device.device_id)
+        });
+        let uri = self.base.join(&call.path) + &acting.unwrap_or_default();
+        let mut request = Request::builder().method(call.method.clone()).uri(uri).header("Accept", "application/json");
         if let Some(token) = call.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }

@@ -150,7 +150,7 @@ impl World {
     pub fn gateway(&self, page: &Page, variables: &[(Vec<u8>, Vec<u8>)], body: &[u8]) {
         let sent = variables.iter().map(|(name, value)| (OsString::from_vec(name.clone()), OsString::from_vec(value.clone())));
         let ours = [(CONFIG_VARIABLE.into(), self.config_path().into_os_string())];
-        let functions: (BodyLimit, Fail, Respond) = (|_| 1024, |_, _, error| Response::bare(error), page.show);
+        let functions: (BodyLimit, Fail, Respond) = (|_, _| Ok(1024), |_, _, error| Response::bare(error), page.show);
         let answer = gateway::answer(page.name, functions, sent.chain(ours), &mut &body[..]);
         let head = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
         let head = std::str::from_utf8(&answer[..head]).expect("the head is text");
