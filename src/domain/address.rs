@@ -125,6 +125,16 @@ pub(crate) fn without_tag(folded: &str) -> String {
     }
 }
 
+/// The same without dots as well, which some large mail providers ignore: one person, more likely than not. Only as a hint to
+/// people, never for deciding anything.
+pub(crate) fn person(folded: &str) -> String {
+    let plain = without_tag(folded);
+    match plain.rsplit_once('@') {
+        Some((local, domain)) => format!("{}@{domain}", local.replace('.', "")),
+        None => plain,
+    }
+}
+
 /// Shows only the domain, so that no address appears in a log by accident.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,6 +172,14 @@ fn domain_in_ascii(domain: &str) -> Result<String, AddressFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_and_dots_hide_nobody() {
+        for other in ["max.muster@example.org", "maxmuster+spam@example.org", "m.a.x.muster+1+2@example.org"] {
+            assert_eq!(person(other), "maxmuster@example.org");
+        }
+        assert_ne!(person("maxmuster@mail.example.org"), person("maxmuster@example.org"));
+    }
 
     #[test]
     fn tags_lead_to_one_box() {

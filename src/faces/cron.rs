@@ -31,7 +31,7 @@ use crate::flow::steps;
 use crate::outside::exposure;
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Failing, Store, Told};
+use crate::outside::store::{Access, Closed, Failing, Leaves, Store, Told};
 use crate::outside::take_over;
 use clock::Judged;
 use std::fmt;
@@ -186,9 +186,14 @@ fn fold_directory_anew(store: &mut Store, deadline: Instant) -> Result<(), Error
 /// Deletes requests that are over, and their personal data with them.
 fn forget(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
     let before = site.now() - site.config.times.forget_after_days.0 as i64 * DAY;
+    let leaves = Leaves {
+        outcome: site.config.times.remember_days.0 > 0,
+        redactions_at: site.config.room.redact_when_forgotten.then(|| site.now()),
+    };
     for state in State::ALL.into_iter().filter(|state| state.is_final()) {
-        summary.forgotten += store.forget(state, before)?;
+        summary.forgotten += store.forget(state, before, leaves)?;
     }
+    store.forget_remembered(before - site.config.times.remember_days.0 as i64 * DAY)?;
     store.forget_whole_allowances(site.now() - DAY, site.now())?;
     store.forget_old_guesses(site.now() - password_check::WINDOW_SECONDS, site.now())?;
     store.forget_old_networks(site.now())?;

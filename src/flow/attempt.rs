@@ -94,7 +94,7 @@ fn put_off(site: &Site, store: &mut Store, row: OwedRow, registration: i64, hold
         return Ok(if settled { Tried::GivenUp(failure) } else { Tried::Elsewhere });
     }
     let wait = tries.wait(&failure.blame, failure.retry_after);
-    let registration = (row.owed != Owed::ResetMail).then_some(registration);
+    let registration = row.owed.is_of_request().then_some(registration);
     log::warn("step_failed", registration, &format!("{}, next try in {wait} s: {}", name(row.owed), failure.sentence));
     let postponed = Postponed { tries, due_at: now + wait, trouble: failure.blame.trouble(), error: &failure.sentence };
     store.postpone(row, holder, &postponed, now)?;
@@ -109,7 +109,7 @@ fn give_up(store: &mut Store, row: OwedRow, registration: i64, holder: &str, now
             None => Ok(None),
         },
         Owed::Beside(action) if action.is_mail() => store.settle_beside(row, registration, holder, now).map(Some),
-        Owed::Beside(_) => Ok(None),
+        Owed::Beside(_) | Owed::Redaction => Ok(None),
         Owed::ResetMail => store.settle_reset(row.id, holder).map(Some),
     }
 }
@@ -141,5 +141,6 @@ fn name(owed: Owed) -> String {
         Owed::Step(state) => format!("{state:?}"),
         Owed::Beside(action) => format!("{action:?}"),
         Owed::ResetMail => "ResetMail".into(),
+        Owed::Redaction => "Redaction".into(),
     }
 }

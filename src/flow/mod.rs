@@ -10,6 +10,7 @@ pub mod caller;
 pub mod deciding;
 pub mod devices;
 pub mod failure;
+pub mod forgetting;
 pub mod keys;
 pub mod letters;
 pub mod limits;

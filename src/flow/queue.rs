@@ -17,6 +17,7 @@ use crate::domain::token;
 use crate::flow::attempt::Tried;
 use crate::flow::beside;
 use crate::flow::breakers::Breakers;
+use crate::flow::forgetting;
 use crate::flow::resets;
 use crate::flow::steps::{self, Reached};
 use crate::outside::log;
@@ -58,7 +59,7 @@ pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant, breakers: 
     let beside = queue.schedule(|action| !action.is_reminder())?;
     queue.take_turns(steps.chain(beside).chain([Owed::ResetMail]))?;
     // The steps may have changed what the room should show.
-    queue.take_turns([Owed::Beside(SideAction::ShowInRoom)].into_iter())?;
+    queue.take_turns([Owed::Beside(SideAction::ShowInRoom), Owed::Redaction].into_iter())?;
     // Only now, because the room may just have been told of a request.
     let reminders = queue.schedule(SideAction::is_reminder)?;
     queue.take_turns(reminders.into_iter())?;
@@ -217,6 +218,10 @@ impl Queue<'_> {
                     let tried = beside::act(self.site, self.store, due.row, action, due.registration)?;
                     self.count_beside(action, &tried, &due.address);
                 }
+                Owed::Redaction => {
+                    let tried = forgetting::redact(self.site, self.store, due.row)?;
+                    self.count_beside(SideAction::ShowInRoom, &tried, "");
+                }
                 Owed::ResetMail => {
                     let tried = resets::mail(self.site, self.store, due.row)?;
                     self.count_reset(&tried);
@@ -234,7 +239,7 @@ impl Queue<'_> {
             }
         };
         // The lease expires on its own.
-        let registration = (due.row.owed != Owed::ResetMail).then_some(due.registration);
+        let registration = due.row.owed.is_of_request().then_some(due.registration);
         log::warn("step_failed", registration, &format!("{:?}: {trouble}", due.row.owed));
         self.worked.failed += 1;
         Ok(())
@@ -284,6 +289,7 @@ fn longest(site: &Site, owed: Owed) -> Duration {
     let needs_mail = match owed {
         Owed::Step(state) => !matches!(state.owes(), Some(Action::TellRoom | Action::MakeAccount)),
         Owed::Beside(action) => action.is_mail(),
+        Owed::Redaction => false,
         Owed::ResetMail => true,
     };
     let third = site.config.times.cron_budget_seconds.0 / 3;

@@ -5,7 +5,7 @@
 //! its own, made of its number and its text: within one device, messages, reactions and redactions share their transaction ids, and
 //! the homeserver answers a used one with the earlier event, as observed with Synapse 1.163.
 
-use crate::domain::address::Address;
+use crate::domain::address::{self, Address};
 use crate::domain::back_off::Peer;
 use crate::domain::decision::Outcome;
 use crate::domain::names;
@@ -20,7 +20,7 @@ use crate::outside::matrix::bot::{self, Edited};
 use crate::outside::matrix::room::RoomMessage;
 use crate::outside::page::{self, RoomPost, RoomText};
 use crate::outside::site::Site;
-use crate::outside::store::{self, Decided, Owed, OwedRow, Registration, RoomEvent, RoomMessageKind, Settled, Shown, Store};
+use crate::outside::store::{self, Decided, Earlier, Owed, OwedRow, Registration, RoomEvent, RoomMessageKind, Settled, Shown, Store};
 use serde_json::{Value, json};
 
 /// How often a program edits again because something happened meanwhile; the rest is for cron.
@@ -30,8 +30,11 @@ const STRAY_SECONDS: i64 = 600;
 
 /// Posts the request to the room: once, however often it is tried.
 pub(super) fn post(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-    let text = text(site, store, registration)?;
-    post_text(site, store, registration, &text).map(|_| ())
+    let person = site.state.secret()?.token("person", &address::person(&registration.email_folded));
+    store.note_person(registration.id, &person)?;
+    let registration = Registration { person_hash: Some(person), ..registration.clone() };
+    let text = text(site, store, &registration)?;
+    post_text(site, store, &registration, &text).map(|_| ())
 }
 
 fn post_text(site: &Site, store: &mut Store, registration: &Registration, text: &RoomText) -> Result<RoomEvent, Failure> {
@@ -143,9 +146,24 @@ fn hash(text: &RoomText) -> String {
 fn text(site: &Site, store: &mut Store, registration: &Registration) -> Result<RoomText, Failure> {
     let mut context = facts(site, registration);
     context["same_address"] = json!(store.same_address(registration)?.len());
+    context["earlier"] = earlier(site, store, registration)?;
     context["link"] = json!(decide_link(site, &site.state.secret()?, registration));
     context["standing"] = standing(store, registration)?;
     Ok(page::room(&site.config, site.config.default_language, RoomPost::Request, &context)?)
+}
+
+/// Other requests of the same person, for the templates: at most ten.
+pub fn earlier(site: &Site, store: &mut Store, registration: &Registration) -> Result<Value, store::Error> {
+    let shown = |earlier: Earlier| {
+        json!({
+            "mxid": earlier.username.as_deref().map(|username| names::mxid(username, &site.config.server_name)),
+            "at": earlier.at,
+            "heading": earlier.state.map(|state| heading(state, earlier.is_refused, earlier.decided.as_ref())),
+            "by": earlier.decided.as_ref().map(by),
+            "reason": earlier.decided.as_ref().and_then(|decided| decided.reason.as_deref()),
+        })
+    };
+    Ok(store.earlier(registration)?.into_iter().map(shown).collect())
 }
 
 /// Where the request stands, for the template.
@@ -160,7 +178,7 @@ fn standing(store: &mut Store, registration: &Registration) -> Result<Value, Fai
     Ok(json!({
         "is_open": is_open,
         "is_gone": matches!(registration.state, State::Withdrawn | State::Expired),
-        "heading": heading(registration, decided),
+        "heading": heading(registration.state, registration.refusal.is_some(), decided),
         "progress": progress(registration, decided, is_late),
         "by": decided.filter(|_| !is_open && registration.state != State::Withdrawn).map(by),
         "reason": decided.filter(|_| !is_open).and_then(|decided| decided.reason.as_deref()),
@@ -172,12 +190,12 @@ fn by(decided: &Decided) -> Value {
     json!({ "way": decided.way.name(), "mxid": decided.by.as_deref().unwrap_or_default(), "at": decided.at })
 }
 
-fn heading(registration: &Registration, decided: Option<&Decided>) -> Key {
+fn heading(state: State, is_refused: bool, decided: Option<&Decided>) -> Key {
     use room::standing::*;
-    match registration.state {
+    match state {
         State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => room::request::HEADING,
         State::ChooseSend | State::Choosing | State::Register | State::MailCredentials | State::Done => APPROVED,
-        State::DeclineSend | State::Declined if registration.refusal.is_some() => REFUSED,
+        State::DeclineSend | State::Declined if is_refused => REFUSED,
         State::DeclineSend | State::Declined => match decided.map(|decided| decided.outcome) {
             Some(Outcome::Undecided) => UNDECIDED,
             Some(Outcome::Ended) => ENDED,

@@ -18,6 +18,7 @@ mod live_message;
 mod local_mode;
 mod logs;
 mod lost_key;
+mod memory;
 mod outages;
 mod own_page;
 mod ownership;

@@ -208,6 +208,12 @@ impl Synapse {
         }
     }
 
+    /// The content of an event; of a redacted one nothing is left.
+    pub fn content(&self, room: &str, event_id: &str) -> Value {
+        let path = format!("/_matrix/client/v3/rooms/{}/event/{}", quote(room), quote(event_id));
+        self.need("GET", &path, Some(&self.alice.token), None)["content"].clone()
+    }
+
     /// The edits of a message, oldest first.
     pub fn edits(&self, room: &str, event_id: &str) -> Vec<Value> {
         let path = format!("/_matrix/client/v1/rooms/{}/relations/{}/m.replace?dir=f&limit=100", quote(room), quote(event_id));

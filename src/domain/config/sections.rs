@@ -99,6 +99,9 @@ pub struct Room {
     /// Whether only the reactions of people on this homeserver decide.
     #[serde(default)]
     pub decide_only_own_server: bool,
+    /// Whether the messages of a request are redacted when the request is forgotten.
+    #[serde(default = "yes")]
+    pub redact_when_forgotten: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -199,6 +202,8 @@ pub struct Times {
     pub initial_password_days: Bounded<0, 3650>,
     /// Days after which finished, declined and expired requests are deleted.
     pub forget_after_days: Bounded<1, 3650>,
+    /// Days for which the outcome of a forgotten request is remembered, by a keyed hash of the mail address; 0: not at all.
+    pub remember_days: Bounded<0, 3650>,
     /// Hours after which the room is reminded once of an undecided request; 0: never.
     pub remind_after_hours: Bounded<0, 8760>,
     /// Seconds after which a cron run starts nothing new.
@@ -337,6 +342,7 @@ impl Default for Times {
             choose_within_days: Bounded(14),
             initial_password_days: Bounded(7),
             forget_after_days: Bounded(30),
+            remember_days: Bounded(180),
             remind_after_hours: Bounded(24),
             cron_budget_seconds: Bounded(240),
         }

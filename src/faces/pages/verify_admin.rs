@@ -146,6 +146,7 @@ fn buttons(
 ) -> Result<Response, Error> {
     let mut store = site.store(Access::Read)?;
     let (others, questions) = (store.same_address(registration)?, store.questions(registration.id)?);
+    let earlier = room_message::earlier(site, &mut store, registration)?;
     drop(store);
     let other = |other: &SameAddress| json!({ "mxid": names::mxid(&other.username, &site.config.server_name), "state": standing(other.state), "asked_at": other.since });
     let mut own = room_message::facts(site, registration);
@@ -154,6 +155,7 @@ fn buttons(
         "form_token": token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()),
         "questions": questions.iter().map(asked).collect::<Vec<_>>(),
         "by_link": steps::approval(site, registration) == Event::ApprovedToChoose,
+        "earlier": earlier,
         "same_address": others.iter().map(other).collect::<Vec<_>>(),
         "reason": "",
         "reason_error": "",

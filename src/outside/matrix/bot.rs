@@ -18,7 +18,7 @@
 
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
-use super::{Error, Homeserver, PATIENCE, login, sessions};
+use super::{Error, Homeserver, PATIENCE, login, relations, sessions};
 use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
@@ -65,6 +65,13 @@ pub fn say_under(site: &Site, root: &RoomEvent, message: &RoomMessage, txn_id: &
 /// [`say`].
 pub fn edit(site: &Site, posted: &RoomEvent, message: &RoomMessage, txn_id: &str) -> Result<Edited, Error> {
     as_bot(site, |bot, token| bot.edit(token, posted, message, txn_id))
+}
+
+/// Redacts a message that the bot posted: its edits first, because a homeserver does not list them once the message is redacted.
+/// `txn_id` gives the transaction id for an event. In a room that is not that of `[room]` any more, and where the bot cannot do
+/// this, the message stays.
+pub fn redact(site: &Site, posted: &RoomEvent, txn_id: &impl Fn(&str) -> String) -> Result<(), Error> {
+    as_bot(site, |bot, token| bot.redact(token, posted, txn_id))
 }
 
 fn as_bot<T>(site: &Site, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Result<T, Error> {
@@ -245,6 +252,30 @@ impl Bot<'_> {
             Err(Error::Forbidden(_)) if self.living_room(token)? != posted.room_id => Ok(Edited::RoomLeft),
             Err(cause) => Err(cause),
         }
+    }
+
+    fn redact(&self, token: &str, posted: &RoomEvent, txn_id: &impl Fn(&str) -> String) -> Result<(), Error> {
+        match self.redact_all(token, posted, txn_id) {
+            Err(Error::Forbidden(_)) if self.living_room(token)? != posted.room_id => {
+                crate::outside::log::info("room_message_left", None, "it is in a room where requests are not decided any more");
+                Ok(())
+            }
+            Err(Error::Forbidden(_)) => {
+                self.join(token, &posted.room_id)?;
+                self.redact_all(token, posted, txn_id)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn redact_all(&self, token: &str, posted: &RoomEvent, txn_id: &impl Fn(&str) -> String) -> Result<(), Error> {
+        let redact = |event_id: &str| room::redact(&self.homeserver, token, &posted.room_id, event_id, &txn_id(event_id)).map(drop);
+        let own = own_accounts(self.site, &self.homeserver, token)?;
+        // Anybody can claim to edit the message; homeservers ignore that.
+        for edit in relations::edits(&self.homeserver, token, posted)?.iter().filter(|edit| own.contains(&edit.sender)) {
+            redact(&edit.event_id)?;
+        }
+        redact(&posted.event_id)
     }
 
     /// Sends to a room, and joins if that is what is missing.

@@ -1,4 +1,4 @@
-//! Reactions to a message (Client-Server API, `GET /rooms/{roomId}/relations`).
+//! Reactions to a message, and its edits (Client-Server API, `GET /rooms/{roomId}/relations`).
 //!
 //! Homeservers differ. Synapse honours `dir` and pages; Conduit 0.11 answers `dir=f` with nothing, ignores the direction and goes
 //! back to the beginning with each page (both observed). So nothing here depends on the order or the end of pages.
@@ -87,6 +87,34 @@ pub fn put_in_order(homeserver: &Homeserver, access_token: &str, event: &RoomEve
     Ok(())
 }
 
+/// An edit of a message, also of somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Edit {
+    pub event_id: String,
+    pub sender: String,
+}
+
+/// The edits of a message; at most 2,000. None if there is no such message, or it was redacted.
+pub fn edits(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Edit>, Error> {
+    let (mut found, mut from): (Vec<Edit>, Option<String>) = Default::default();
+    for _ in 0..MOST_PAGES {
+        let Some(page) = page_of(homeserver, access_token, event, "m.replace", "limit=100", from.as_deref())? else { break };
+        let next = page.next_batch.as_str().map(str::to_owned);
+        let before = found.len();
+        let edits = page.chunk.into_iter().filter_map(|edit| serde_json::from_value::<Edit>(edit).ok());
+        for edit in edits {
+            if !found.contains(&edit) {
+                found.push(edit);
+            }
+        }
+        if found.len() == before || next.is_none() || next == from {
+            break;
+        }
+        from = next;
+    }
+    Ok(found)
+}
+
 /// All pages. Ends with the first one that brings nothing new, as a homeserver may begin again.
 fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Vec<Reaction>, Error> {
     let (mut found, mut seen, mut from): (Vec<Reaction>, HashSet<String>, Option<String>) = Default::default();
@@ -105,11 +133,22 @@ fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &
     Ok(found)
 }
 
-/// One page; `None` if the homeserver does not know the message.
 fn page(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str, from: Option<&str>) -> Result<Option<Page>, Error> {
+    page_of(homeserver, access_token, event, "m.annotation/m.reaction", query, from)
+}
+
+/// One page of one kind of relations; `None` if the homeserver does not know the message.
+fn page_of(
+    homeserver: &Homeserver,
+    access_token: &str,
+    event: &RoomEvent,
+    kind: &str,
+    query: &str,
+    from: Option<&str>,
+) -> Result<Option<Page>, Error> {
     let from = from.map(|from| format!("&from={}", segment(from))).unwrap_or_default();
     let (room, event) = (segment(&event.room_id), segment(&event.event_id));
-    let path = format!("/_matrix/client/v1/rooms/{room}/relations/{event}/m.annotation/m.reaction?{query}{from}");
+    let path = format!("/_matrix/client/v1/rooms/{room}/relations/{event}/{kind}?{query}{from}");
     match homeserver.ask::<Page>(&Call { largest: LARGEST_PAGE, ..Call::get(path).token(access_token).patience(PATIENCE) })? {
         Ok(page) => Ok(Some(page)),
         Err(refusal) if refusal.status == 404 && refusal.is_matrix_error() => Ok(None),

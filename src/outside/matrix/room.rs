@@ -157,6 +157,17 @@ fn write(text: &str, html: Option<&str>, relation: Relation) -> Result<Vec<u8>, 
     serde_json::to_vec(&content).map_err(|cause| Error::Unexpected(format!("a room message cannot be written as JSON: {cause}")))
 }
 
+/// Redacts an event; repetitions do no harm, also with another `txn_id`. `false`: there is no such event. [`Error::Forbidden`]: the
+/// bot is not in the room, or may not redact there.
+pub fn redact(homeserver: &Homeserver, access_token: &str, room_id: &str, event_id: &str, txn_id: &str) -> Result<bool, Error> {
+    let path = format!("/_matrix/client/v3/rooms/{}/redact/{}/{}", segment(room_id), segment(event_id), segment(txn_id));
+    match homeserver.ask::<SendAnswer>(&Call::with_body(Method::PUT, path, &Empty {})?.token(access_token))? {
+        Ok(_) => Ok(true),
+        Err(refusal) if refusal.status == 404 && refusal.is_matrix_error() => Ok(false),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
+}
+
 /// The id of the room with this alias. Asked without a token.
 pub fn resolve_alias(homeserver: &Homeserver, alias: &str) -> Result<String, Error> {
     let path = format!("/_matrix/client/v3/directory/room/{}", segment(alias));

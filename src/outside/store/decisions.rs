@@ -18,6 +18,17 @@ pub struct Decided {
     pub at: i64,
 }
 
+/// `None` if there is none in this row, or one of a later version.
+pub(super) fn read_decided(row: &NamedRow) -> Option<Decided> {
+    Some(Decided {
+        outcome: Outcome::from_name(&row.optional_text(Column::Outcome)?)?,
+        way: Way::from_name(&row.optional_text(Column::Way)?)?,
+        by: row.optional_text(Column::DecidedBy),
+        reason: row.optional_text(Column::Reason),
+        at: row.readable_integer(Column::DecidedAt).unwrap_or(0),
+    })
+}
+
 impl Store {
     /// The decisions about a request and the questions to the applicant, the oldest first. Those of versions that did not write
     /// down who decided are missing.
@@ -26,21 +37,15 @@ impl Store {
             table: "decisions",
             columns: &[Column::Outcome, Column::Way, Column::DecidedBy, Column::Reason, Column::DecidedAt],
         };
-        // What a later version wrote is left out.
-        let read = |row: NamedRow| {
-            let outcome = row.optional_text(Column::Outcome).and_then(|name| Outcome::from_name(&name));
-            let way = row.optional_text(Column::Way).and_then(|name| Way::from_name(&name));
-            Ok(outcome.zip(way).map(|(outcome, way)| Decided {
-                outcome,
-                way,
-                by: row.optional_text(Column::DecidedBy),
-                reason: row.optional_text(Column::Reason),
-                at: row.readable_integer(Column::DecidedAt).unwrap_or(0),
-            }))
-        };
+        let read = |row: NamedRow| Ok(read_decided(&row));
         let newest =
             self.select(&DECISION, "WHERE registration_id = ? ORDER BY id DESC LIMIT ?", &[registration.into(), MOST_READ.into()], read)?;
         Ok(newest.into_iter().rev().flatten().collect())
+    }
+
+    /// The last decision about a request, questions left out.
+    pub fn last_decision(&mut self, registration: i64) -> Result<Option<Decided>, Error> {
+        Ok(self.decisions(registration)?.into_iter().rev().find(|decided| decided.outcome != Outcome::Asked))
     }
 
     /// Part of the transaction of the decision.

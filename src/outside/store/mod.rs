@@ -27,6 +27,7 @@ mod keys;
 mod live_messages;
 mod locks;
 mod logins;
+mod memory;
 mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -57,6 +58,7 @@ pub use live_messages::LiveMessage;
 pub(crate) use live_messages::{Settled, Shown};
 pub(crate) use logins::Login;
 pub use logins::{Found, NewLogin};
+pub use memory::{Earlier, Leaves};
 pub use moves::Confirmed;
 pub(crate) use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;

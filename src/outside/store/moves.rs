@@ -303,11 +303,6 @@ impl Store {
         self.execute(sql, &[since.into(), id.into(), State::Choosing.number().into(), since.into()]).map(|_| ())
     }
 
-    /// Deletes requests that reached the final state `state` before `before`.
-    pub fn forget(&mut self, state: State, before: i64) -> Result<u64, Error> {
-        self.execute("DELETE FROM registrations WHERE state = ? AND state_since < ?", &[state.number().into(), before.into()])
-    }
-
     /// If a request reached its state under a clock that ran ahead, counts the time from now on; otherwise it would not end
     /// until that time. Only for a `now` that is known not to be too early. Returns the number of requests.
     pub(crate) fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {

@@ -19,6 +19,8 @@ pub enum Owed {
     Beside(SideAction),
     /// The mail with the links for a new password.
     ResetMail,
+    /// The redaction of a message of a request that was forgotten.
+    Redaction,
 }
 
 impl Owed {
@@ -27,6 +29,7 @@ impl Owed {
             Owed::Step(_) => "registrations",
             Owed::Beside(_) => "owed_actions",
             Owed::ResetMail => "password_resets",
+            Owed::Redaction => "redactions",
         }
     }
 
@@ -34,7 +37,7 @@ impl Owed {
         match self {
             Owed::Step(_) => "state",
             Owed::Beside(_) => "kind",
-            Owed::ResetMail => "is_done",
+            Owed::ResetMail | Owed::Redaction => "is_done",
         }
     }
 
@@ -42,12 +45,17 @@ impl Owed {
         match self {
             Owed::Step(state) => state.number(),
             Owed::Beside(action) => action.number(),
-            Owed::ResetMail => 0,
+            Owed::ResetMail | Owed::Redaction => 0,
         }
+    }
+
+    /// Whether it belongs to a registration.
+    pub(crate) fn is_of_request(self) -> bool {
+        matches!(self, Owed::Step(_) | Owed::Beside(_))
     }
 }
 
-/// A row that requires an action: in `registrations`, `owed_actions` or `password_resets`.
+/// A row that requires an action: in `registrations`, `owed_actions`, `password_resets` or `redactions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OwedRow {
     pub owed: Owed,
@@ -111,6 +119,7 @@ impl Store {
                 ("owed_actions q JOIN registrations ON registrations.id = q.registration_id", "q.registration_id", "email_folded", "q.kind")
             }
             Owed::ResetMail => ("password_resets q", "q.id", "''", "q.is_done"),
+            Owed::Redaction => ("redactions q", "q.id", "''", "q.is_done"),
         };
         let is_free = FREE.replace("lease", "q.lease");
         let sql = format!(
@@ -295,7 +304,7 @@ impl Store {
         let owing = State::ALL.iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string());
         let owing = format!("state IN ({})", owing.collect::<Vec<_>>().join(", "));
         let mut brought_back = 0;
-        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0")] {
+        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0"), ("redactions", "is_done = 0")] {
             // Before the first attempt there is no wait.
             let sql = format!("UPDATE {table} SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND {is_owed}");
             brought_back += self.execute(&sql, &[now.into(), soon.into(), far.into()])?;
@@ -310,7 +319,7 @@ impl Store {
         let mut failing: Vec<Failing> = Vec::new();
         for trouble in Trouble::ALL {
             let mut of_trouble: Option<(i64, Failing)> = None;
-            for table in ["registrations", "owed_actions", "password_resets"] {
+            for table in ["registrations", "owed_actions", "password_resets", "redactions"] {
                 if let Some((tried_at, found)) = self.failing_in(table, trouble)? {
                     of_trouble = Some(match of_trouble.take() {
                         Some((before_at, before)) => (before_at.max(tried_at), before.with(found, tried_at > before_at)),
@@ -327,6 +336,7 @@ impl Store {
         let (id, subject) = match table {
             "owed_actions" => ("registration_id", "registration"),
             "password_resets" => ("id", "password_reset"),
+            "redactions" => ("id", "redaction"),
             _ => ("id", "registration"),
         };
         let counted = format!("SELECT COUNT(*), MIN(failing_since) FROM {table} WHERE trouble = ?");

@@ -41,6 +41,8 @@ pub struct Registration {
     pub mail_round: i64,
     /// Whether the mail of the state before was given up.
     pub mail_lost: bool,
+    /// By which the person is found again, once the room was asked.
+    pub person_hash: Option<String>,
 }
 
 const REGISTRATION: Selection = Selection {
@@ -71,6 +73,7 @@ const REGISTRATION: Selection = Selection {
         Column::FilledHiddenField,
         Column::MailRound,
         Column::MailLost,
+        Column::PersonHash,
     ],
 };
 
@@ -113,6 +116,7 @@ impl Registration {
             filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
             mail_round: row.integer(Column::MailRound)?,
             mail_lost: row.integer(Column::MailLost)? != 0,
+            person_hash: row.optional_text(Column::PersonHash),
         })
     }
 }
@@ -211,7 +215,7 @@ impl Store {
         self.select_first(&REGISTRATION, &format!("WHERE {condition}"), &[value], Registration::read)
     }
 
-    /// Others with the same address: accounts first, then requests; at most ten.
+    /// Others with the same address that [`Store::earlier`] does not find: accounts first, then requests; at most ten.
     pub fn same_address(&mut self, of: &Registration) -> Result<Vec<SameAddress>, Error> {
         // A time that cannot be read must not hide the rest from the room.
         const ACCOUNT: Selection = Selection { table: "logins", columns: &[Column::Localpart, Column::CreatedAt] };
@@ -228,8 +232,10 @@ impl Store {
         let accounts = "WHERE email_folded = ? AND localpart <> ? ORDER BY id LIMIT 10";
         let values = [of.email_folded.as_str().into(), of.username.as_str().into()];
         let mut others = self.select(&ACCOUNT, accounts, &values, account)?;
-        let requests = "WHERE email_folded = ? AND id <> ? AND state <> ? ORDER BY id LIMIT 10";
-        let values = [of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into()];
+        let requests =
+            "WHERE email_folded = ? AND id <> ? AND state <> ? AND (person_hash IS NULL OR person_hash <> ?) ORDER BY id LIMIT 10";
+        let person = of.person_hash.as_deref().unwrap_or_default();
+        let values = [of.email_folded.as_str().into(), of.id.into(), State::Expired.number().into(), person.into()];
         for found in self.select(&REQUEST, requests, &values, request)? {
             // A finished request of local mode belongs to an account that is already in the list.
             if found.state != Some(State::Done) || others.iter().all(|other| other.username != found.username) {

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 16] = steps!(
+pub(super) const STEPS: [Step; 17] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -56,7 +56,8 @@ pub(super) const STEPS: [Step; 16] = steps!(
     "0013_thanks",
     "0014_decisions",
     "0015_room_messages",
-    "0016_live_messages"
+    "0016_live_messages",
+    "0017_memory"
 );
 
 /// Runs before the first step.

@@ -264,7 +264,10 @@ fn each_decision_and_question_says_who_made_it_and_in_which_way(engine: Engine) 
         )
         .unwrap();
     assert_eq!(store.decisions(id).unwrap().len(), 2, "what is not understood is left out");
-    assert!(store.advance(id, State::DeclineSend, State::Declined, 6).unwrap() && store.forget(State::Declined, 9).unwrap() == 1);
+    assert!(
+        store.advance(id, State::DeclineSend, State::Declined, 6).unwrap()
+            && store.forget(State::Declined, 9, Leaves::default()).unwrap() == 1
+    );
     assert!(store.decisions(id).unwrap().is_empty());
 }
 
@@ -321,7 +324,7 @@ fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
     let expired = store.registration(id).unwrap().unwrap();
     assert_eq!((expired.state, expired.email.as_str(), expired.first_name.as_str()), (State::Expired, "", ""));
     accepted(&mut store, "max");
-    assert_eq!(store.forget(State::Expired, 2001).unwrap(), 1);
+    assert_eq!(store.forget(State::Expired, 2001, Leaves::default()).unwrap(), 1);
     assert!(store.registration(id).unwrap().is_none());
 }
 
@@ -434,7 +437,7 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
     store.decide(id, Event::Declined, None, &Decider::Link, 2).unwrap();
     store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
-    store.forget(State::Declined, 100).unwrap();
+    store.forget(State::Declined, 100, Leaves::default()).unwrap();
     store.tidy().unwrap();
     for file in std::fs::read_dir(scratch.path().parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();

@@ -23,7 +23,7 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
         !store.answer(id, second, "too late", 7).unwrap()
             && store.ask(id, "Too late?", &Decider::Operator, 7).unwrap() == Asked::NotUndecided
     );
-    assert_eq!(store.forget(State::Register, 9).unwrap(), 1);
+    assert_eq!(store.forget(State::Register, 9, Leaves::default()).unwrap(), 1);
     assert!(store.questions(id).unwrap().is_empty());
 }
 

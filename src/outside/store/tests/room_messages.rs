@@ -48,7 +48,7 @@ fn an_event_id_longer_than_any_is_not_kept(engine: Engine) {
     assert!(to_read(&mut store, false).is_empty());
     store.note_room_message(id, RoomMessageKind::Request, &event(&"😀".repeat(60)), 2).unwrap();
     assert_eq!(to_read(&mut store, false).len(), 1);
-    store.forget(State::AdminSend, 9).unwrap();
+    store.forget(State::AdminSend, 9, Leaves::default()).unwrap();
     assert!(store.room_message(id, RoomMessageKind::Request).unwrap().is_none(), "it goes with its request");
 }
 
