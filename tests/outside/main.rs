@@ -9,4 +9,5 @@ mod impostor;
 
 mod mail;
 mod matrix;
+mod relations;
 mod world;

@@ -19,7 +19,17 @@ pub const VECTORS: [&str; 10] = [
 ];
 
 /// Member names that some program reads.
-const MEMBERS: [&str; 20] = [
+const MEMBERS: [&str; 30] = [
+    "events",
+    "type",
+    "sender",
+    "content",
+    "m.relates_to",
+    "event_id",
+    "key",
+    "rel_type",
+    "next_batch",
+    "unsigned",
     "auth",
     "user",
     "id",
@@ -43,7 +53,11 @@ const MEMBERS: [&str; 20] = [
 ];
 
 /// Texts that some program understands, and texts that parsers may stumble over.
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 28] = [
+    "m.reaction",
+    "m.annotation",
+    "$ours",
+    "👍",
     "@john:example.org",
     "@jane:example.org",
     "@jane:other.org",

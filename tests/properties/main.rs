@@ -28,7 +28,10 @@ fn some() -> ProptestConfig {
 }
 
 fn ask_all(body: &[u8]) {
-    WORLD.with(|world| PROGRAMS.iter().for_each(|program| world.json_body(program, body)));
+    WORLD.with(|world| {
+        PROGRAMS.iter().for_each(|program| world.json_body(program, body));
+        world.pushed(body);
+    });
 }
 
 /// The sample with every key uncommented, so that each can be damaged.
@@ -63,6 +66,16 @@ proptest! {
     #[test]
     fn what_is_no_json_is_answered_as_callers_read_it(body in vec(any::<u8>(), 0..200)) {
         ask_all(&body);
+    }
+
+    #[test]
+    fn relations_of_any_form_are_read_or_refused(pages in vec((json(), json()), 1..4), call in 12_u8..15) {
+        let page = |(chunk, next): (String, String)| {
+            let body = format!("{{\"chunk\":[{chunk}],\"next_batch\":{next},\"membership\":\"join\"}}");
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        };
+        let pages: Vec<String> = pages.into_iter().map(page).collect();
+        targets::homeserver(&[&[call], pages.join("\x1e").as_bytes()].concat());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use matrix_register_bot::domain::config::OperationMode;
 pub type Target = fn(&[u8]);
 
 /// The name of each target, which is also its folder in the corpus.
-pub const ALL: [(&str, Target); 14] = [
+pub const ALL: [(&str, Target); 15] = [
     ("address", address),
     ("config", config),
     ("form", form),
@@ -26,6 +26,7 @@ pub const ALL: [(&str, Target); 14] = [
     ("query", query),
     ("state_file", state_file),
     ("take_over", take_over),
+    ("transactions", transactions),
 ];
 
 thread_local! {
@@ -132,4 +133,9 @@ pub fn take_over(data: &[u8]) {
     let rows = php::rows(text);
     php::take_over(&rows, OperationMode::Synapse);
     php::take_over(&rows, OperationMode::Local);
+}
+
+/// What the homeserver pushes to `room_events`.
+pub fn transactions(data: &[u8]) {
+    WORLD.with(|world| world.pushed(data));
 }

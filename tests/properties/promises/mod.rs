@@ -120,6 +120,25 @@ impl World {
         }
     }
 
+    /// The homeserver sends a body to `room_events`: it is taken, and from anybody else it is not.
+    pub fn pushed(&self, body: &[u8]) {
+        let token = self.site.state.make_service().expect("the folder is ours").hs_token;
+        for (authorization, status) in [(format!("Bearer {token}"), 200), ("Bearer x".to_owned(), 403)] {
+            let variables = [
+                ("REQUEST_METHOD", "PUT"),
+                ("REQUEST_URI", "/internal/room_events/_matrix/app/v1/transactions/1"),
+                ("REMOTE_ADDR", "127.0.0.1"),
+                ("HTTP_AUTHORIZATION", &authorization),
+            ];
+            let request = Request::new(variables.map(|(name, value)| (name.into(), value.into())).into(), body.to_vec());
+            let answer = api::room_events::hear(&self.site, &request);
+            let answer = answer.unwrap_or_else(|error| api::room_events::fail(Some(&self.site), Some(&request), &error));
+            assert_eq!((answer.status, answer.body() == b"{}"), (status, status == 200));
+        }
+        let targets = api::room_events::targets(body, "@bot:example.org");
+        assert!(targets.len() <= 1_000);
+    }
+
     /// Sends a body to a page, as a form. `form_token=@` stands for a valid token, which nobody can guess.
     pub fn form_body(&self, page: &Page, body: &[u8]) {
         let body = &self.with_form_token(page, body);

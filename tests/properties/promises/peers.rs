@@ -4,9 +4,11 @@ use super::{SETTINGS, Scratch};
 use matrix_register_bot::domain::config::{Config, Language};
 use matrix_register_bot::outside::mail::{self, Letter, Mailer};
 use matrix_register_bot::outside::matrix::register::{NewAccount, register};
+use matrix_register_bot::outside::matrix::relations::{self, Reaction};
 use matrix_register_bot::outside::matrix::room::{self, Relation, RoomMessage};
-use matrix_register_bot::outside::matrix::{Error, Homeserver, accounts, availability, forward, login, sessions};
-use std::collections::VecDeque;
+use matrix_register_bot::outside::matrix::{Error, Homeserver, accounts, availability, forward, login, members, service, sessions};
+use matrix_register_bot::outside::store::RoomEvent;
+use std::collections::{HashSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -143,7 +145,8 @@ fn ask(homeserver: &Homeserver, call: u8) -> Result<(), Error> {
         mark: "mark",
         body: b"{}",
     };
-    match call % 12 {
+    let event = RoomEvent { room_id: "!room".into(), event_id: "$ours".into() };
+    match call % 16 {
         0 => login::login(homeserver, "max", PASSWORD, "DEVICE", "a device").map(drop),
         1 => login::proves(homeserver, "max", PASSWORD).map(drop),
         2 => register(homeserver, "secret", &account).map(drop),
@@ -155,6 +158,17 @@ fn ask(homeserver: &Homeserver, call: u8) -> Result<(), Error> {
         8 => sessions::whoami(homeserver, TOKEN).map(drop),
         9 => sessions::end_others(homeserver, TOKEN, "max", Some("DEVICE")),
         10 => accounts::facts(homeserver, TOKEN, "max").map(drop),
+        12 => relations::reactions(homeserver, TOKEN, &event).map(|found| check_reactions(&found)),
+        13 => members::is_joined(homeserver, TOKEN, "!room", "@max:example.org").map(drop),
+        14 => members::power(homeserver, TOKEN, "!room", "@max:example.org").map(drop),
+        15 => service::ping(homeserver, TOKEN),
         _ => forward::post(homeserver, &forwarded).map(|answer| assert!((100..1000).contains(&answer.status))),
     }
+}
+
+/// Each reaction is there once, and there are no more than the module promises.
+fn check_reactions(found: &[Reaction]) {
+    let ids: HashSet<&str> = found.iter().map(|reaction| reaction.event_id.as_str()).collect();
+    assert!(ids.len() == found.len() && found.len() <= 2_000, "{}", found.len());
+    assert!(found.iter().all(|reaction| reaction.key.len() <= 100));
 }
