@@ -53,8 +53,11 @@ fn note(site: &Site, store: &mut Store, sentence: &str) -> Result<(), Failure> {
 
 /// What the operator can do.
 pub(crate) fn missing_right(site: &Site) -> String {
+    let bot = match site.config.has_access_token() {
+        true => "the account of access_token in [room]".to_owned(),
+        false => Homeserver::new(&site.config).mxid(&site.config.room.bot_localpart),
+    };
     format!(
-        "confirmed addresses are not added to the accounts, because {} is not a server administrator; see \"The confirmed address\" in the README, or leave it as it is",
-        Homeserver::new(&site.config).mxid(&site.config.room.bot_localpart)
+        "confirmed addresses are not added to the accounts, because {bot} is not a server administrator; see \"The confirmed address\" in the README, or leave it as it is"
     )
 }

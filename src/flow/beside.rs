@@ -83,7 +83,7 @@ fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, r
             true => Beside::Done,
             false => Beside::NotNeeded,
         }),
-        SideAction::RemindToChoose => remind_to_choose(site, store, registration).map(|()| Beside::Done),
+        SideAction::RemindToChoose => remind_to_choose(site, store, row, registration).map(|()| Beside::Done),
         // Has a path of its own: `act`.
         SideAction::ShowInRoom => Ok(Beside::NotNeeded),
         SideAction::BindAddress => match addresses::bind(site, store, registration)? {
@@ -100,10 +100,12 @@ fn before_the_reminder(whole: i64) -> i64 {
 
 /// The reminder may be late, because cron paused or the mail server was away; the applicant has the rest of the time all the
 /// same.
-fn remind_to_choose(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+fn remind_to_choose(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<(), Failure> {
     let whole = steps::choose_seconds(site);
     let since = registration.state_since.max(site.now() - before_the_reminder(whole));
-    steps::send_choose_link(site, store, registration, MailName::ChooseReminder, since + whole)?;
+    // A request can come here a second time, after a refused password.
+    let mark = format!(" {}", row.id);
+    steps::send_choose_link(site, store, registration, (MailName::ChooseReminder, &mark), since + whole)?;
     Ok(store.give_time_to_choose(registration.id, since)?)
 }
 

@@ -183,15 +183,17 @@ pub(crate) fn choose_seconds(site: &Site) -> i64 {
 fn send_choose_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let name = if registration.refusal.is_some() { MailName::ChooseAgain } else { MailName::Choose };
     let expires = promised_expiry(registration.state_since, site.now(), choose_seconds(site));
-    send_choose_link(site, store, registration, name, expires)
+    // Each refused password has a mail of its own.
+    let mark = if registration.refusal.is_some() { format!(" {}", registration.state_since) } else { String::new() };
+    send_choose_link(site, store, registration, (name, &mark), expires)
 }
 
-/// Mails the link to choose a password; `expires` (seconds since 1970) is promised.
+/// Mails the link to choose a password; `expires` (seconds since 1970) is promised, and `mark` tells mails of one name apart.
 pub(super) fn send_choose_link(
     site: &Site,
     store: &mut Store,
     registration: &Registration,
-    name: MailName,
+    (name, mark): (MailName, &str),
     expires: i64,
 ) -> Result<(), Failure> {
     let token = site.state.secret()?.choose_token(&registration.seed);
@@ -203,9 +205,7 @@ pub(super) fn send_choose_link(
         "expires": expires,
         "refusal": registration.refusal,
     });
-    // Each refused password has a mail of its own.
-    let mark = if name == MailName::ChooseAgain { format!(" {}", registration.state_since) } else { String::new() };
-    send(site, store, registration, name, &mark, &context)
+    send(site, store, registration, name, mark, &context)
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {

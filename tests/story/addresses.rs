@@ -42,6 +42,8 @@ fn with_the_right_people_log_in_by_their_confirmed_address(engine: Engine) {
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     story.site.run_cron();
     assert_eq!((owed(&story), story.state(&ada)), (1, 100));
+    let said = story.text("SELECT last_error FROM owed_actions WHERE kind = 4");
+    assert!(said.contains("/_synapse/admin/v2/users/...") && !said.contains(&ada), "names are not for the log: {said}");
     story.site.set("homeserver_url", story.synapse.base_url.clone());
     story.sql("UPDATE owed_actions SET due_at = 0");
     assert!(story.site.run_cron().status.success());

@@ -262,6 +262,11 @@ impl Config {
         Ok(self.database.clone().with_password(password))
     }
 
+    /// Whether the operator gave the bot a token.
+    pub fn has_access_token(&self) -> bool {
+        self.room.access_token.is_some() || self.room.access_token_file.is_some()
+    }
+
     /// The operator's own access token for the room.
     pub fn access_token(&self) -> Result<Option<String>, Error> {
         secret("access_token", &self.room.access_token, &self.room.access_token_file)

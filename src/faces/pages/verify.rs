@@ -41,6 +41,8 @@ struct Sent {
     action: String,
     /// Another username, if the one that was asked for is taken.
     username: String,
+    /// `1`: the form has a field for another username.
+    asks_for_name: String,
     password: String,
     password_again: String,
     /// The id of the question that `answer` answers.
@@ -187,5 +189,5 @@ fn language_of(site: &Site, request: &Request, registration: Option<&Registratio
 
 /// Whether the message includes a link to the form.
 pub(crate) fn leads_back(kind: DeadEnd) -> bool {
-    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::Refused)
+    matches!(kind, DeadEnd::LinkUnknown | DeadEnd::LinkMissing | DeadEnd::LinkExpired | DeadEnd::ChooseLinkUnknown | DeadEnd::Refused)
 }

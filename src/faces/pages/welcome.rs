@@ -163,14 +163,25 @@ fn answer(
         }
         Some(registration) if matches!(registration.state, State::Register | State::MailCredentials | State::Done) => {
             let mut own = facts(site, registration);
+            own["password_is"] = json!(if registration.password_chosen { "chosen" } else { "mailed" });
             own["pending"] = json!(registration.state == State::Register);
             own["was_chosen_before"] = json!(was_sent);
             site.page(language, 200, PageName::Welcomed, &context(language, known_form(link_token), own))
         }
         // The rest stands on the applicant's own page.
         Some(registration) => {
+            if let Err(other_key) = keys::check(site, registration) {
+                // What waits has to wait for the key; what is over has no page that can be found without it.
+                let kind = DeadEnd::ChooseLinkUnknown;
+                return match registration.state.is_final() {
+                    true => dead_end(site, language, known_form(link_token), 404, kind, json!({ "back": leads_back(kind) })),
+                    false => Err(other_key),
+                };
+            }
             let own_page = steps::verify_link(site, &site.state.secret()?, registration);
-            Ok(Response::text(303, "").header("Location", own_page))
+            let to = format!("{own_page}&lang={}", language.tag());
+            let answer = Response::text(303, "").header("Location", to).header("Cache-Control", "no-store");
+            Ok(answer.header("Referrer-Policy", "no-referrer"))
         }
     }
 }

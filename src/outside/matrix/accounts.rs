@@ -105,7 +105,7 @@ pub fn bind_address(homeserver: &Homeserver, admin_token: &str, localpart: &str,
     match homeserver.ask::<Empty>(&put)? {
         Ok(_) => Ok(Bound::ToAccount),
         Err(refusal) if refusal.status == 400 => Ok(Bound::Refused(refusal.sentence(""))),
-        Err(refusal) => Err(refusal.unexpected()),
+        Err(refusal) => Err(no_admin_api(refusal)),
     }
 }
 
@@ -124,7 +124,7 @@ fn is_somebodys(homeserver: &Homeserver, admin_token: &str, address: &str) -> Re
     match homeserver.ask::<OwnerOfAddress>(&Call::get(path).token(admin_token))? {
         Ok(owner) => Ok(!owner.user_id.is_empty()),
         Err(refusal) if refusal.is(404, "M_NOT_FOUND") => Ok(false),
-        Err(refusal) => Err(refusal.unexpected()),
+        Err(refusal) => Err(no_admin_api(refusal)),
     }
 }
 

@@ -269,9 +269,9 @@ impl Homeserver {
         )
     }
 
-    /// `PUT http://127.0.0.1:8008/_matrix/...`
+    /// `PUT http://127.0.0.1:8008/_matrix/...`, for the log: without names and addresses of people.
     fn asked(&self, call: &Call) -> String {
-        format!("{} {}", call.method, self.base.join(&call.path))
+        format!("{} {}", call.method, self.base.join(&without_people(&call.path)))
     }
 
     fn no_answer(&self, call: &Call, cause: ureq::Error) -> Error {
@@ -418,9 +418,29 @@ fn retry_seconds(milliseconds: Option<f64>, header: Option<u64>) -> u64 {
     from_body.max(header).unwrap_or(DEFAULT_RETRY).clamp(1, LONGEST_RETRY)
 }
 
+/// A path without its query, and with `...` for each segment that names a person: an encoded Matrix id or mail address.
+fn without_people(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let shown = path.split('/').map(|segment| if segment.contains("%40") { "..." } else { segment });
+    shown.collect::<Vec<_>>().join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_in_the_log_names_nobody() {
+        assert_eq!(
+            without_people("/_synapse/admin/v1/threepid/email/users/max%40example.org"),
+            "/_synapse/admin/v1/threepid/email/users/..."
+        );
+        assert_eq!(without_people("/_matrix/client/v3/register/available?username=max"), "/_matrix/client/v3/register/available");
+        assert_eq!(
+            without_people("/_matrix/client/v3/rooms/%21a%3Ab/state/m.room.member/%40max%3Ab"),
+            "/_matrix/client/v3/rooms/%21a%3Ab/state/m.room.member/..."
+        );
+    }
 
     #[test]
     fn the_longer_of_both_waits_counts_within_an_hour() {

@@ -30,8 +30,9 @@ pub(super) fn show(visit: &Visit, registration: &Registration) -> Result<Respons
 /// The same in another language, with the name that was typed.
 pub(super) fn show_again(visit: &Visit, registration: &Registration, form: &Sent) -> Result<Response, Error> {
     let is_taken = visit.site.store(Access::Read)?.username_is_taken_by_others(registration.id, &registration.username)?;
+    let asks_for_name = is_taken || form.asks_for_name == "1";
     let rules = chosen_password::own_rules(visit.site);
-    button(visit, 200, registration, is_taken.then_some(&form.username), &rules, &Faults::new())
+    button(visit, 200, registration, asks_for_name.then_some(&form.username), &rules, &Faults::new())
 }
 
 /// Confirms the address and tells the room.

@@ -77,7 +77,8 @@ fn waiting(visit: &Visit, registration: &Registration, answering: Option<Answeri
     own["has_errors"] = json!(has_errors);
     merge(&mut own, usual.map_or(json!({}), usual_time));
     let status = if has_errors { 422 } else { 200 };
-    let whole = match answering {
+    let is_open = |id: i64| questions.iter().any(|question| question.id == id && question.answer.is_none());
+    let whole = match answering.filter(|answering| is_open(answering.question)) {
         Some(answering) => again_context(visit.language, Some(visit.link_token), &format!("form-of-question-{}", answering.question), own),
         None => context(visit.language, Some(visit.link_token), own),
     };
