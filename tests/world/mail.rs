@@ -4,7 +4,9 @@ use super::folder::{TempFolder, installed};
 use super::process::{Process, guarded};
 use mailparse::{MailHeaderMap, ParsedMail};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
@@ -14,8 +16,59 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct MailCatcher {
     pub port: u16,
-    process: Process,
+    server: Server,
     folder: TempFolder,
+}
+
+/// What ends the server when it is dropped.
+#[derive(Debug)]
+enum Server {
+    Process(Process),
+    /// A fork of the process that `tests/run` starts, which is faster; it lives as long as this connection.
+    Forked(UnixStream),
+}
+
+impl Server {
+    /// Starts it with these options of `mail_catcher.py`. Returns what it says first, one line.
+    fn start(options: &[&str]) -> (Server, String) {
+        let forking = std::env::var_os("TEST_MAIL_CATCHERS").filter(|socket| Path::new(socket).exists());
+        let (server, output): (_, Box<dyn Read>) = match forking {
+            Some(socket) => {
+                let mut connection = UnixStream::connect(&socket).unwrap_or_else(|cause| panic!("{}: {cause}", socket.display()));
+                writeln!(connection, "{}", serde_json::json!(options)).expect("the mail catchers take options");
+                let output = connection.try_clone().expect("a connection can be cloned");
+                (Server::Forked(connection), Box::new(output))
+            }
+            None => {
+                let mut command = guarded(mail_python());
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mail_catcher.py")).args(options);
+                command.stdin(Stdio::null()).stdout(Stdio::piped());
+                let mut process = Process::start("the mail catcher", command, None);
+                let output = process.child().stdout.take().expect("the output is piped");
+                (Server::Process(process), Box::new(output))
+            }
+        };
+        let mut line = String::new();
+        let _ = BufReader::new(output).read_line(&mut line);
+        (server, line)
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Server::Process(process) => process.stop(),
+            Server::Forked(connection) => {
+                let _ = connection.shutdown(Shutdown::Write);
+                // Closed by the other side when nobody listens any more.
+                let _ = connection.read(&mut [0]);
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl MailCatcher {
@@ -26,17 +79,11 @@ impl MailCatcher {
     /// Starts it with further options of `mail_catcher.py`.
     pub fn start_with(options: &[&str]) -> MailCatcher {
         let folder = TempFolder::new("mails");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mail_catcher.py");
-        let mut command = guarded(mail_python());
-        command.arg(script).args(["--port", "0", "--folder"]).arg(folder.path()).args(options);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = Process::start("the mail catcher", command, None);
-        let output = process.child().stdout.take().expect("the output is piped");
-        let mut line = String::new();
-        let _ = BufReader::new(output).read_line(&mut line);
+        let path = folder.path().to_str().expect("temporary paths are UTF-8");
+        let (server, line) = Server::start(&[&["--folder", path], options].concat());
         let answer: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         let port = answer["port"].as_u64().unwrap_or_else(|| panic!("the mail catcher did not start (it said {line:?})"));
-        MailCatcher { port: port as u16, process, folder }
+        MailCatcher { port: port as u16, server, folder }
     }
 
     /// The folder with the mails.
@@ -46,7 +93,7 @@ impl MailCatcher {
 
     /// Stops the server, so that connections are refused. The mails stay until this value is dropped.
     pub fn stop(&mut self) {
-        self.process.stop();
+        self.server.stop();
     }
 
     /// All mails to one address, oldest first.
