@@ -1,6 +1,6 @@
 //! A program for `tests/gateway`: echoes the request, and misbehaves when asked to.
 //!
-//! * `GET ?sleep=MILLISECONDS` waits; `GET ?panic=1` panics; `GET ?fill=BYTES` sends an answer of that size;
+//! * `GET ?sleep=MILLISECONDS` logs "sleeping" and waits; `GET ?panic=1` panics; `GET ?fill=BYTES` sends an answer of that size;
 //! * every answer names the process, the site, the body's length, and the largest number of simultaneous requests.
 
 use matrix_register_bot::domain::error::Error;
@@ -42,7 +42,10 @@ fn respond(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     let wish: Wish = request.query()?;
     MOST.fetch_max(NOW.fetch_add(1, SeqCst) + 1, SeqCst);
-    std::thread::sleep(Duration::from_millis(wish.sleep));
+    if wish.sleep > 0 {
+        eprintln!("sleeping");
+        std::thread::sleep(Duration::from_millis(wish.sleep));
+    }
     NOW.fetch_sub(1, SeqCst);
     if let Some(secret) = wish.panic {
         panic!("this message has a {secret} in it");

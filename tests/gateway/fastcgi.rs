@@ -12,6 +12,10 @@ fn server() -> Server {
     Server::start(Folder::new())
 }
 
+fn threads_of(process: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/task")).unwrap().count()
+}
+
 fn is_ok(answer: &str) -> bool {
     answer.starts_with("Status: 200 OK\r\n")
 }
@@ -133,7 +137,6 @@ fn more_parameters_than_any_web_server_sends_are_survived() {
 fn a_worker_that_dies_of_a_stack_overflow_is_replaced_and_the_socket_stays() {
     let server = Server::start_with(Folder::new(), &[("RUST_MIN_STACK", "262144")]);
     let worker = field(&server.get(""), "pid").to_owned();
-    thread::sleep(Duration::from_millis(1100));
     let mut many = params("GET", "");
     many.extend((0..11_000).map(|_| ("HTTP_A", &b""[..])));
     assert_eq!(server.connect().ask(&many, b""), "", "the stack was meant to be too small");
@@ -177,11 +180,10 @@ fn idle_connections_beyond_the_bound_make_wait_until_some_of_them_leave() {
     let server = server();
     let worker = field(&server.get(""), "pid").to_owned();
     let mut idle: Vec<Connection> = (0..700).map(|_| server.connect()).collect();
-    thread::sleep(Duration::from_millis(300));
+    assert!(eventually(20, || threads_of(&worker) > 600), "{}", threads_of(&worker));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| server.get(""));
-        thread::sleep(Duration::from_millis(300));
-        assert!(!waiting.is_finished());
+        assert!(!eventually(0.3, || waiting.is_finished()), "the bound lets nobody in");
         idle.truncate(100);
         assert_eq!(field(&waiting.join().unwrap(), "pid"), worker);
     });
@@ -192,7 +194,7 @@ fn a_rush_of_connections_finds_a_bound_and_leaves_a_worker_that_serves() {
     let server = server();
     let worker = field(&server.get(""), "pid").to_owned();
     let (start, mut rush, mut most) = (Instant::now(), Vec::new(), 0);
-    let threads = || std::fs::read_dir(format!("/proc/{worker}/task")).unwrap().count();
+    let threads = || threads_of(&worker);
     while start.elapsed() < Duration::from_secs(2) {
         match Connection::try_open(&server.folder.path("socket")) {
             Some(connection) if rush.len() < 6000 => rush.push(connection),
@@ -245,7 +247,7 @@ fn who_waits_too_long_for_a_turn_is_told_to_come_back() {
     let server = Server::start(folder);
     thread::scope(|scope| {
         let long = scope.spawn(|| server.get("sleep=12000"));
-        thread::sleep(Duration::from_millis(300));
+        server.wait_until_sleeping();
         let answer = server.get("");
         assert!(answer.starts_with("Status: 503 ") && answer.contains("\r\nRetry-After: "), "{answer}");
         assert!(is_ok(&long.join().unwrap()));
@@ -257,11 +259,12 @@ fn who_finds_too_many_waiting_is_told_at_once_and_the_log_counts_them_in_one_lin
     let folder = Folder::new();
     folder.write_config("config.toml", "example.org", "concurrent_requests = 1");
     let server = Server::start(folder);
+    let refused = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..280 {
-            scope.spawn(|| server.get("sleep=2000"));
+            scope.spawn(|| refused.fetch_add(usize::from(!is_ok(&server.get("sleep=6000"))), Ordering::SeqCst));
         }
-        thread::sleep(Duration::from_millis(1000));
+        assert!(eventually(5, || refused.load(Ordering::SeqCst) > 0), "256 may wait");
         let start = Instant::now();
         let answers: Vec<String> = (0..40).map(|_| server.get("")).collect();
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
@@ -276,7 +279,7 @@ fn sigterm_lets_a_running_request_end_and_exits_with_0() {
     let mut server = server();
     let path = server.folder.path("socket");
     let request = thread::spawn(move || Connection::open(&path).get("sleep=1500"));
-    thread::sleep(Duration::from_millis(500));
+    server.wait_until_sleeping();
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
     assert!(is_ok(&request.join().unwrap()));
@@ -285,9 +288,10 @@ fn sigterm_lets_a_running_request_end_and_exits_with_0() {
 #[test]
 fn idle_connections_do_not_hold_up_the_end() {
     let mut server = server();
-    assert!(is_ok(&server.get("")));
-    let idle = server.connect();
-    thread::sleep(Duration::from_millis(200));
+    let worker = field(&server.get(""), "pid").to_owned();
+    let before = threads_of(&worker);
+    let idle: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    assert!(eventually(5, || threads_of(&worker) >= before + 9), "{}", threads_of(&worker));
     let start = Instant::now();
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
@@ -308,24 +312,27 @@ fn a_worker_ends_with_its_supervisor() {
 fn an_upgrade_takes_over_without_a_failed_request() {
     let server = server();
     let first = field(&server.get(""), "pid").to_owned();
-    let (done, failed) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0));
+    let is_there = || std::path::Path::new(&format!("/proc/{first}")).exists();
+    let (done, served, failed) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..4 {
-            let (done, failed, server) = (done.clone(), &failed, &server);
+            let (done, served, failed, server) = (done.clone(), &served, &failed, &server);
             scope.spawn(move || {
                 while !done.load(Ordering::SeqCst) {
-                    failed.fetch_add(usize::from(!is_ok(&server.get("sleep=2"))), Ordering::SeqCst);
+                    let counter = if is_ok(&server.get("sleep=2")) { served } else { failed };
+                    counter.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
         server.folder.install();
         let is_new = eventually(15, || field(&server.get(""), "pid") != first && server.log().contains("upgraded"));
-        thread::sleep(Duration::from_millis(1500));
+        let is_over = eventually(20, || !is_there());
+        let enough = served.load(Ordering::SeqCst) + 100;
+        let goes_on = eventually(20, || served.load(Ordering::SeqCst) + failed.load(Ordering::SeqCst) >= enough);
         done.store(true, Ordering::SeqCst);
-        assert!(is_new, "{}", server.log());
+        assert!(is_new && is_over && goes_on, "{is_new} {is_over} {goes_on} {}", server.log());
     });
     assert_eq!(failed.into_inner(), 0);
-    assert!(eventually(5, || !std::path::Path::new(&format!("/proc/{first}")).exists()));
 }
 
 #[test]
@@ -338,15 +345,18 @@ fn an_upgrade_that_does_not_run_is_refused_and_the_old_program_goes_on() {
     assert!(eventually(10, || server.log().contains("upgrade_refused")), "{}", server.log());
     assert_eq!(field(&server.get(""), "pid"), first);
     std::fs::remove_file(server.folder.echo()).unwrap();
-    thread::sleep(Duration::from_millis(2500));
-    assert_eq!(field(&server.get(""), "pid"), first, "a missing file is none");
+    // The supervisor looks once a second, and acts on what it saw twice.
+    let is_upgraded = eventually(2.5, || field(&server.get(""), "pid") != first);
+    assert!(!is_upgraded, "a missing file is none");
 }
 
 #[test]
 fn an_edited_configuration_takes_effect_and_a_broken_one_is_logged_once() {
     let server = server();
     assert!(server.get("").contains("site=example.org "));
-    thread::sleep(Duration::from_millis(3100));
+    // Young files are read at each request.
+    let age = || std::fs::metadata(server.folder.path("config.toml")).unwrap().modified().unwrap().elapsed().unwrap();
+    assert!(eventually(10, || age() > Duration::from_secs(3)));
     assert!(server.get("").contains("site=example.org "));
     server.folder.write_config("config.toml", "edited.example", "");
     assert!(server.get("").contains("site=edited.example "));

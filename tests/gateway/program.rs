@@ -49,6 +49,11 @@ impl Folder {
         folder
     }
 
+    /// What the program has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -111,7 +116,12 @@ impl Server {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path("log")).unwrap()
+        self.folder.log()
+    }
+
+    /// Waits until a request with `sleep=` has reached the program.
+    pub fn wait_until_sleeping(&self) {
+        assert!(eventually(20, || self.log().contains("sleeping")), "{}", self.log());
     }
 
     pub fn pid(&self) -> u32 {
@@ -154,9 +164,9 @@ pub fn wait(child: &mut Child) -> ExitStatus {
 }
 
 /// Repeats the check for up to `seconds`.
-pub fn eventually(seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(seconds) {
+pub fn eventually(seconds: impl Into<f64>, mut is_so: impl FnMut() -> bool) -> bool {
+    let (start, limit) = (Instant::now(), Duration::from_secs_f64(seconds.into()));
+    while start.elapsed() < limit {
         if is_so() {
             return true;
         }

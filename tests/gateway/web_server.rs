@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// nginx and the process that it uses, in a temporary folder.
 struct Site {
-    _folder: Folder,
+    folder: Folder,
     port: u16,
     children: Vec<Child>,
 }
@@ -59,7 +59,7 @@ impl Site {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::write(folder.path("nginx.conf"), nginx_config(&folder, port, is_cgi)).unwrap();
         let nginx = spawn(&folder, Command::new("/usr/sbin/nginx").arg("-p").arg(&folder.0).arg("-c").arg(folder.path("nginx.conf")));
-        let site = Site { _folder: folder, port, children: vec![nginx, backend] };
+        let site = Site { folder, port, children: vec![nginx, backend] };
         assert!(eventually(10, || TcpStream::connect(("127.0.0.1", port)).is_ok()), "nginx does not listen");
         assert!(eventually(10, || site.get("/").starts_with("HTTP/1.1 200 ")), "{}", site.get("/"));
         Some(site)
@@ -177,7 +177,7 @@ fn spawn_fcgi_ends_it_with_sigterm_after_the_last_request() {
             let site = &site;
             move || site.get("/?sleep=1000")
         });
-        std::thread::sleep(Duration::from_millis(300));
+        assert!(eventually(20, || site.folder.log().contains("sleeping")), "{}", site.folder.log());
         signal("TERM", site.children[1].id());
         assert!(request.join().unwrap().starts_with("HTTP/1.1 200 "));
     });

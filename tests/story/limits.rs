@@ -7,17 +7,20 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn whoever_is_faster_than_people_sends_the_same_form_again(engine: Engine) {
     let story = Story::on_with(engine, "synapse", Host::NginxCgi, |site| site.set("limits.form_minimum_seconds", 2));
     let ada = fresh("ada");
-    let page = story.browser.submit(&story.filled_form(&ada));
+    let mut page = story.browser.submit(&story.filled_form(&ada));
     assert_eq!(page.status, 422);
-    assert!(page.text().contains("faster than people type"), "{}", page.text());
-    thread::sleep(Duration::from_secs(2));
-    // Sent as shown again: no field is lost, and the time counts from when the form was opened.
-    let page = story.browser.submit(&page.form().press("send", "1"));
+    let end = Instant::now() + Duration::from_secs(30);
+    while page.status == 422 && Instant::now() < end {
+        assert!(page.text().contains("faster than people type"), "{}", page.text());
+        thread::sleep(Duration::from_millis(100));
+        // Sent as shown again: no field is lost, and the time counts from when the form was opened.
+        page = story.browser.submit(&page.form().press("send", "1"));
+    }
     assert_eq!(page.status, 200, "{}", page.text());
     assert_eq!(story.state(&ada), 1);
 }

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A folder that is removed at the end of the test; with `KEEP_FOLDERS=1` it stays, and its path is printed.
 #[derive(Debug)]
@@ -40,7 +42,11 @@ impl Drop for TempFolder {
         if std::env::var_os("KEEP_FOLDERS").is_some() {
             eprintln!("kept: {}", self.path.display());
         } else {
-            let _ = fs::remove_dir_all(&self.path);
+            // A program that has answered may still be at work there.
+            let end = Instant::now() + Duration::from_secs(5);
+            while fs::remove_dir_all(&self.path).is_err() && self.path.exists() && Instant::now() < end {
+                thread::sleep(Duration::from_millis(20));
+            }
         }
     }
 }
