@@ -179,9 +179,14 @@ fn give_sockets_to_the_web_server(debian: &Debian) {
 fn cron_and_plain_cgi_work(debian: &Debian) {
     let line = fs::read_to_string(debian.root.join("etc/cron.d/matrix-register-bot")).unwrap();
     let (_, told) = line.lines().last().and_then(|line| line.split_once(&format!(" {USER} "))).expect("a line for the user");
-    let mut cron = debian.command_of_user("sh");
-    cron.args(["-c", told]);
-    assert_eq!(run(cron), "", "cron is silent where all is well");
+    let run_line = || {
+        let mut cron = debian.command_of_user("sh");
+        cron.args(["-c", told]);
+        run(cron)
+    };
+    let first = run_line();
+    assert!(first.lines().all(|line| line.contains("address_not_bound")), "the bot is no server administrator, and nothing else: {first}");
+    assert_eq!(run_line(), "", "cron is silent where all is well");
     let mut cron = debian.command_of_user("/usr/lib/matrix-register-bot/cron/cron");
     cron.arg("-v");
     assert!(run(cron).contains("0 failed"));
