@@ -8,14 +8,14 @@
 //! | `EmailSend`       | the confirmation mail | mail sent; link used first; given up        | no mail, or two with one Message-ID        |
 //! | `EmailVerify`     | -                     | link used; mail wanted again; expired; withdrawn | nothing                                    |
 //! | `AdminSend`       | the room message      | message sent; decided first                 | no message; repeated with the same `txnId` |
-//! | `AdminVerify`     | -, later a reminder   | approved; declined; withdrawn               | nothing                                    |
+//! | `AdminVerify`     | -, later reminders    | approved; declined; withdrawn; out of time  | nothing                                    |
 //! | `ChooseSend`      | the mail to choose    | mail sent; chosen first; given up           | no mail, or two with one Message-ID        |
 //! | `Choosing`        | -, later a reminder   | password chosen; expired; withdrawn         | nothing                                    |
 //! | `Register`        | the account           | account made; it or the password refused    | no account, or one found to be ours        |
 //! | `MailCredentials` | the credentials mail  | mail sent; given up                         | no mail, or two with one Message-ID        |
 //! | `Done`            | -                     | -                                           | nothing                                    |
-//! | `DeclineSend`     | the decline mail      | mail sent; given up                         | no mail, or two with one Message-ID        |
-//! | `Declined`        | -                     | -                                           | nothing                                    |
+//! | `DeclineSend`     | the decline mail      | mail sent; given up; taken back             | no mail, or two with one Message-ID        |
+//! | `Declined`        | -                     | taken back                                  | nothing                                    |
 //! | `Expired`         | -                     | -                                           | nothing                                    |
 //! | `Withdrawn`       | -                     | -                                           | nothing                                    |
 //!
@@ -58,7 +58,7 @@ pub enum Event {
     AddressConfirmed,
     /// The applicant wants the mail with the confirmation link once more.
     MailWantedAgain,
-    /// The address was not confirmed in time, or no password was chosen in time.
+    /// The address was not confirmed in time, or nobody decided in time, or no password was chosen in time.
     TimeRanOut,
     /// The message was posted to the room.
     RoomTold,
@@ -69,6 +69,8 @@ pub enum Event {
     Declined,
     /// Declined, and the applicant gets no mail.
     DeclinedSilently,
+    /// The no was taken back.
+    TakenBack,
     /// The mail with the link to choose a password was sent.
     ChooseMailSent,
     PasswordChosen,
@@ -175,6 +177,10 @@ impl State {
             (AdminSend | AdminVerify, Event::ApprovedToChoose) => Some(ChooseSend),
             (AdminSend | AdminVerify, Event::Declined) => Some(DeclineSend),
             (AdminSend | AdminVerify, Event::DeclinedSilently) => Some(Declined),
+            // The room was asked, and reminded.
+            (AdminVerify, Event::TimeRanOut) => Some(DeclineSend),
+            // While the request is kept. If the mail that says no is on its way, the applicant's own page says that it is undecided.
+            (DeclineSend | Declined, Event::TakenBack) => Some(AdminVerify),
             // If the mail is given up, the applicant's own page still leads to the choice.
             (ChooseSend, Event::ChooseMailSent | Event::GivenUp) => Some(Choosing),
             // A user of the link has received the mail, even if the mail server's answer was lost.
@@ -282,7 +288,7 @@ mod tests {
     use super::*;
     use State::*;
 
-    const EVENTS: [Event; 20] = [
+    const EVENTS: [Event; 21] = [
         Event::ConfirmMailSent,
         Event::AddressConfirmed,
         Event::TimeRanOut,
@@ -303,10 +309,11 @@ mod tests {
         Event::EndedByOperator,
         Event::Withdrawn,
         Event::MailWantedAgain,
+        Event::TakenBack,
     ];
 
     /// All moves, written a second time as pairs of states.
-    const MOVES: [(State, State); 33] = [
+    const MOVES: [(State, State); 35] = [
         (EmailSend, EmailVerify),
         (EmailSend, AdminSend),
         (EmailSend, Expired),
@@ -340,6 +347,8 @@ mod tests {
         (Register, DeclineSend),
         (MailCredentials, Done),
         (DeclineSend, Declined),
+        (DeclineSend, AdminVerify),
+        (Declined, AdminVerify),
     ];
 
     #[test]
@@ -410,9 +419,19 @@ mod tests {
     }
 
     #[test]
-    fn a_finished_registration_stays_as_it_is() {
+    fn a_finished_registration_stays_as_it_is_unless_a_no_is_taken_back() {
         for state in State::ALL.into_iter().filter(|state| state.is_final()) {
-            assert!(EVENTS.iter().all(|event| state.after(*event).is_none()) && state.owes().is_none(), "{state:?}");
+            let leads_on = EVENTS.into_iter().filter(|event| state.after(*event).is_some()).collect::<Vec<_>>();
+            assert_eq!(leads_on, if state == Declined { vec![Event::TakenBack] } else { vec![] }, "{state:?}");
+            assert!(state.owes().is_none(), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_no_can_be_taken_back_and_the_request_then_waits_for_the_room() {
+        for state in State::ALL {
+            let can = matches!(state, DeclineSend | Declined);
+            assert_eq!(state.after(Event::TakenBack), can.then_some(AdminVerify), "{state:?}");
         }
     }
 
@@ -420,7 +439,7 @@ mod tests {
     fn every_open_state_can_reach_an_end() {
         for mut state in State::ALL {
             for _ in 0..State::ALL.len() {
-                state = EVENTS.iter().find_map(|event| state.after(*event)).unwrap_or(state);
+                state = EVENTS.iter().filter(|event| **event != Event::TakenBack).find_map(|event| state.after(*event)).unwrap_or(state);
             }
             assert!(state.is_final());
         }

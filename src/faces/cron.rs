@@ -117,11 +117,11 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.said.extend(judged.sentence());
     correct_times(site, store, &judged, &mut summary)?;
     // Before the queue, which carries out what was decided.
-    let mut breakers = Breakers::default();
+    // The queue has breakers of its own: what it tries in vain is written down and reported.
     let service_trouble = if site.config.room.reactions { service::check(site)? } else { None };
-    let looked = looking::look_in_turn(site, store, deadline, &mut breakers)?;
+    let looked = looking::look_in_turn(site, store, deadline, &mut Breakers::default())?;
     summary.decided = looked.decided;
-    summary.worked = queue::work(site, store, deadline, breakers)?;
+    summary.worked = queue::work(site, store, deadline, Breakers::default())?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
     let others = keys::others(site, store)?;
@@ -172,6 +172,14 @@ fn expire(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), E
     let before = site.now() - site.config.times.confirm_within_hours.0 as i64 * HOUR;
     if let Some(to) = State::EmailVerify.after(Event::TimeRanOut) {
         summary.expired = store.expire(State::EmailVerify, to, before, site.now())?;
+    }
+    let undecided_days = site.config.times.undecided_after_days.0 as i64;
+    if undecided_days > 0 {
+        let ended = store.end_undecided(site.now() - undecided_days * DAY, site.now())?;
+        if ended > 0 {
+            log::info("ended_undecided", None, &format!("{ended} requests"));
+        }
+        summary.expired += ended;
     }
     summary.expired += store.expire_unchosen(site.now() - steps::choose_seconds(site), site.now())?;
     Ok(())

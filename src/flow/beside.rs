@@ -27,14 +27,15 @@ pub(crate) enum Beside {
     NotNeeded,
 }
 
-/// Seconds from when a side action begins to be owed until it is due; `None`: the configuration has no use for it.
-pub(crate) fn delay(site: &Site, action: SideAction) -> Option<i64> {
+/// Seconds from when a side action begins to be owed until it is due, one for each time that it is repeated; none: the
+/// configuration has no use for it.
+pub(crate) fn delays(site: &Site, action: SideAction) -> Vec<i64> {
     match action {
-        SideAction::Remind => Some(site.config.times.remind_after_hours.0 as i64 * HOUR).filter(|delay| *delay > 0),
-        SideAction::SendQuestion | SideAction::ShowInRoom => Some(0),
-        SideAction::RemindOfPassword => password_ends::delay(site),
-        SideAction::RemindToChoose => Some(before_the_reminder(steps::choose_seconds(site))),
-        SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0),
+        SideAction::Remind => site.config.times.remind_after_hours.0.iter().map(|hours| *hours as i64 * HOUR).collect(),
+        SideAction::SendQuestion | SideAction::ShowInRoom => vec![0],
+        SideAction::RemindOfPassword => password_ends::delay(site).into_iter().collect(),
+        SideAction::RemindToChoose => vec![before_the_reminder(steps::choose_seconds(site))],
+        SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0).into_iter().collect(),
     }
 }
 
@@ -53,7 +54,10 @@ pub(crate) fn act(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
         carry_out(site, store, row, action, &registration).map(Some)
     };
     attempt(site, store, row, id, act, |store, holder, done| {
-        let is_ours = store.settle_beside(row, id, holder, site.now())?;
+        let is_ours = match (action, done) {
+            (SideAction::Remind, Beside::Done) => store.settle_reminder(row, id, holder, &delays(site, action), site.now())?,
+            _ => store.settle_beside(row, id, holder, site.now())?,
+        };
         match done {
             Beside::Done => log::info("done_beside", Some(id), &format!("{action:?}")),
             Beside::NotNeeded => return Ok(Tried::Elsewhere),
@@ -77,7 +81,7 @@ pub(crate) fn act_or_leave(site: &Site, store: &mut Store, id: i64, action: Side
 
 fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, registration: &Registration) -> Result<Beside, Failure> {
     match action {
-        SideAction::Remind => room_message::remind(site, store, registration).map(|()| Beside::Done),
+        SideAction::Remind => room_message::remind(site, store, row, registration).map(|()| Beside::Done),
         SideAction::SendQuestion => send_question(site, store, row, registration),
         SideAction::RemindOfPassword => Ok(match password_ends::remind(site, store, registration)? {
             true => Beside::Done,

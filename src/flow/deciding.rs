@@ -5,13 +5,15 @@ use crate::domain::registration::{Event, State};
 use crate::flow::steps;
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Registration, Store};
+use crate::outside::store::{self, Registration, Store, TakenBack};
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Approve,
     Decline,
+    /// The applicant gets no mail.
+    DeclineSilently,
 }
 
 /// Whether the request waits for a decision.
@@ -32,13 +34,28 @@ pub fn decide(
     let event = match verdict {
         Verdict::Approve => steps::approval(site, registration),
         Verdict::Decline => Event::Declined,
+        Verdict::DeclineSilently => Event::DeclinedSilently,
     };
-    let reason = reason.filter(|_| verdict == Verdict::Decline);
+    let reason = reason.filter(|_| verdict != Verdict::Approve);
     let is_first = store.decide(registration.id, event, reason, by, site.now())?;
     if is_first {
         log::info("decided", Some(registration.id), &format!("{event:?} by={}", by.way().name()));
     }
     Ok(is_first)
+}
+
+/// Whether the request was declined, and that can be taken back.
+pub fn can_be_taken_back(registration: &Registration) -> bool {
+    registration.state.after(Event::TakenBack).is_some() && registration.refusal.is_none()
+}
+
+/// Takes a no back, while the request is kept: it waits for a decision again.
+pub fn take_back(site: &Site, store: &mut Store, registration: &Registration, by: &Decider) -> Result<TakenBack, store::Error> {
+    let taken_back = store.take_back(registration.id, by, site.now())?;
+    if taken_back == TakenBack::Yes {
+        log::info("decision_taken_back", Some(registration.id), &format!("by={}", by.way().name()));
+    }
+    Ok(taken_back)
 }
 
 /// Takes the next steps after a decision: the account, the mail. What fails is left to cron. Returns the state reached.

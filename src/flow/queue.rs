@@ -18,6 +18,7 @@ use crate::flow::attempt::Tried;
 use crate::flow::beside;
 use crate::flow::breakers::Breakers;
 use crate::flow::forgetting;
+use crate::flow::reminding;
 use crate::flow::resets;
 use crate::flow::steps::{self, Reached};
 use crate::outside::log;
@@ -62,6 +63,7 @@ pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant, breakers: 
     queue.take_turns([Owed::Beside(SideAction::ShowInRoom), Owed::Redaction].into_iter())?;
     // Only now, because the room may just have been told of a request.
     let reminders = queue.schedule(SideAction::is_reminder)?;
+    queue.remind_together()?;
     queue.take_turns(reminders.into_iter())?;
     Ok(queue.worked)
 }
@@ -134,11 +136,25 @@ impl Queue<'_> {
     fn schedule(&mut self, which: impl Fn(SideAction) -> bool) -> Result<Vec<Owed>, store::Error> {
         let mut wanted = Vec::new();
         for action in SideAction::ALL.into_iter().filter(|action| which(*action)) {
-            let delay = beside::delay(self.site, action);
-            self.store.schedule(action, delay)?;
-            wanted.extend(delay.map(|_| Owed::Beside(action)));
+            let delays = beside::delays(self.site, action);
+            self.store.schedule(action, &delays)?;
+            wanted.extend(delays.first().map(|_| Owed::Beside(action)));
         }
         Ok(wanted)
+    }
+
+    /// Reminds the room of many requests with one message. What that leaves is reminded of one by one.
+    fn remind_together(&mut self) -> Result<(), store::Error> {
+        let remind = Owed::Beside(SideAction::Remind);
+        if beside::delays(self.site, SideAction::Remind).is_empty() || self.breakers.hold_up(remind) || !self.has_time_for(remind) {
+            return Ok(());
+        }
+        let due = self.store.due(remind, self.site.now(), (i64::MIN, 0), BATCH)?;
+        match panics::guard(|| reminding::remind_together(self.site, self.store, &due)) {
+            Ok(reminded) => self.worked.reminded += reminded?,
+            Err(_) => self.store.recover()?,
+        }
+        Ok(())
     }
 
     fn take_turns(&mut self, kinds: impl Iterator<Item = Owed>) -> Result<(), store::Error> {

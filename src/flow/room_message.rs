@@ -47,12 +47,14 @@ fn post_text(site: &Site, store: &mut Store, registration: &Registration, text: 
 }
 
 /// Reminds the room in the thread under the message of the request: once, however often it is tried.
-pub(super) fn remind(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+pub(super) fn remind(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<(), Failure> {
     let secret = site.state.secret()?;
     let mut context = facts(site, registration);
     context["link"] = json!(decide_link(site, &secret, registration));
     let text = page::room(&site.config, site.config.default_language, RoomPost::Reminder, &context)?;
-    let txn_id = secret.token("txnId of reminder", &registration.seed);
+    // Each reminder has its own, also after a decision was taken back.
+    let which = format!("txnId of reminder {} {}", registration.state_since, store.round(row)?);
+    let txn_id = secret.token(&which, &registration.seed);
     let posted = match store.room_message(registration.id, RoomMessageKind::Request)? {
         Some(root) => bot::say_under(site, &root, &message(&text), &txn_id),
         None => bot::say(site, &message(&text), &txn_id),
@@ -130,7 +132,7 @@ fn edit(site: &Site, store: &mut Store, registration: &Registration) -> Result<M
     }
 }
 
-fn of_room(cause: crate::outside::matrix::Error) -> Failure {
+pub(super) fn of_room(cause: crate::outside::matrix::Error) -> Failure {
     Failure::from(cause).on_the_way(Peer::Room)
 }
 
@@ -180,7 +182,7 @@ fn standing(store: &mut Store, registration: &Registration) -> Result<Value, Fai
         "is_gone": matches!(registration.state, State::Withdrawn | State::Expired),
         "heading": heading(registration.state, registration.refusal.is_some(), decided),
         "progress": progress(registration, decided, is_late),
-        "by": decided.filter(|_| !is_open && registration.state != State::Withdrawn).map(by),
+        "by": decided.filter(|decided| (!is_open || decided.outcome == Outcome::TakenBack) && registration.state != State::Withdrawn).map(by),
         "reason": decided.filter(|_| !is_open).and_then(|decided| decided.reason.as_deref()),
         "asked": asked,
     }))
@@ -211,6 +213,7 @@ fn progress(registration: &Registration, decided: Option<&Decided>, is_late: boo
     use room::progress::*;
     let is_lost = registration.mail_lost;
     Some(match registration.state {
+        State::AdminVerify if decided.is_some_and(|decided| decided.outcome == Outcome::TakenBack) => TAKEN_BACK,
         State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => return None,
         State::ChooseSend if is_late => CHOOSING_LATE,
         State::Choosing if is_lost => CHOOSING_LOST,
@@ -242,6 +245,6 @@ pub fn facts(site: &Site, registration: &Registration) -> Value {
 }
 
 /// The link with which the room decides.
-fn decide_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
+pub(super) fn decide_link(site: &Site, secret: &Secret, registration: &Registration) -> String {
     site.config.public_url.join(&format!("/verify_admin?t={}", secret.admin_token(&registration.seed)))
 }

@@ -7,6 +7,7 @@
 
 use crate::domain::back_off::Peer;
 use crate::domain::config::{Credentials, OperationMode};
+use crate::domain::decision;
 use crate::domain::names;
 use crate::domain::password;
 use crate::domain::registration::{Action, Event, State};
@@ -255,7 +256,16 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "reason": registration.reason,
     });
-    send(site, store, registration, if registration.refusal.is_some() { MailName::Refused } else { MailName::Declined }, "", &context)
+    let decisions = store.decisions(registration.id)?;
+    let name = match decisions.last() {
+        _ if registration.refusal.is_some() => MailName::Refused,
+        Some(last) if last.outcome == decision::Outcome::Undecided => MailName::Undecided,
+        _ => MailName::Declined,
+    };
+    // After a no was taken back, the next one is another mail.
+    let taken_back = decisions.iter().filter(|decided| decided.outcome == decision::Outcome::TakenBack).count();
+    let which = if taken_back > 0 { format!(" {taken_back}") } else { String::new() };
+    send(site, store, registration, name, &which, &context)
 }
 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is always the same; `which` tells mails of one name apart.

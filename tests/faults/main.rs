@@ -33,7 +33,7 @@ const STORMS: usize = 30;
 const STORM: Duration = Duration::from_millis(1600);
 /// Where web programs die in a storm, as in `fault`; one is chosen. Programs that die as soon as they have a lease leave all
 /// work to cron.
-const WEB_DEATHS: [&str; 17] = [
+const WEB_DEATHS: [&str; 18] = [
     "1/6",
     "1/10",
     "1/20",
@@ -44,6 +44,7 @@ const WEB_DEATHS: [&str; 17] = [
     "confirming",
     "withdrawing",
     "deciding",
+    "taking back",
     "answered",
     "choosing",
     "address corrected",

@@ -11,6 +11,7 @@ mod bad_input;
 mod cron;
 mod dead_ends;
 mod deciding;
+mod ends;
 mod get_changes_nothing;
 mod hosts;
 mod limits;

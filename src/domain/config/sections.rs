@@ -204,8 +204,10 @@ pub struct Times {
     pub forget_after_days: Bounded<1, 3650>,
     /// Days for which the outcome of a forgotten request is remembered, by a keyed hash of the mail address; 0: not at all.
     pub remember_days: Bounded<0, 3650>,
-    /// Hours after which the room is reminded once of an undecided request; 0: never.
-    pub remind_after_hours: Bounded<0, 8760>,
+    /// Hours after which the room is reminded of an undecided request, one reminder for each; 0: never.
+    pub remind_after_hours: Reminders,
+    /// Days after which an undecided request ends with a mail; 0: never.
+    pub undecided_after_days: Bounded<0, 3650>,
     /// Seconds after which a cron run starts nothing new.
     pub cron_budget_seconds: Bounded<10, 3600>,
 }
@@ -343,7 +345,8 @@ impl Default for Times {
             initial_password_days: Bounded(7),
             forget_after_days: Bounded(30),
             remember_days: Bounded(180),
-            remind_after_hours: Bounded(24),
+            remind_after_hours: Reminders(vec![24, 72, 168]),
+            undecided_after_days: Bounded(0),
             cron_budget_seconds: Bounded(240),
         }
     }

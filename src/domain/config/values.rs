@@ -25,6 +25,40 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
     }
 }
 
+/// Hours after which something is repeated, in ascending order: `[24, 72]`, one number, or 0 for never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reminders(pub Vec<u64>);
+
+/// Nobody needs more.
+const MOST_REMINDERS: usize = 20;
+
+impl<'de> Deserialize<'de> for Reminders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum OneOrMany {
+            One(i64),
+            Many(Vec<i64>),
+        }
+        let wrong = || {
+            D::Error::custom(format!(
+                "expected whole numbers from 1 to 8760, each greater than the one before, at most {MOST_REMINDERS}; or 0"
+            ))
+        };
+        let hours = match OneOrMany::deserialize(deserializer).map_err(|_| wrong())? {
+            OneOrMany::One(0) => Vec::new(),
+            OneOrMany::One(hours) => vec![hours],
+            OneOrMany::Many(hours) => hours,
+        };
+        let is_good =
+            hours.len() <= MOST_REMINDERS && hours.iter().all(|hours| (1..=8760).contains(hours)) && hours.is_sorted_by(|a, b| a < b);
+        if !is_good {
+            return Err(wrong());
+        }
+        Ok(Reminders(hours.into_iter().map(i64::unsigned_abs).collect()))
+    }
+}
+
 /// Strings that are checked while the file is parsed, so that the parser's message contains the line.
 macro_rules! parsed_from_text {
     ($($name:ident),*) => {$(

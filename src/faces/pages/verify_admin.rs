@@ -18,7 +18,7 @@ use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Decided, Question, Registration, SameAddress, Store};
+use crate::outside::store::{Access, Decided, Question, Registration, SameAddress, Store, TakenBack};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -42,6 +42,9 @@ struct Decision {
     decision: String,
     #[serde(default)]
     reason: String,
+    /// `1`: the applicant gets no mail.
+    #[serde(default)]
+    silent: String,
     /// The button of another language: only asks for the same page in the language of the address.
     #[serde(default)]
     switch_language: String,
@@ -71,11 +74,19 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     let registration = match find(site, &form.t, Access::Write)? {
         Some(registration) if is_undecided(&registration) => registration,
+        Some(registration) if form.decision == "take_back" => return take_back(site, language, &form, &registration),
         other => return decided(site, language, &form.t, other.as_ref()),
     };
     keys::check(site, &registration)?;
     if !form.switch_language.is_empty() {
-        return buttons(site, language, 200, &form.t, &registration, json!({ "preset": form.decision, "reason": form.reason }));
+        return buttons(
+            site,
+            language,
+            200,
+            &form.t,
+            &registration,
+            json!({ "preset": form.decision, "reason": form.reason, "silent": form.silent == "1" }),
+        );
     }
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "verify_admin", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
@@ -83,11 +94,14 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
     }
     let verdict = match form.decision.as_str() {
         "approve" => Verdict::Approve,
+        "decline" if form.silent == "1" => Verdict::DeclineSilently,
         "decline" => Verdict::Decline,
+        // Somebody else was faster.
+        "take_back" => return buttons(site, language, 200, &form.t, &registration, json!({})),
         other => return Err(Error::bad_request(format!("the decision {other:?} is neither approve nor decline"))),
     };
     let Some(reason) = names::note(&form.reason) else {
-        let more = json!({ "preset": form.decision, "reason": form.reason, "reason_error": text_key::form::error::REASON_TOO_LONG });
+        let more = json!({ "preset": form.decision, "reason": form.reason, "silent": form.silent == "1", "reason_error": text_key::form::error::REASON_TOO_LONG });
         return buttons(site, language, 422, &form.t, &registration, more);
     };
     let reason = Some(reason).filter(|reason| !reason.is_empty());
@@ -106,6 +120,7 @@ pub fn decide(site: &Site, request: &Request) -> Result<Response, Error> {
 enum SoFar {
     Approved,
     Declined,
+    DeclinedSilently,
     /// Approved, and the applicant chooses a password before the account is made.
     Choosing,
     /// The homeserver refuses the name.
@@ -118,6 +133,7 @@ fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Stor
     let reached = deciding::carry_on(site, store, id);
     let outcome = match (verdict, reached) {
         (Verdict::Decline, _) => SoFar::Declined,
+        (Verdict::DeclineSilently, _) => SoFar::DeclinedSilently,
         (_, Some(State::Done)) => SoFar::Approved,
         (_, Some(State::ChooseSend | State::Choosing)) => SoFar::Choosing,
         (_, Some(State::DeclineSend | State::Declined)) => SoFar::Refused,
@@ -127,6 +143,30 @@ fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Stor
     let mxid = names::mxid(&registration.username, &site.config.server_name);
     let own = json!({ "outcome": outcome, "mxid": mxid, "email": registration.email });
     site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own))
+}
+
+/// A no was a mistake, or there is a second thought.
+fn take_back(site: &Site, language: Language, form: &Decision, registration: &Registration) -> Result<Response, Error> {
+    let secret = site.state.secret()?;
+    if let Err(fault) = token::check_form_token(&secret, "verify_admin", &form.t, &form.form_token, site.now(), BUTTON_SECONDS) {
+        return dead_end(site, language, Some(&form.t), 409, super::form_fault(fault), json!({}));
+    }
+    keys::check(site, registration)?;
+    let mut store = site.store(Access::Write)?;
+    let taken_back = deciding::take_back(site, &mut store, registration, &Decider::Link)?;
+    let now = store.registration(registration.id)?;
+    drop(store);
+    match (taken_back, now) {
+        (TakenBack::NameTaken, _) => {
+            let mxid = names::mxid(&registration.username, &site.config.server_name);
+            dead_end(site, language, known_form(&form.t), 409, DeadEnd::NotTakenBack, json!({ "mxid": mxid }))
+        }
+        (_, Some(registration)) if is_undecided(&registration) => {
+            let more = json!({ "was_taken_back": true });
+            Ok(buttons(site, language, 200, &form.t, &registration, more)?.with_work_left())
+        }
+        (_, other) => decided(site, language, &form.t, other.as_ref()),
+    }
 }
 
 fn find(site: &Site, link_token: &str, access: Access) -> Result<Option<Registration>, Error> {
@@ -207,6 +247,8 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
     let Some(registration) = registration else {
         return dead_end(site, language, None, 404, DeadEnd::RequestUnknown, json!({}));
     };
+    let last = site.store(Access::Read)?.last_decision(registration.id)?;
+    let outcome = last.as_ref().map(|decided| decided.outcome);
     let (status, kind) = match registration.state {
         State::EmailSend | State::EmailVerify => (409, DeadEnd::RequestUnconfirmed),
         State::Expired if registration.decided_at.is_some() => (410, DeadEnd::DecidedUnchosen),
@@ -214,18 +256,23 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
         State::ChooseSend | State::Choosing => (200, DeadEnd::DecidedChoosing),
         State::Withdrawn => (410, DeadEnd::RequestWithdrawn),
         State::DeclineSend | State::Declined if registration.refusal.is_some() => (200, DeadEnd::DecidedRefused),
+        State::DeclineSend | State::Declined if outcome == Some(Outcome::Undecided) => (200, DeadEnd::DecidedTooLate),
+        State::DeclineSend | State::Declined if outcome == Some(Outcome::DeclinedSilently) => (200, DeadEnd::DecidedSilently),
         State::DeclineSend | State::Declined => (200, DeadEnd::DecidedDeclined),
         State::Register | State::MailCredentials | State::Done => (200, DeadEnd::DecidedApproved),
         State::AdminSend | State::AdminVerify => return Err(Error::unavailable("a request that was decided is read as undecided")),
     };
-    let decisions = site.store(Access::Read)?.decisions(registration.id)?;
-    let last = decisions.iter().rev().find(|decided| decided.outcome != Outcome::Asked);
-    let more = json!({
+    let mut more = json!({
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "decided_at": registration.decided_at,
-        "decided_by": last.map(who),
-        "reason": last.map_or(&registration.reason, |decided| &decided.reason),
+        "decided_by": last.as_ref().map(who),
+        "reason": last.as_ref().map_or(&registration.reason, |decided| &decided.reason),
     });
+    if deciding::can_be_taken_back(registration) {
+        more["token"] = json!(link_token);
+        more["form_token"] = json!(token::form_token(&site.state.secret()?, "verify_admin", link_token, site.now()));
+        more["takes_back"] = json!(true);
+    }
     dead_end(site, language, known_form(link_token), status, kind, more)
 }
 

@@ -103,6 +103,8 @@ pub enum MailName {
     Credentials,
     Declined,
     Refused,
+    /// Nobody decided in time.
+    Undecided,
     ResetPassword,
     PasswordEnds,
     Question,
@@ -118,6 +120,7 @@ impl MailName {
             MailName::Credentials => "credentials",
             MailName::Declined => "declined",
             MailName::Refused => "refused",
+            MailName::Undecided => "undecided",
             MailName::ResetPassword => "reset_password",
             MailName::PasswordEnds => "password_ends",
             MailName::Question => "question",
@@ -130,6 +133,8 @@ impl MailName {
 pub enum RoomPost {
     Request,
     Reminder,
+    /// One reminder of many requests.
+    Reminders,
 }
 
 impl RoomPost {
@@ -137,6 +142,7 @@ impl RoomPost {
         match self {
             RoomPost::Request => "request",
             RoomPost::Reminder => "reminder",
+            RoomPost::Reminders => "reminders",
         }
     }
 }

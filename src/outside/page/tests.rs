@@ -113,6 +113,7 @@ fn mails(evil: &str) -> Vec<(MailName, Value)> {
         (MailName::Declined, json!({"mxid": evil, "name": evil, "reason": evil})),
         (MailName::Declined, json!({"mxid": evil})),
         (MailName::Refused, json!({"mxid": evil, "name": evil})),
+        (MailName::Undecided, json!({"mxid": evil, "name": evil})),
         (MailName::PasswordEnds, json!({"mxid": evil, "name": evil, "until": 0, "is_over": false})),
         (MailName::PasswordEnds, json!({"mxid": evil, "until": 0, "is_over": true})),
         (MailName::ResetPassword, json!({"accounts": [{"mxid": evil, "link": "https://example.org/?t=1"}], "hours": 1, "expires": 0})),

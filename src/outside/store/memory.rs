@@ -119,6 +119,12 @@ impl Store {
         })
     }
 
+    /// A message about several requests is to be redacted from this time on.
+    pub(crate) fn owe_redaction(&mut self, event: &RoomEvent, at: i64) -> Result<(), Error> {
+        let sql = "INSERT INTO redactions (room_id, event_id, owed_since, due_at) VALUES (?, ?, ?, ?)";
+        self.execute(sql, &[event.room_id.as_str().into(), event.event_id.as_str().into(), at.into(), at.into()]).map(|_| ())
+    }
+
     /// Only what came to the room, and nothing that names the person.
     fn remember(&mut self, id: i64) -> Result<(), Error> {
         let sql = "INSERT INTO remembered (person_hash, state, is_refused, ended_at, outcome, way, decided_by, reason, decided_at)

@@ -59,7 +59,7 @@ pub(crate) use live_messages::{Settled, Shown};
 pub(crate) use logins::Login;
 pub use logins::{Found, NewLogin};
 pub use memory::{Earlier, Leaves};
-pub use moves::Confirmed;
+pub use moves::{Confirmed, TakenBack};
 pub(crate) use owed::{Due, Failing, Owed, OwedRow, Postponed};
 pub(crate) use patience::threads;
 pub use questions::{Asked, MOST_QUESTIONS, Question};

@@ -30,6 +30,16 @@ fn outcome(decision: Event) -> Option<Outcome> {
     }
 }
 
+/// The result of taking a no back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenBack {
+    Yes,
+    /// There is no no to take back; nothing was changed.
+    NotDeclined,
+    /// Another request or an account has the username by now; nothing was changed.
+    NameTaken,
+}
+
 impl Store {
     /// The state of a registration, without reading the rest of its row.
     pub fn state(&mut self, id: i64) -> Result<Option<State>, Error> {
@@ -56,8 +66,7 @@ impl Store {
             if !store.advance_by(id, Event::AddressConfirmed, now)? {
                 return Ok(End::RollBack(Confirmed::NotAwaited));
             }
-            let account = "SELECT 1 FROM registrations JOIN logins ON logins.localpart = registrations.username WHERE registrations.id = ?";
-            if store.first(account, &[id.into()], |_| Ok(()))?.is_some() {
+            if store.has_account(id)? {
                 return Ok(End::RollBack(Confirmed::NameTaken));
             }
             let sql = "UPDATE registrations SET password = ?, password_chosen = ?, confirmed_at = ? WHERE id = ?";
@@ -113,6 +122,56 @@ impl Store {
             fault::point("deciding");
             Ok(true)
         })
+    }
+
+    /// Takes a no back, however it came about: the request waits for a decision again, and reserves its username again. A name that
+    /// the homeserver refused stays refused.
+    pub fn take_back(&mut self, id: i64, by: &Decider, now: i64) -> Result<TakenBack, Error> {
+        let taken_back = self.transaction_that_may_end(|store| {
+            let is_refused = store.first("SELECT 1 FROM registrations WHERE id = ? AND refusal IS NOT NULL", &[id.into()], |_| Ok(()))?;
+            if is_refused.is_some() || !store.advance_by(id, Event::TakenBack, now)? {
+                return Ok(End::RollBack(TakenBack::NotDeclined));
+            }
+            if store.has_account(id)? {
+                return Ok(End::RollBack(TakenBack::NameTaken));
+            }
+            // The password that was chosen is gone, so an initial one is derived.
+            let sql = "UPDATE registrations SET decided_at = NULL, reason = NULL, password_chosen = 0 WHERE id = ?";
+            store.execute(sql, &[id.into()])?;
+            store.note_decided(id, Outcome::TakenBack, by, None, now)?;
+            fault::point("taking back");
+            Ok(End::Commit(TakenBack::Yes))
+        });
+        match taken_back {
+            // UNIQUE: somebody else has reserved the name.
+            Err(Error::Conflict) => Ok(TakenBack::NameTaken),
+            taken_back => taken_back,
+        }
+    }
+
+    /// Whether an account of our own table has the username of a registration.
+    fn has_account(&mut self, id: i64) -> Result<bool, Error> {
+        let account = "SELECT 1 FROM registrations JOIN logins ON logins.localpart = registrations.username WHERE registrations.id = ?";
+        Ok(self.first(account, &[id.into()], |_| Ok(()))?.is_some())
+    }
+
+    /// Ends requests that the room has not decided since before `before`. Returns their number.
+    pub fn end_undecided(&mut self, before: i64, now: i64) -> Result<u64, Error> {
+        let Some(to) = State::AdminVerify.after(Event::TimeRanOut) else { return Ok(0) };
+        let sql = "SELECT id FROM registrations WHERE state = ? AND state_since < ?";
+        let mut ended = 0;
+        for row in self.query(sql, &[State::AdminVerify.number().into(), before.into()])? {
+            let id = row.integer()?;
+            ended += u64::from(self.transaction(|store| {
+                if !store.move_state(id, State::AdminVerify, to, now, "state_since < ?", &[before.into()])? {
+                    return Ok(false);
+                }
+                store.note_decision(id, Outcome::Undecided, None, &Decider::Time, now)?;
+                fault::point("ending undecided");
+                Ok(true)
+            })?);
+        }
+        Ok(ended)
     }
 
     fn note_decision(&mut self, id: i64, outcome: Outcome, reason: Option<&str>, by: &Decider, now: i64) -> Result<(), Error> {

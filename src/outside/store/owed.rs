@@ -245,6 +245,34 @@ impl Store {
         })
     }
 
+    /// The room was reminded: the next reminder is due at the first of `delays` after the request began to wait that is still to
+    /// come; after the last one there is none. `false`: the lease was lost in the meantime.
+    pub(crate) fn settle_reminder(
+        &mut self,
+        row: OwedRow,
+        registration: i64,
+        holder: &str,
+        delays: &[i64],
+        now: i64,
+    ) -> Result<bool, Error> {
+        let since =
+            self.first("SELECT owed_since FROM owed_actions WHERE id = ?", &[row.id.into()], |row| row.optional_integer())?.flatten();
+        let next = delays.iter().zip(0_i64..).map(|(delay, round)| (round, since.unwrap_or(now) + delay)).find(|(_, at)| *at > now);
+        let Some((round, at)) = next else { return self.settle_beside(row, registration, holder, now) };
+        self.transaction(|store| {
+            fault::point("settle beside");
+            let later = format!(
+                "UPDATE owed_actions SET round = ?, due_at = ?, {UNTRIED}, lease = NULL, lease_until = NULL WHERE id = ? AND lease = ?"
+            );
+            if store.execute(&later, &[round.into(), at.into(), row.id.into(), holder.into()])? == 0 {
+                return Ok(false);
+            }
+            store.execute("UPDATE registrations SET reminded_at = ? WHERE id = ?", &[now.into(), registration.into()])?;
+            fault::point("settled beside");
+            Ok(true)
+        })
+    }
+
     /// The rows of `action` for one registration.
     pub fn owed_beside(&mut self, registration: i64, action: SideAction) -> Result<Vec<OwedRow>, Error> {
         let sql = "SELECT id FROM owed_actions WHERE registration_id = ? AND kind = ? ORDER BY id";
@@ -267,24 +295,29 @@ impl Store {
         Ok(())
     }
 
-    /// Called before due rows are read: makes each row of `action` due `delay` seconds after it began to be owed. `None`: the
-    /// configuration has no use for it. Reminders to the room then wait until they are switched on again, and failed ones no
-    /// longer count as failing; other side actions end.
-    pub(crate) fn schedule(&mut self, action: SideAction, delay: Option<i64>) -> Result<(), Error> {
+    /// Called before due rows are read: makes each row of `action` due so many seconds after it began to be owed; for a reminder to
+    /// the room each of the delays counts in its turn. Without delays the configuration has no use for it. Reminders to the room then
+    /// wait until they are switched on again, and failed ones no longer count as failing; other side actions end.
+    pub(crate) fn schedule(&mut self, action: SideAction, delays: &[i64]) -> Result<(), Error> {
         let kind = Value::from(action.number());
-        let Some(delay) = delay else {
+        let [delay, ..] = delays else {
             let sql = match action {
                 SideAction::Remind => &format!("UPDATE owed_actions SET {UNTRIED} WHERE kind = ? AND attempts > 0"),
                 _ => "DELETE FROM owed_actions WHERE kind = ?",
             };
             return self.execute(sql, &[kind]).map(|_| ());
         };
-        if action == SideAction::Remind {
-            self.owe_missing_reminders()?;
-        }
         // After a failure the row has its own time.
         let sql = "UPDATE owed_actions SET due_at = owed_since + ? WHERE kind = ? AND attempts = 0 AND due_at <> owed_since + ?";
-        self.execute(sql, &[delay.into(), kind, delay.into()]).map(|_| ())
+        if action != SideAction::Remind {
+            return self.execute(sql, &[(*delay).into(), kind, (*delay).into()]).map(|_| ());
+        }
+        self.owe_missing_reminders()?;
+        for (delay, round) in delays.iter().zip(0_i64..) {
+            self.execute(&format!("{sql} AND round = ?"), &[(*delay).into(), kind.clone(), (*delay).into(), round.into()])?;
+        }
+        // The configuration had more reminders before.
+        self.execute("DELETE FROM owed_actions WHERE kind = ? AND round >= ?", &[kind, (delays.len() as i64).into()]).map(|_| ())
     }
 
     /// Gives each undecided request its reminder, also if it comes from the PHP program or an earlier version.
@@ -304,14 +337,17 @@ impl Store {
         let owing = State::ALL.iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string());
         let owing = format!("state IN ({})", owing.collect::<Vec<_>>().join(", "));
         let mut brought_back = 0;
-        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0"), ("redactions", "is_done = 0")] {
+        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0")] {
             // Before the first attempt there is no wait.
             let sql = format!("UPDATE {table} SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND {is_owed}");
             brought_back += self.execute(&sql, &[now.into(), soon.into(), far.into()])?;
         }
         // Before the first attempt at a side action its time follows from owed_since.
-        let beside = "UPDATE owed_actions SET due_at = ? WHERE attempts > 0 AND due_at > ?";
-        Ok(brought_back + self.execute(beside, &[now.into(), far.into()])?)
+        for table in ["owed_actions", "redactions"] {
+            let sql = format!("UPDATE {table} SET due_at = ? WHERE attempts > 0 AND due_at > ?");
+            brought_back += self.execute(&sql, &[now.into(), far.into()])?;
+        }
+        Ok(brought_back)
     }
 
     /// Everything that fails at present.

@@ -7,6 +7,7 @@ mod database;
 #[allow(dead_code)]
 mod folder;
 mod limits;
+mod live_messages;
 mod owed;
 mod questions;
 mod resets;

@@ -2,6 +2,7 @@
 
 use super::super::{again_context, context, merge};
 use super::Visit;
+use crate::domain::decision::Outcome;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
@@ -33,6 +34,10 @@ enum Standing {
     /// The account is made, and its mail is sent.
     Done,
     Declined,
+    /// The same without a mail.
+    DeclinedSilently,
+    /// Nobody decided in time.
+    Undecided,
     /// The homeserver did not make the account.
     Refused,
     Withdrawn,
@@ -43,21 +48,26 @@ enum Standing {
 }
 
 pub(super) fn show(visit: &Visit, registration: &Registration, answering: Option<Answering>) -> Result<Response, Error> {
-    match standing_of(registration) {
+    let outcome = visit.site.store(Access::Read)?.last_decision(registration.id)?.map(|decided| decided.outcome);
+    match standing_of(registration, outcome) {
         None => waiting(visit, registration, answering),
         Some(standing) => over(visit, registration, standing),
     }
 }
 
 /// `None`: it waits for the room.
-fn standing_of(registration: &Registration) -> Option<Standing> {
+fn standing_of(registration: &Registration, outcome: Option<Outcome>) -> Option<Standing> {
     Some(match registration.state {
         State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => return None,
         State::ChooseSend | State::Choosing => Standing::Choosing,
         State::Register | State::MailCredentials => Standing::Approved,
         State::Done => Standing::Done,
         State::DeclineSend | State::Declined if registration.refusal.is_some() => Standing::Refused,
-        State::DeclineSend | State::Declined => Standing::Declined,
+        State::DeclineSend | State::Declined => match outcome {
+            Some(Outcome::DeclinedSilently) => Standing::DeclinedSilently,
+            Some(Outcome::Undecided) => Standing::Undecided,
+            _ => Standing::Declined,
+        },
         State::Withdrawn => Standing::Withdrawn,
         State::Expired if registration.decided_at.is_some() => Standing::NotChosen,
         State::Expired => Standing::Expired,
@@ -116,7 +126,8 @@ fn over(visit: &Visit, registration: &Registration, standing: Standing) -> Resul
     own["reason"] = json!(registration.reason);
     own["choose_link"] = json!(choose_link(visit, registration, standing)?);
     own["withdraws"] = json!(registration.state.after(Event::Withdrawn).is_some());
-    own["back"] = json!(matches!(standing, Standing::Refused | Standing::Withdrawn | Standing::Expired | Standing::NotChosen));
+    own["back"] =
+        json!(matches!(standing, Standing::Refused | Standing::Undecided | Standing::Withdrawn | Standing::Expired | Standing::NotChosen));
     let status = if registration.state == State::Expired { 410 } else { 200 };
     visit.site.page(visit.language, status, PageName::Standing, &context(visit.language, Some(visit.link_token), own))
 }

@@ -59,7 +59,7 @@ fn a_reminder_is_owed_for_as_long_as_the_room_has_to_decide(engine: Engine) {
     assert!(store.settle(id, State::AdminSend, "me", State::AdminVerify, 1000).unwrap());
     assert!(due(&mut store, REMINDER, 1000).is_empty(), "a run of cron may be looking right now");
     for (delay, now, expected) in [(5000, 5999, vec![]), (5000, 6000, vec![id]), (500, 1500, vec![id])] {
-        store.schedule(SideAction::Remind, Some(delay)).unwrap();
+        store.schedule(SideAction::Remind, &[delay]).unwrap();
         assert_eq!(due(&mut store, REMINDER, now), expected, "{delay} {now}");
     }
     assert!(store.decide(id, Event::Declined, None, &Decider::Link, 7000).unwrap());
@@ -72,12 +72,12 @@ fn the_room_is_reminded_once_of_what_waited_before_reminders_had_a_table(engine:
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET state = 6", &[]).unwrap();
     for _ in 0..2 {
-        store.schedule(SideAction::Remind, Some(10)).unwrap();
+        store.schedule(SideAction::Remind, &[10]).unwrap();
     }
     let [reminder] = &store.due(REMINDER, 2000, (i64::MIN, 0), 10).unwrap()[..] else { panic!("one reminder") };
     assert!(store.lease(reminder.row, "me", 2000, 2100).unwrap());
     assert!(store.settle_beside(reminder.row, id, "me", 2000).unwrap());
-    store.schedule(SideAction::Remind, Some(10)).unwrap();
+    store.schedule(SideAction::Remind, &[10]).unwrap();
     assert!(due(&mut store, REMINDER, 9000).is_empty());
 }
 
@@ -86,14 +86,14 @@ fn a_reminder_that_failed_waits_for_its_time(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminVerify, 1000).unwrap();
-    store.schedule(SideAction::Remind, Some(10)).unwrap();
+    store.schedule(SideAction::Remind, &[10]).unwrap();
     let row = store.due(REMINDER, 6000, (i64::MIN, 0), 10).unwrap()[0].row;
     failed(&mut store, row, &Blame::Peer(Peer::Room), 6000, 7000);
-    store.schedule(SideAction::Remind, Some(10)).unwrap();
+    store.schedule(SideAction::Remind, &[10]).unwrap();
     assert!(due(&mut store, REMINDER, 6999).is_empty());
     assert_eq!(due(&mut store, REMINDER, 7000), [id]);
     assert_eq!(store.failing().unwrap()[0].trouble.name(), "room");
-    store.schedule(SideAction::Remind, None).unwrap();
+    store.schedule(SideAction::Remind, &[]).unwrap();
     assert!(store.failing().unwrap().is_empty(), "switched off");
 }
 
@@ -110,10 +110,10 @@ fn a_side_action_lasts_as_long_as_the_states_that_have_it(engine: Engine) {
     assert!(store.lease(row, "me", 3000, 3100).unwrap() && store.settle_beside(row, id, "me", 3001).unwrap());
     assert!(due(&mut store, BINDING, 9000).is_empty());
     let reminder = Owed::Beside(SideAction::RemindOfPassword);
-    store.schedule(SideAction::RemindOfPassword, Some(500)).unwrap();
+    store.schedule(SideAction::RemindOfPassword, &[500]).unwrap();
     assert!(due(&mut store, reminder, 3499).is_empty());
     assert_eq!(due(&mut store, reminder, 3500), [id], "each has its own time");
-    store.schedule(SideAction::RemindOfPassword, None).unwrap();
+    store.schedule(SideAction::RemindOfPassword, &[]).unwrap();
     assert!(due(&mut store, reminder, 1_000_000).is_empty(), "the configuration has no use for it");
 }
 
