@@ -117,16 +117,19 @@ pub enum SideAction {
     BindAddress = 4,
     /// Edit the message in the room, so that it shows where the request stands.
     ShowInRoom = 5,
+    /// React to the message in the room with both thumbs, or take them away after the decision.
+    Ballot = 6,
 }
 
 impl SideAction {
-    pub const ALL: [SideAction; 6] = [
+    pub const ALL: [SideAction; 7] = [
         SideAction::Remind,
         SideAction::SendQuestion,
         SideAction::RemindToChoose,
         SideAction::RemindOfPassword,
         SideAction::BindAddress,
         SideAction::ShowInRoom,
+        SideAction::Ballot,
     ];
 
     pub fn number(self) -> i64 {
@@ -230,7 +233,9 @@ impl State {
     /// The side actions that begin with this state. The configuration decides later whether each applies, and when it is due.
     pub(crate) fn begins_beside(self) -> &'static [SideAction] {
         match self {
-            State::AdminVerify => &[SideAction::Remind],
+            State::AdminVerify => &[SideAction::Remind, SideAction::Ballot],
+            // What follows a decision, or a withdrawal, directly.
+            State::ChooseSend | State::Register | State::DeclineSend | State::Declined | State::Withdrawn => &[SideAction::Ballot],
             State::Choosing => &[SideAction::RemindToChoose],
             State::MailCredentials => &[SideAction::BindAddress],
             State::Done => &[SideAction::RemindOfPassword],
@@ -244,11 +249,13 @@ impl State {
         match self {
             State::EmailSend | State::EmailVerify => &[],
             State::AdminSend => &[SendQuestion],
-            State::AdminVerify => &[Remind, SendQuestion, ShowInRoom],
-            State::ChooseSend | State::Register | State::DeclineSend | State::Declined | State::Expired | State::Withdrawn => &[ShowInRoom],
-            State::Choosing => &[RemindToChoose, ShowInRoom],
-            State::MailCredentials => &[BindAddress, ShowInRoom],
-            State::Done => &[BindAddress, RemindOfPassword, ShowInRoom],
+            State::AdminVerify => &[Remind, SendQuestion, ShowInRoom, Ballot],
+            State::ChooseSend | State::Register | State::DeclineSend | State::Declined | State::Expired | State::Withdrawn => {
+                &[ShowInRoom, Ballot]
+            }
+            State::Choosing => &[RemindToChoose, ShowInRoom, Ballot],
+            State::MailCredentials => &[BindAddress, ShowInRoom, Ballot],
+            State::Done => &[BindAddress, RemindOfPassword, ShowInRoom, Ballot],
         }
     }
 

@@ -20,7 +20,6 @@ use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
 use crate::flow::addresses;
-use crate::flow::breakers::Breakers;
 use crate::flow::keys;
 use crate::flow::limits;
 use crate::flow::looking;
@@ -117,11 +116,10 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.said.extend(judged.sentence());
     correct_times(site, store, &judged, &mut summary)?;
     // Before the queue, which carries out what was decided.
-    // The queue has breakers of its own: what it tries in vain is written down and reported.
     let service_trouble = if site.config.room.reactions { service::check(site)? } else { None };
-    let looked = looking::look_in_turn(site, store, deadline, &mut Breakers::default())?;
+    let looked = looking::look_in_turn(site, store, deadline)?;
     summary.decided = looked.decided;
-    summary.worked = queue::work(site, store, deadline, Breakers::default())?;
+    summary.worked = queue::work(site, store, deadline)?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
     let others = keys::others(site, store)?;

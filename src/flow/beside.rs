@@ -9,6 +9,7 @@ use crate::domain::registration::SideAction;
 use crate::domain::seconds::{DAY, HOUR};
 use crate::flow::addresses;
 use crate::flow::attempt::{Tried, attempt};
+use crate::flow::ballot;
 use crate::flow::failure::Failure;
 use crate::flow::password_ends;
 use crate::flow::room_message;
@@ -33,6 +34,7 @@ pub(crate) fn delays(site: &Site, action: SideAction) -> Vec<i64> {
     match action {
         SideAction::Remind => site.config.times.remind_after_hours.0.iter().map(|hours| *hours as i64 * HOUR).collect(),
         SideAction::SendQuestion | SideAction::ShowInRoom => vec![0],
+        SideAction::Ballot => ballot::is_wanted(site).then_some(0).into_iter().collect(),
         SideAction::RemindOfPassword => password_ends::delay(site).into_iter().collect(),
         SideAction::RemindToChoose => vec![before_the_reminder(steps::choose_seconds(site))],
         SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0).into_iter().collect(),
@@ -88,6 +90,10 @@ fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, r
             false => Beside::NotNeeded,
         }),
         SideAction::RemindToChoose => remind_to_choose(site, store, row, registration).map(|()| Beside::Done),
+        SideAction::Ballot => Ok(match ballot::update(site, store, registration)? {
+            true => Beside::Done,
+            false => Beside::NotNeeded,
+        }),
         // Has a path of its own: `act`.
         SideAction::ShowInRoom => Ok(Beside::NotNeeded),
         SideAction::BindAddress => match addresses::bind(site, store, registration)? {

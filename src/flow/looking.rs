@@ -8,7 +8,7 @@
 
 use crate::domain::back_off::{Blame, Peer};
 use crate::domain::config::Room;
-use crate::domain::decision::Decider;
+use crate::domain::decision::{Decider, Outcome};
 use crate::domain::error::Error;
 use crate::domain::registration::{SideAction, State};
 use crate::domain::token;
@@ -46,8 +46,11 @@ pub struct Looked {
 
 /// Reads the reactions to messages about undecided requests, those read the longest ago first. Takes a third of the time until
 /// `deadline`. The decisions are carried out by the queue.
-pub(crate) fn look_in_turn(site: &Site, store: &mut Store, deadline: Instant, breakers: &mut Breakers) -> Result<Looked, store::Error> {
-    let mut looked = Looked::default();
+///
+/// A homeserver that is away costs one time-out, after which no further message is read. The breakers are not those of the queue,
+/// in which something must be tried, so that the sysadmin hears of it.
+pub(crate) fn look_in_turn(site: &Site, store: &mut Store, deadline: Instant) -> Result<Looked, store::Error> {
+    let (mut looked, mut breakers) = (Looked::default(), Breakers::default());
     if !site.config.room.reactions {
         return Ok(looked);
     }
@@ -97,6 +100,7 @@ pub fn read_wanted(site: &Site) -> Result<(), Error> {
             beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
             deciding::carry_on(site, &mut store, id);
             beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
+            beside::act_or_leave(site, &mut store, id, SideAction::Ballot);
         }
         // A reaction may have come between the last look and the end of the lock.
         if store.messages_to_read(true, 1)?.is_empty() {
@@ -142,7 +146,8 @@ fn try_to_look(site: &Site, store: &mut Store, message: &MessageToRead) -> Resul
     if !deciding::is_undecided(&registration) || steps::waits_for_its_key(site, &registration) {
         return Ok(Ok(false));
     }
-    let wanted = match bot::with_token(site, |token| wanted(site, token, &message.event)) {
+    let since = taken_back_at(store, registration.id)?;
+    let wanted = match bot::with_token(site, |token| wanted(site, token, &message.event, since)) {
         Ok(wanted) => wanted,
         Err(cause) => return Ok(Err(Failure::from(cause).on_the_way(Peer::Room))),
     };
@@ -152,10 +157,17 @@ fn try_to_look(site: &Site, store: &mut Store, message: &MessageToRead) -> Resul
     deciding::decide(site, store, &registration, verdict, None, &Decider::Reaction(by)).map(Ok)
 }
 
+/// When the last decision was taken back: what people reacted with before has had its effect.
+fn taken_back_at(store: &mut Store, id: i64) -> Result<Option<i64>, store::Error> {
+    let decisions = store.decisions(id)?;
+    Ok(decisions.iter().rev().find(|decided| decided.outcome == Outcome::TakenBack).map(|decided| decided.at))
+}
+
 /// What the first person who may decide wants, and who that is.
-fn wanted(site: &Site, token: &str, event: &RoomEvent) -> Result<Option<(Verdict, String)>, matrix::Error> {
+fn wanted(site: &Site, token: &str, event: &RoomEvent, since: Option<i64>) -> Result<Option<(Verdict, String)>, matrix::Error> {
     let homeserver = Homeserver::new(&site.config);
     let mut reactions = relations::reactions(&homeserver, token, event)?;
+    reactions.retain(|reaction| since.is_none_or(|since| reaction.sent_at / 1000 > since));
     let own = bot::own_accounts(site, &homeserver, token)?;
     if votes(&reactions, &own).windows(2).any(|pair| pair[0].verdict != pair[1].verdict) {
         relations::put_in_order(&homeserver, token, event, &mut reactions)?;

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod addresses;
 pub mod asking;
 pub mod attempt;
+pub mod ballot;
 pub mod beside;
 pub mod breakers;
 pub mod caller;

@@ -53,14 +53,14 @@ pub struct Worked {
     pub ran_out_of_time: bool,
 }
 
-/// Works until nothing is due, or until `deadline`. `breakers` knows which peers are unavailable.
-pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant, breakers: Breakers) -> Result<Worked, store::Error> {
-    let mut queue = Queue { breakers, ..new_queue(site, store, deadline) };
+/// Works until nothing is due, or until `deadline`.
+pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<Worked, store::Error> {
+    let mut queue = new_queue(site, store, deadline);
     let steps = State::ALL.into_iter().rev().filter(|state| state.owes().is_some()).map(Owed::Step);
     let beside = queue.schedule(|action| !action.is_reminder())?;
     queue.take_turns(steps.chain(beside).chain([Owed::ResetMail]))?;
     // The steps may have changed what the room should show.
-    queue.take_turns([Owed::Beside(SideAction::ShowInRoom), Owed::Redaction].into_iter())?;
+    queue.take_turns(in_room(site).chain([Owed::Redaction]))?;
     // Only now, because the room may just have been told of a request.
     let reminders = queue.schedule(SideAction::is_reminder)?;
     queue.remind_together()?;
@@ -79,7 +79,13 @@ pub fn show_in_room(site: &Site) {
 fn edit_messages(site: &Site) -> Result<(), Error> {
     let mut store = site.store(Access::Write)?;
     let deadline = Instant::now() + Duration::from_secs(SHOWING_SECONDS);
-    Ok(new_queue(site, &mut store, deadline).take_turns([Owed::Beside(SideAction::ShowInRoom)].into_iter())?)
+    Ok(new_queue(site, &mut store, deadline).take_turns(in_room(site))?)
+}
+
+/// What a step may leave to be done to a message in the room.
+fn in_room(site: &Site) -> impl Iterator<Item = Owed> {
+    let wanted = [SideAction::ShowInRoom, SideAction::Ballot].into_iter().filter(|action| !beside::delays(site, *action).is_empty());
+    wanted.map(Owed::Beside)
 }
 
 /// Sends the due mails about forgotten passwords, right after the answer to a visitor; nobody waits for the end. One program at a

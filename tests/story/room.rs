@@ -1,7 +1,7 @@
 //! Deciding in the room by a reaction, found by cron alone.
 
 use crate::world::{Account, Engine, Host, on_every_database};
-use crate::{Story, fresh};
+use crate::{Story, fresh, now};
 
 /// As most clients send them.
 const YES: &str = "👍\u{FE0F}";
@@ -41,6 +41,20 @@ impl Waiting {
         let cron = self.story.site.run_cron();
         assert!(cron.status.success() && cron.stderr.is_empty(), "{}", String::from_utf8_lossy(&cron.stderr));
         self.story.state(&self.applicant)
+    }
+
+    /// Waits until the message has these reactions: another program may be about to send them.
+    fn wait_for_reactions(&self, expected: &[(&Account, &str)]) {
+        let expected: Vec<_> = expected.iter().map(|(who, key)| (who.user_id.clone(), (*key).to_owned())).collect();
+        let end = now() + 30;
+        loop {
+            let found = self.story.synapse.reactions(&self.story.room, &self.event_id);
+            if found == expected {
+                return;
+            }
+            assert!(now() < end, "{found:?}");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 
     /// Who decided, and in which way.
@@ -154,6 +168,64 @@ fn a_bot_that_was_removed_from_the_room_says_that_reactions_decide_nothing() {
     assert!(said.contains("reactions_unread") && said.contains("403"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(waiting.story.decide(&waiting.applicant, "approve", "").text().contains("Approved"), "the link works");
+}
+
+#[test]
+fn a_reaction_that_declined_does_not_decline_again_once_its_no_is_taken_back() {
+    let waiting = Waiting::start();
+    let (story, synapse) = (&waiting.story, &waiting.story.synapse);
+    waiting.react(&synapse.bob, NO);
+    assert_eq!(waiting.state_after_cron(), 13);
+    // Times of decisions are in whole seconds.
+    let second = now();
+    while now() == second {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let declined = story.browser.get(&story.room_message(&waiting.applicant).link());
+    story.browser.submit(&declined.form());
+    assert_eq!(waiting.state_after_cron(), 6, "bob's reaction has had its effect");
+    // A request that waits again has a ballot again.
+    waiting.wait_for_reactions(&[(&synapse.bob, NO), (&synapse.bot, YES), (&synapse.bot, NO)]);
+    let taken_back_at = story.number("SELECT decided_at FROM decisions WHERE outcome = 'taken_back'");
+    while now() <= taken_back_at {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    waiting.react(&synapse.alice, NO);
+    assert_eq!(waiting.state_after_cron(), 13, "a new one counts");
+}
+
+#[test]
+fn the_bot_puts_both_thumbs_there_and_takes_them_away_after_the_decision() {
+    let waiting = Waiting::start();
+    let synapse = &waiting.story.synapse;
+    let ballot = [(&synapse.bot, YES), (&synapse.bot, NO)];
+    waiting.wait_for_reactions(&ballot);
+    assert_eq!(waiting.state_after_cron(), 6, "the bot's own reactions decide nothing");
+    waiting.wait_for_reactions(&ballot);
+    waiting.react(&synapse.bob, NO);
+    assert_eq!(waiting.state_after_cron(), 13);
+    // What people said stays.
+    waiting.wait_for_reactions(&[(&synapse.bob, NO)]);
+}
+
+#[test]
+fn the_ballot_goes_after_a_decision_by_the_link_too() {
+    let waiting = Waiting::start();
+    let bot = &waiting.story.synapse.bot;
+    waiting.wait_for_reactions(&[(bot, YES), (bot, NO)]);
+    waiting.story.decide(&waiting.applicant, "decline", "");
+    waiting.wait_for_reactions(&[]);
+}
+
+#[test]
+fn without_a_ballot_people_react_all_the_same() {
+    let story = Story::start_with("synapse", Host::NginxCgi, |site| site.set("room.ballot", false));
+    let waiting = Waiting::in_story(story);
+    assert_eq!(waiting.state_after_cron(), 6);
+    let (synapse, room) = (&waiting.story.synapse, &waiting.story.room);
+    assert!(synapse.reactions(room, &waiting.event_id).is_empty());
+    waiting.react(&synapse.bob, YES);
+    assert_eq!(waiting.state_after_cron(), 100);
 }
 
 on_every_database! {

@@ -174,6 +174,15 @@ impl Synapse {
         text(&self.need("PUT", &path, Some(&who.token), Some(content))["event_id"])
     }
 
+    /// The reactions to an event that are there, as pairs of sender and key, the oldest first.
+    pub fn reactions(&self, room: &str, event_id: &str) -> Vec<(String, String)> {
+        let path =
+            format!("/_matrix/client/v1/rooms/{}/relations/{}/m.annotation/m.reaction?dir=f&limit=100", quote(room), quote(event_id));
+        let page = self.need("GET", &path, Some(&self.alice.token), None);
+        let events = page["chunk"].as_array().cloned().unwrap_or_default();
+        events.iter().map(|event| (text(&event["sender"]), text(&event["content"]["m.relates_to"]["key"]))).collect()
+    }
+
     /// Takes an event of one's own back.
     pub fn redact(&self, room: &str, who: &Account, event_id: &str) {
         let path = format!("/_matrix/client/v3/rooms/{}/redact/{}/{}", quote(room), quote(event_id), super::fresh("txn"));

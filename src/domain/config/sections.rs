@@ -93,6 +93,9 @@ pub struct Room {
     /// Whether reactions to the bot's message decide.
     #[serde(default = "yes")]
     pub reactions: bool,
+    /// Whether the bot puts both thumbs under its message.
+    #[serde(default = "yes")]
+    pub ballot: bool,
     /// The least power level in the room with which somebody's reaction decides; `None`: every member's does.
     #[serde(default)]
     pub decide_from_power: Option<Bounded<0, 100>>,

@@ -67,6 +67,24 @@ pub fn edit(site: &Site, posted: &RoomEvent, message: &RoomMessage, txn_id: &str
     as_bot(site, |bot, token| bot.edit(token, posted, message, txn_id))
 }
 
+/// Reacts to a message; once, however often it is tried.
+pub fn react(site: &Site, to: &RoomEvent, key: &str, txn_id: &str) -> Result<(), Error> {
+    as_bot(site, |bot, token| room::react(&bot.homeserver, token, &to.room_id, &to.event_id, key, txn_id))
+}
+
+/// Takes back the bot's own reactions with these keys. `txn_id` makes a transaction id for the redaction of an event.
+pub fn take_back_reactions(site: &Site, from: &RoomEvent, keys: &[&str], txn_id: &impl Fn(&str) -> String) -> Result<(), Error> {
+    as_bot(site, |bot, token| {
+        let own = own_accounts(site, &bot.homeserver, token)?;
+        for reaction in relations::reactions(&bot.homeserver, token, from)? {
+            if own.contains(&reaction.sender) && keys.contains(&reaction.key.as_str()) {
+                room::redact(&bot.homeserver, token, &from.room_id, &reaction.event_id, &txn_id(&reaction.event_id))?;
+            }
+        }
+        Ok(())
+    })
+}
+
 /// Redacts a message that the bot posted: its edits first, because a homeserver does not list them once the message is redacted.
 /// `txn_id` gives the transaction id for an event. In a room that is not that of `[room]` any more, and where the bot cannot do
 /// this, the message stays.

@@ -63,6 +63,19 @@ struct InReplyTo<'a> {
     event_id: &'a str,
 }
 
+#[derive(Serialize)]
+struct ReactionContent<'a> {
+    #[serde(rename = "m.relates_to")]
+    relates_to: Annotation<'a>,
+}
+
+#[derive(Serialize)]
+struct Annotation<'a> {
+    rel_type: &'static str,
+    event_id: &'a str,
+    key: &'a str,
+}
+
 #[derive(Deserialize)]
 struct SendAnswer {
     event_id: String,
@@ -155,6 +168,17 @@ fn write(text: &str, html: Option<&str>, relation: Relation) -> Result<Vec<u8>, 
         },
     };
     serde_json::to_vec(&content).map_err(|cause| Error::Unexpected(format!("a room message cannot be written as JSON: {cause}")))
+}
+
+/// Reacts to an event; once, however often it is tried. [`Error::Forbidden`]: the bot is not in the room, or may not react there.
+pub fn react(homeserver: &Homeserver, access_token: &str, room_id: &str, event_id: &str, key: &str, txn_id: &str) -> Result<(), Error> {
+    let path = format!("/_matrix/client/v3/rooms/{}/send/m.reaction/{}", segment(room_id), segment(txn_id));
+    let content = ReactionContent { relates_to: Annotation { rel_type: "m.annotation", event_id, key } };
+    match homeserver.ask::<SendAnswer>(&Call::with_body(Method::PUT, path, &content)?.token(access_token))? {
+        Ok(_) => Ok(()),
+        Err(refusal) if refusal.is(400, "M_DUPLICATE_ANNOTATION") => Ok(()),
+        Err(refusal) => Err(refusal.unexpected()),
+    }
 }
 
 /// Redacts an event; repetitions do no harm, also with another `txn_id`. `false`: there is no such event. [`Error::Forbidden`]: the

@@ -74,7 +74,8 @@ pub(super) fn confirm(
     log::info("address_confirmed", Some(registration.id), if other_name.is_some() { "with another username" } else { "" });
     steps::carry_on_or_leave(site, &mut store, registration.id);
     drop(store);
-    visit.show_anew(registration.id)
+    // The ballot under the message in the room.
+    Ok(visit.show_anew(registration.id)?.with_work_left())
 }
 
 /// The other username that was typed, if it can be had; `None` for the one that was asked for, if that can.
