@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 const AT_A_TIME: i64 = 50;
 /// The largest number of people whose membership is asked for at one message.
 const MOST_ASKED_ABOUT: usize = 100;
+/// How long they are asked about.
+const ASKING: Duration = Duration::from_secs(15);
 /// The longest time that reading one message is expected to take if the homeserver stays silent, in seconds.
 const SILENCE: Duration = Duration::from_secs(bot::SILENCE_SECONDS);
 /// The lock of [`read_wanted`], and how long it lasts in seconds.
@@ -172,7 +174,11 @@ fn wanted(site: &Site, token: &str, event: &RoomEvent, since: Option<i64>) -> Re
     if votes(&reactions, &own).windows(2).any(|pair| pair[0].verdict != pair[1].verdict) {
         relations::put_in_order(&homeserver, token, event, &mut reactions)?;
     }
+    let begun = Instant::now();
     for Vote { sender, verdict } in votes(&reactions, &own).into_iter().take(MOST_ASKED_ABOUT) {
+        if begun.elapsed() > ASKING {
+            return Err(matrix::Error::Unreachable("the homeserver takes too long to say who is in the room".into()));
+        }
         if may_decide(&site.config.room, &homeserver, token, &event.room_id, sender)? {
             return Ok(Some((verdict, sender.to_owned())));
         }

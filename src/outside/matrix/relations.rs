@@ -8,7 +8,7 @@ use crate::outside::store::RoomEvent;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The largest number of pages that are read of one message, with 100 reactions each.
 const MOST_PAGES: usize = 20;
@@ -16,6 +16,8 @@ const MOST_PAGES: usize = 20;
 const LARGEST_PAGE: u64 = 8 * 1024 * 1024;
 /// Time limit for one request; reading is repeated.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long further pages of one message are asked for. A part of the reactions would decide wrongly, so that is an error.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(20);
 /// Bytes of a key. No emoji has so many; Synapse accepts 500 characters.
 const LONGEST_KEY: usize = 100;
 
@@ -97,7 +99,12 @@ pub struct Edit {
 /// The edits of a message; at most 2,000. None if there is no such message, or it was redacted.
 pub fn edits(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Edit>, Error> {
     let (mut found, mut from): (Vec<Edit>, Option<String>) = Default::default();
+    let begun = Instant::now();
     for _ in 0..MOST_PAGES {
+        if begun.elapsed() > PATIENCE_IN_ALL {
+            let seconds = PATIENCE_IN_ALL.as_secs();
+            return Err(Error::Unreachable(format!("the homeserver did not list the reactions to a message within {seconds} s")));
+        }
         let Some(page) = page_of(homeserver, access_token, event, "m.replace", "limit=100", from.as_deref())? else { break };
         let next = page.next_batch.as_str().map(str::to_owned);
         let before = found.len();
