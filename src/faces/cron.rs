@@ -22,6 +22,7 @@ use crate::domain::token;
 use crate::flow::addresses;
 use crate::flow::keys;
 use crate::flow::limits;
+use crate::flow::listening;
 use crate::flow::looking;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
@@ -119,6 +120,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     let service_trouble = if site.config.room.reactions { service::check(site)? } else { None };
     let looked = looking::look_in_turn(site, store, deadline)?;
     summary.decided = looked.decided;
+    let deaf = if looked.is_away { None } else { listening::listen_in_turn(site, store, deadline)? };
     summary.worked = queue::work(site, store, deadline)?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
@@ -132,7 +134,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
-    speak(site, store, others, looked.hindrance, service_trouble, &mut summary)?;
+    speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }

@@ -44,6 +44,8 @@ pub struct Looked {
     pub decided: u64,
     /// Why reactions could not be read although the homeserver answers, for the sysadmin.
     pub hindrance: Option<String>,
+    /// The homeserver does not answer.
+    pub is_away: bool,
 }
 
 /// Reads the reactions to messages about undecided requests, those read the longest ago first. Takes a third of the time until
@@ -68,8 +70,9 @@ pub(crate) fn look_in_turn(site: &Site, store: &mut Store, deadline: Instant) ->
             Ok(false) => {}
             Err(failure) => {
                 breakers.note(&failure.blame, "");
-                if !matches!(failure.blame, Blame::Peer(_)) {
-                    looked.hindrance = Some(failure.sentence);
+                match failure.blame {
+                    Blame::Peer(_) => looked.is_away = true,
+                    _ => looked.hindrance = Some(failure.sentence),
                 }
             }
         }
@@ -187,7 +190,7 @@ fn wanted(site: &Site, token: &str, event: &RoomEvent, since: Option<i64>) -> Re
 }
 
 /// Whether this person may decide at this moment: a member of the room, and what the configuration asks for.
-fn may_decide(rules: &Room, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {
+pub(super) fn may_decide(rules: &Room, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {
     if rules.decide_only_own_server && !homeserver.is_of_this_server(user_id) {
         return Ok(false);
     }

@@ -15,6 +15,7 @@ pub mod forgetting;
 pub mod keys;
 pub mod letters;
 pub mod limits;
+pub mod listening;
 pub mod looking;
 pub mod password_check;
 pub mod password_ends;

@@ -30,6 +30,7 @@ mod reset_password;
 mod restored;
 mod room;
 mod room_push;
+mod room_words;
 mod synapse_mode;
 mod text_browsers;
 mod welcome;

@@ -95,6 +95,11 @@ fn a_thumb_in_the_room_decides_within_seconds_and_the_bot_needs_no_login() {
     let state = fs::read_to_string(service.story.site.path().join("config.json")).unwrap();
     assert!(!state.contains("access_token"), "no login was made");
 
+    let (max, message) = service.waiting();
+    let reply = json!({"msgtype": "m.text", "body": "approve", "m.relates_to": {"m.in_reply_to": {"event_id": message}}});
+    synapse.send(&service.story.room, &synapse.bob, "m.room.message", reply);
+    service.wait_for(&max, 100);
+
     let (eve, message) = service.waiting();
     service.react(&synapse.bob, &message, NO);
     service.wait_for(&eve, 13);

@@ -96,6 +96,12 @@ pub struct Room {
     /// Whether the bot puts both thumbs under its message.
     #[serde(default = "yes")]
     pub ballot: bool,
+    /// Whether replies and commands decide and ask.
+    #[serde(default = "yes")]
+    pub words: bool,
+    /// Reasons for declining that a number stands for: `!decline 1`.
+    #[serde(default)]
+    pub reasons: Vec<String>,
     /// The least power level in the room with which somebody's reaction decides; `None`: every member's does.
     #[serde(default)]
     pub decide_from_power: Option<Bounded<0, 100>>,

@@ -12,9 +12,11 @@ use super::{MatrixError, access};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::faces::gateway::{self, Pace, Program};
+use crate::flow::listening;
 use crate::flow::looking;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
+use crate::outside::matrix::messages;
 use crate::outside::site::Site;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -69,10 +71,12 @@ pub fn hear(site: &Site, request: &Request) -> Result<Response, Error> {
     let method = request.variable("REQUEST_METHOD").unwrap_or("");
     match (asked(request), method) {
         (Asked::Push, "PUT") => {
-            let targets = targets(request.body(), &own_id(site));
-            let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+            let pushed = pushed(request.body(), &own_id(site));
+            let reacted: Vec<&str> = pushed.reactions.iter().map(String::as_str).collect();
+            let answers: Vec<(&str, &str)> = pushed.answers.iter().map(|(event_id, to)| (event_id.as_str(), to.as_str())).collect();
+            let is_work_left = looking::note_reactions(site, &reacted)? | listening::note(site, &answers)?;
             let taken = Response::json(200, &Taken {});
-            Ok(if looking::note_reactions(site, &targets)? { taken.with_work_left() } else { taken })
+            Ok(if is_work_left { taken.with_work_left() } else { taken })
         }
         (Asked::Ping, "POST") => Ok(Response::json(200, &Taken {})),
         (Asked::Push, _) => Ok(not_allowed("PUT")),
@@ -85,6 +89,9 @@ pub fn hear(site: &Site, request: &Request) -> Result<Response, Error> {
 pub fn afterwards(site: &Site) {
     if let Err(cause) = looking::read_wanted(site) {
         log::warn("reactions_unread", None, &cause.cause);
+    }
+    if let Err(cause) = listening::read_noted(site) {
+        log::warn("words_unread", None, &cause.cause);
     }
 }
 
@@ -117,29 +124,48 @@ fn own_id(site: &Site) -> String {
     names::mxid(&site.config.room.bot_localpart, &site.config.server_name)
 }
 
-/// The events to which somebody other than `own` reacts in this push. Events of any form are in it, and only the part that has
-/// the expected form counts.
-pub fn targets(push: &[u8], own: &str) -> HashSet<String> {
+/// What a push says of events by somebody other than `own`. Events of any form are in it, and only what has the expected form
+/// counts.
+pub fn pushed(push: &[u8], own: &str) -> Pushed {
     let mut deserializer = serde_json::Deserializer::from_slice(push);
-    let transaction = Transaction::deserialize(&mut deserializer).unwrap_or_default();
-    let mut targets = transaction.events.0;
-    targets.retain(|(sender, _)| sender != own);
-    targets.into_iter().map(|(_, target)| target).collect()
+    let events = Transaction::deserialize(&mut deserializer).unwrap_or_default().events.0;
+    let mut pushed = Pushed::default();
+    for (_, wake) in events.into_iter().filter(|(sender, _)| sender != own) {
+        match wake {
+            Wake::Reaction { to } => drop(pushed.reactions.insert(to)),
+            Wake::Answer { event_id, to } => drop(pushed.answers.insert((event_id, to))),
+        }
+    }
+    pushed
+}
+
+/// Where a push says that there is something to read.
+#[derive(Debug, Default)]
+pub struct Pushed {
+    /// The events to which somebody reacts.
+    pub reactions: HashSet<String>,
+    /// Messages that answer others: the id of each, and of the one that it answers.
+    pub answers: HashSet<(String, String)>,
 }
 
 #[derive(Deserialize, Default)]
 struct Transaction {
     #[serde(default)]
-    events: Targets,
+    events: Events,
 }
 
-/// Sender and target of each reaction, taken from the events one at a time, so that a large push takes up no more memory than its
-/// bytes.
+/// The senders of events, and where these lead, taken one at a time, so that a large push takes up no more memory than its bytes.
 #[derive(Default)]
-struct Targets(HashSet<(String, String)>);
+struct Events(HashSet<(String, Wake)>);
 
-impl<'de> Deserialize<'de> for Targets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Targets, D::Error> {
+#[derive(PartialEq, Eq, Hash)]
+enum Wake {
+    Reaction { to: String },
+    Answer { event_id: String, to: String },
+}
+
+impl<'de> Deserialize<'de> for Events {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Events, D::Error> {
         deserializer.deserialize_seq(EachEvent)
     }
 }
@@ -147,37 +173,47 @@ impl<'de> Deserialize<'de> for Targets {
 struct EachEvent;
 
 impl<'de> Visitor<'de> for EachEvent {
-    type Value = Targets;
+    type Value = Events;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("a list of events")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<Targets, A::Error> {
-        let mut targets = Targets::default();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<Events, A::Error> {
+        let mut found = Events::default();
         while let Some(event) = events.next_element::<&RawValue>()? {
-            if targets.0.len() < MOST_TARGETS
-                && let Ok(event) = serde_json::from_str::<Pushed>(event.get())
-                && let Some(target) = event.target()
+            if found.0.len() < MOST_TARGETS
+                && let Some(wake) = wake(event.get())
             {
-                targets.0.insert((event.sender, target));
+                found.0.insert(wake);
             }
         }
-        Ok(targets)
+        Ok(found)
     }
 }
 
-#[derive(Deserialize)]
-struct Pushed {
-    r#type: String,
-    sender: String,
-    content: PushedContent,
-    #[serde(default)]
-    unsigned: Value,
+/// The sender of an event, and where it leads, unless the homeserver hides it from the room (observed with Synapse 1.163).
+fn wake(event: &str) -> Option<(String, Wake)> {
+    let event: Value = serde_json::from_str(event).ok()?;
+    if event["unsigned"]["io.element.synapse.soft_failed"] == Value::Bool(true) {
+        return None;
+    }
+    if event["type"] != "m.reaction" {
+        let answer = messages::answer(event)?;
+        return Some((answer.sender, Wake::Answer { event_id: answer.event_id, to: answer.to }));
+    }
+    let reaction: Reaction = serde_json::from_value(event).ok()?;
+    Some((reaction.sender, Wake::Reaction { to: reaction.content.relates_to.event_id }))
 }
 
 #[derive(Deserialize)]
-struct PushedContent {
+struct Reaction {
+    sender: String,
+    content: ReactionContent,
+}
+
+#[derive(Deserialize)]
+struct ReactionContent {
     #[serde(rename = "m.relates_to")]
     relates_to: Relation,
 }
@@ -185,14 +221,6 @@ struct PushedContent {
 #[derive(Deserialize)]
 struct Relation {
     event_id: String,
-}
-
-impl Pushed {
-    /// The event that this one reacts to, unless the homeserver hides it from the room (observed with Synapse 1.163).
-    fn target(&self) -> Option<String> {
-        let is_hidden = self.unsigned["io.element.synapse.soft_failed"] == Value::Bool(true);
-        (self.r#type == "m.reaction" && !is_hidden).then(|| self.content.relates_to.event_id.clone())
-    }
 }
 
 #[cfg(test)]
@@ -205,7 +233,7 @@ mod tests {
     }
 
     fn found(push: &str) -> Vec<String> {
-        let mut found: Vec<String> = targets(push.as_bytes(), "@bot:x").into_iter().collect();
+        let mut found: Vec<String> = pushed(push.as_bytes(), "@bot:x").reactions.into_iter().collect();
         found.sort();
         found
     }
@@ -218,12 +246,15 @@ mod tests {
         text["content"]["m.relates_to"] = json!("$4");
         let mut message = reaction("@eve:x", json!("$5"));
         message["type"] = json!("m.room.message");
+        let answer = json!({"type": "m.room.message", "event_id": "$8", "sender": "@a:x",
+            "content": {"msgtype": "m.text", "body": "approve", "m.relates_to": {"m.in_reply_to": {"event_id": "$1"}}}});
         let events = json!([
             null,
             7,
             "x",
             [],
             {},
+            answer,
             reaction("@a:x", json!("$1")),
             reaction("@b:x", json!("$1")),
             reaction("@bot:x", json!("$2")),
@@ -233,7 +264,9 @@ mod tests {
             reaction("@c:x", json!(["$6"])),
             reaction("@a:x", json!("$7"))
         ]);
-        assert_eq!(found(&json!({ "events": events, "ephemeral": 5 }).to_string()), ["$1", "$7"]);
+        let push = json!({ "events": events, "ephemeral": 5 }).to_string();
+        assert_eq!(found(&push), ["$1", "$7"]);
+        assert_eq!(pushed(push.as_bytes(), "@bot:x").answers, [("$8".to_owned(), "$1".to_owned())].into());
     }
 
     #[test]

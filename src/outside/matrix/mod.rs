@@ -13,6 +13,7 @@ pub mod bot;
 pub mod forward;
 pub mod login;
 pub mod members;
+pub mod messages;
 pub mod password_policy;
 pub mod register;
 pub mod relations;

@@ -82,6 +82,8 @@ pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
     "mail/question.html",
     "room/reminders.txt",
     "room/reminders.html",
+    "room/answer.txt",
+    "room/answer.html",
     "mail/undecided.subject",
     "mail/undecided.txt",
     "mail/undecided.html",

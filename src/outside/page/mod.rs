@@ -135,6 +135,8 @@ pub enum RoomPost {
     Reminder,
     /// One reminder of many requests.
     Reminders,
+    /// In the thread under the message of a request.
+    Answer,
 }
 
 impl RoomPost {
@@ -143,6 +145,7 @@ impl RoomPost {
             RoomPost::Request => "request",
             RoomPost::Reminder => "reminder",
             RoomPost::Reminders => "reminders",
+            RoomPost::Answer => "answer",
         }
     }
 }

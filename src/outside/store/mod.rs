@@ -40,6 +40,7 @@ mod questions;
 mod registrations;
 mod resets;
 mod room_messages;
+mod room_words;
 mod row;
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -67,6 +68,7 @@ pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
 pub(crate) use resets::{LINK_SECONDS, NewReset, Reset, ResetAsked, ResetLink};
 pub use room_messages::{MessageToRead, RoomEvent, RoomMessageKind};
+pub use room_words::WordsToRead;
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};

@@ -4,7 +4,7 @@ use super::{Column, Error, NamedRow, Selection, Store, Value};
 use crate::domain::registration::{Event, State};
 
 /// The longest id of a room or event, in bytes (Matrix specification, "Size limits").
-const LONGEST_ID: usize = 255;
+pub(super) const LONGEST_ID: usize = 255;
 
 /// The largest number of events that one statement looks up.
 const MOST_AT_ONCE: usize = 100;
@@ -15,6 +15,8 @@ pub enum RoomMessageKind {
     /// The message with the facts and the link.
     Request = 0,
     Reminder = 1,
+    /// An answer to somebody. Reactions to it mean nothing.
+    Answer = 2,
 }
 
 impl RoomMessageKind {
@@ -66,7 +68,7 @@ impl Store {
         let mut wanted = 0;
         for some in event_ids.chunks(MOST_AT_ONCE) {
             let sql = format!(
-                "UPDATE room_messages SET wanted = 1 WHERE event_id IN ({}) AND registration_id IN (SELECT id FROM registrations WHERE {})",
+                "UPDATE room_messages SET wanted = 1 WHERE kind <> 2 AND event_id IN ({}) AND registration_id IN (SELECT id FROM registrations WHERE {})",
                 vec!["?"; some.len()].join(", "),
                 undecided("state")
             );
@@ -82,7 +84,7 @@ impl Store {
         let sql = format!(
             "SELECT room_messages.id, registration_id, room_id, event_id FROM room_messages
              JOIN registrations ON registrations.id = room_messages.registration_id
-             WHERE {} {wanted} ORDER BY wanted DESC, looked_at, room_messages.id LIMIT ?",
+             WHERE kind <> 2 AND {} {wanted} ORDER BY wanted DESC, looked_at, room_messages.id LIMIT ?",
             undecided("registrations.state")
         );
         const MESSAGE: Selection =
@@ -101,7 +103,7 @@ impl Store {
 }
 
 /// The condition that a request waits for a decision.
-fn undecided(column: &str) -> String {
+pub(super) fn undecided(column: &str) -> String {
     let undecided = State::ALL.into_iter().filter(|state| state.after(Event::Approved).is_some());
     format!("{column} IN ({})", undecided.map(|state| state.number().to_string()).collect::<Vec<_>>().join(", "))
 }

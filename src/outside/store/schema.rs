@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 17] = steps!(
+pub(super) const STEPS: [Step; 18] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -57,7 +57,8 @@ pub(super) const STEPS: [Step; 17] = steps!(
     "0014_decisions",
     "0015_room_messages",
     "0016_live_messages",
-    "0017_memory"
+    "0017_memory",
+    "0018_room_words"
 );
 
 /// Runs before the first step.

@@ -135,8 +135,8 @@ impl World {
             let answer = answer.unwrap_or_else(|error| api::room_events::fail(Some(&self.site), Some(&request), &error));
             assert_eq!((answer.status, answer.body() == b"{}"), (status, status == 200));
         }
-        let targets = api::room_events::targets(body, "@bot:example.org");
-        assert!(targets.len() <= 1_000);
+        let pushed = api::room_events::pushed(body, "@bot:example.org");
+        assert!(pushed.reactions.len() + pushed.answers.len() <= 1_000);
     }
 
     /// Sends a body to a page, as a form. `form_token=@` stands for a valid token, which nobody can guess.

@@ -1,0 +1,368 @@
+//! Words in the room: people answer the message about a request, in a reply or in its thread, to decide or to ask something.
+//!
+//! As with reactions ([`super::looking`]), a push only says where to look. What counts is the message as the homeserver shows it
+//! then, and who may decide at that moment. Cron reads the recent messages, so nothing depends on a push. Each message is noted
+//! before it is read, and settled when that is done which it asks for; whatever is repeated after a crash is recognised: a decision
+//! by the state, a question by its text, an answer by its transaction id.
+
+use crate::domain::back_off::{Blame, Peer};
+use crate::domain::decision::{Decider, Outcome};
+use crate::domain::error::Error;
+use crate::domain::names;
+use crate::domain::registration::{SideAction, State};
+use crate::domain::text_key::{Key, room::words as text};
+use crate::domain::token;
+use crate::flow::asking;
+use crate::flow::beside;
+use crate::flow::breakers::Breakers;
+use crate::flow::deciding::{self, Verdict};
+use crate::flow::failure::Failure;
+use crate::flow::looking::may_decide;
+use crate::flow::steps;
+use crate::flow::words::{Command, Meaning, Mistake, Place, Spoken, Words};
+use crate::outside::log;
+use crate::outside::matrix::messages::{self, Answer, Answering};
+use crate::outside::matrix::room::RoomMessage;
+use crate::outside::matrix::{self, Homeserver, bot, members};
+use crate::outside::page::{self, RoomPost};
+use crate::outside::panics;
+use crate::outside::site::Site;
+use crate::outside::store::{self, Access, Asked, Decided, Owed, Registration, RoomMessageKind, Store, WordsToRead};
+use crate::outside::text::Texts;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// The largest number of messages that are read at a time.
+const AT_A_TIME: i64 = 50;
+/// Rooms whose recent messages a run of cron reads: more than one only while requests move to another room.
+const MOST_ROOMS: i64 = 3;
+/// The largest number of requests that `!list` names.
+const MOST_LISTED: i64 = 20;
+/// The lock of [`read_noted`], and how long it lasts in seconds.
+const LOCK: &str = "words";
+const LOCK_SECONDS: i64 = 120;
+
+/// Messages that answer others: the id of each, and of the one that it answers. Returns whether any of those is ours, so that
+/// [`read_noted`] has something to do.
+pub fn note(site: &Site, answers: &[(&str, &str)]) -> Result<bool, Error> {
+    if !site.config.room.words || answers.is_empty() {
+        return Ok(false);
+    }
+    let mut store = site.store(Access::Write)?;
+    let mut is_ours = false;
+    for (event_id, to) in answers {
+        is_ours |= store.note_words(event_id, to, site.now())?;
+    }
+    Ok(is_ours)
+}
+
+/// Reads what was noted, and does what it asks for. One program at a time.
+pub fn read_noted(site: &Site) -> Result<(), Error> {
+    let mut store = site.store(Access::Write)?;
+    let end = Instant::now() + Duration::from_secs(LOCK_SECONDS as u64 / 2);
+    read_all(site, &mut store, end, &mut Breakers::default()).map(drop).map_err(Error::from)
+}
+
+/// Reads the recent messages of the room, then all that were noted. Takes a quarter of the time until `deadline`. Returns why
+/// messages could not be read although the homeserver answers, for the sysadmin.
+pub(crate) fn listen_in_turn(site: &Site, store: &mut Store, deadline: Instant) -> Result<Option<String>, store::Error> {
+    let mut breakers = Breakers::default();
+    if !site.config.room.words {
+        return Ok(None);
+    }
+    let now = Instant::now();
+    let end = now + deadline.saturating_duration_since(now) / 4;
+    for room_id in store.rooms_in_use(MOST_ROOMS)? {
+        if breakers.hold_up(Owed::Step(State::AdminSend)) {
+            return Ok(None);
+        }
+        let homeserver = Homeserver::new(&site.config);
+        let recent = bot::with_token(site, |token| messages::recent(&homeserver, token, &room_id));
+        store.distrust_connection();
+        match recent {
+            Ok(recent) => {
+                for answer in recent.iter().rev() {
+                    store.note_words(&answer.event_id, &answer.to, site.now())?;
+                }
+            }
+            Err(cause) => {
+                let failure = Failure::from(cause).on_the_way(Peer::Room);
+                breakers.note(&failure.blame, "");
+                return Ok((!matches!(failure.blame, Blame::Peer(_))).then_some(failure.sentence));
+            }
+        }
+    }
+    read_all(site, store, end, &mut breakers)
+}
+
+fn read_all(site: &Site, store: &mut Store, end: Instant, breakers: &mut Breakers) -> Result<Option<String>, store::Error> {
+    let (holder, now) = (token::new_seed(), site.now());
+    if !store.take_lock(LOCK, &holder, now, now + LOCK_SECONDS)? {
+        return Ok(None);
+    }
+    let read = read_in_time(site, store, end, breakers);
+    store.release_lock(LOCK, &holder)?;
+    read
+}
+
+fn read_in_time(site: &Site, store: &mut Store, end: Instant, breakers: &mut Breakers) -> Result<Option<String>, store::Error> {
+    let mut hindrance = None;
+    for words in store.words_to_read(AT_A_TIME)? {
+        if Instant::now() > end || breakers.hold_up(Owed::Step(State::AdminSend)) {
+            break;
+        }
+        let read = match panics::guard(|| read_one(site, store, &words)) {
+            Ok(read) => read?,
+            Err(panic) => {
+                store.recover()?;
+                Err(Failure::later(format!("the program panicked at {}; please report it", panic.place)))
+            }
+        };
+        match read {
+            Ok(()) => store.settle_words(&words.event.event_id, site.now())?,
+            Err(failure) => {
+                log::warn("words_unread", Some(words.registration), &failure.sentence);
+                breakers.note(&failure.blame, "");
+                hindrance = (!matches!(failure.blame, Blame::Peer(_))).then_some(failure.sentence);
+            }
+        }
+    }
+    Ok(hindrance)
+}
+
+/// Somebody's words, as the homeserver shows them, and what they mean.
+enum Heard {
+    /// Talk, or from somebody who has no say, or gone.
+    Nothing,
+    /// In an encrypted room.
+    Hidden,
+    Meant(String, Meaning),
+}
+
+fn read_one(site: &Site, store: &mut Store, words: &WordsToRead) -> Result<Result<(), Failure>, store::Error> {
+    let Some(registration) = store.registration(words.registration)? else { return Ok(Ok(())) };
+    if steps::waits_for_its_key(site, &registration) {
+        return Ok(Ok(()));
+    }
+    let known = match vocabulary(site) {
+        Ok(known) => known,
+        Err(cause) => return Ok(Err(cause.into())),
+    };
+    let answer = match bot::with_token(site, |token| answer_of_member(site, token, words)) {
+        Ok(answer) => answer,
+        Err(cause) => return Ok(Err(Failure::from(cause).on_the_way(Peer::Room))),
+    };
+    // The homeserver may have taken so long that the connection was closed.
+    store.distrust_connection();
+    let heard = match answer {
+        Some(answer) if store.is_message_of(registration.id, &answer.to)? => meaning(answer, &known),
+        _ => Heard::Nothing,
+    };
+    match heard {
+        Heard::Nothing => Ok(Ok(())),
+        Heard::Hidden => say_that_words_are_hidden(site, store, &registration, words),
+        Heard::Meant(sender, meaning) => obey(site, store, &registration, words, sender, meaning),
+    }
+}
+
+fn vocabulary(site: &Site) -> Result<Words, Error> {
+    let mut languages = vec![crate::domain::config::Language::English, site.config.default_language];
+    languages.dedup();
+    let texts = languages.into_iter().map(|language| Texts::load(Some(&site.config), language)).collect::<Result<Vec<_>, _>>()?;
+    let spoken = texts.iter().map(|texts| {
+        let word = |key: Key| texts.get(key.name()).unwrap_or_default();
+        Spoken {
+            approve: word(text::APPROVE),
+            decline: word(text::DECLINE),
+            silently: word(text::SILENTLY),
+            ask: word(text::ASK),
+            who: word(text::WHO),
+            list: word(text::LIST),
+            help: word(text::HELP),
+        }
+    });
+    Ok(Words::new(&spoken.collect::<Vec<_>>(), &site.config.room.reasons))
+}
+
+/// The message, if it is there and of somebody who may decide now.
+fn answer_of_member(site: &Site, token: &str, words: &WordsToRead) -> Result<Option<Answer>, matrix::Error> {
+    let homeserver = Homeserver::new(&site.config);
+    let room_id = &words.event.room_id;
+    let Some(answer) = messages::read(&homeserver, token, room_id, &words.event.event_id)? else { return Ok(None) };
+    if bot::own_accounts(site, &homeserver, token)?.contains(&answer.sender) {
+        return Ok(None);
+    }
+    let has_a_say = match answer.body {
+        Some(_) => may_decide(&site.config.room, &homeserver, token, room_id, &answer.sender)?,
+        None => members::is_joined(&homeserver, token, room_id, &answer.sender)?,
+    };
+    Ok(has_a_say.then_some(answer))
+}
+
+fn meaning(answer: Answer, known: &Words) -> Heard {
+    let place = match answer.way {
+        Answering::Reply => Place::Reply,
+        Answering::InThread => Place::Thread,
+    };
+    match answer.body.map(|body| known.read(&body, place)) {
+        None => Heard::Hidden,
+        Some(Meaning::Talk) => Heard::Nothing,
+        Some(meaning) => Heard::Meant(answer.sender, meaning),
+    }
+}
+
+/// Does what somebody wants, and answers in the thread where the message of the request does not show the result.
+fn obey(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    words: &WordsToRead,
+    sender: String,
+    meaning: Meaning,
+) -> Result<Result<(), Failure>, store::Error> {
+    let by = Decider::Word(sender);
+    let answer = match meaning {
+        Meaning::Talk => None,
+        Meaning::Mistake(mistake) => Some(of_mistake(site, mistake)),
+        Meaning::Command(Command::Approve) => decide(site, store, registration, (Verdict::Approve, None), &by)?,
+        Meaning::Command(Command::Decline { reason, silently }) => {
+            let verdict = if silently { Verdict::DeclineSilently } else { Verdict::Decline };
+            decide(site, store, registration, (verdict, reason.as_deref()), &by)?
+        }
+        Meaning::Command(Command::Ask(question)) => ask(site, store, registration, &question, &by)?,
+        Meaning::Command(Command::Who) => Some(json!({ "kind": "who", "history": history(store, registration)? })),
+        Meaning::Command(Command::List) => Some(list(site, store)?),
+        Meaning::Command(Command::Help) => Some(json!({ "kind": "help", "reasons": site.config.room.reasons })),
+    };
+    match answer {
+        Some(answer) => say(site, store, registration, &format!("answer to {}", words.event.event_id), &answer),
+        None => Ok(Ok(())),
+    }
+}
+
+/// The answer if the decision was not taken: somebody was faster.
+fn decide(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    (verdict, reason): (Verdict, Option<&str>),
+    by: &Decider,
+) -> Result<Option<Value>, store::Error> {
+    if deciding::is_undecided(registration) && deciding::decide(site, store, registration, verdict, reason, by)? {
+        beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
+        deciding::carry_on(site, store, registration.id);
+        beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
+        return Ok(None);
+    }
+    let last = store.last_decision(registration.id)?;
+    // A program that died may have decided with these very words.
+    let wanted = match verdict {
+        Verdict::Approve => Outcome::Approved,
+        Verdict::Decline => Outcome::Declined,
+        Verdict::DeclineSilently => Outcome::DeclinedSilently,
+    };
+    let is_own = last.as_ref().is_some_and(|last| last.by.as_deref() == by.mxid() && last.way == by.way() && last.outcome == wanted);
+    Ok((!is_own).then(|| json!({ "kind": "decided", "history": last.iter().map(shown).collect::<Vec<_>>() })))
+}
+
+fn ask(site: &Site, store: &mut Store, registration: &Registration, question: &str, by: &Decider) -> Result<Option<Value>, store::Error> {
+    // A program that died may have asked.
+    let is_asked = |asked: &store::Question| asked.question == question && asked.asked_by.as_deref() == by.mxid();
+    if store.questions(registration.id)?.iter().any(is_asked) {
+        return Ok(None);
+    }
+    let asked = asking::ask(site, store, registration.id, question, by)?;
+    beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
+    Ok(match asked {
+        Asked::Yes(_) => None,
+        Asked::NotUndecided => Some(json!({ "kind": "not_undecided" })),
+        Asked::TooMany => Some(json!({ "kind": "asked_enough" })),
+    })
+}
+
+fn of_mistake(site: &Site, mistake: Mistake) -> Value {
+    let kind = match mistake {
+        Mistake::Unknown => "unknown",
+        Mistake::TooMuch => "too_much",
+        Mistake::NothingAsked => "nothing_asked",
+        Mistake::TooLong => "too_long",
+        Mistake::NoSuchReason => "no_such_reason",
+    };
+    let reasons = if mistake == Mistake::NoSuchReason { site.config.room.reasons.clone() } else { Vec::new() };
+    json!({ "kind": kind, "reasons": reasons })
+}
+
+fn history(store: &mut Store, registration: &Registration) -> Result<Vec<Value>, store::Error> {
+    Ok(store.decisions(registration.id)?.iter().map(shown).collect())
+}
+
+fn shown(decided: &Decided) -> Value {
+    json!({
+        "outcome": decided.outcome.name(),
+        "way": decided.way.name(),
+        "mxid": decided.by.as_deref().unwrap_or_default(),
+        "at": decided.at,
+        "reason": decided.reason,
+    })
+}
+
+fn list(site: &Site, store: &mut Store) -> Result<Value, store::Error> {
+    let mut requests = Vec::new();
+    for id in store.undecided_requests(MOST_LISTED)? {
+        // One that cannot be read is named by cron.
+        let Ok(Some(registration)) = store.registration(id) else { continue };
+        requests.push(json!({
+            "full_name": registration.full_name(),
+            "mxid": names::mxid(&registration.username, &site.config.server_name),
+            "asked_at": registration.requested_at,
+        }));
+    }
+    Ok(json!({ "kind": "list", "requests": requests }))
+}
+
+/// Once in each room.
+fn say_that_words_are_hidden(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    words: &WordsToRead,
+) -> Result<Result<(), Failure>, store::Error> {
+    if store.said_once(&words.event.room_id)? {
+        return Ok(Ok(()));
+    }
+    let said = say(site, store, registration, &format!("words are hidden in {}", words.event.room_id), &json!({ "kind": "encrypted" }))?;
+    if said.is_ok() {
+        store.say_once(registration.id, &words.event.room_id, site.now())?;
+    }
+    Ok(said)
+}
+
+/// Posts an answer in the thread under the message of the request: once for each `occasion`.
+fn say(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    occasion: &str,
+    answer: &Value,
+) -> Result<Result<(), Failure>, store::Error> {
+    let Some(root) = store.room_message(registration.id, RoomMessageKind::Request)? else { return Ok(Ok(())) };
+    let posted = post(site, registration, &root, occasion, answer);
+    store.distrust_connection();
+    match posted {
+        Ok(event) => store.note_room_message(registration.id, RoomMessageKind::Answer, &event, site.now()).map(Ok),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+fn post(
+    site: &Site,
+    registration: &Registration,
+    root: &store::RoomEvent,
+    occasion: &str,
+    answer: &Value,
+) -> Result<store::RoomEvent, Failure> {
+    let text = page::room(&site.config, site.config.default_language, RoomPost::Answer, answer)?;
+    let txn_id = site.state.secret()?.token(&format!("txnId of {occasion}"), &registration.seed);
+    let message = RoomMessage { text: &text.text, html: &text.html };
+    bot::say_under(site, root, &message, &txn_id).map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))
+}

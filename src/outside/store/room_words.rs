@@ -1,0 +1,81 @@
+//! `room_words`: what people wrote in answer to the bot's messages, so that nothing is done twice.
+
+use super::room_messages::{LONGEST_ID, undecided};
+use super::{Column, Error, NamedRow, RoomEvent, Selection, Store};
+
+/// A message of somebody that is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WordsToRead {
+    pub registration: i64,
+    pub event: RoomEvent,
+}
+
+impl Store {
+    /// Somebody answered `to`. If that is a message of ours, the answer is to be read, once. Returns whether it is.
+    pub fn note_words(&mut self, event_id: &str, to: &str, now: i64) -> Result<bool, Error> {
+        if event_id.is_empty() || event_id.len() > LONGEST_ID {
+            return Ok(false);
+        }
+        // The newest of our messages would be the same request, as ids of events are unique.
+        let sql = "INSERT INTO room_words (event_id, registration_id, room_id, heard_at)
+                   SELECT ?, registration_id, room_id, ? FROM room_messages WHERE event_id = ?";
+        match self.execute(sql, &[event_id.into(), now.into(), to.into()]) {
+            Ok(written) => Ok(written > 0),
+            Err(Error::Conflict) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// What is still to be read, the oldest first.
+    pub fn words_to_read(&mut self, limit: i64) -> Result<Vec<WordsToRead>, Error> {
+        const WORDS: Selection = Selection { table: "room_words", columns: &[Column::RegistrationId, Column::RoomId, Column::EventId] };
+        let read = |row: NamedRow| {
+            let event = RoomEvent { room_id: row.text(Column::RoomId)?, event_id: row.text(Column::EventId)? };
+            Ok(WordsToRead { registration: row.integer(Column::RegistrationId)?, event })
+        };
+        self.select(&WORDS, "WHERE read_at IS NULL ORDER BY id LIMIT ?", &[limit.into()], read)
+    }
+
+    /// What a message asks for is done, or it asks for nothing.
+    pub fn settle_words(&mut self, event_id: &str, now: i64) -> Result<(), Error> {
+        let sql = "UPDATE room_words SET read_at = ? WHERE event_id = ? AND read_at IS NULL";
+        self.execute(sql, &[now.into(), event_id.into()]).map(|_| ())
+    }
+
+    /// Whether an event is a message of ours about this request.
+    pub fn is_message_of(&mut self, registration: i64, event_id: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM room_messages WHERE registration_id = ? AND event_id = ?";
+        Ok(self.first(sql, &[registration.into(), event_id.into()], |_| Ok(()))?.is_some())
+    }
+
+    /// Whether that was said to a room which [`Store::say_once`] notes.
+    pub fn said_once(&mut self, room_id: &str) -> Result<bool, Error> {
+        Ok(self.first("SELECT 1 FROM room_words WHERE event_id = ?", &[room_id.into()], |_| Ok(()))?.is_some())
+    }
+
+    /// Notes what is said only once to a room, under the id of the room. `false`: it was noted before.
+    pub fn say_once(&mut self, registration: i64, room_id: &str, now: i64) -> Result<bool, Error> {
+        let sql = "INSERT INTO room_words (event_id, registration_id, room_id, heard_at, read_at) VALUES (?, ?, ?, ?, ?)";
+        match self.execute(sql, &[room_id.into(), registration.into(), room_id.into(), now.into(), now.into()]) {
+            Ok(_) => Ok(true),
+            Err(Error::Conflict) => Ok(false),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// The rooms with messages about undecided requests; requests may go to another one since.
+    pub fn rooms_in_use(&mut self, limit: i64) -> Result<Vec<String>, Error> {
+        let sql = format!(
+            "SELECT room_id FROM room_messages JOIN registrations ON registrations.id = room_messages.registration_id
+             WHERE {} GROUP BY room_id ORDER BY MAX(room_messages.id) DESC LIMIT ?",
+            undecided("registrations.state")
+        );
+        self.query(&sql, &[limit.into()])?.into_iter().map(|row| row.text()).collect()
+    }
+
+    /// The undecided requests, the oldest first.
+    pub fn undecided_requests(&mut self, limit: i64) -> Result<Vec<i64>, Error> {
+        let sql = format!("SELECT id FROM registrations WHERE {} ORDER BY id LIMIT ?", undecided("state"));
+        self.query(&sql, &[limit.into()])?.into_iter().map(|row| row.integer()).collect()
+    }
+}
