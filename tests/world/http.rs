@@ -27,6 +27,8 @@ fn settings(seconds: u64) -> ConfigBuilder<AgentScope> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
+        // Less than the five seconds after which Apache closes an idle connection.
+        .max_idle_age(Duration::from_secs(3))
         .timeout_global(Some(Duration::from_secs(seconds)))
 }
 
