@@ -81,13 +81,13 @@ PACKAGE_ROOT = $(CURDIR)/target/package
 # Not target/debian, which cargo-deb empties.
 DEBS ?= target/packages
 DEB_REVISION ?= 1
-# cargo-deb copies every name of the executable; this makes them links again.
+# cargo-deb copies every name of the executable; this makes them links again, and compresses better.
 LINKS ?= packaging/links
 # Cargo.toml lists the files that go into the package.
 deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
 	rm -rf $(PACKAGE_ROOT)
 	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
-	package=$$($(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --deb-revision $(DEB_REVISION) --output $(DEBS)/) && \
+	package=$$($(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --fast --deb-revision $(DEB_REVISION) --output $(DEBS)/) && \
 		$(LINKS) "$$package" usr/lib/matrix-register-bot $(PROGRAMS)
 
 $(PACKAGE_TOOLS)/bin/cargo-deb:
