@@ -11,6 +11,15 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
+    /// Waits until so many have come, as far as they come.
+    fn come(&mut self, expected: i64) -> i64 {
+        let (mut came, end) = (self.came(), std::time::Instant::now() + std::time::Duration::from_secs(30));
+        while came < expected && std::time::Instant::now() < end {
+            came += self.came();
+        }
+        came
+    }
+
     /// The number of connections since the last call, without those for counting.
     fn came(&mut self) -> i64 {
         let total = self.total();
@@ -53,15 +62,11 @@ fn a_cgi_program_opens_one_connection_and_only_if_it_needs_it(engine: Engine) {
     let page = story.browser.get(&story.verify_mail(&ada).link());
     assert_eq!(counter.came(), 1, "the link of the mail");
     assert_eq!(story.browser.submit(&page.form()).status, 200);
-    assert_eq!(counter.came(), 1, "confirmed, and the room told");
+    assert_eq!(counter.come(2), 2, "confirmed, and the room told; and after the answer the reactions of the bot");
     let page = story.browser.get(&story.room_message(&ada).link());
     assert_eq!(counter.came(), 1, "the link in the room");
     assert_eq!(story.browser.submit(&decision_form(&page, "approve", "")).status, 200);
-    let (mut came, end) = (counter.came(), std::time::Instant::now() + std::time::Duration::from_secs(30));
-    while came < 2 && std::time::Instant::now() < end {
-        came += counter.came();
-    }
-    assert_eq!(came, 2, "decided, an account made, credentials mailed; and after the answer the message in the room edited");
+    assert_eq!(counter.come(2), 2, "decided, an account made, credentials mailed; and after the answer the message in the room edited");
     assert!(story.site.run_cron().status.success());
     assert_eq!((counter.came(), story.database.rows("SELECT state FROM registrations")), (1, vec![vec!["100".to_owned()]]), "cron");
 }
@@ -89,7 +94,10 @@ fn a_fastcgi_program_keeps_its_connection_from_request_to_request(engine: Engine
         story.ask_and_confirm(&fresh("bob"));
         assert_eq!(story.browser.get(&link).status, 200);
     }
-    assert_eq!(connections_to(&story.database, &other), kept);
+    let now = connections_to(&story.database, &other);
+    assert!(kept.iter().all(|connection| now.contains(connection)), "{kept:?} {now:?}");
+    // A program that works after its answers has one for that.
+    assert!(now.len() <= 2 * kept.len(), "{kept:?} {now:?}");
 }
 
 fn connections_of_a_fastcgi_program_are_bounded_by_the_requests_at_once(engine: Engine) {
