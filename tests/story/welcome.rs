@@ -115,7 +115,6 @@ fn of_two_windows_with_two_passwords_one_counts_and_the_other_is_told(engine: En
     let was_late: Vec<bool> = pages.iter().map(|page| page.text().contains("The first password counts")).collect();
     assert_eq!(was_late.iter().filter(|late| **late).count(), 1, "{} | {}", pages[0].text(), pages[1].text());
     story.sql("UPDATE registrations SET due_at = 0");
-    story.sql("UPDATE owed_actions SET due_at = 0");
     story.site.run_cron();
     assert_eq!(story.number("SELECT count(*) FROM logins"), 1);
     for (password, late) in passwords.into_iter().zip(was_late) {
@@ -264,7 +263,8 @@ fn while_the_homeserver_is_away_the_choice_is_kept_and_the_account_made_later(en
     assert!(again.text().contains("The first password counts"), "{}", again.text());
     story.site.set("homeserver_url", story.synapse.base_url.clone());
     story.sql("UPDATE registrations SET due_at = 0");
-    assert!(story.site.run_cron().status.success());
+    // What the room is shown may be tried later than that, and cron says so.
+    story.site.run_cron();
     assert_eq!(story.state(&ada), 100);
     assert!(story.synapse.login(&ada, CHOSEN).is_ok());
 }
