@@ -35,6 +35,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::fs::write(folder.join(format!("room-{}.html", name.as_str())), message.html)?;
         }
     }
+    for language in Language::ALL {
+        let folder = folder.join(language.tag());
+        for kind in ["help", "unknown", "no_such_reason", "encrypted"] {
+            let answer = json!({"kind": kind, "reasons": if kind == "no_such_reason" { json!(["We only know people from the choir."]) } else { json!([]) }});
+            let message = page::room(&config, language, RoomPost::Answer, &answer)?;
+            std::fs::write(folder.join(format!("room-answer-{kind}.txt")), message.text)?;
+            std::fs::write(folder.join(format!("room-answer-{kind}.html")), message.html)?;
+        }
+    }
     write_index(&folder)?;
     Ok(())
 }

@@ -117,7 +117,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.said.extend(judged.sentence());
     correct_times(site, store, &judged, &mut summary)?;
     // Before the queue, which carries out what was decided.
-    let service_trouble = if site.config.room.reactions { service::check(site)? } else { None };
+    let service_trouble = if site.config.room.reactions || site.config.room.words { service::check(site)? } else { None };
     let looked = looking::look_in_turn(site, store, deadline)?;
     summary.decided = looked.decided;
     let deaf = if looked.is_away { None } else { listening::listen_in_turn(site, store, deadline)? };

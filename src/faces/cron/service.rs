@@ -46,7 +46,8 @@ pub fn check(site: &Site) -> Result<Option<Trouble>, Error> {
         }
         Err(cause) => cause.to_string(),
     };
-    let what =
-        format!("the homeserver does not tell us at once of reactions in the room, so that they count only at the next run of cron: {why}");
+    let what = format!(
+        "the homeserver does not tell us at once of reactions and words in the room, so that they count only at the next run of cron: {why}"
+    );
     Ok(Some(Trouble { name: "application_service".into(), since: None, what, again_after: DAY }))
 }

@@ -2,6 +2,7 @@
 
 use super::built_in::BUILT_IN;
 use super::*;
+use crate::domain::decision::{Outcome, Way};
 use crate::outside::text::Texts;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -288,6 +289,45 @@ fn a_room_message_has_only_tags_that_matrix_allows() {
             let html = room(&config(""), Language::German, name, &context).unwrap().html;
             for tag in html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
                 assert!(["p", "strong", "br", "ul", "li", "code", "blockquote", "a"].contains(&tag), "{name:?}: <{tag}>");
+            }
+        }
+    }
+}
+
+/// Matrix ids and reasons of a decision may be those of another server, and names are what a stranger typed.
+#[test]
+fn an_answer_in_the_room_has_nothing_raw_and_a_text_for_each_kind() {
+    let kinds = [
+        "decided",
+        "not_undecided",
+        "asked_enough",
+        "unknown",
+        "too_much",
+        "nothing_asked",
+        "too_long",
+        "no_such_reason",
+        "who",
+        "list",
+        "help",
+        "encrypted",
+    ];
+    let outcomes = Outcome::ALL.iter().flat_map(|outcome| Way::ALL.map(|way| (outcome.name(), way.name())));
+    let entry = |mxid: &str| {
+        outcomes
+            .clone()
+            .map(|(outcome, way)| json!({"outcome": outcome, "way": way, "mxid": mxid, "at": 0, "reason": EVIL}))
+            .collect::<Vec<_>>()
+    };
+    for language in Language::ALL {
+        for (kind, mxid) in kinds.iter().flat_map(|kind| [(kind, ""), (kind, EVIL)]) {
+            let answer = json!({"kind": kind, "history": entry(mxid), "reasons": [EVIL],
+                "requests": [{"full_name": EVIL, "mxid": EVIL, "asked_at": 0}]});
+            let said = room(&config(""), language, RoomPost::Answer, &answer).unwrap();
+            for tag in said.html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
+                assert!(["p", "strong", "ul", "ol", "li", "code", "blockquote", "br"].contains(&tag), "{kind}: <{tag}> in {}", said.html);
+            }
+            for unknown in ["room.answer.", "room.history.", "room.who."] {
+                assert!(!said.text.contains(unknown), "{kind}: {}", said.text);
             }
         }
     }
