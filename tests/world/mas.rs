@@ -1,0 +1,155 @@
+//! matrix-authentication-service, as a stand-in with a real Synapse behind (`mas_stand_in.py`): what it does was observed with the
+//! real one, which cannot be installed everywhere.
+
+use super::http;
+use super::synapse::{Account, Synapse};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+/// What `mas_stand_in.py` writes, and what `make mas-check` reads.
+#[derive(Debug, Clone, Deserialize)]
+struct Written {
+    admin_url: String,
+    homeserver_url: String,
+    server_name: String,
+    room: String,
+    stand_in: String,
+    synapse_folder: PathBuf,
+    users: HashMap<String, WrittenAccount>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct WrittenAccount {
+    user_id: String,
+    localpart: String,
+    password: String,
+    access_token: String,
+}
+
+/// One test's part of the stand-in: a client of its own, with its own settings and faults.
+#[derive(Debug)]
+pub struct Mas {
+    pub admin_url: String,
+    pub client_id: String,
+    pub client_secret: String,
+    /// What clients see: logins are MAS's, the rest is Synapse's.
+    pub synapse: Synapse,
+    /// The data folder of that Synapse.
+    pub synapse_folder: PathBuf,
+    stand_in: String,
+}
+
+impl Mas {
+    /// A new client of the stand-in that all tests share, or that this process starts.
+    pub fn start() -> Mas {
+        static PATH: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("TEST_MAS_WORLD") {
+            Some(path) => path.into(),
+            None => start(),
+        });
+        let text = std::fs::read_to_string(&*PATH).unwrap_or_else(|cause| panic!("{}: {cause}", PATH.display()));
+        let written: Written = serde_json::from_str(&text).expect("mas_stand_in.py writes JSON");
+        let account = |name: &str| {
+            let WrittenAccount { user_id, localpart, password, access_token } = written.users[name].clone();
+            Account { localpart, user_id, password, token: access_token }
+        };
+        let synapse = Synapse {
+            base_url: written.homeserver_url.trim_end_matches('/').to_owned(),
+            server_name: written.server_name.clone(),
+            shared_secret: String::new(),
+            room: written.room.clone(),
+            admin: account("admin"),
+            bot: account("register_bot"),
+            alice: account("alice"),
+            bob: account("bob"),
+        };
+        let client = arrange(&written.stand_in, "POST", "clients", Some(json!({})));
+        Mas {
+            admin_url: written.admin_url,
+            client_id: client["client_id"].as_str().unwrap().to_owned(),
+            client_secret: client["client_secret"].as_str().unwrap().to_owned(),
+            synapse,
+            synapse_folder: written.synapse_folder,
+            stand_in: written.stand_in,
+        }
+    }
+
+    /// Changes settings of MAS for this client; `mas_stand_in.py` names them.
+    pub fn set(&self, mut settings: Value) {
+        settings["client"] = json!(self.client_id);
+        arrange(&self.stand_in, "POST", "settings", Some(settings));
+    }
+
+    /// The next `times` calls of `at` meet with this fault; 0: all, until [`Mas::calm`].
+    pub fn fail(&self, at: &str, fault: &str, times: u32) {
+        let fault = json!({"client": self.client_id, "at": at, "fault": fault, "times": times});
+        arrange(&self.stand_in, "POST", "faults", Some(fault));
+    }
+
+    /// No more faults.
+    pub fn calm(&self) {
+        arrange(&self.stand_in, "POST", "calm", Some(json!({"client": self.client_id})));
+    }
+
+    /// Makes an account that no request of ours made: of kind `mas`, `used`, `synapse`, or `reserved` with an address.
+    pub fn somebody(&self, name: &str, kind: &str, more: Value) {
+        let mut body = json!({"client": self.client_id, "name": name, "kind": kind});
+        body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        arrange(&self.stand_in, "POST", "somebody", Some(body));
+    }
+
+    /// The account in MAS: user, addresses, whether there is a password; `Null` if there is none.
+    pub fn user(&self, name: &str) -> Value {
+        arrange(&self.stand_in, "GET", &format!("users?name={name}"), None)
+    }
+
+    /// What this client asked, as `METHOD path`, with the statuses and bodies of the admin API.
+    pub fn calls(&self) -> Vec<(String, u16, String)> {
+        let calls = arrange(&self.stand_in, "GET", &format!("calls?client={}", self.client_id), None);
+        let read = |call: &Value| {
+            let text = |place: usize| call[place].as_str().unwrap_or_default().to_owned();
+            (format!("{} {}", text(0), text(1)), call[2].as_u64().unwrap_or(0) as u16, text(3))
+        };
+        calls.as_array().into_iter().flatten().map(read).collect()
+    }
+
+    /// How many tokens for the admin API were made and revoked.
+    pub fn tokens(&self) -> (u64, u64) {
+        let tokens = arrange(&self.stand_in, "GET", &format!("tokens?client={}", self.client_id), None);
+        (tokens["made"].as_u64().unwrap(), tokens["revoked"].as_u64().unwrap())
+    }
+
+    /// MAS's limit on failed logins, for everybody.
+    pub fn limit_logins(&self, on: bool) {
+        arrange(&self.stand_in, "POST", "limit", Some(json!({"on": on})));
+    }
+}
+
+fn arrange(stand_in: &str, method: &str, what: &str, body: Option<Value>) -> Value {
+    let url = format!("{stand_in}{what}");
+    match http::json(&http::agent(30), method, &url, None, body.as_ref()) {
+        Ok((200, answer)) => answer,
+        other => panic!("the stand-in for MAS: {method} {url}: {other:?}"),
+    }
+}
+
+/// Starts the stand-in and its Synapse for as long as this process lives. Returns the path of what it writes.
+fn start() -> PathBuf {
+    static RUNNING: LazyLock<std::sync::Mutex<Vec<Child>>> = LazyLock::new(Default::default);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mas_stand_in.py");
+    // It runs until our end of its standard input closes: when this process ends.
+    let mut command = Command::new(script);
+    command.args(["run", "--", "sh", "-c", "echo $TEST_MAS_WORLD; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start the stand-in for MAS: {cause}"));
+    let mut line = String::new();
+    let output = child.stdout.take().expect("the output is piped");
+    let _ = BufReader::new(output).read_line(&mut line);
+    assert!(!line.trim().is_empty(), "the stand-in for MAS did not start; its reason stands above");
+    RUNNING.lock().unwrap().push(child);
+    line.trim().into()
+}
