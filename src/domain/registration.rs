@@ -276,6 +276,11 @@ impl State {
         matches!(self, State::EmailSend | State::EmailVerify)
     }
 
+    /// Whether the account is created.
+    pub(crate) fn has_account(self) -> bool {
+        matches!(self, State::MailCredentials | State::Done)
+    }
+
     /// Whether the registration is over.
     pub fn is_final(self) -> bool {
         matches!(self, State::Done | State::Declined | State::Expired | State::Withdrawn)

@@ -14,7 +14,6 @@ pub use ending::{end, waiting};
 pub use service::registration as print_service;
 
 use crate::domain::back_off;
-use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
@@ -277,7 +276,7 @@ fn of_open_files(sentences: &[String]) -> Option<Trouble> {
 /// Not a failure, so only the log and `cron -v` say it.
 fn of_unbound_addresses(site: &Site, store: &mut Store) -> Result<Option<Trouble>, Error> {
     let told = store.told_troubles()?.into_iter().find(|told| told.name == addresses::NOT_BOUND);
-    let is_wanted = site.config.operation_mode == OperationMode::Synapse;
+    let is_wanted = site.config.operation_mode.abilities().binds_addresses;
     let trouble =
         |told: Told| Trouble { name: told.name, since: Some(told.since), what: addresses::missing_right(site), again_after: i64::MAX };
     Ok(told.filter(|_| is_wanted).map(trouble))

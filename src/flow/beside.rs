@@ -3,11 +3,10 @@
 //! Each has a row of its own in `owed_actions`, with its own due time, lease and tries. [`delay`] says when it is due, or that the
 //! configuration has no use for it; [`act`] carries it out.
 
-use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::registration::SideAction;
 use crate::domain::seconds::{DAY, HOUR};
-use crate::flow::addresses;
+use crate::flow::accounts;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::ballot;
 use crate::flow::failure::Failure;
@@ -33,11 +32,11 @@ pub(crate) enum Beside {
 pub(crate) fn delays(site: &Site, action: SideAction) -> Vec<i64> {
     match action {
         SideAction::Remind => site.config.times.remind_after_hours.0.iter().map(|hours| *hours as i64 * HOUR).collect(),
-        SideAction::SendQuestion | SideAction::ShowInRoom => vec![0],
+        // Whether an address can be bound depends on the mode in which the request was approved.
+        SideAction::SendQuestion | SideAction::ShowInRoom | SideAction::BindAddress => vec![0],
         SideAction::Ballot => ballot::is_wanted(site).then_some(0).into_iter().collect(),
         SideAction::RemindOfPassword => password_ends::delay(site).into_iter().collect(),
         SideAction::RemindToChoose => vec![before_the_reminder(steps::choose_seconds(site))],
-        SideAction::BindAddress => (site.config.operation_mode == OperationMode::Synapse).then_some(0).into_iter().collect(),
     }
 }
 
@@ -96,7 +95,7 @@ fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, r
         }),
         // Has a path of its own: `act`.
         SideAction::ShowInRoom => Ok(Beside::NotNeeded),
-        SideAction::BindAddress => match addresses::bind(site, store, registration)? {
+        SideAction::BindAddress => match accounts::bind_address(site, store, registration)? {
             true => Ok(Beside::Done),
             false => Ok(Beside::NotNeeded),
         },

@@ -31,13 +31,15 @@ pub fn decide(
     reason: Option<&str>,
     by: &Decider,
 ) -> Result<bool, store::Error> {
-    let event = match verdict {
-        Verdict::Approve => steps::approval(site, registration),
-        Verdict::Decline => Event::Declined,
-        Verdict::DeclineSilently => Event::DeclinedSilently,
+    let (id, now) = (registration.id, site.now());
+    let (event, is_first) = match verdict {
+        Verdict::Approve => {
+            let approval = steps::approval(site, registration);
+            (approval, store.approve(id, approval, site.config.operation_mode, by, now)?)
+        }
+        Verdict::Decline => (Event::Declined, store.decline(id, Event::Declined, reason, by, now)?),
+        Verdict::DeclineSilently => (Event::DeclinedSilently, store.decline(id, Event::DeclinedSilently, reason, by, now)?),
     };
-    let reason = reason.filter(|_| verdict != Verdict::Approve);
-    let is_first = store.decide(registration.id, event, reason, by, site.now())?;
     if is_first {
         log::info("decided", Some(registration.id), &format!("{event:?} by={}", by.way().name()));
     }

@@ -6,7 +6,6 @@
 //! new one. This never happens automatically: two machines with different keys would take the requests from each other forever,
 //! and send everything twice.
 
-use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
@@ -94,10 +93,10 @@ fn renew_all(site: &Site, store: &mut Store) -> Result<String, Error> {
 fn new_key(site: &Site, secret: &Secret, registration: &Registration) -> Result<NewKey, Error> {
     let seed = token::new_seed();
     let (verify_token_hash, admin_token_hash) = secret.link_token_hashes(&seed);
-    let first_password = match (registration.state, site.config.operation_mode) {
+    let first_password = match (registration.state, registration.mode(&site.config).has_own_passwords()) {
         (State::MailCredentials, _) if registration.password_chosen => FirstPassword::Known,
-        (State::MailCredentials, OperationMode::Synapse) => FirstPassword::Lost,
-        (State::MailCredentials, OperationMode::Local) => {
+        (State::MailCredentials, false) => FirstPassword::Lost,
+        (State::MailCredentials, true) => {
             let hash = password::hash(&password::initial(secret, &seed));
             let hash = hash.map_err(|cause| Error::internal(format!("cannot make an initial password: {cause}")))?;
             FirstPassword::Renewed { hash, until: site.config.initial_password_until(site.now()) }

@@ -2,7 +2,6 @@
 //! that a password is wrong.
 
 use crate::domain::address::{self, Address};
-use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::seconds::DAY;
 use crate::flow::failure::Failure;
@@ -21,10 +20,8 @@ pub(crate) fn delay(site: &Site) -> Option<i64> {
     let full = times.initial_password_days.0 as i64 * DAY;
     // The request, and the reminder with it, is deleted by then.
     let forgotten = times.forget_after_days.0 as i64 * DAY;
-    match site.config.operation_mode {
-        OperationMode::Local if full > 0 => Some((full - BEFORE_THE_END).max(full / 2).min(forgotten - DAY / 2)),
-        _ => None,
-    }
+    let ends = site.config.operation_mode.has_own_passwords() && full > 0;
+    ends.then(|| (full - BEFORE_THE_END).max(full / 2).min(forgotten - DAY / 2))
 }
 
 /// Reminds once. `false`: there is nothing to remind of, because the password was changed or never ends.
@@ -56,13 +53,13 @@ pub(crate) fn remind(site: &Site, store: &mut Store, registration: &Registration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::config::Config;
+    use crate::domain::config::{Config, OperationMode};
 
     fn delay_with(mode: &str, days: u64) -> Option<i64> {
         let sample =
             include_str!("../../config.sample.toml").replace("# initial_password_days = 7", &format!("initial_password_days = {days}"));
         let mut config = Config::parse(&sample, std::path::PathBuf::new()).unwrap();
-        config.operation_mode = if mode == "local" { OperationMode::Local } else { OperationMode::Synapse };
+        config.operation_mode = OperationMode::from_name(mode).unwrap();
         delay(&Site::new(config, || 0))
     }
 

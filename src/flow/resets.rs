@@ -6,7 +6,7 @@
 
 use crate::domain::address::Address;
 use crate::domain::characters::{self, CharacterFault};
-use crate::domain::config::{Language, OperationMode};
+use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::seconds::{DAY, HOUR};
@@ -77,7 +77,7 @@ pub(crate) fn mail(site: &Site, store: &mut Store, row: OwedRow) -> Result<Tried
 }
 
 fn mail_links(site: &Site, store: &mut Store, reset: &Reset) -> Result<(), Failure> {
-    if site.config.operation_mode != OperationMode::Local {
+    if !site.config.operation_mode.has_own_passwords() {
         return Ok(());
     }
     let mut accounts = store.accounts_asked_for(&reset.asked_for)?;

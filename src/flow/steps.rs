@@ -6,7 +6,7 @@
 //! mail by its Message-ID, a room message by its `txnId`, an account by our own password.
 
 use crate::domain::back_off::Peer;
-use crate::domain::config::{Credentials, OperationMode};
+use crate::domain::config::Credentials;
 use crate::domain::decision;
 use crate::domain::names;
 use crate::domain::password;
@@ -212,11 +212,7 @@ pub(super) fn send_choose_link(
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     accounts::renew_lost_password(site, store, registration)?;
     let secret = site.state.secret()?;
-    let until = match site.config.operation_mode {
-        OperationMode::Local => store.initial_password_until(&registration.username)?,
-        OperationMode::Synapse => None,
-    };
-    let until = until.map(|until| enough_time(site, store, registration, until)).transpose()?.flatten();
+    let until = accounts::initial_password_until(site, store, registration)?;
     let initial = password::initial(&secret, &registration.seed);
     let context = json!({
         "name": registration.full_name(),
@@ -227,7 +223,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
     });
     send(site, store, registration, MailName::Credentials, "", &context)?;
     // The mail was sent: no failure from here on may send it again.
-    if site.config.operation_mode == OperationMode::Local && matches!(store.login_exists(&registration.username), Ok(false)) {
+    if site.config.operation_mode.has_own_passwords() && matches!(store.login_exists(&registration.username), Ok(false)) {
         log::warn(
             "account_in_synapse_only",
             Some(registration.id),
@@ -236,18 +232,6 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         );
     }
     Ok(())
-}
-
-/// Restores the full time of an initial password that has nearly expired because the mail was delayed. `None`: it never
-/// expires.
-fn enough_time(site: &Site, store: &mut Store, registration: &Registration, until: i64) -> Result<Option<i64>, Failure> {
-    let full = site.config.times.initial_password_days.0 as i64 * DAY;
-    if until - site.now() >= full / 2 && full > 0 {
-        return Ok(Some(until));
-    }
-    let until = site.initial_password_until();
-    store.extend_initial_password(&registration.username, until)?;
-    Ok(until)
 }
 
 fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ mod local_mode;
 mod logs;
 mod lost_key;
 mod memory;
+mod modes;
 mod outages;
 mod own_page;
 mod ownership;

@@ -8,6 +8,7 @@
 //! operator names another.
 
 mod database_url;
+mod operation_mode;
 mod reading;
 mod sections;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod values;
 
 pub use database_url::DatabaseUrl;
 pub(crate) use database_url::ServerUrl;
+pub use operation_mode::{Abilities, OperationMode};
 pub use sections::*;
 pub use time_zone::TimeZone;
 pub use values::*;
@@ -212,14 +214,8 @@ impl Config {
                 "contradicts credentials; remove get_password_on_registration, whose \"true\" is credentials = \"confirm\" now, for example credentials = \"link\"",
             );
         }
-        if self.operation_mode == OperationMode::Synapse
-            && self.registration_shared_secret.is_none()
-            && self.registration_shared_secret_file.is_none()
-        {
-            return refuse(
-                "operation_mode",
-                "\"synapse\" needs the homeserver's secret to make accounts; set registration_shared_secret_file = \"/etc/matrix-synapse/registration_shared_secret\", or registration_shared_secret, to the value in homeserver.yaml",
-            );
+        if let Some(sentence) = self.lacks(self.operation_mode) {
+            return refuse("operation_mode", sentence);
         }
         let elsewhere = self.database_password.is_some() || self.database_password_file.is_some();
         if elsewhere && self.database.server().is_none_or(|server| server.password.is_some()) {
@@ -245,6 +241,21 @@ impl Config {
             return refuse("user", "[mail.smtp] needs user and password (or password_file) together, or neither");
         }
         Ok(())
+    }
+
+    /// What this configuration lacks to create accounts in `mode`.
+    fn lacks(&self, mode: OperationMode) -> Option<&'static str> {
+        match mode {
+            OperationMode::Synapse if self.registration_shared_secret.is_none() && self.registration_shared_secret_file.is_none() => Some(
+                "\"synapse\" needs the homeserver's secret to make accounts; set registration_shared_secret_file = \"/etc/matrix-synapse/registration_shared_secret\", or registration_shared_secret, to the value in homeserver.yaml",
+            ),
+            OperationMode::Synapse | OperationMode::Local => None,
+        }
+    }
+
+    /// Whether an account can be created in `mode`: the configured one, or one of the homeserver's whose keys are still there.
+    pub fn can_create_in(&self, mode: OperationMode) -> bool {
+        mode == self.operation_mode || (!mode.has_own_passwords() && self.lacks(mode).is_none())
     }
 
     /// The homeserver's `registration_shared_secret`, if one is configured. A trailing newline in the file is ignored, as

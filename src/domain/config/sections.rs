@@ -5,16 +5,6 @@ use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-/// Where approved accounts are created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OperationMode {
-    /// In Synapse, by shared-secret registration.
-    Synapse,
-    /// In our own `logins` table, which Synapse queries through a password module.
-    Local,
-}
-
 /// How applicants get their first password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,7 +1,6 @@
 //! A password that the owner of an account chooses: the two fields, the rules for it, and how it is kept.
 
 use super::{Faults, Field};
-use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::password::{self, PasswordFault};
 use crate::domain::text_key::form::error as text;
@@ -33,7 +32,7 @@ pub(super) fn own_rules(site: &Site) -> PasswordPolicy {
 /// them.
 pub(super) fn rules(site: &Site) -> PasswordPolicy {
     let own = own_rules(site);
-    if site.config.operation_mode == OperationMode::Local {
+    if site.config.operation_mode.has_own_passwords() {
         return own;
     }
     match password_policy(&Homeserver::new(&site.config)) {
@@ -78,9 +77,9 @@ pub(super) fn faults(rules: &PasswordPolicy, password: &str, again: &str, localp
 
 /// The form in which the database keeps a chosen password until the account is made.
 pub(super) fn kept(site: &Site, secret: &Secret, registration: &Registration, password: &str) -> Result<String, Error> {
-    let kept = match site.config.operation_mode {
-        OperationMode::Local => password::hash(password),
-        OperationMode::Synapse => password::seal(secret, &registration.seed, password),
+    let kept = match registration.mode(&site.config).has_own_passwords() {
+        true => password::hash(password),
+        false => password::seal(secret, &registration.seed, password),
     };
     kept.map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))
 }

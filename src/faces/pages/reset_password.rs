@@ -8,7 +8,7 @@
 use super::{
     BUTTON_SECONDS, DeadEnd, Faults, Field, again_context, chosen_password, context, dead_end, form_token_text, known_form, language,
 };
-use crate::domain::config::{Language, OperationMode};
+use crate::domain::config::Language;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
@@ -58,7 +58,7 @@ struct Sent {
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let link: Link = request.query()?;
     let language = language(site, request);
-    if site.config.operation_mode != OperationMode::Local {
+    if !site.config.operation_mode.has_own_passwords() {
         return elsewhere(site, language);
     }
     if link.t.is_empty() {
@@ -74,11 +74,14 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
 pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     let sent: Sent = request.form()?;
     let language = language(site, request);
-    match site.config.operation_mode {
-        OperationMode::Local if !sent.switch_language.is_empty() => first_form(site, language, 200, &sent, &Faults::new()),
-        OperationMode::Local if sent.t.is_empty() => ask(site, request, language, sent),
-        OperationMode::Local => set_password(site, request, language, &sent),
-        OperationMode::Synapse => elsewhere(site, language),
+    if !site.config.operation_mode.has_own_passwords() {
+        elsewhere(site, language)
+    } else if !sent.switch_language.is_empty() {
+        first_form(site, language, 200, &sent, &Faults::new())
+    } else if sent.t.is_empty() {
+        ask(site, request, language, sent)
+    } else {
+        set_password(site, request, language, &sent)
     }
 }
 
@@ -230,7 +233,7 @@ fn link_over(site: &Site, language: Language) -> Result<Response, Error> {
     dead_end(site, language, None, 404, DeadEnd::ResetLinkOver, json!({ "ask_again": true }))
 }
 
-/// In synapse mode the homeserver has the passwords.
+/// The homeserver has the passwords.
 fn elsewhere(site: &Site, language: Language) -> Result<Response, Error> {
     dead_end(site, language, None, 404, DeadEnd::ResetElsewhere, json!({}))
 }

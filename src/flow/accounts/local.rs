@@ -1,7 +1,9 @@
 //! Accounts in our own table, for which Synapse checks passwords with us.
 
-use super::{Outcome, open, synapse};
+use super::first_password::open;
+use super::{Accounts, Outcome, php, synapse};
 use crate::domain::password;
+use crate::domain::seconds::DAY;
 use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
 use crate::outside::matrix::availability::{Availability, availability};
@@ -9,12 +11,39 @@ use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
 use crate::outside::store::{Login, NewLogin, Registration, Store};
 
+pub(super) struct InOurTable;
+
+impl Accounts for InOurTable {
+    fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
+        make(site, store, registration, &site.state.secret()?)
+    }
+
+    fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+        match store.login_exists(&registration.username)? {
+            true => Ok(()),
+            false => php::renew_lost_password(site, store, registration),
+        }
+    }
+
+    /// Restores the full time of a password that has nearly expired because the mail was delayed.
+    fn initial_password_until(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Option<i64>, Failure> {
+        let Some(until) = store.initial_password_until(&registration.username)? else { return Ok(None) };
+        let full = site.config.times.initial_password_days.0 as i64 * DAY;
+        if until - site.now() >= full / 2 && full > 0 {
+            return Ok(Some(until));
+        }
+        let until = site.initial_password_until();
+        store.extend_initial_password(&registration.username, until)?;
+        Ok(until)
+    }
+}
+
 /// Prepares the row of the account. A name that is already in our table belongs to somebody else. Synapse must not have it
 /// either, or the applicant would be let into somebody's account there.
 ///
 /// If a shared secret is configured, the account is first made in Synapse. This reserves the name there, and published password
 /// modules fail at the first login of an account that does not exist yet.
-pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
+fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
     if let Some(login) = store.login(&registration.username)? {
         return match is_of_this_request(&login, registration, secret) {
             true => Ok(Outcome::Made),

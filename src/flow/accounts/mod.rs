@@ -1,22 +1,23 @@
-//! Creates approved accounts: in Synapse, or in our own table.
+//! Creates approved accounts: one file for each mode, behind [`Accounts`]. [`accounts_of`] is the only list of them.
+//!
+//! A request remembers the mode in which it was approved ([`Registration::mode`]), so that a switch of `operation_mode` between two
+//! tries neither creates a second account nor takes the first one for somebody else's.
 
+mod first_password;
 mod local;
 mod php;
 mod synapse;
 
-pub(crate) use php::renew_lost_password;
-
 use crate::domain::config::OperationMode;
-use crate::domain::password;
-use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
+use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::store::{NewLogin, Registration, Store};
 
 /// The outcome of creating an account.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The account exists in Synapse.
+    /// The account exists at the homeserver.
     Made,
     /// The account is ready to be written into our own table.
     ForOurTable(Box<NewLogin>),
@@ -28,43 +29,81 @@ pub enum Outcome {
     PasswordRefused(String),
 }
 
-/// Creates the account of an approved registration. Safe to repeat: an account that an earlier attempt made is recognised.
-pub fn make(site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
-    let secret = site.state.secret()?;
-    match site.config.operation_mode {
-        OperationMode::Synapse => {
-            let (password, is_chosen) = first_password(store, &secret, registration)?;
-            match synapse::make(site, store, registration, &password)? {
-                Outcome::PasswordRefused(error) if !is_chosen => {
-                    Err(Failure::later(format!("the homeserver does not accept an initial password: {error}")))
-                }
-                outcome => Ok(outcome),
-            }
-        }
-        OperationMode::Local => local::make(site, store, registration, &secret),
+/// What the rest of the program wants of a mode.
+trait Accounts {
+    /// Creates the account of an approved registration. Safe to repeat: an account that an earlier attempt created is recognised,
+    /// and nothing less than a proof makes an existing account the applicant's.
+    fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure>;
+
+    /// Before the credentials are mailed: sets the initial password of an account whose password nobody knows. Does nothing for
+    /// other accounts.
+    fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure>;
+
+    /// Until when the initial password of an account is good, which is about to be mailed (seconds since 1970); `None`: for ever.
+    fn initial_password_until(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<Option<i64>, Failure> {
+        Ok(None)
+    }
+
+    /// Binds the confirmed address to the account. `false`: it stays unbound, and no further try would change that.
+    fn bind_address(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<bool, Failure> {
+        Ok(false)
     }
 }
 
-/// The first password of an account in Synapse, and whether the applicant chose it; otherwise it is the initial one.
-///
-/// A password chosen while `operation_mode` was "local" is stored only as a hash, which Synapse cannot use; then an initial one
-/// is mailed.
-fn first_password(store: &mut Store, secret: &Secret, registration: &Registration) -> Result<(String, bool), Failure> {
-    let initial = (password::initial(secret, &registration.seed), false);
-    match registration.password.as_deref() {
-        None => Ok(initial),
-        Some(hash) if password::is_hash(hash) => {
-            store.forget_chosen_password(registration.id)?;
-            Ok(initial)
-        }
-        Some(sealed) => Ok((open(secret, registration, sealed)?, true)),
+fn accounts_of(mode: OperationMode) -> &'static dyn Accounts {
+    match mode {
+        OperationMode::Synapse => &synapse::InSynapse,
+        OperationMode::Local => &local::InOurTable,
     }
 }
 
-fn open(secret: &Secret, registration: &Registration, sealed: &str) -> Result<String, Failure> {
-    password::open(secret, &registration.seed, sealed).ok_or_else(|| {
-        Failure::later(
-            "the password that the applicant chose cannot be opened: config.json has another secret_key than when it was typed, restore it",
-        )
-    })
+/// See [`Accounts::make`].
+pub(crate) fn make(site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
+    let mode = registration.mode(&site.config);
+    if !site.config.can_create_in(mode) {
+        return Err(Failure::later(mode_is_gone(mode, registration.id)));
+    }
+    if registration.approved_mode != Some(mode) {
+        // Noted before the first try.
+        store.note_mode(registration.id, mode)?;
+    }
+    if let Some(approved) = registration.approved_mode.filter(|approved| *approved != mode) {
+        let what =
+            format!("approved with operation_mode = {:?}, goes on with {:?}; nothing was tried before", approved.name(), mode.name());
+        log::info("mode_changed", Some(registration.id), &what);
+    }
+    accounts_of(mode).make(site, store, registration).map_err(|failure| of_another_mode(site, mode, failure))
+}
+
+/// The account may exist in the former mode, and only that mode can prove for whom it was created.
+fn mode_is_gone(mode: OperationMode, id: i64) -> String {
+    format!(
+        "the request was approved with operation_mode = {:?}, and its account was asked for in that mode, perhaps with success; set that mode and its keys in \
+         config.toml again until the request is done, or end it after a look at whether the account exists: cron --end {id}",
+        mode.name()
+    )
+}
+
+/// A failure in another mode than the configured one would be misleading without the reason for that mode.
+fn of_another_mode(site: &Site, mode: OperationMode, failure: Failure) -> Failure {
+    if mode == site.config.operation_mode {
+        return failure;
+    }
+    let sentence = format!("{} (the request was approved with operation_mode = {:?})", failure.sentence, mode.name());
+    Failure { sentence, ..failure }
+}
+
+/// See [`Accounts::renew_lost_password`].
+pub(crate) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+    accounts_of(registration.mode(&site.config)).renew_lost_password(site, store, registration)
+}
+
+/// See [`Accounts::initial_password_until`].
+pub(crate) fn initial_password_until(site: &Site, store: &mut Store, registration: &Registration) -> Result<Option<i64>, Failure> {
+    accounts_of(registration.mode(&site.config)).initial_password_until(site, store, registration)
+}
+
+/// See [`Accounts::bind_address`].
+pub(crate) fn bind_address(site: &Site, store: &mut Store, registration: &Registration) -> Result<bool, Failure> {
+    accounts_of(registration.mode(&site.config)).bind_address(site, store, registration)
 }

@@ -1,6 +1,5 @@
 //! Accounts in Synapse that the PHP program made, but could not complete.
 
-use crate::domain::config::OperationMode;
 use crate::domain::password;
 use crate::flow::failure::Failure;
 use crate::outside::matrix::accounts::{self as homeserver_accounts, AccountFacts};
@@ -32,11 +31,11 @@ pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> R
 ///
 /// The PHP program took a name in use for a success. So this function first makes sure that the account belongs to this person:
 /// made after the request, and never used.
-pub(crate) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+pub(super) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let is_lost = !registration.password_chosen
         && registration.account_tried_at.is_none()
         && (store.is_from_php(registration.id)? || store.had_another_key(registration.id)?);
-    if !is_lost || (site.config.operation_mode == OperationMode::Local && store.login_exists(&registration.username)?) {
+    if !is_lost {
         return Ok(());
     }
     let homeserver = Homeserver::new(&site.config);

@@ -1,14 +1,32 @@
 //! Accounts in Synapse, by shared-secret registration.
 
-use super::{Outcome, php};
-use crate::domain::config::OperationMode;
+use super::first_password::FirstPassword;
+use super::{Accounts, Outcome, php};
 use crate::domain::names;
+use crate::flow::addresses;
 use crate::flow::failure::Failure;
 use crate::outside::log;
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::{self, Homeserver, bot, login};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
+
+pub(super) struct InSynapse;
+
+impl Accounts for InSynapse {
+    fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
+        let password = FirstPassword::of(site, store, registration)?;
+        password.judge(make(site, store, registration, &password.text)?)
+    }
+
+    fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+        php::renew_lost_password(site, store, registration)
+    }
+
+    fn bind_address(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<bool, Failure> {
+        addresses::bind(site, store, registration)
+    }
+}
 
 /// Asks the homeserver for the account.
 ///
@@ -94,7 +112,7 @@ fn whose_account(
 /// In local mode Synapse's own password table may be switched off, and then no proof can succeed. The request waits until the
 /// operator switches the table on or ends the request. No time ends this wait, because the account may be the applicant's.
 fn somebody_elses(site: &Site, homeserver: &Homeserver, registration: &Registration) -> Result<Outcome, Failure> {
-    if site.config.operation_mode == OperationMode::Local && !login::has_password_table(homeserver, &bot::access_token(site)?)? {
+    if registration.mode(&site.config).has_own_passwords() && !login::has_password_table(homeserver, &bot::access_token(site)?)? {
         return Err(Failure::later(format!(
             "{} exists on the homeserver, and whether we made it cannot be told while password_config.localdb_enabled is false in homeserver.yaml; \
              switch it on until the next try; if the account is somebody else's, end the request: cron --end {}",

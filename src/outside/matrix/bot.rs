@@ -19,7 +19,6 @@
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
 use super::{Error, Homeserver, PATIENCE, login, relations, sessions};
-use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
 use crate::outside::store::RoomEvent;
@@ -229,7 +228,7 @@ impl Bot<'_> {
             }
             Registered::NameInUse { .. } => Err(Error::Misconfigured(format!(
                 "{bot} exists, but not with the register_password of config.json ({refused}); {}set access_token in [room] to one of that account, or reset its password to the register_password, or choose another bot_localpart in [room]",
-                self.first_in_local_mode(),
+                self.first_with_own_passwords(),
             ))),
             Registered::PasswordRefused(error) => Err(Error::Misconfigured(format!(
                 "the homeserver does not accept the register_password of config.json for {bot} ({error}); set access_token in [room]"
@@ -240,14 +239,14 @@ impl Bot<'_> {
         }
     }
 
-    /// In local mode the bot's login also requires that the homeserver asks us and we answer.
-    fn first_in_local_mode(&self) -> &'static str {
-        match self.site.config.operation_mode {
-            OperationMode::Local => {
+    /// Where the passwords are ours, the bot's login also requires that the homeserver asks us and we answer.
+    fn first_with_own_passwords(&self) -> &'static str {
+        match self.site.config.operation_mode.has_own_passwords() {
+            true => {
                 "in local mode the homeserver asks internal/login for this password, so let it reach these programs first \
                  (after a move from the PHP program: switch the web server to them); if it does, "
             }
-            OperationMode::Synapse => "",
+            false => "",
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::apps::apps;
 use super::built_in::source;
-use crate::domain::config::{Config, Language, OperationMode};
+use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::names::{NAME_MAX_CHARACTERS, NOTE_MAX_CHARACTERS};
 use crate::domain::text_key;
@@ -107,7 +107,7 @@ fn site_values(config: Option<&Config>, language: Language, texts: &Texts) -> Co
     }
     context.insert("form_url", &config.map(|config| config.public_url.join("/")));
     // Only where passwords are ours.
-    let own_passwords = config.filter(|config| config.operation_mode == OperationMode::Local);
+    let own_passwords = config.filter(|config| config.operation_mode.has_own_passwords());
     context.insert("reset_url", &own_passwords.map(|config| config.public_url.join("/reset_password")));
     // Empty by default. A page that knows its own address sets this, because its links have to keep the token.
     context.insert("language_links", &[(); 0]);

@@ -25,6 +25,7 @@ columns! {
     AdminTokenHash = "admin_token_hash",
     Answer = "answer",
     AnsweredAt = "answered_at",
+    ApprovedMode = "approved_mode",
     AskedAt = "asked_at",
     AskedBy = "asked_by",
     AskedFor = "asked_for",

@@ -6,6 +6,7 @@
 use super::owed::{FREE, UNTRIED, free};
 use super::registrations::unknown_state;
 use super::{CLOCK_SKEW, End, Error, NewLogin, Store, Value};
+use crate::domain::config::OperationMode;
 use crate::domain::decision::{Decider, Outcome};
 use crate::domain::registration::{Event, SideAction, State};
 use crate::outside::fault;
@@ -20,10 +21,9 @@ pub enum Confirmed {
     NameTaken,
 }
 
-/// What is written down of a decision; `None` for an event that is none.
+/// What is written down of a no; `None` for an event that is none.
 fn outcome(decision: Event) -> Option<Outcome> {
     match decision {
-        Event::Approved | Event::ApprovedToChoose => Some(Outcome::Approved),
         Event::Declined => Some(Outcome::Declined),
         Event::DeclinedSilently => Some(Outcome::DeclinedSilently),
         _ => None,
@@ -109,10 +109,31 @@ impl Store {
         })
     }
 
-    /// The room's decision (approved or declined), in whatever way it was made, with the reason for declining. The applicant is
-    /// not told the reason of [`Event::DeclinedSilently`]. `false`: another decision was faster ([`Store::decisions`] has it), and
-    /// nothing was changed.
-    pub fn decide(&mut self, id: i64, decision: Event, reason: Option<&str>, by: &Decider, now: i64) -> Result<bool, Error> {
+    /// The room's yes, in whatever way it was said, and the mode in which the account is created, whatever `config.toml` says by
+    /// then. `false`: another decision was faster ([`Store::decisions`] has it), and nothing was changed.
+    pub fn approve(&mut self, id: i64, approval: Event, mode: OperationMode, by: &Decider, now: i64) -> Result<bool, Error> {
+        if !matches!(approval, Event::Approved | Event::ApprovedToChoose) {
+            return Ok(false);
+        }
+        self.transaction(|store| {
+            if !store.advance_by(id, approval, now)? {
+                return Ok(false);
+            }
+            store.note_decision(id, Outcome::Approved, None, by, now)?;
+            store.note_mode(id, mode)?;
+            fault::point("deciding");
+            Ok(true)
+        })
+    }
+
+    /// Records in which mode the account is created.
+    pub(crate) fn note_mode(&mut self, id: i64, mode: OperationMode) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET approved_mode = ? WHERE id = ?", &[mode.name().into(), id.into()]).map(|_| ())
+    }
+
+    /// The room's no, in whatever way it was said, with the reason. The applicant is not told the reason of
+    /// [`Event::DeclinedSilently`]. `false`: another decision was faster ([`Store::decisions`] has it), and nothing was changed.
+    pub fn decline(&mut self, id: i64, decision: Event, reason: Option<&str>, by: &Decider, now: i64) -> Result<bool, Error> {
         let Some(outcome) = outcome(decision) else { return Ok(false) };
         self.transaction(|store| {
             if !store.advance_by(id, decision, now)? {

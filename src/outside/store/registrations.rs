@@ -3,7 +3,7 @@
 use super::keys::CHOOSER;
 use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Selection, Store, Value};
-use crate::domain::config::Language;
+use crate::domain::config::{Config, Language, OperationMode};
 use crate::domain::names;
 use crate::domain::registration::State;
 
@@ -33,6 +33,8 @@ pub struct Registration {
     pub state_since: i64,
     pub decided_at: Option<i64>,
     pub account_tried_at: Option<i64>,
+    /// Where the account is created; `None`: not approved, or by an earlier version. Use [`Registration::mode`].
+    pub approved_mode: Option<OperationMode>,
     /// The hash of the token in the link to choose a password, once that was to be mailed.
     pub choose_token_hash: Option<String>,
     /// Whether the form's hidden field was filled in, as information for the room.
@@ -69,6 +71,7 @@ const REGISTRATION: Selection = Selection {
         Column::StateSince,
         Column::DecidedAt,
         Column::AccountTriedAt,
+        Column::ApprovedMode,
         Column::ChooseTokenHash,
         Column::FilledHiddenField,
         Column::MailRound,
@@ -83,6 +86,16 @@ impl Registration {
         match names::display_name(&self.first_name, &self.last_name) {
             name if name.is_empty() => self.username.clone(),
             name => name,
+        }
+    }
+
+    /// The mode in which the account was or will be created: the one of the approval, because an earlier try may have created it
+    /// there. If `config.toml` does not have that mode any more and nothing was tried, the configured one.
+    pub fn mode(&self, config: &Config) -> OperationMode {
+        let is_settled = self.account_tried_at.is_some() || self.state.has_account();
+        match self.approved_mode {
+            Some(mode) if is_settled || config.can_create_in(mode) => mode,
+            _ => config.operation_mode,
         }
     }
 
@@ -112,6 +125,7 @@ impl Registration {
             state_since: row.integer(Column::StateSince)?,
             decided_at: row.optional_integer(Column::DecidedAt)?,
             account_tried_at: row.optional_integer(Column::AccountTriedAt)?,
+            approved_mode: row.optional_text(Column::ApprovedMode).map(|name| known_mode(&name, id)).transpose()?,
             choose_token_hash: row.optional_text(Column::ChooseTokenHash),
             filled_hidden_field: row.integer(Column::FilledHiddenField)? != 0,
             mail_round: row.integer(Column::MailRound)?,
@@ -119,6 +133,11 @@ impl Registration {
             person_hash: row.optional_text(Column::PersonHash),
         })
     }
+}
+
+fn known_mode(name: &str, id: i64) -> Result<OperationMode, Error> {
+    let unknown = || Error::Unreadable(format!("approved_mode in row {id} of registrations is none that this program knows"));
+    OperationMode::from_name(name).ok_or_else(unknown)
 }
 
 pub(super) fn unknown_state(id: i64) -> Error {

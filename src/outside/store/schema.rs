@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 18] = steps!(
+pub(super) const STEPS: [Step; 19] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -58,7 +58,8 @@ pub(super) const STEPS: [Step; 18] = steps!(
     "0015_room_messages",
     "0016_live_messages",
     "0017_memory",
-    "0018_room_words"
+    "0018_room_words",
+    "0019_modes"
 );
 
 /// Runs before the first step.

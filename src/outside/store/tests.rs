@@ -16,7 +16,7 @@ mod unconfirmed;
 
 use super::*;
 use crate::domain::back_off::{AddressFault, Blame, Patience, Peer};
-use crate::domain::config::Language;
+use crate::domain::config::{Language, OperationMode};
 use crate::domain::decision::{Decider, Outcome, Way};
 use crate::domain::registration::{Event, SideAction, State};
 use database::{Database, Engine, on_every_database};
@@ -191,7 +191,7 @@ fn a_decision_counts_in_the_moment_in_which_the_message_is_recorded_as_sent(engi
                 other.settle(id, State::AdminSend, "sender", State::AdminVerify, 3).unwrap()
             });
             both.wait();
-            let decided = store.decide(id, Event::Declined, None, &Decider::Link, 3).unwrap();
+            let decided = store.decline(id, Event::Declined, None, &Decider::Link, 3).unwrap();
             sender.join().unwrap();
             decided
         });
@@ -235,7 +235,7 @@ fn a_declined_name_can_be_claimed_again(engine: Engine) {
     let id = accepted(&mut store, "max");
     assert!(store.advance(id, State::EmailSend, State::AdminSend, 1001).unwrap());
     assert!(matches!(store.file(&request("max", "second"), &THREE).unwrap(), Filed::NameTaken));
-    assert!(store.decide(id, Event::Declined, Some("no"), &Decider::Link, 1002).unwrap());
+    assert!(store.decline(id, Event::Declined, Some("no"), &Decider::Link, 1002).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
     assert_eq!((declined.reason.as_deref(), declined.decided_at, declined.password), (Some("no"), Some(1002), None));
     accepted(&mut store, "max");
@@ -247,10 +247,10 @@ fn each_decision_and_question_says_who_made_it_and_in_which_way(engine: Engine) 
     let id = accepted(&mut store, "max");
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
     assert!(matches!(store.ask(id, "Who are you?", &Decider::Word("@bob:example.org".into()), 2).unwrap(), Asked::Yes(_)));
-    assert!(!store.decide(id, Event::RoomTold, None, &Decider::Link, 3).unwrap(), "no decision");
+    assert!(!store.decline(id, Event::RoomTold, None, &Decider::Link, 3).unwrap(), "no decision");
     let alice = Decider::Reaction("@alice:example.org".into());
-    assert!(store.decide(id, Event::Declined, Some("spam"), &alice, 3).unwrap());
-    assert!(!store.decide(id, Event::Approved, None, &Decider::Link, 4).unwrap());
+    assert!(store.decline(id, Event::Declined, Some("spam"), &alice, 3).unwrap());
+    assert!(!store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 4).unwrap());
     let said =
         store.decisions(id).unwrap().into_iter().map(|decided| (decided.outcome, decided.way, decided.by, decided.reason, decided.at));
     let expected = [
@@ -277,7 +277,7 @@ fn a_silent_no_sends_no_mail_and_keeps_its_reason_to_the_room(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
-    assert!(store.decide(id, Event::DeclinedSilently, Some("spam"), &Decider::Link, 2).unwrap());
+    assert!(store.decline(id, Event::DeclinedSilently, Some("spam"), &Decider::Link, 2).unwrap());
     let declined = store.registration(id).unwrap().unwrap();
     assert_eq!((declined.state, declined.reason, declined.decided_at), (State::Declined, None, Some(2)));
     assert_eq!(store.decisions(id).unwrap().pop().and_then(|decided| decided.reason), Some("spam".into()));
@@ -290,7 +290,7 @@ fn who_withdraws_leaves_nothing_behind(engine: Engine) {
     assert_eq!(store.confirm(id, None, Some("sealed"), 1).unwrap(), Confirmed::Yes);
     assert!(matches!(store.ask(id, "Who are you?", &Decider::Operator, 2).unwrap(), Asked::Yes(_)));
     assert!(store.withdraw(id, 3).unwrap() && !store.withdraw(id, 4).unwrap());
-    assert!(!store.decide(id, Event::Approved, None, &Decider::Link, 5).unwrap(), "nobody can approve it any more");
+    assert!(!store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 5).unwrap(), "nobody can approve it any more");
     let left = store.registration(id).unwrap().unwrap();
     assert_eq!((left.state, left.email.as_str(), left.note.as_str(), left.password), (State::Withdrawn, "", "", None));
     assert!(store.questions(id).unwrap().is_empty() && due(&mut store, QUESTION, 9).is_empty());
@@ -304,7 +304,7 @@ fn a_password_is_chosen_once_and_only_after_the_approval(engine: Engine) {
     let id = accepted(&mut store, "max");
     store.confirm(id, None, None, 1).unwrap();
     assert!(!store.choose_password(id, "early", 1).unwrap());
-    assert!(store.decide(id, Event::ApprovedToChoose, None, &Decider::Link, 2).unwrap());
+    assert!(store.approve(id, Event::ApprovedToChoose, OperationMode::Synapse, &Decider::Link, 2).unwrap());
     store.note_choose_token(id, "the hash").unwrap();
     assert_eq!(store.registration_by_choose_token("the hash").unwrap().unwrap().id, id);
     assert!(store.lease(step(id, State::ChooseSend), "me", 3, 100).unwrap());
@@ -329,12 +329,29 @@ fn an_expired_request_frees_its_name_and_forgets_the_person(engine: Engine) {
     assert!(store.registration(id).unwrap().is_none());
 }
 
+fn the_mode_of_the_approval_is_remembered_with_it(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    for mode in OperationMode::ALL {
+        let id = accepted(&mut store, mode.name());
+        assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
+        assert_eq!(store.registration(id).unwrap().unwrap().approved_mode, None);
+        assert!(store.approve(id, Event::Approved, mode, &Decider::Link, 2).unwrap());
+        assert!(!store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 3).unwrap());
+        assert!(!store.decline(id, Event::Approved, None, &Decider::Link, 3).unwrap(), "a yes is no decline");
+        assert_eq!(store.registration(id).unwrap().unwrap().approved_mode, Some(mode));
+        store.execute("UPDATE registrations SET approved_mode = 'of a later version' WHERE id = ?", &[id.into()]).unwrap();
+        let unreadable = store.registration(id).unwrap_err().to_string();
+        assert!(unreadable.contains("approved_mode in row"), "{unreadable}");
+    }
+}
+
 fn account_and_state_change_together_or_not_at_all(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, Event::Approved, None, &Decider::Link, 2).unwrap();
+    store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 2).unwrap();
     let login = login("max");
     assert!(!store.settle_with_login(id, State::Register, "me", State::MailCredentials, &login).unwrap(), "without the lease");
     assert!(!store.login_exists("max").unwrap());
@@ -436,7 +453,7 @@ fn what_is_wiped_is_not_in_the_file_any_more() {
     let id = accepted(&mut store, "max");
     store.execute("UPDATE registrations SET password = 'clear-text-to-be-wiped', note = 'a note to be forgotten'", &[]).unwrap();
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, Event::Declined, None, &Decider::Link, 2).unwrap();
+    store.decline(id, Event::Declined, None, &Decider::Link, 2).unwrap();
     store.advance(id, State::DeclineSend, State::Declined, 3).unwrap();
     store.forget(State::Declined, 100, Leaves::default()).unwrap();
     store.tidy().unwrap();
@@ -562,6 +579,7 @@ on_every_database! {
     a_name_that_an_earlier_version_reserved_stays_so,
     who_withdraws_leaves_nothing_behind,
     a_password_is_chosen_once_and_only_after_the_approval,
+    the_mode_of_the_approval_is_remembered_with_it,
     a_declined_name_can_be_claimed_again,
     each_decision_and_question_says_who_made_it_and_in_which_way,
     a_silent_no_sends_no_mail_and_keeps_its_reason_to_the_room,

@@ -141,14 +141,14 @@ impl Plan {
         if address::cleaned(row.email.trim()).is_empty() && !state.is_final() {
             return Err("it has no mail address".into());
         }
-        if state == State::Register && rules.mode == OperationMode::Local && self.account_of(row).is_some() {
+        if state == State::Register && rules.mode.has_own_passwords() && self.account_of(row).is_some() {
             self.remarks.push(format!(
                 "registration {} of {:?} was approved, and its account exists: PHP's cron made it and could not write that down. It counts as done; if no mail reached the person, decide how to hand over a new password",
                 row.id, row.username
             ));
             return Ok(State::Done);
         }
-        if state == State::MailCredentials && rules.mode == OperationMode::Local && self.account_of(row).is_none() && self.has_login(row) {
+        if state == State::MailCredentials && rules.mode.has_own_passwords() && self.account_of(row).is_none() && self.has_login(row) {
             self.remarks.push(format!(
                 "registration {} of {:?}: the mail with the password never left, and the account of this name has another mail address: it was corrected, or it is another person's. It counts as done; see whose it is before you hand over a password",
                 row.id, row.username
@@ -174,7 +174,7 @@ impl Plan {
             return;
         }
         let seed = planned.row.seed.clone();
-        if rules.mode == OperationMode::Local
+        if rules.mode.has_own_passwords()
             && let Some(login) = self.account_of(row)
         {
             planned.row.password_chosen = false;
@@ -185,7 +185,7 @@ impl Plan {
                 "registration {} of {:?}: the mail with the password never left; a new initial password is mailed",
                 row.id, row.username
             ));
-        } else if planned.row.password_chosen && rules.mode == OperationMode::Local {
+        } else if planned.row.password_chosen && rules.mode.has_own_passwords() {
             self.remarks.push(format!(
                 "registration {} of {:?}: the account was made in Synapse before operation_mode was \"local\". The mail says \"the password that you chose\", which works only while Synapse checks its own passwords (password_config.localdb_enabled: true in homeserver.yaml)",
                 row.id, row.username
@@ -314,7 +314,7 @@ fn typed_password(row: &PhpRegistration, state: State, mode: OperationMode) -> O
     let is_usable = !typed.is_empty() && typed.len() <= password::MAX_BYTES && !typed.contains('\0');
     let may_be_the_accounts = match state {
         State::EmailSend | State::EmailVerify | State::AdminSend | State::AdminVerify => false,
-        State::Register => mode == OperationMode::Synapse,
+        State::Register => !mode.has_own_passwords(),
         _ => typed == row.password,
     };
     (is_usable && may_be_the_accounts).then_some(typed)

@@ -180,7 +180,7 @@ fn the_form_closes_when_too_many_wait_or_came_today(engine: Engine) {
     assert!(matches!(store.file(&request("eve", "form"), &two_open).unwrap(), Filed::Closed(Closed::TooManyOpen)));
     assert_eq!(store.closed(&two_a_day, 1000 + DAY).unwrap(), None, "a day later");
     assert!(store.advance(first, State::EmailSend, State::AdminSend, 1001).unwrap());
-    assert!(store.decide(first, Event::Declined, None, &Decider::Link, 1002).unwrap());
+    assert!(store.decline(first, Event::Declined, None, &Decider::Link, 1002).unwrap());
     assert_eq!(store.closed(&two_open, 1000).unwrap(), None, "one was decided");
 }
 

@@ -25,7 +25,7 @@ fn each_move_owes_one_edit_and_one_that_happens_during_the_edit_another(engine: 
     let mut store = scratch.open(Access::Write);
     let id = told(&mut store, "max");
     assert!(due(&mut store, SHOWING, 1000).is_empty(), "it shows what was sent");
-    assert!(store.decide(id, Event::Approved, None, &Decider::Link, 3).unwrap());
+    assert!(store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 3).unwrap());
     let row = showing(&mut store);
     assert!(store.lease(row, "me", 4, 100).unwrap());
     let round = store.round(row).unwrap();
@@ -45,7 +45,7 @@ fn after_an_edit_by_two_at_once_the_message_is_edited_again(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = told(&mut store, "max");
-    assert!(store.decide(id, Event::Declined, None, &Decider::Link, 3).unwrap());
+    assert!(store.decline(id, Event::Declined, None, &Decider::Link, 3).unwrap());
     let row = showing(&mut store);
     assert!(store.lease(row, "slow", 4, 5).unwrap() && store.lease(row, "fast", 6, 100).unwrap());
     assert_eq!(store.settle_shown(row, id, "fast", 0, Some(Shown { revision: 1, hash: "new" }), None).unwrap(), Settled::Yes);
@@ -68,7 +68,7 @@ fn a_no_is_taken_back_while_its_name_is_free(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = told(&mut store, "max");
     assert_eq!(store.take_back(id, &Decider::Link, 3).unwrap(), TakenBack::NotDeclined);
-    assert!(store.decide(id, Event::Declined, Some("no"), &Decider::Link, 3).unwrap());
+    assert!(store.decline(id, Event::Declined, Some("no"), &Decider::Link, 3).unwrap());
     let rival = accepted(&mut store, "max");
     assert_eq!(store.take_back(id, &Decider::Word("@mod:example.org".into()), 4).unwrap(), TakenBack::Yes);
     let again = store.registration(id).unwrap().unwrap();
@@ -80,7 +80,7 @@ fn a_no_is_taken_back_while_its_name_is_free(engine: Engine) {
         Some((Outcome::TakenBack, Some("@mod:example.org".into())))
     );
 
-    assert!(store.decide(id, Event::DeclinedSilently, None, &Decider::Link, 6).unwrap());
+    assert!(store.decline(id, Event::DeclinedSilently, None, &Decider::Link, 6).unwrap());
     assert_eq!(store.confirm(rival, None, None, 7).unwrap(), Confirmed::Yes);
     assert_eq!(store.take_back(id, &Decider::Link, 8).unwrap(), TakenBack::NameTaken);
     assert_eq!(store.state(id).unwrap(), Some(State::Declined));
@@ -93,7 +93,7 @@ fn what_the_homeserver_refused_cannot_be_taken_back(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = told(&mut store, "max");
-    assert!(store.decide(id, Event::Approved, None, &Decider::Link, 3).unwrap());
+    assert!(store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 3).unwrap());
     assert!(store.lease(step(id, State::Register), "me", 4, 100).unwrap());
     assert!(store.settle_refused(id, State::Register, "me", State::DeclineSend, "in use", 4).unwrap());
     assert_eq!(store.take_back(id, &Decider::Link, 5).unwrap(), TakenBack::NotDeclined);
@@ -103,7 +103,7 @@ fn of_two_who_take_a_no_back_at_once_one_does(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = told(&mut store, "max");
-    assert!(store.decide(id, Event::Declined, None, &Decider::Link, 3).unwrap());
+    assert!(store.decline(id, Event::Declined, None, &Decider::Link, 3).unwrap());
     let done: Vec<TakenBack> = std::thread::scope(|scope| {
         let take_back = || scratch.open(Access::Write).take_back(id, &Decider::Link, 4).unwrap();
         let threads: Vec<_> = (0..6).map(|_| scope.spawn(take_back)).collect();
@@ -153,7 +153,7 @@ fn of_a_forgotten_request_stay_its_outcome_and_the_duty_to_redact(engine: Engine
     for id in [first, second] {
         store.note_person(id, "hash of a person").unwrap();
     }
-    assert!(store.decide(first, Event::DeclinedSilently, Some("spam"), &Decider::Link, 3).unwrap());
+    assert!(store.decline(first, Event::DeclinedSilently, Some("spam"), &Decider::Link, 3).unwrap());
     let of_second = store.registration(second).unwrap().unwrap();
     let [kept] = store.earlier(&of_second).unwrap().try_into().unwrap();
     assert_eq!((kept.username.as_deref(), kept.state), (Some("max"), Some(State::Declined)));

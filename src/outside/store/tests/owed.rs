@@ -62,7 +62,7 @@ fn a_reminder_is_owed_for_as_long_as_the_room_has_to_decide(engine: Engine) {
         store.schedule(SideAction::Remind, &[delay]).unwrap();
         assert_eq!(due(&mut store, REMINDER, now), expected, "{delay} {now}");
     }
-    assert!(store.decide(id, Event::Declined, None, &Decider::Link, 7000).unwrap());
+    assert!(store.decline(id, Event::Declined, None, &Decider::Link, 7000).unwrap());
     assert!(due(&mut store, REMINDER, 9000).is_empty());
 }
 
@@ -171,7 +171,7 @@ fn the_operators_end_does_not_come_between_a_program_and_its_step(engine: Engine
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
-    store.decide(id, Event::Approved, None, &Decider::Link, 2).unwrap();
+    store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 2).unwrap();
     assert!(store.lease(step(id, State::Register), "me", 1000, 1100).unwrap());
     assert!(!store.end(id, State::Register, None, 1050).unwrap());
     assert!(store.end(id, State::Register, Some("the homeserver is gone"), 1100).unwrap());

@@ -17,7 +17,7 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     assert_eq!(store.question_to_mail(row.row.id).unwrap(), None, "it has its answer");
     let said: Vec<_> = store.questions(id).unwrap().into_iter().map(|asked| (asked.asked_by, asked.answer, asked.answered_at)).collect();
     assert_eq!(said, [(Some("@mod:example.org".into()), Some("Ada".into()), Some(4)), (None, None, None)]);
-    assert!(store.decide(id, Event::Approved, None, &Decider::Link, 6).unwrap());
+    assert!(store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 6).unwrap());
     assert!(due(&mut store, QUESTION, 9).is_empty(), "nobody is asked after the decision");
     assert!(
         !store.answer(id, second, "too late", 7).unwrap()
@@ -64,7 +64,7 @@ fn a_question_at_the_moment_of_the_decision_is_not_mailed_after_it(engine: Engin
                 other.ask(id, "And?", &Decider::Operator, 2).unwrap();
             });
             both.wait();
-            assert!(store.decide(id, Event::Declined, None, &Decider::Link, 2).unwrap());
+            assert!(store.decline(id, Event::Declined, None, &Decider::Link, 2).unwrap());
         });
         assert!(due(&mut store, QUESTION, 2).is_empty(), "round {round}");
     }
@@ -88,7 +88,7 @@ fn the_usual_time_is_that_in_the_middle_of_the_last_decisions(engine: Engine) {
         let id = accepted(store, &format!("max{number}"));
         let now = 10_000 * (number + 1);
         store.confirm(id, None, None, now).unwrap();
-        assert!(store.decide(id, Event::Declined, None, &Decider::Link, now + seconds).unwrap());
+        assert!(store.decline(id, Event::Declined, None, &Decider::Link, now + seconds).unwrap());
     };
     for (number, seconds) in [(0, 5000), (1, 10)] {
         decided(&mut store, number, seconds);

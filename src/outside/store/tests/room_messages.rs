@@ -30,7 +30,7 @@ fn each_message_about_an_undecided_request_has_its_turn_to_be_read(engine: Engin
 
     assert_eq!(store.want_read(&["$max", "$unknown", "$MAX"]).unwrap(), 1);
     assert_eq!((to_read(&mut store, true), to_read(&mut store, false)[0].as_str()), (vec!["$max".to_owned()], "$max"));
-    assert!(store.decide(ids[0], Event::Declined, None, &Decider::Link, 5).unwrap());
+    assert!(store.decline(ids[0], Event::Declined, None, &Decider::Link, 5).unwrap());
     assert!(to_read(&mut store, true).is_empty(), "it is decided");
     assert_eq!((store.want_read(&["$max"]).unwrap(), store.want_read(&[]).unwrap()), (0, 0));
     let many: Vec<String> = (0..350).map(|number| format!("$other{number}")).chain(["$ada".to_owned()]).collect();
