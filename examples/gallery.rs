@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::fs::write(folder.join(format!("mail-{}.txt", name.as_str())), format!("Subject: {}\n\n{}", mail.subject, mail.text))?;
             std::fs::write(folder.join(format!("mail-{}.html", name.as_str())), mail.html)?;
         }
-        for name in [RoomPost::Request, RoomPost::Reminder] {
+        for name in [RoomPost::Request, RoomPost::Reminder, RoomPost::OfApplicant] {
             let message = page::room(&config, language, name, &in_room())?;
             std::fs::write(folder.join(format!("room-{}.txt", name.as_str())), message.text)?;
             std::fs::write(folder.join(format!("room-{}.html", name.as_str())), message.html)?;
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for language in Language::ALL {
         let folder = folder.join(language.tag());
-        for kind in ["help", "unknown", "no_such_reason", "encrypted"] {
+        for kind in ["help", "not_declined", "unknown", "no_such_reason", "encrypted"] {
             let answer = json!({"kind": kind, "reasons": if kind == "no_such_reason" { json!(["We only know people from the choir."]) } else { json!([]) }});
             let message = page::room(&config, language, RoomPost::Answer, &answer)?;
             std::fs::write(folder.join(format!("room-answer-{kind}.txt")), message.text)?;
@@ -98,6 +98,8 @@ fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::outside
 /// As the room first sees it.
 fn in_room() -> Value {
     let mut whole = request();
+    whole["question"] = json!("Which voice do you sing?");
+    whole["answer"] = json!("Alto.\nSometimes soprano.");
     whole["standing"] = json!({"is_open": true, "is_gone": false, "heading": "room.request.heading", "progress": null, "by": null, "reason": null, "asked": []});
     whole
 }

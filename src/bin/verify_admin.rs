@@ -1,6 +1,6 @@
 //! `verify_admin`: a member of the room approves or declines one request.
 //!
-//! * `GET ?t=TOKEN` shows the request and two buttons; it changes nothing.
+//! * `GET ?t=TOKEN` shows the request and two buttons; it decides nothing, but reads what somebody in the room has decided before.
 //! * `POST t, form_token, decision, reason` decides; later decisions are answered with the first one.
 //!
 //! Reads `config.toml`; writes `registrations` and `logins`; talks to the mail server and to the homeserver, also after

@@ -7,8 +7,8 @@ pub enum Decider {
     Link,
     /// A member of the room, by this Matrix id, with a reaction to the message.
     Reaction(String),
-    /// A member of the room, by this Matrix id, with a reply or a command.
-    Word(String),
+    /// A member of the room, by this Matrix id, with a reply or a command, which is this event.
+    Word { mxid: String, event_id: String },
     /// The operator, in a shell.
     Operator,
     /// Nobody: the time to decide was over.
@@ -20,16 +20,24 @@ impl Decider {
         match self {
             Decider::Link => Way::Link,
             Decider::Reaction(_) => Way::Reaction,
-            Decider::Word(_) => Way::Word,
+            Decider::Word { .. } => Way::Word,
             Decider::Operator => Way::Operator,
             Decider::Time => Way::Time,
+        }
+    }
+
+    /// The event with the words.
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Decider::Word { event_id, .. } => Some(event_id),
+            _ => None,
         }
     }
 
     /// The Matrix id, if the way tells it.
     pub fn mxid(&self) -> Option<&str> {
         match self {
-            Decider::Reaction(mxid) | Decider::Word(mxid) => Some(mxid),
+            Decider::Reaction(mxid) | Decider::Word { mxid, .. } => Some(mxid),
             Decider::Link | Decider::Operator | Decider::Time => None,
         }
     }
@@ -124,7 +132,8 @@ mod tests {
     #[test]
     fn only_a_member_of_the_room_has_a_matrix_id() {
         let mxid = "@mod:example.org".to_owned();
-        let ways = [Decider::Link, Decider::Reaction(mxid.clone()), Decider::Word(mxid), Decider::Operator, Decider::Time];
+        let word = Decider::Word { mxid: mxid.clone(), event_id: "$words".into() };
+        let ways = [Decider::Link, Decider::Reaction(mxid), word, Decider::Operator, Decider::Time];
         assert_eq!(ways.iter().map(Decider::way).collect::<Vec<_>>(), Way::ALL);
         assert_eq!(ways.map(|by| by.mxid().is_some()), [false, true, true, false, false]);
     }

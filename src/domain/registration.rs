@@ -119,10 +119,12 @@ pub enum SideAction {
     ShowInRoom = 5,
     /// React to the message in the room with both thumbs, or take them away after the decision.
     Ballot = 6,
+    /// Post the applicant's answer to a question in the thread under the message in the room.
+    PostAnswer = 7,
 }
 
 impl SideAction {
-    pub const ALL: [SideAction; 7] = [
+    pub const ALL: [SideAction; 8] = [
         SideAction::Remind,
         SideAction::SendQuestion,
         SideAction::RemindToChoose,
@@ -130,6 +132,7 @@ impl SideAction {
         SideAction::BindAddress,
         SideAction::ShowInRoom,
         SideAction::Ballot,
+        SideAction::PostAnswer,
     ];
 
     pub fn number(self) -> i64 {
@@ -248,14 +251,14 @@ impl State {
         use SideAction::*;
         match self {
             State::EmailSend | State::EmailVerify => &[],
-            State::AdminSend => &[SendQuestion],
-            State::AdminVerify => &[Remind, SendQuestion, ShowInRoom, Ballot],
-            State::ChooseSend | State::Register | State::DeclineSend | State::Declined | State::Expired | State::Withdrawn => {
-                &[ShowInRoom, Ballot]
-            }
-            State::Choosing => &[RemindToChoose, ShowInRoom, Ballot],
-            State::MailCredentials => &[BindAddress, ShowInRoom, Ballot],
-            State::Done => &[BindAddress, RemindOfPassword, ShowInRoom, Ballot],
+            State::AdminSend => &[SendQuestion, PostAnswer],
+            State::AdminVerify => &[Remind, SendQuestion, ShowInRoom, Ballot, PostAnswer],
+            // An answer that was given before the decision reaches the room all the same.
+            State::ChooseSend | State::Register | State::DeclineSend | State::Declined => &[ShowInRoom, Ballot, PostAnswer],
+            State::Expired | State::Withdrawn => &[ShowInRoom, Ballot],
+            State::Choosing => &[RemindToChoose, ShowInRoom, Ballot, PostAnswer],
+            State::MailCredentials => &[BindAddress, ShowInRoom, Ballot, PostAnswer],
+            State::Done => &[BindAddress, RemindOfPassword, ShowInRoom, Ballot, PostAnswer],
         }
     }
 

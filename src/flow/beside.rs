@@ -4,7 +4,7 @@
 //! configuration has no use for it; [`act`] carries it out.
 
 use crate::domain::names;
-use crate::domain::registration::SideAction;
+use crate::domain::registration::{SideAction, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::flow::accounts;
 use crate::flow::attempt::{Tried, attempt};
@@ -33,7 +33,7 @@ pub(crate) fn delays(site: &Site, action: SideAction) -> Vec<i64> {
     match action {
         SideAction::Remind => site.config.times.remind_after_hours.0.iter().map(|hours| *hours as i64 * HOUR).collect(),
         // Whether an address can be bound depends on the mode in which the request was approved.
-        SideAction::SendQuestion | SideAction::ShowInRoom | SideAction::BindAddress => vec![0],
+        SideAction::SendQuestion | SideAction::ShowInRoom | SideAction::PostAnswer | SideAction::BindAddress => vec![0],
         SideAction::Ballot => ballot::is_wanted(site).then_some(0).into_iter().collect(),
         SideAction::RemindOfPassword => password_ends::delay(site).into_iter().collect(),
         SideAction::RemindToChoose => vec![before_the_reminder(steps::choose_seconds(site))],
@@ -49,7 +49,9 @@ pub(crate) fn act(site: &Site, store: &mut Store, row: OwedRow, action: SideActi
         let Some(registration) = store.registration(id)?.filter(|now| now.state.owes_beside().contains(&action)) else {
             return Ok(Some(Beside::NotNeeded));
         };
-        if steps::waits_for_its_key(site, &registration) {
+        // An answer waits for the message under which it is posted.
+        let comes_too_early = action == SideAction::PostAnswer && registration.state == State::AdminSend;
+        if comes_too_early || steps::waits_for_its_key(site, &registration) {
             return Ok(None);
         }
         carry_out(site, store, row, action, &registration).map(Some)
@@ -93,6 +95,10 @@ fn carry_out(site: &Site, store: &mut Store, row: OwedRow, action: SideAction, r
             true => Beside::Done,
             false => Beside::NotNeeded,
         }),
+        SideAction::PostAnswer => Ok(match room_message::post_answer(site, store, row, registration)? {
+            true => Beside::Done,
+            false => Beside::NotNeeded,
+        }),
         // Has a path of its own: `act`.
         SideAction::ShowInRoom => Ok(Beside::NotNeeded),
         SideAction::BindAddress => match accounts::bind_address(site, store, registration)? {
@@ -120,13 +126,13 @@ fn remind_to_choose(site: &Site, store: &mut Store, row: OwedRow, registration: 
 
 /// Mails a question, unless the applicant has answered it on the page already.
 fn send_question(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<Beside, Failure> {
-    let Some((question_id, question)) = store.question_to_mail(row.id)? else { return Ok(Beside::NotNeeded) };
+    let Some(question) = store.question_to_mail(row.id)? else { return Ok(Beside::NotNeeded) };
     let context = json!({
         "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
-        "question": question,
+        "question": question.question,
         "link": steps::verify_link(site, &site.state.secret()?, registration),
     });
-    steps::send(site, store, registration, MailName::Question, &format!(" {question_id}"), &context)?;
+    steps::send(site, store, registration, MailName::Question, &format!(" {}", question.id), &context)?;
     Ok(Beside::Done)
 }

@@ -45,7 +45,7 @@ fn needs(owed: Owed) -> &'static [Peer] {
             Some(Action::MakeAccount) => ACCOUNTS,
             None => &[],
         },
-        Owed::Beside(SideAction::Remind | SideAction::ShowInRoom | SideAction::Ballot) | Owed::Redaction => ROOM,
+        Owed::Beside(SideAction::Remind | SideAction::ShowInRoom | SideAction::Ballot | SideAction::PostAnswer) | Owed::Redaction => ROOM,
         Owed::Beside(SideAction::SendQuestion | SideAction::RemindToChoose | SideAction::RemindOfPassword) => MAIL,
         Owed::Beside(SideAction::BindAddress) => ACCOUNTS,
         Owed::ResetMail => MAIL,

@@ -2,32 +2,31 @@
 //!
 //! As with reactions ([`super::looking`]), a push only says where to look. What counts is the message as the homeserver shows it
 //! then, and who may decide at that moment. Cron reads the recent messages, so nothing depends on a push. Each message is noted
-//! before it is read, and settled when that is done which it asks for; whatever is repeated after a crash is recognised: a decision
-//! by the state, a question by its text, an answer by its transaction id.
+//! before it is read, and settled when that is done which it asks for: in the transaction of the decision or question, so that it never
+//! acts twice. An answer that is repeated after a crash is recognised by its transaction id.
 
-use crate::domain::back_off::{Blame, Peer};
-use crate::domain::decision::{Decider, Outcome};
+use crate::domain::back_off::Peer;
+use crate::domain::decision::Decider;
 use crate::domain::error::Error;
 use crate::domain::names;
-use crate::domain::registration::{SideAction, State};
+use crate::domain::registration::SideAction;
 use crate::domain::text_key::{Key, room::words as text};
-use crate::domain::token;
 use crate::flow::asking;
 use crate::flow::beside;
-use crate::flow::breakers::Breakers;
 use crate::flow::deciding::{self, Verdict};
 use crate::flow::failure::Failure;
 use crate::flow::looking::may_decide;
+use crate::flow::reading::{self, Turn};
+use crate::flow::room_message;
 use crate::flow::steps;
 use crate::flow::words::{Command, Meaning, Mistake, Place, Spoken, Words};
+use crate::outside::fault;
 use crate::outside::log;
 use crate::outside::matrix::messages::{self, Answer, Answering};
-use crate::outside::matrix::room::RoomMessage;
 use crate::outside::matrix::{self, Homeserver, bot, members};
 use crate::outside::page::{self, RoomPost};
-use crate::outside::panics;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Access, Asked, Decided, Owed, Registration, RoomMessageKind, Store, WordsToRead};
+use crate::outside::store::{self, Access, Asked, Decided, Registration, RoomMessageKind, Store, TakenBack, WordsToRead};
 use crate::outside::text::Texts;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -39,8 +38,7 @@ const MOST_ROOMS: i64 = 3;
 /// The largest number of requests that `!list` names.
 const MOST_LISTED: i64 = 20;
 /// The lock of [`read_noted`], and how long it lasts in seconds.
-const LOCK: &str = "words";
-const LOCK_SECONDS: i64 = 120;
+const LOCK: (&str, i64) = ("words", 120);
 
 /// Messages that answer others: the id of each, and of the one that it answers. Returns whether any of those is ours, so that
 /// [`read_noted`] has something to do.
@@ -59,12 +57,12 @@ pub fn note(site: &Site, answers: &[(&str, &str)]) -> Result<bool, Error> {
 /// Reads what was noted, and does what it asks for. One program at a time; what it leaves, cron reads.
 pub fn read_noted(site: &Site) -> Result<(), Error> {
     let mut store = site.store(Access::Write)?;
-    let (end, mut left_before) = (Instant::now() + Duration::from_secs(LOCK_SECONDS as u64 / 2), Vec::new());
+    let (mut turn, mut left_before) = (Turn::of_length(Duration::from_secs(LOCK.1 as u64 / 2)), Vec::new());
     loop {
-        read_all(site, &mut store, end, &mut Breakers::default())?;
+        let read = reading::one_at_a_time(site, &mut store, LOCK, |store| read_in_time(site, store, &mut turn))?;
         // Something may have been noted between the last look and the end of the lock. What fails is left as it is.
         let left = store.words_to_read(AT_A_TIME)?;
-        if left.is_empty() || left == left_before {
+        if read.is_none() || left.is_empty() || left == left_before {
             return Ok(());
         }
         left_before = left;
@@ -74,18 +72,23 @@ pub fn read_noted(site: &Site) -> Result<(), Error> {
 /// Reads the recent messages of the room, then all that were noted. Takes a quarter of the time until `deadline`. Returns why
 /// messages could not be read although the homeserver answers, for the sysadmin.
 pub(crate) fn listen_in_turn(site: &Site, store: &mut Store, deadline: Instant) -> Result<Option<String>, store::Error> {
-    let mut breakers = Breakers::default();
     if !site.config.room.words {
         return Ok(None);
     }
-    let now = Instant::now();
-    let end = now + deadline.saturating_duration_since(now) / 4;
-    for room_id in store.rooms_in_use(MOST_ROOMS)? {
-        if breakers.hold_up(Owed::Step(State::AdminSend)) {
-            return Ok(None);
+    let mut turn = Turn::of(deadline, 4);
+    note_recent(site, store, &mut turn)?;
+    reading::one_at_a_time(site, store, LOCK, |store| read_in_time(site, store, &mut turn))?;
+    Ok(turn.hindrance)
+}
+
+/// Also while no request waits: a no can be taken back, and `!list` and `!help` can be answered. That costs one request.
+fn note_recent(site: &Site, store: &mut Store, turn: &mut Turn) -> Result<(), store::Error> {
+    for room in store.rooms_in_use(MOST_ROOMS)? {
+        if !turn.goes_on() {
+            break;
         }
         let homeserver = Homeserver::new(&site.config);
-        let recent = bot::with_token(site, |token| messages::recent(&homeserver, token, &room_id));
+        let recent = bot::with_token(site, |token| messages::recent(&homeserver, token, &room.room_id));
         store.distrust_connection();
         match recent {
             Ok(recent) => {
@@ -93,49 +96,43 @@ pub(crate) fn listen_in_turn(site: &Site, store: &mut Store, deadline: Instant) 
                     store.note_words(&answer.event_id, &answer.to, site.now())?;
                 }
             }
-            Err(cause) => {
-                let failure = Failure::from(cause).on_the_way(Peer::Room);
-                breakers.note(&failure.blame, "");
-                return Ok((!matches!(failure.blame, Blame::Peer(_))).then_some(failure.sentence));
-            }
+            // A former room, which the bot may have left.
+            Err(matrix::Error::Forbidden(_)) if !room.has_open_requests => {}
+            Err(cause) => turn.note(Failure::from(cause).on_the_way(Peer::Room)),
         }
     }
-    read_all(site, store, end, &mut breakers)
+    Ok(())
 }
 
-fn read_all(site: &Site, store: &mut Store, end: Instant, breakers: &mut Breakers) -> Result<Option<String>, store::Error> {
-    let (holder, now) = (token::new_seed(), site.now());
-    if !store.take_lock(LOCK, &holder, now, now + LOCK_SECONDS)? {
-        return Ok(None);
+fn read_in_time(site: &Site, store: &mut Store, turn: &mut Turn) -> Result<(), store::Error> {
+    let noted = store.words_to_read(AT_A_TIME)?;
+    if noted.is_empty() {
+        return Ok(());
     }
-    let read = read_in_time(site, store, end, breakers);
-    store.release_lock(LOCK, &holder)?;
-    read
-}
-
-fn read_in_time(site: &Site, store: &mut Store, end: Instant, breakers: &mut Breakers) -> Result<Option<String>, store::Error> {
-    let mut hindrance = None;
-    for words in store.words_to_read(AT_A_TIME)? {
-        if Instant::now() > end || breakers.hold_up(Owed::Step(State::AdminSend)) {
+    let known = match vocabulary(site) {
+        Ok(known) => known,
+        Err(cause) => {
+            log::warn("words_unread", None, &cause.cause);
+            turn.note(cause.into());
+            return Ok(());
+        }
+    };
+    for words in noted {
+        if !turn.goes_on() {
             break;
         }
-        let read = match panics::guard(|| read_one(site, store, &words)) {
-            Ok(read) => read?,
-            Err(panic) => {
-                store.recover()?;
-                Err(Failure::later(format!("the program panicked at {}; please report it", panic.place)))
+        match reading::guarded(store, |store| read_one(site, store, &words, &known))? {
+            Ok(()) => {
+                fault::point("words obeyed");
+                store.settle_words(&words.event.event_id, site.now())?;
             }
-        };
-        match read {
-            Ok(()) => store.settle_words(&words.event.event_id, site.now())?,
             Err(failure) => {
                 log::warn("words_unread", Some(words.registration), &failure.sentence);
-                breakers.note(&failure.blame, "");
-                hindrance = (!matches!(failure.blame, Blame::Peer(_))).then_some(failure.sentence);
+                turn.note(failure);
             }
         }
     }
-    Ok(hindrance)
+    Ok(())
 }
 
 /// Somebody's words, as the homeserver shows them, and what they mean.
@@ -147,15 +144,11 @@ enum Heard {
     Meant(String, Meaning),
 }
 
-fn read_one(site: &Site, store: &mut Store, words: &WordsToRead) -> Result<Result<(), Failure>, store::Error> {
+fn read_one(site: &Site, store: &mut Store, words: &WordsToRead, known: &Words) -> Result<Result<(), Failure>, store::Error> {
     let Some(registration) = store.registration(words.registration)? else { return Ok(Ok(())) };
     if steps::waits_for_its_key(site, &registration) {
         return Ok(Ok(()));
     }
-    let known = match vocabulary(site) {
-        Ok(known) => known,
-        Err(cause) => return Ok(Err(cause.into())),
-    };
     let answer = match bot::with_token(site, |token| answer_of_member(site, token, words)) {
         Ok(answer) => answer,
         Err(cause) => return Ok(Err(Failure::from(cause).on_the_way(Peer::Room))),
@@ -163,7 +156,7 @@ fn read_one(site: &Site, store: &mut Store, words: &WordsToRead) -> Result<Resul
     // The homeserver may have taken so long that the connection was closed.
     store.distrust_connection();
     let heard = match answer {
-        Some(answer) if store.is_message_of(registration.id, &answer.to)? => meaning(answer, &known),
+        Some(answer) if store.is_message_of(registration.id, &answer.to)? => meaning(answer, known),
         _ => Heard::Nothing,
     };
     match heard {
@@ -183,6 +176,7 @@ fn vocabulary(site: &Site) -> Result<Words, Error> {
             approve: word(text::APPROVE),
             decline: word(text::DECLINE),
             silently: word(text::SILENTLY),
+            reopen: word(text::REOPEN),
             ask: word(text::ASK),
             who: word(text::WHO),
             list: word(text::LIST),
@@ -228,7 +222,7 @@ fn obey(
     sender: String,
     meaning: Meaning,
 ) -> Result<Result<(), Failure>, store::Error> {
-    let by = Decider::Word(sender);
+    let by = Decider::Word { mxid: sender, event_id: words.event.event_id.clone() };
     let answer = match meaning {
         Meaning::Talk => None,
         Meaning::Mistake(mistake) => Some(of_mistake(site, mistake)),
@@ -237,6 +231,7 @@ fn obey(
             let verdict = if silently { Verdict::DeclineSilently } else { Verdict::Decline };
             decide(site, store, registration, (verdict, reason.as_deref()), &by)?
         }
+        Meaning::Command(Command::Reopen) => take_back(site, store, registration, &by)?,
         Meaning::Command(Command::Ask(question)) => ask(site, store, registration, &question, &by)?,
         Meaning::Command(Command::Who) => Some(json!({ "kind": "who", "history": history(store, registration)? })),
         Meaning::Command(Command::List) => Some(list(site, store)?),
@@ -257,28 +252,33 @@ fn decide(
     by: &Decider,
 ) -> Result<Option<Value>, store::Error> {
     if deciding::is_undecided(registration) && deciding::decide(site, store, registration, verdict, reason, by)? {
-        beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
-        deciding::carry_on(site, store, registration.id);
-        beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
+        reading::carry_out(site, store, registration.id);
         return Ok(None);
     }
-    let last = store.last_decision(registration.id)?;
-    // A program that died may have decided with these very words.
-    let wanted = match verdict {
-        Verdict::Approve => Outcome::Approved,
-        Verdict::Decline => Outcome::Declined,
-        Verdict::DeclineSilently => Outcome::DeclinedSilently,
+    Ok(Some(json!({ "kind": "decided", "history": last_decision(store, registration)? })))
+}
+
+/// The answer if there is no no to take back.
+fn take_back(site: &Site, store: &mut Store, registration: &Registration, by: &Decider) -> Result<Option<Value>, store::Error> {
+    let taken_back = match deciding::can_be_taken_back(registration) {
+        true => deciding::take_back(site, store, registration, by)?,
+        false => TakenBack::NotDeclined,
     };
-    let is_own = last.as_ref().is_some_and(|last| last.by.as_deref() == by.mxid() && last.way == by.way() && last.outcome == wanted);
-    Ok((!is_own).then(|| json!({ "kind": "decided", "history": last.iter().map(shown).collect::<Vec<_>>() })))
+    Ok(match taken_back {
+        TakenBack::Yes => {
+            reading::carry_out(site, store, registration.id);
+            None
+        }
+        TakenBack::NotDeclined => Some(json!({ "kind": "not_declined", "history": last_decision(store, registration)? })),
+        TakenBack::NameTaken => Some(json!({ "kind": "name_taken" })),
+    })
+}
+
+fn last_decision(store: &mut Store, registration: &Registration) -> Result<Vec<Value>, store::Error> {
+    Ok(store.last_decision(registration.id)?.iter().map(shown).collect())
 }
 
 fn ask(site: &Site, store: &mut Store, registration: &Registration, question: &str, by: &Decider) -> Result<Option<Value>, store::Error> {
-    // A program that died may have asked.
-    let is_asked = |asked: &store::Question| asked.question == question && asked.asked_by.as_deref() == by.mxid();
-    if store.questions(registration.id)?.iter().any(is_asked) {
-        return Ok(None);
-    }
     let asked = asking::ask(site, store, registration.id, question, by)?;
     beside::act_or_leave(site, store, registration.id, SideAction::ShowInRoom);
     Ok(match asked {
@@ -325,7 +325,7 @@ fn list(site: &Site, store: &mut Store) -> Result<Value, store::Error> {
             "asked_at": registration.requested_at,
         }));
     }
-    Ok(json!({ "kind": "list", "requests": requests }))
+    Ok(json!({ "kind": if requests.is_empty() { "list_none" } else { "list" }, "requests": requests }))
 }
 
 /// Once in each room.
@@ -353,24 +353,7 @@ fn say(
     occasion: &str,
     answer: &Value,
 ) -> Result<Result<(), Failure>, store::Error> {
-    let Some(root) = store.room_message(registration.id, RoomMessageKind::Request)? else { return Ok(Ok(())) };
-    let posted = post(site, registration, &root, occasion, answer);
-    store.distrust_connection();
-    match posted {
-        Ok(event) => store.note_room_message(registration.id, RoomMessageKind::Answer, &event, site.now()).map(Ok),
-        Err(failure) => Ok(Err(failure)),
-    }
-}
-
-fn post(
-    site: &Site,
-    registration: &Registration,
-    root: &store::RoomEvent,
-    occasion: &str,
-    answer: &Value,
-) -> Result<store::RoomEvent, Failure> {
-    let text = page::room(&site.config, site.config.default_language, RoomPost::Answer, answer)?;
-    let txn_id = site.state.secret()?.token(&format!("txnId of {occasion}"), &registration.seed);
-    let message = RoomMessage { text: &text.text, html: &text.html };
-    bot::say_under(site, root, &message, &txn_id).map_err(|cause| Failure::from(cause).on_the_way(Peer::Room))
+    Ok(page::room(&site.config, site.config.default_language, RoomPost::Answer, answer)
+        .map_err(Failure::from)
+        .and_then(|text| room_message::post_under(site, store, registration, RoomMessageKind::Answer, &text, occasion)))
 }

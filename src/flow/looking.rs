@@ -6,23 +6,19 @@
 //!
 //! The decision itself is the move that the page of the link makes ([`deciding`]), so nothing is decided twice.
 
-use crate::domain::back_off::{Blame, Peer};
+use crate::domain::back_off::Peer;
 use crate::domain::config::Room;
 use crate::domain::decision::{Decider, Outcome};
 use crate::domain::error::Error;
-use crate::domain::registration::{SideAction, State};
-use crate::domain::token;
-use crate::flow::beside;
-use crate::flow::breakers::Breakers;
 use crate::flow::deciding::{self, Verdict};
 use crate::flow::failure::Failure;
+use crate::flow::reading::{self, Turn};
 use crate::flow::steps;
-use crate::flow::votes::{Vote, votes};
+use crate::flow::votes::{Vote, is_contradicted, votes};
 use crate::outside::log;
 use crate::outside::matrix::{self, Homeserver, bot, members, relations};
-use crate::outside::panics;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Access, MessageToRead, Owed, RoomEvent, Store};
+use crate::outside::store::{self, Access, MessageToRead, Registration, RoomEvent, Store};
 use std::time::{Duration, Instant};
 
 /// The largest number of messages that a run of cron reads, and that one push makes us read before others have a turn.
@@ -31,14 +27,13 @@ const AT_A_TIME: i64 = 50;
 const MOST_ASKED_ABOUT: usize = 100;
 /// How long they are asked about.
 const ASKING: Duration = Duration::from_secs(15);
-/// The longest time that reading one message is expected to take if the homeserver stays silent, in seconds.
-const SILENCE: Duration = Duration::from_secs(bot::SILENCE_SECONDS);
+/// How long somebody who opens the link waits for the homeserver, which usually takes a few milliseconds.
+const FOR_A_VISITOR: Duration = Duration::from_secs(3);
 /// The lock of [`read_wanted`], and how long it lasts in seconds.
-const LOCK: &str = "reactions";
-const LOCK_SECONDS: i64 = 60;
+const LOCK: (&str, i64) = ("reactions", 60);
 
 /// What a run of cron found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Looked {
     /// Requests that were decided.
     pub decided: u64,
@@ -50,43 +45,57 @@ pub struct Looked {
 
 /// Reads the reactions to messages about undecided requests, those read the longest ago first. Takes a third of the time until
 /// `deadline`. The decisions are carried out by the queue.
-///
-/// A homeserver that is away costs one time-out, after which no further message is read. The breakers are not those of the queue,
-/// in which something must be tried, so that the sysadmin hears of it.
 pub(crate) fn look_in_turn(site: &Site, store: &mut Store, deadline: Instant) -> Result<Looked, store::Error> {
-    let (mut looked, mut breakers) = (Looked::default(), Breakers::default());
-    if !site.config.room.reactions {
-        return Ok(looked);
-    }
-    let now = Instant::now();
-    let end = now + deadline.saturating_duration_since(now) / 3;
-    for (index, message) in store.messages_to_read(false, AT_A_TIME)?.iter().enumerate() {
-        let no_time_left = index > 0 && Instant::now() + SILENCE > end;
-        if no_time_left || breakers.hold_up(Owed::Step(State::AdminSend)) {
+    let (mut turn, mut decided) = (Turn::of(deadline, 3), 0);
+    let messages = if site.config.room.reactions { store.messages_to_read(false, AT_A_TIME)? } else { Vec::new() };
+    for message in &messages {
+        if !turn.goes_on() {
             break;
         }
-        match look(site, store, message)? {
-            Ok(true) => looked.decided += 1,
-            Ok(false) => {}
-            Err(failure) => {
-                breakers.note(&failure.blame, "");
-                match failure.blame {
-                    Blame::Peer(_) => looked.is_away = true,
-                    _ => looked.hindrance = Some(failure.sentence),
-                }
-            }
+        match look(site, store, message, None)? {
+            Ok(is_decided) => decided += u64::from(is_decided),
+            Err(failure) => turn.note(failure),
         }
     }
-    Ok(looked)
+    Ok(Looked { decided, is_away: turn.is_homeserver_away(), hindrance: turn.hindrance })
 }
 
-/// The homeserver said that somebody reacted to these events. Returns whether any of them is a message of ours that is to be
-/// read now, with [`read_wanted`].
-pub fn note_reactions(site: &Site, event_ids: &[&str]) -> Result<bool, Error> {
-    if !site.config.room.reactions || event_ids.is_empty() {
+/// Reads the reactions to the messages about one request, because somebody opens its link and would decide after those who have
+/// reacted. Returns whether they have decided; [`deciding::carry_on`] follows. Whatever happens, the visitor waits a few seconds at most.
+pub fn look_at_once(site: &Site, registration: &Registration) -> bool {
+    let until = Instant::now() + FOR_A_VISITOR;
+    let look_at_all = || -> Result<bool, Error> {
+        if !site.config.room.reactions || !deciding::is_undecided(registration) {
+            return Ok(false);
+        }
+        let mut store = site.store(Access::Write)?;
+        for message in store.messages_about(registration.id, AT_A_TIME)? {
+            match look(site, &mut store, &message, Some(until))? {
+                Ok(false) => {}
+                Ok(true) => return Ok(true),
+                Err(_) => break,
+            }
+        }
+        Ok(false)
+    };
+    look_at_all().unwrap_or_else(|cause| {
+        log::warn("reactions_unread", Some(registration.id), &cause.cause);
+        false
+    })
+}
+
+/// The homeserver said that somebody reacted to these events, or, with `is_any_taken_back`, took something back in the room. Returns
+/// whether any message of ours is to be read now, with [`read_wanted`].
+pub fn note_reactions(site: &Site, event_ids: &[&str], is_any_taken_back: bool) -> Result<bool, Error> {
+    if !site.config.room.reactions || event_ids.is_empty() && !is_any_taken_back {
         return Ok(false);
     }
-    Ok(site.store(Access::Write)?.want_read(event_ids)? > 0)
+    let mut store = site.store(Access::Write)?;
+    let mut wanted = store.want_read(event_ids)?;
+    if is_any_taken_back {
+        wanted += store.want_contradicted_read(site.now())?;
+    }
+    Ok(wanted > 0)
 }
 
 /// Reads what [`note_reactions`] noted, and carries out the decisions. One program at a time reads, so that a flood of reactions
@@ -94,18 +103,11 @@ pub fn note_reactions(site: &Site, event_ids: &[&str]) -> Result<bool, Error> {
 pub fn read_wanted(site: &Site) -> Result<(), Error> {
     let mut store = site.store(Access::Write)?;
     loop {
-        let (holder, now) = (token::new_seed(), site.now());
-        if !store.take_lock(LOCK, &holder, now, now + LOCK_SECONDS)? {
-            return Ok(());
-        }
-        let read = read_some_wanted(site, &mut store);
-        store.release_lock(LOCK, &holder)?;
+        let read = reading::one_at_a_time(site, &mut store, LOCK, |store| read_some_wanted(site, store))?;
+        let Some(decided) = read else { return Ok(()) };
         // Without the lock: the mail server may be slow, and the next reaction must not wait for it.
-        for id in read? {
-            beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
-            deciding::carry_on(site, &mut store, id);
-            beside::act_or_leave(site, &mut store, id, SideAction::ShowInRoom);
-            beside::act_or_leave(site, &mut store, id, SideAction::Ballot);
+        for id in decided {
+            reading::carry_out(site, &mut store, id);
         }
         // A reaction may have come between the last look and the end of the lock.
         if store.messages_to_read(true, 1)?.is_empty() {
@@ -116,49 +118,58 @@ pub fn read_wanted(site: &Site) -> Result<(), Error> {
 
 /// Returns the requests that were decided.
 fn read_some_wanted(site: &Site, store: &mut Store) -> Result<Vec<i64>, store::Error> {
-    let end = Instant::now() + Duration::from_secs(LOCK_SECONDS as u64 / 2);
+    let mut turn = Turn::of_length(Duration::from_secs(LOCK.1 as u64 / 2));
     let mut decided = Vec::new();
     for message in store.messages_to_read(true, AT_A_TIME)? {
-        if Instant::now() > end {
+        if !turn.goes_on() {
             break;
         }
-        if look(site, store, &message)?.unwrap_or(false) {
-            decided.push(message.registration);
+        match look(site, store, &message, None)? {
+            Ok(true) => decided.push(message.registration),
+            Ok(false) => {}
+            Err(failure) => turn.note(failure),
         }
     }
     Ok(decided)
 }
 
-/// Reads the reactions to a message, and decides if somebody who may decide has reacted. Returns whether this decided. An error
-/// comes from the database; any other problem is a [`Failure`], which is logged.
-fn look(site: &Site, store: &mut Store, message: &MessageToRead) -> Result<Result<bool, Failure>, store::Error> {
-    store.begin_reading(message.id, site.now())?;
-    let looked = match panics::guard(|| try_to_look(site, store, message)) {
-        Ok(looked) => looked?,
-        Err(panic) => {
-            store.recover()?;
-            Err(Failure::later(format!("the program panicked at {}; please report it", panic.place)))
-        }
-    };
+/// Reads the reactions to a message, and decides if somebody who may decide has reacted: the same for a push, for cron and for whoever
+/// opens the link, who waits for the homeserver only `until` that time. Returns whether this decided. An error comes from the database; any other problem is
+/// a [`Failure`], which is logged.
+fn look(site: &Site, store: &mut Store, message: &MessageToRead, until: Option<Instant>) -> Result<Result<bool, Failure>, store::Error> {
+    // Opening a page changes nothing that is stored, unless somebody has decided in the room.
+    if until.is_none() {
+        store.begin_reading(message.id, site.now())?;
+    }
+    let looked = reading::guarded(store, |store| try_to_look(site, store, message, until))?;
     if let Err(failure) = &looked {
         log::warn("reactions_unread", Some(message.registration), &failure.sentence);
     }
     Ok(looked)
 }
 
-fn try_to_look(site: &Site, store: &mut Store, message: &MessageToRead) -> Result<Result<bool, Failure>, store::Error> {
+fn try_to_look(
+    site: &Site,
+    store: &mut Store,
+    message: &MessageToRead,
+    until: Option<Instant>,
+) -> Result<Result<bool, Failure>, store::Error> {
     let Some(registration) = store.registration(message.registration)? else { return Ok(Ok(false)) };
     if !deciding::is_undecided(&registration) || steps::waits_for_its_key(site, &registration) {
         return Ok(Ok(false));
     }
     let since = taken_back_at(store, registration.id)?;
-    let wanted = match bot::with_token(site, |token| wanted(site, token, &message.event, since)) {
-        Ok(wanted) => wanted,
+    let homeserver = Homeserver::new(&site.config).until(until);
+    let seen = match bot::with_token(site, |token| see(site, &homeserver, token, &message.event, since)) {
+        Ok(seen) => seen,
         Err(cause) => return Ok(Err(Failure::from(cause).on_the_way(Peer::Room))),
     };
     // The homeserver may have taken so long that the connection was closed.
     store.distrust_connection();
-    let Some((verdict, by)) = wanted else { return Ok(Ok(false)) };
+    if seen.is_contradicted && until.is_none() {
+        store.note_contradicted(message.id)?;
+    }
+    let Some((verdict, by)) = seen.wanted else { return Ok(Ok(false)) };
     deciding::decide(site, store, &registration, verdict, None, &Decider::Reaction(by)).map(Ok)
 }
 
@@ -168,25 +179,32 @@ fn taken_back_at(store: &mut Store, id: i64) -> Result<Option<i64>, store::Error
     Ok(decisions.iter().rev().find(|decided| decided.outcome == Outcome::TakenBack).map(|decided| decided.at))
 }
 
-/// What the first person who may decide wants, and who that is.
-fn wanted(site: &Site, token: &str, event: &RoomEvent, since: Option<i64>) -> Result<Option<(Verdict, String)>, matrix::Error> {
-    let homeserver = Homeserver::new(&site.config);
-    let mut reactions = relations::reactions(&homeserver, token, event)?;
+/// What the reactions to a message say.
+struct Seen {
+    /// What the first person who may decide wants, and who that is.
+    wanted: Option<(Verdict, String)>,
+    /// Somebody shows both thumbs, and may take one back.
+    is_contradicted: bool,
+}
+
+fn see(site: &Site, homeserver: &Homeserver, token: &str, event: &RoomEvent, since: Option<i64>) -> Result<Seen, matrix::Error> {
+    let mut reactions = relations::reactions(homeserver, token, event)?;
     reactions.retain(|reaction| since.is_none_or(|since| reaction.sent_at / 1000 > since));
-    let own = bot::own_accounts(site, &homeserver, token)?;
+    let own = bot::own_accounts(site, homeserver, token)?;
     if votes(&reactions, &own).windows(2).any(|pair| pair[0].verdict != pair[1].verdict) {
-        relations::put_in_order(&homeserver, token, event, &mut reactions)?;
+        relations::put_in_order(homeserver, token, event, &mut reactions)?;
     }
+    let is_contradicted = is_contradicted(&reactions, &own);
     let begun = Instant::now();
     for Vote { sender, verdict } in votes(&reactions, &own).into_iter().take(MOST_ASKED_ABOUT) {
         if begun.elapsed() > ASKING {
             return Err(matrix::Error::Unreachable("the homeserver takes too long to say who is in the room".into()));
         }
-        if may_decide(&site.config.room, &homeserver, token, &event.room_id, sender)? {
-            return Ok(Some((verdict, sender.to_owned())));
+        if may_decide(&site.config.room, homeserver, token, &event.room_id, sender)? {
+            return Ok(Seen { wanted: Some((verdict, sender.to_owned())), is_contradicted });
         }
     }
-    Ok(None)
+    Ok(Seen { wanted: None, is_contradicted })
 }
 
 /// Whether this person may decide at this moment: a member of the room, and what the configuration asks for.

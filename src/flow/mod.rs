@@ -20,6 +20,7 @@ pub mod looking;
 pub mod password_check;
 pub mod password_ends;
 pub mod queue;
+pub mod reading;
 pub mod reminding;
 pub mod resets;
 pub mod room_message;

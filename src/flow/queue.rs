@@ -84,7 +84,9 @@ fn edit_messages(site: &Site) -> Result<(), Error> {
 
 /// What a step may leave to be done to a message in the room.
 fn in_room(site: &Site) -> impl Iterator<Item = Owed> {
-    let wanted = [SideAction::ShowInRoom, SideAction::Ballot].into_iter().filter(|action| !beside::delays(site, *action).is_empty());
+    let wanted = [SideAction::ShowInRoom, SideAction::PostAnswer, SideAction::Ballot]
+        .into_iter()
+        .filter(|action| !beside::delays(site, *action).is_empty());
     wanted.map(Owed::Beside)
 }
 

@@ -53,14 +53,40 @@ pub(super) fn remind(site: &Site, store: &mut Store, row: OwedRow, registration:
     context["link"] = json!(decide_link(site, &secret, registration));
     let text = page::room(&site.config, site.config.default_language, RoomPost::Reminder, &context)?;
     // Each reminder has its own, also after a decision was taken back.
-    let which = format!("txnId of reminder {} {}", registration.state_since, store.round(row)?);
-    let txn_id = secret.token(&which, &registration.seed);
+    let which = format!("reminder {} {}", registration.state_since, store.round(row)?);
+    post_under(site, store, registration, RoomMessageKind::Reminder, &text, &which)
+}
+
+/// Posts the applicant's answer to a question in the thread under the message of the request: once, however often it is tried.
+/// `false`: there is no such answer any more.
+pub(super) fn post_answer(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<bool, Failure> {
+    let Some((question, answer)) = store.answer_to_post(row.id)? else { return Ok(false) };
+    let mut context = facts(site, registration);
+    context["question"] = json!(question.question);
+    context["answer"] = json!(answer);
+    let text = page::room(&site.config, site.config.default_language, RoomPost::OfApplicant, &context)?;
+    let which = format!("the answer to question {}", question.id);
+    post_under(site, store, registration, RoomMessageKind::OfApplicant, &text, &which).map(|()| true)
+}
+
+/// Posts in the thread under the message of the request, or, where that is not known, on its own: once for each `which`.
+pub(super) fn post_under(
+    site: &Site,
+    store: &mut Store,
+    registration: &Registration,
+    kind: RoomMessageKind,
+    text: &RoomText,
+    which: &str,
+) -> Result<(), Failure> {
+    let txn_id = site.state.secret()?.token(&format!("txnId of {which}"), &registration.seed);
     let posted = match store.room_message(registration.id, RoomMessageKind::Request)? {
-        Some(root) => bot::say_under(site, &root, &message(&text), &txn_id),
-        None => bot::say(site, &message(&text), &txn_id),
+        Some(root) => bot::say_under(site, &root, &message(text), &txn_id),
+        None => bot::say(site, &message(text), &txn_id),
     }
     .map_err(of_room)?;
-    Ok(store.note_room_message(registration.id, RoomMessageKind::Reminder, &posted, site.now())?)
+    // The homeserver may have taken so long that the connection was closed.
+    store.distrust_connection();
+    Ok(store.note_room_message(registration.id, kind, &posted, site.now())?)
 }
 
 /// What an edit comes to.

@@ -2,7 +2,7 @@
 
 use crate::flow::deciding::Verdict;
 use crate::outside::matrix::relations::Reaction;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What one person wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,15 @@ pub fn votes<'a>(reactions: &'a [Reaction], own: &[String]) -> Vec<Vote<'a>> {
     }
     // Taken out at the first, so that each person is there once.
     votes.into_iter().filter(|vote| of_person.remove(vote.sender).flatten().is_some()).collect()
+}
+
+/// Whether somebody other than `own` has reacted with a yes and a no.
+pub fn is_contradicted(reactions: &[Reaction], own: &[String]) -> bool {
+    let people = || reactions.iter().filter(|reaction| !own.contains(&reaction.sender));
+    let who = |wanted: Verdict| -> HashSet<&str> {
+        people().filter(|reaction| verdict(&reaction.key) == Some(wanted)).map(|reaction| reaction.sender.as_str()).collect()
+    };
+    !who(Verdict::Approve).is_disjoint(&who(Verdict::Decline))
 }
 
 /// What an emoji means, in any skin and with or without the variation selectors that some clients add; `None`: it is talk.
@@ -79,6 +88,8 @@ mod tests {
         assert!(counted(&[("@a:x", "👍"), ("@a:x", "👎")]).is_empty());
         let said = [("@a:x", "👎"), ("@b:x", "👎"), ("@a:x", "👍\u{FE0F}"), ("@a:x", "❌")];
         assert_eq!(counted(&said), [("@b:x".into(), Verdict::Decline)]);
+        assert!(is_contradicted(&reactions(&said), &["@b:x".into()]));
+        assert!(!is_contradicted(&reactions(&said), &["@a:x".into()]));
     }
 
     #[test]

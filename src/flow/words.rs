@@ -24,6 +24,8 @@ pub enum Command {
         reason: Option<String>,
         silently: bool,
     },
+    /// Take a no back.
+    Reopen,
     /// Mail this question to the applicant.
     Ask(String),
     /// Who decided, and what is known of the request.
@@ -61,6 +63,7 @@ pub enum Meaning {
 enum Verb {
     Approve,
     Decline,
+    Reopen,
     Ask,
     Who,
     List,
@@ -73,6 +76,7 @@ pub struct Spoken<'a> {
     pub approve: &'a str,
     pub decline: &'a str,
     pub silently: &'a str,
+    pub reopen: &'a str,
     pub ask: &'a str,
     pub who: &'a str,
     pub list: &'a str,
@@ -96,6 +100,7 @@ impl Words {
             let texts = [
                 (spoken.approve, Verb::Approve),
                 (spoken.decline, Verb::Decline),
+                (spoken.reopen, Verb::Reopen),
                 (spoken.ask, Verb::Ask),
                 (spoken.who, Verb::Who),
                 (spoken.list, Verb::List),
@@ -138,6 +143,7 @@ impl Words {
         // People who know the reply with its colon write it here as well.
         match self.verb(word.trim_end_matches(':')) {
             Some(Verb::Approve) => alone(Command::Approve),
+            Some(Verb::Reopen) => alone(Command::Reopen),
             Some(Verb::Who) => alone(Command::Who),
             Some(Verb::List) => alone(Command::List),
             Some(Verb::Help) => alone(Command::Help),
@@ -193,12 +199,21 @@ fn without_quote(body: &str) -> &str {
 mod tests {
     use super::*;
 
-    const ENGLISH: Spoken =
-        Spoken { approve: "approve", decline: "decline", silently: "silently", ask: "ask", who: "who", list: "list", help: "help" };
+    const ENGLISH: Spoken = Spoken {
+        approve: "approve",
+        decline: "decline",
+        silently: "silently",
+        reopen: "reopen, undo",
+        ask: "ask",
+        who: "who",
+        list: "list",
+        help: "help",
+    };
     const GERMAN: Spoken = Spoken {
         approve: "genehmigen, annehmen",
         decline: "ablehnen",
         silently: "still",
+        reopen: "zurücknehmen, wiederöffnen",
         ask: "fragen, frage",
         who: "wer",
         list: "liste",
@@ -233,6 +248,9 @@ mod tests {
             ("!decline silently spam", declined("spam", true)),
             ("!ablehnen still 1", declined("We only know people from the choir.", true)),
             ("!ask Which voice\ndo you sing?", Meaning::Command(Command::Ask("Which voice\ndo you sing?".into()))),
+            ("!reopen", Meaning::Command(Command::Reopen)),
+            ("!undo", Meaning::Command(Command::Reopen)),
+            ("!Zurücknehmen", Meaning::Command(Command::Reopen)),
             ("!who", Meaning::Command(Command::Who)),
             ("!liste", Meaning::Command(Command::List)),
             ("!HELP ", Meaning::Command(Command::Help)),
@@ -256,6 +274,8 @@ mod tests {
             "help",
             "ask him",
             "declined: spam",
+            "reopen",
+            "undo",
             "!!!",
             "!",
             "! approve",
@@ -292,6 +312,7 @@ mod tests {
         for (body, mistake) in [
             ("!approve not", Mistake::TooMuch),
             ("!help me", Mistake::TooMuch),
+            ("!undo that", Mistake::TooMuch),
             ("!accept", Mistake::Unknown),
             ("!approved", Mistake::Unknown),
             ("!ask", Mistake::NothingAsked),

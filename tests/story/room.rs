@@ -209,6 +209,34 @@ fn the_bot_puts_both_thumbs_there_and_takes_them_away_after_the_decision() {
 }
 
 #[test]
+fn whoever_opens_the_link_sees_what_somebody_has_decided_in_the_room() {
+    let waiting = Waiting::start();
+    let (story, synapse) = (&waiting.story, &waiting.story.synapse);
+    let link = story.room_message(&waiting.applicant).link();
+    waiting.react(&synapse.bob, "👀");
+    assert!(story.browser.get(&link).text().contains("Approve"));
+    waiting.react(&synapse.bob, YES);
+    let decided = story.browser.get(&link);
+    assert!(decided.text().contains("has already been approved") && decided.text().contains(&synapse.bob.user_id), "{}", decided.text());
+    assert!(synapse.exists(&waiting.applicant));
+    story.room_shows(&waiting.applicant, "The account has been created");
+    assert_eq!(waiting.decided_by(), [["approved", "reaction", &synapse.bob.user_id]]);
+}
+
+#[test]
+fn a_silent_homeserver_delays_the_page_of_the_link_by_seconds_only() {
+    let mut waiting = Waiting::start();
+    let link = waiting.story.room_message(&waiting.applicant).link();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    waiting.story.site.set("homeserver_url", format!("http://{}", silent.local_addr().unwrap()));
+    let start = std::time::Instant::now();
+    assert!(waiting.story.browser.get(&link).text().contains("Approve"));
+    assert!(start.elapsed() < std::time::Duration::from_secs(6), "{:?}", start.elapsed());
+    waiting.story.site.set("homeserver_url", "http://127.0.0.1:9");
+    assert!(waiting.story.browser.get(&link).text().contains("Approve"), "nor does one that is away");
+}
+
+#[test]
 fn the_ballot_goes_after_a_decision_by_the_link_too() {
     let waiting = Waiting::start();
     let bot = &waiting.story.synapse.bot;

@@ -110,6 +110,24 @@ fn a_thumb_in_the_room_decides_within_seconds_and_the_bot_needs_no_login() {
 }
 
 #[test]
+fn whoever_takes_back_one_of_two_thumbs_decides_at_once() {
+    let mut service = Service::start(Host::NginxFastCgi);
+    let synapse = service.story.synapse.clone();
+    let (ada, message) = service.waiting();
+    // Both are there before anybody looks.
+    service.story.site.set("room.reactions", false);
+    let yes = service.react(&synapse.alice, &message, YES);
+    service.react(&synapse.alice, &message, NO);
+    let talk = service.react(&synapse.bob, &message, "👀");
+    service.story.site.set("room.reactions", true);
+    assert!(service.story.site.run_cron().status.success());
+    assert_eq!(service.story.state(&ada), 6, "alice counts for neither");
+    synapse.redact(&service.story.room, &synapse.bob, &talk);
+    synapse.redact(&service.story.room, &synapse.alice, &yes);
+    service.wait_for(&ada, 13);
+}
+
+#[test]
 fn a_push_alone_decides_nothing() {
     let service = Service::start(Host::NginxCgi);
     let synapse = service.story.synapse.clone();

@@ -2,6 +2,7 @@
 
 use crate::world::{Account, Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh};
+use matrix_register_bot::outside::fault::DIE_AT_VARIABLE;
 use serde_json::{Value, json};
 
 /// A request that waits for a decision: its applicant, and the message about it.
@@ -29,9 +30,21 @@ fn cron(story: &Story) {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
 }
 
+/// Cron dies there, as in a power cut; its locks and leases then end.
+fn cron_dies_at(story: &Story, point: &str) {
+    let run = story.site.run_with("cron", &[], &[(DIE_AT_VARIABLE, point)], b"");
+    assert!(!run.status.success(), "cron did not come to {point}: {}", String::from_utf8_lossy(&run.stderr));
+    story.sql("UPDATE locks SET held_until = 0; UPDATE owed_actions SET lease_until = 0; UPDATE registrations SET lease_until = 0");
+}
+
 /// What the bot answered in threads, in order.
 fn answers(story: &Story) -> Vec<String> {
-    let ids = story.database.rows("SELECT event_id FROM room_messages WHERE kind = 2 ORDER BY id").concat();
+    posted(story, 2)
+}
+
+/// What the bot posted of this kind, in order.
+fn posted(story: &Story, kind: i64) -> Vec<String> {
+    let ids = story.database.rows(&format!("SELECT event_id FROM room_messages WHERE kind = {kind} ORDER BY id")).concat();
     ids.iter().map(|id| story.synapse.content(&story.room, id)["body"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
@@ -93,14 +106,172 @@ fn a_question_from_the_room_is_mailed_once(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     let (ada, message) = waiting(&story);
     in_thread(&story, &story.synapse.alice, &message, "!ask Which voice\ndo you sing?");
-    cron(&story);
-    // As after a power cut before it was noted that this is done.
-    story.sql("UPDATE room_words SET read_at = NULL");
+    cron_dies_at(&story, "words obeyed");
     cron(&story);
     let mails = story.mails.wait_for(&address_of(&ada), 2);
     assert!(mails.len() == 2 && mails[1].text.contains("Which voice"), "{}", mails[1].text);
     assert_eq!(story.number("SELECT count(*) FROM questions"), 1);
     assert!(story.synapse.shown(&story.room, &message).contains("Which voice"), "the message shows that a question is open");
+}
+
+/// Sends this answer to the newest question on the applicant's own page.
+fn answer(story: &Story, applicant: &str, text: &str) {
+    let page = story.browser.get(&story.verify_mail(applicant).link());
+    let answered = story.browser.submit(&page.form_to("answer").fill("answer", text));
+    assert_eq!(answered.status, 200, "{}", answered.text());
+}
+
+/// The id of the newest message with an answer of the applicant, once there are so many.
+fn answered_in_room(story: &Story, count: i64) -> String {
+    let end = crate::now() + 30;
+    while story.number("SELECT count(*) FROM room_messages WHERE kind = 3") < count {
+        assert!(crate::now() < end, "no answer in the room: {}", story.web.log());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    story.text("SELECT event_id FROM room_messages WHERE kind = 3 ORDER BY id DESC LIMIT 1")
+}
+
+fn what_the_applicant_answers_stands_in_the_thread_and_the_conversation_goes_on(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let (ada, message) = waiting(&story);
+    let alice = story.synapse.alice.clone();
+    in_thread(&story, &alice, &message, "!ask Which <voice>?");
+    cron(&story);
+    story.mails.wait_for(&address_of(&ada), 2);
+    answer(&story, &ada, &format!("Alto <b>or</b> so.\n\n[link](https://evil.example) @room {}", "x".repeat(1900)));
+    let event = answered_in_room(&story, 1);
+    let content = story.synapse.content(&story.room, &event);
+    let (text, html) = (content["body"].as_str().unwrap(), content["formatted_body"].as_str().unwrap());
+    assert!(text.starts_with("Ada Lovelace-Größe answered:\n> Alto <b>or</b> so.\n") && text.contains("> Which <voice>?"), "{text}");
+    assert!(html.contains("Alto &lt;b&gt;or") && !html.contains("<a") && html.contains("Which &lt;voice&gt;?"), "{html}");
+    assert_eq!(content["m.mentions"], json!({}), "nobody is rung by name");
+    assert_eq!((&content["m.relates_to"]["rel_type"], &content["m.relates_to"]["event_id"]), (&json!("m.thread"), &json!(message)));
+
+    // In a client without threads the answer itself is answered.
+    reply(&story, &alice, &event, "!ask And when?");
+    cron(&story);
+    story.mails.wait_for(&address_of(&ada), 3);
+    answer(&story, &ada, "On Tuesdays");
+    let second = answered_in_room(&story, 2);
+    cron(&story);
+    assert_eq!(posted(&story, 3).len(), 2, "each once");
+    reply(&story, &alice, &second, "approve");
+    cron(&story);
+    assert_eq!(story.state(&ada), 100);
+
+    story.sql("UPDATE registrations SET state_since = state_since - 31 * 86400");
+    cron(&story);
+    cron(&story);
+    for event in [event, second] {
+        assert_eq!(story.synapse.content(&story.room, &event), json!({}), "the room forgets it with the request");
+    }
+}
+
+fn an_answer_reaches_the_room_once_whatever_fails_in_between(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let (ada, message) = waiting(&story);
+    in_thread(&story, &story.synapse.alice.clone(), &message, "!ask Who are you?");
+    cron(&story);
+    story.mails.wait_for(&address_of(&ada), 2);
+    let url = story.synapse.base_url.clone();
+    story.site.set("homeserver_url", "http://127.0.0.1:9");
+    answer(&story, &ada, "Ada");
+    // Decided by the link before the room could see the answer.
+    story.decide(&ada, "decline", "");
+    story.site.set("homeserver_url", url);
+    let due = "UPDATE owed_actions SET due_at = 0, owed_since = 0, lease_until = 0";
+    story.sql(due);
+    cron_dies_at(&story, "room message posted");
+    story.sql(due);
+    cron(&story);
+    answered_in_room(&story, 1);
+    cron(&story);
+    let said = story.synapse.messages(&story.room).into_iter().filter(|said| said.body.contains("> Ada")).count();
+    assert_eq!((said, story.number("SELECT count(*) FROM owed_actions WHERE kind = 7")), (1, 0));
+    assert!(story.synapse.shown(&story.room, &message).starts_with("Declined: "));
+}
+
+fn who_withdraws_leaves_no_answer_in_the_room(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let (ada, message) = waiting(&story);
+    in_thread(&story, &story.synapse.alice, &message, "!ask Who are you?");
+    cron(&story);
+    story.mails.wait_for(&address_of(&ada), 2);
+    answer(&story, &ada, "Somebody");
+    let event = answered_in_room(&story, 1);
+    story.browser.submit(&story.browser.get(&story.verify_mail(&ada).link()).form_to("withdraw"));
+    cron(&story);
+    assert_eq!(story.synapse.content(&story.room, &event), json!({}));
+}
+
+fn a_no_is_taken_back_by_a_word_and_the_request_waits_again(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, message) = waiting(&story);
+    let (alice, bot) = (story.synapse.alice.clone(), story.synapse.bot.clone());
+    in_thread(&story, &alice, &message, "!undo");
+    cron(&story);
+    let said = answers(&story);
+    assert!(said.len() == 1 && said[0].contains("only a declined request can be reopened"), "{said:?}");
+    reply(&story, &alice, &message, "decline");
+    cron(&story);
+    assert_eq!(story.state(&ada), 13);
+    // Nothing else waits in the room.
+    reply(&story, &alice, &message, "!reopen");
+    cron_dies_at(&story, "words obeyed");
+    cron(&story);
+    assert_eq!(story.state(&ada), 6);
+    assert!(story.synapse.shown(&story.room, &message).contains("The decision was taken back"));
+    let ballot: Vec<_> = story.synapse.reactions(&story.room, &message).into_iter().map(|(sender, _)| sender).collect();
+    assert_eq!(ballot, [bot.user_id.clone(), bot.user_id.clone()], "the request has its ballot again");
+    assert_eq!(answers(&story).len(), 1, "the message shows it");
+    story.decide(&ada, "approve", "");
+    in_thread(&story, &alice, &message, "!reopen");
+    cron(&story);
+    assert!(story.synapse.exists(&ada) && answers(&story)[1].contains("Approved on"), "{:?}", answers(&story));
+    let outcomes = story.database.rows("SELECT outcome FROM decisions ORDER BY id").concat();
+    assert_eq!(outcomes, ["declined", "taken_back", "approved"]);
+}
+
+/// Whoever reads them again after a crash finds a request that somebody has reopened since.
+fn words_decide_once_even_if_the_request_is_reopened_before_they_are_settled(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, message) = waiting(&story);
+    reply(&story, &story.synapse.alice, &message, "decline: spam");
+    cron_dies_at(&story, "words obeyed");
+    assert!([12, 13].contains(&story.state(&ada)));
+    let declined = story.browser.get(&story.room_message(&ada).link());
+    story.browser.submit(&declined.form());
+    assert_eq!(story.state(&ada), 6);
+    cron(&story);
+    assert_eq!(story.state(&ada), 6, "declined once");
+}
+
+fn nobody_gets_a_name_back_that_somebody_else_has(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, message) = waiting(&story);
+    let alice = story.synapse.alice.clone();
+    reply(&story, &alice, &message, "decline");
+    cron(&story);
+    let page = story.browser.submit(&story.filled_form(&ada).fill("email", "second@applicants.example.org"));
+    assert_eq!(page.status, 200, "{}", page.text());
+    let link = story.mails.wait_for("second@applicants.example.org", 1).remove(0).link();
+    story.browser.submit(&story.browser.get(&link).form());
+    reply(&story, &alice, &message, "!reopen");
+    cron(&story);
+    let said = answers(&story);
+    assert!(said.len() == 1 && said[0].contains("belongs to somebody else"), "{said:?}");
+}
+
+fn words_are_read_while_nothing_is_open(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, message) = waiting(&story);
+    let alice = story.synapse.alice.clone();
+    story.decide(&ada, "approve", "");
+    in_thread(&story, &alice, &message, "!who");
+    in_thread(&story, &alice, &message, "!list");
+    cron(&story);
+    let said = answers(&story);
+    assert!(said.len() == 2 && said[0].contains("Approved on") && said[1].contains("No request waits for a decision"), "{said:?}");
 }
 
 fn words_of_somebody_who_may_not_decide_now_mean_nothing(engine: Engine) {
@@ -146,6 +317,13 @@ on_every_database!(
     a_reply_declines_with_its_reason_and_the_applicant_reads_it,
     in_a_thread_only_commands_count_and_what_cannot_be_meant_gets_one_answer,
     a_question_from_the_room_is_mailed_once,
+    what_the_applicant_answers_stands_in_the_thread_and_the_conversation_goes_on,
+    an_answer_reaches_the_room_once_whatever_fails_in_between,
+    who_withdraws_leaves_no_answer_in_the_room,
+    a_no_is_taken_back_by_a_word_and_the_request_waits_again,
+    words_decide_once_even_if_the_request_is_reopened_before_they_are_settled,
+    nobody_gets_a_name_back_that_somebody_else_has,
+    words_are_read_while_nothing_is_open,
     words_of_somebody_who_may_not_decide_now_mean_nothing,
     whoever_writes_in_an_encrypted_room_hears_once_that_only_reactions_can_be_read,
 );

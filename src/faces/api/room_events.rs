@@ -74,7 +74,7 @@ pub fn hear(site: &Site, request: &Request) -> Result<Response, Error> {
             let pushed = pushed(request.body(), &own_id(site));
             let reacted: Vec<&str> = pushed.reactions.iter().map(String::as_str).collect();
             let answers: Vec<(&str, &str)> = pushed.answers.iter().map(|(event_id, to)| (event_id.as_str(), to.as_str())).collect();
-            let is_work_left = looking::note_reactions(site, &reacted)? | listening::note(site, &answers)?;
+            let is_work_left = looking::note_reactions(site, &reacted, pushed.is_any_taken_back)? | listening::note(site, &answers)?;
             let taken = Response::json(200, &Taken {});
             Ok(if is_work_left { taken.with_work_left() } else { taken })
         }
@@ -134,6 +134,7 @@ pub fn pushed(push: &[u8], own: &str) -> Pushed {
         match wake {
             Wake::Reaction { to } => drop(pushed.reactions.insert(to)),
             Wake::Answer { event_id, to } => drop(pushed.answers.insert((event_id, to))),
+            Wake::TakenBack => pushed.is_any_taken_back = true,
         }
     }
     pushed
@@ -146,6 +147,8 @@ pub struct Pushed {
     pub reactions: HashSet<String>,
     /// Messages that answer others: the id of each, and of the one that it answers.
     pub answers: HashSet<(String, String)>,
+    /// Somebody took something back; what that was is not said.
+    pub is_any_taken_back: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -162,6 +165,7 @@ struct Events(HashSet<(String, Wake)>);
 enum Wake {
     Reaction { to: String },
     Answer { event_id: String, to: String },
+    TakenBack,
 }
 
 impl<'de> Deserialize<'de> for Events {
@@ -197,6 +201,9 @@ fn wake(event: &str) -> Option<(String, Wake)> {
     let event: Value = serde_json::from_str(event).ok()?;
     if event["unsigned"]["io.element.synapse.soft_failed"] == Value::Bool(true) {
         return None;
+    }
+    if event["type"] == "m.room.redaction" {
+        return Some((event["sender"].as_str()?.to_owned(), Wake::TakenBack));
     }
     if event["type"] != "m.reaction" {
         let answer = messages::answer(event)?;
@@ -267,6 +274,16 @@ mod tests {
         let push = json!({ "events": events, "ephemeral": 5 }).to_string();
         assert_eq!(found(&push), ["$1", "$7"]);
         assert_eq!(pushed(push.as_bytes(), "@bot:x").answers, [("$8".to_owned(), "$1".to_owned())].into());
+    }
+
+    #[test]
+    fn a_redaction_by_somebody_else_says_that_something_was_taken_back() {
+        let taken_back = |sender: Value| {
+            let redaction = json!({"type": "m.room.redaction", "sender": sender, "redacts": "$1", "content": {"redacts": "$1"}});
+            pushed(json!({ "events": [redaction] }).to_string().as_bytes(), "@bot:x").is_any_taken_back
+        };
+        assert!(taken_back(json!("@a:x")));
+        assert!(!taken_back(json!("@bot:x")) && !taken_back(json!(7)));
     }
 
     #[test]

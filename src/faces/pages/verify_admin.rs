@@ -1,7 +1,7 @@
 //! The page behind the link in the room: somebody approves or declines.
 //!
-//! GET shows the request and changes nothing, because chat servers and clients follow links for previews. POST decides; a later
-//! decision is answered with the first one.
+//! GET shows the request and decides nothing by itself, because chat servers and clients follow links for previews. If somebody has
+//! reacted in the room before, that is read first ([`looking`]). POST decides; a later decision is answered with the first one.
 
 use super::{BUTTON_SECONDS, DeadEnd, again_context, context, dead_end, known_form, language};
 use crate::domain::config::Language;
@@ -13,6 +13,7 @@ use crate::domain::text_key;
 use crate::domain::token;
 use crate::flow::deciding::{self, Verdict, is_undecided};
 use crate::flow::keys;
+use crate::flow::looking;
 use crate::flow::room_message;
 use crate::flow::steps;
 use crate::outside::cgi::{Request, Response};
@@ -54,7 +55,13 @@ struct Decision {
 pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let link: Link = request.query()?;
     let language = language(site, request);
-    match find(site, &link.t, Access::Read)? {
+    let found = find(site, &link.t, Access::Read)?;
+    if let Some(registration) = &found
+        && looking::look_at_once(site, registration)
+    {
+        return decided_by_reaction(site, language, &link.t, registration.id);
+    }
+    match found {
         Some(registration) if is_undecided(&registration) => {
             keys::check(site, &registration)?;
             let preset = match link.d.as_str() {
@@ -66,6 +73,15 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
         }
         other => decided(site, language, &link.t, other.as_ref()),
     }
+}
+
+/// Somebody in the room was faster, and no program had seen it yet.
+fn decided_by_reaction(site: &Site, language: Language, link_token: &str, id: i64) -> Result<Response, Error> {
+    let mut store = site.store(Access::Write)?;
+    deciding::carry_on(site, &mut store, id);
+    let now = store.registration(id)?;
+    drop(store);
+    Ok(decided(site, language, link_token, now.as_ref())?.with_work_left())
 }
 
 /// POST: decides, and takes the next steps.

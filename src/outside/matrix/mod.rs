@@ -29,7 +29,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::http::{Method, Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
@@ -38,6 +38,8 @@ use ureq::{Agent, Body};
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for a whole request.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Time limit for a request of somebody who has waited long enough.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(1);
 /// Bytes read of an answer. The answers we parse have a few hundred.
 const LARGEST_ANSWER: u64 = 1024 * 1024;
 /// Seconds to wait after a 429 that does not say how long.
@@ -107,6 +109,8 @@ pub struct Homeserver {
     server_name: ServerName,
     agent: Agent,
     device: Option<Device>,
+    /// When whoever waits for the answers has waited long enough.
+    until: Option<Instant>,
 }
 
 /// A device of an application service's own account. With it, transaction ids hold across restarts of Synapse, which they do not
@@ -140,7 +144,18 @@ impl Homeserver {
             .timeout_global(Some(PATIENCE))
             .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
             .build();
-        Homeserver { base: config.homeserver_url.clone(), server_name: config.server_name.clone(), agent: agent.into(), device: None }
+        Homeserver {
+            base: config.homeserver_url.clone(),
+            server_name: config.server_name.clone(),
+            agent: agent.into(),
+            device: None,
+            until: None,
+        }
+    }
+
+    /// Every request ends at this time at the latest, as if the homeserver were too slow.
+    pub fn until(self, until: Option<Instant>) -> Homeserver {
+        Homeserver { until, ..self }
     }
 
     /// `@localpart:server_name`.
@@ -253,7 +268,9 @@ impl Homeserver {
 
     fn run(&self, call: &Call, request: Request<impl ureq::AsSendBody>) -> Result<Response<Body>, ureq::Error> {
         fault::point("homeserver asked");
-        let answer = self.agent.run(self.agent.configure_request(request).timeout_global(Some(call.patience)).build());
+        let left = self.until.map_or(call.patience, |until| until.saturating_duration_since(Instant::now()));
+        let patience = left.clamp(SHORTEST_PATIENCE, call.patience);
+        let answer = self.agent.run(self.agent.configure_request(request).timeout_global(Some(patience)).build());
         fault::point("homeserver answered");
         answer
     }

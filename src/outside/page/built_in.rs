@@ -84,6 +84,8 @@ pub(super) const BUILT_IN: &[(&str, &str)] = built_in![
     "room/reminders.html",
     "room/answer.txt",
     "room/answer.html",
+    "room/of_applicant.txt",
+    "room/of_applicant.html",
     "mail/undecided.subject",
     "mail/undecided.txt",
     "mail/undecided.html",

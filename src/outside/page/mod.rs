@@ -137,6 +137,8 @@ pub enum RoomPost {
     Reminders,
     /// In the thread under the message of a request.
     Answer,
+    /// What the applicant answered, in the thread.
+    OfApplicant,
 }
 
 impl RoomPost {
@@ -146,6 +148,7 @@ impl RoomPost {
             RoomPost::Reminder => "reminder",
             RoomPost::Reminders => "reminders",
             RoomPost::Answer => "answer",
+            RoomPost::OfApplicant => "of_applicant",
         }
     }
 }

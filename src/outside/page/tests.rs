@@ -294,11 +294,25 @@ fn a_room_message_has_only_tags_that_matrix_allows() {
     }
 }
 
+#[test]
+fn an_applicants_answer_stands_in_the_room_as_it_was_typed_and_nothing_else() {
+    for language in Language::ALL {
+        let context = json!({"full_name": EVIL, "mxid": EVIL, "question": EVIL, "answer": format!("{EVIL}\nsecond line")});
+        let said = room(&config(""), language, RoomPost::OfApplicant, &context).unwrap();
+        for tag in said.html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
+            assert!(["p", "strong", "blockquote", "br"].contains(&tag), "<{tag}> in {}", said.html);
+        }
+        assert!(said.text.contains("> second line") && !said.text.contains("room.of_applicant"), "{}", said.text);
+    }
+}
+
 /// Matrix ids and reasons of a decision may be those of another server, and names are what a stranger typed.
 #[test]
 fn an_answer_in_the_room_has_nothing_raw_and_a_text_for_each_kind() {
     let kinds = [
         "decided",
+        "not_declined",
+        "name_taken",
         "not_undecided",
         "asked_enough",
         "unknown",
@@ -308,6 +322,7 @@ fn an_answer_in_the_room_has_nothing_raw_and_a_text_for_each_kind() {
         "no_such_reason",
         "who",
         "list",
+        "list_none",
         "help",
         "encrypted",
     ];

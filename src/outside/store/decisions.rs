@@ -48,7 +48,8 @@ impl Store {
         Ok(self.decisions(registration)?.into_iter().rev().find(|decided| decided.outcome != Outcome::Asked))
     }
 
-    /// Part of the transaction of the decision.
+    /// Part of the transaction of the decision: words that decided are settled with it, so that they never decide again, whatever
+    /// happens to the request afterwards.
     pub(super) fn note_decided(
         &mut self,
         registration: i64,
@@ -59,6 +60,10 @@ impl Store {
     ) -> Result<(), Error> {
         let sql = "INSERT INTO decisions (registration_id, outcome, way, decided_by, reason, decided_at) VALUES (?, ?, ?, ?, ?, ?)";
         let values = [registration.into(), outcome.name().into(), by.way().name().into(), by.mxid().into(), reason.into(), now.into()];
-        self.execute(sql, &values).map(|_| ())
+        self.execute(sql, &values)?;
+        match by.words() {
+            Some(event_id) => self.settle_words(event_id, now),
+            None => Ok(()),
+        }
     }
 }

@@ -68,7 +68,7 @@ pub use registrations::Registration;
 pub(crate) use registrations::{SameAddress, Waiting};
 pub(crate) use resets::{LINK_SECONDS, NewReset, Reset, ResetAsked, ResetLink};
 pub use room_messages::{MessageToRead, RoomEvent, RoomMessageKind};
-pub use room_words::WordsToRead;
+pub use room_words::{RoomInUse, WordsToRead};
 use row::NamedRow;
 pub(crate) use row::{Row, Value};
 pub(crate) use troubles::{CronClock, Told};

@@ -322,6 +322,7 @@ impl Store {
         if leaves_no_person {
             self.execute("DELETE FROM questions WHERE registration_id = ?", &[id.into()])?;
             self.execute("UPDATE decisions SET reason = NULL WHERE registration_id = ?", &[id.into()])?;
+            self.owe_redaction_of_answers(id, now)?;
         }
         if !from.owes_beside().is_empty() || !to.owes_beside().is_empty() {
             self.owe_beside(id, to, now)?;

@@ -40,23 +40,25 @@ fn undecided() -> String {
     format!("state IN ({}, {})", State::AdminSend.number(), State::AdminVerify.number())
 }
 
+const QUESTION: Selection = Selection {
+    table: "questions",
+    columns: &[Column::Id, Column::Question, Column::AskedAt, Column::AskedBy, Column::Answer, Column::AnsweredAt],
+};
+
+fn read(row: NamedRow) -> Result<Question, Error> {
+    Ok(Question {
+        id: row.integer(Column::Id)?,
+        question: row.text(Column::Question)?,
+        asked_at: row.readable_integer(Column::AskedAt).unwrap_or(0),
+        asked_by: row.optional_text(Column::AskedBy),
+        answer: row.optional_text(Column::Answer),
+        answered_at: row.readable_integer(Column::AnsweredAt),
+    })
+}
+
 impl Store {
     /// All questions for a registration, the oldest first.
     pub fn questions(&mut self, registration: i64) -> Result<Vec<Question>, Error> {
-        const QUESTION: Selection = Selection {
-            table: "questions",
-            columns: &[Column::Id, Column::Question, Column::AskedAt, Column::AskedBy, Column::Answer, Column::AnsweredAt],
-        };
-        let read = |row: NamedRow| {
-            Ok(Question {
-                id: row.integer(Column::Id)?,
-                question: row.text(Column::Question)?,
-                asked_at: row.readable_integer(Column::AskedAt).unwrap_or(0),
-                asked_by: row.optional_text(Column::AskedBy),
-                answer: row.optional_text(Column::Answer),
-                answered_at: row.readable_integer(Column::AnsweredAt),
-            })
-        };
         self.select(&QUESTION, "WHERE registration_id = ? ORDER BY id LIMIT ?", &[registration.into(), MOST_QUESTIONS.into()], read)
     }
 
@@ -76,9 +78,7 @@ impl Store {
             let newest = store.first(count, &[registration.into()], counted)?.and_then(|(_, newest)| newest);
             let Some(id) = newest else { return Err(Error::Unavailable("a question is not there although it was just written".into())) };
             store.owe_showing(registration, now)?;
-            let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
-            let kind = SideAction::SendQuestion.number();
-            store.execute(owe, &[registration.into(), kind.into(), now.into(), now.into(), id.into()])?;
+            store.owe_about_question(registration, SideAction::SendQuestion, id, now)?;
             store.note_decided(registration, Outcome::Asked, by, Some(question), now)?;
             fault::point("asking");
             Ok(Asked::Yes(id))
@@ -92,7 +92,13 @@ impl Store {
         Ok(self.execute(&sql, &[registration.into()])? == 1)
     }
 
-    /// The applicant answers a question of an undecided request. `false`: it has an answer already, or the request is decided.
+    fn owe_about_question(&mut self, registration: i64, action: SideAction, question: i64, now: i64) -> Result<(), Error> {
+        let owe = "INSERT INTO owed_actions (registration_id, kind, owed_since, due_at, question_id) VALUES (?, ?, ?, ?, ?)";
+        self.execute(owe, &[registration.into(), action.number().into(), now.into(), now.into(), question.into()]).map(|_| ())
+    }
+
+    /// The applicant answers a question of an undecided request; the room is to hear of it. `false`: it has an answer already, or the
+    /// request is decided.
     pub fn answer(&mut self, registration: i64, question: i64, answer: &str, now: i64) -> Result<bool, Error> {
         self.transaction(|store| {
             if !store.hold_undecided(registration)? {
@@ -103,6 +109,7 @@ impl Store {
             let is_first = store.execute(sql, &[answer.into(), now.into(), question.into(), registration.into()])? == 1;
             if is_first {
                 store.owe_showing(registration, now)?;
+                store.owe_about_question(registration, SideAction::PostAnswer, question, now)?;
             }
             fault::point("answered");
             Ok(is_first)
@@ -110,10 +117,18 @@ impl Store {
     }
 
     /// The question that a row of `owed_actions` mails; `None` if it has an answer already, or is not there.
-    pub(crate) fn question_to_mail(&mut self, owed_action: i64) -> Result<Option<(i64, String)>, Error> {
-        const QUESTION: Selection = Selection { table: "questions", columns: &[Column::Id, Column::Question] };
-        let rest = "WHERE answer IS NULL AND id = (SELECT question_id FROM owed_actions WHERE id = ?)";
-        self.select_first(&QUESTION, rest, &[owed_action.into()], |row| Ok((row.integer(Column::Id)?, row.text(Column::Question)?)))
+    pub(crate) fn question_to_mail(&mut self, owed_action: i64) -> Result<Option<Question>, Error> {
+        Ok(self.question_of(owed_action)?.filter(|question| question.answer.is_none()))
+    }
+
+    /// The question whose answer a row of `owed_actions` posts to the room, and the answer; `None` if it is not there any more.
+    pub(crate) fn answer_to_post(&mut self, owed_action: i64) -> Result<Option<(Question, String)>, Error> {
+        let answered = |question: Question| question.answer.clone().map(|answer| (question, answer));
+        Ok(self.question_of(owed_action)?.and_then(answered))
+    }
+
+    fn question_of(&mut self, owed_action: i64) -> Result<Option<Question>, Error> {
+        self.select_first(&QUESTION, "WHERE id = (SELECT question_id FROM owed_actions WHERE id = ?)", &[owed_action.into()], read)
     }
 
     /// The usual seconds from the confirmation of an address to the decision: the median of the last [`DECISIONS`]; `None` if

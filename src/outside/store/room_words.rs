@@ -2,12 +2,21 @@
 
 use super::room_messages::{LONGEST_ID, undecided};
 use super::{Column, Error, NamedRow, RoomEvent, Selection, Store};
+use crate::outside::fault;
 
 /// A message of somebody that is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordsToRead {
     pub registration: i64,
     pub event: RoomEvent,
+}
+
+/// A room with messages of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomInUse {
+    pub room_id: String,
+    /// Whether requests wait there for a decision.
+    pub has_open_requests: bool,
 }
 
 impl Store {
@@ -19,11 +28,13 @@ impl Store {
         // The newest of our messages would be the same request, as ids of events are unique.
         let sql = "INSERT INTO room_words (event_id, registration_id, room_id, heard_at)
                    SELECT ?, registration_id, room_id, ? FROM room_messages WHERE event_id = ?";
-        match self.execute(sql, &[event_id.into(), now.into(), to.into()]) {
+        let noted = match self.execute(sql, &[event_id.into(), now.into(), to.into()]) {
             Ok(written) => Ok(written > 0),
             Err(Error::Conflict) => Ok(false),
             Err(cause) => Err(cause),
-        }
+        };
+        fault::point("words noted");
+        noted
     }
 
     /// What is still to be read, the oldest first.
@@ -63,14 +74,15 @@ impl Store {
         }
     }
 
-    /// The rooms with messages about undecided requests; requests may go to another one since.
-    pub fn rooms_in_use(&mut self, limit: i64) -> Result<Vec<String>, Error> {
+    /// The rooms with messages about requests that are kept, the one with the newest first; requests may go to another one since.
+    pub fn rooms_in_use(&mut self, limit: i64) -> Result<Vec<RoomInUse>, Error> {
+        let is_open = format!("CASE WHEN {} THEN 1 ELSE 0 END", undecided("registrations.state"));
         let sql = format!(
-            "SELECT room_id FROM room_messages JOIN registrations ON registrations.id = room_messages.registration_id
-             WHERE {} GROUP BY room_id ORDER BY MAX(room_messages.id) DESC LIMIT ?",
-            undecided("registrations.state")
+            "SELECT room_id, MAX({is_open}) FROM room_messages JOIN registrations ON registrations.id = room_messages.registration_id
+             GROUP BY room_id ORDER BY MAX(room_messages.id) DESC LIMIT ?"
         );
-        self.query(&sql, &[limit.into()])?.into_iter().map(|row| row.text()).collect()
+        let rows = self.query(&sql, &[limit.into()])?;
+        rows.into_iter().map(|row| Ok(RoomInUse { room_id: row.text()?, has_open_requests: row.integer_at(1)? == Some(1) })).collect()
     }
 
     /// The undecided requests, the oldest first.

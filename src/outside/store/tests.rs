@@ -246,7 +246,10 @@ fn each_decision_and_question_says_who_made_it_and_in_which_way(engine: Engine) 
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
-    assert!(matches!(store.ask(id, "Who are you?", &Decider::Word("@bob:example.org".into()), 2).unwrap(), Asked::Yes(_)));
+    assert!(matches!(
+        store.ask(id, "Who are you?", &Decider::Word { mxid: "@bob:example.org".into(), event_id: "$words".into() }, 2).unwrap(),
+        Asked::Yes(_)
+    ));
     assert!(!store.decline(id, Event::RoomTold, None, &Decider::Link, 3).unwrap(), "no decision");
     let alice = Decider::Reaction("@alice:example.org".into());
     assert!(store.decline(id, Event::Declined, Some("spam"), &alice, 3).unwrap());

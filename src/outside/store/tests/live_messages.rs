@@ -70,7 +70,10 @@ fn a_no_is_taken_back_while_its_name_is_free(engine: Engine) {
     assert_eq!(store.take_back(id, &Decider::Link, 3).unwrap(), TakenBack::NotDeclined);
     assert!(store.decline(id, Event::Declined, Some("no"), &Decider::Link, 3).unwrap());
     let rival = accepted(&mut store, "max");
-    assert_eq!(store.take_back(id, &Decider::Word("@mod:example.org".into()), 4).unwrap(), TakenBack::Yes);
+    assert_eq!(
+        store.take_back(id, &Decider::Word { mxid: "@mod:example.org".into(), event_id: "$words".into() }, 4).unwrap(),
+        TakenBack::Yes
+    );
     let again = store.registration(id).unwrap().unwrap();
     assert_eq!((again.state, again.reason, again.decided_at), (State::AdminVerify, None, None));
     assert_eq!(store.confirm(rival, None, None, 5).unwrap(), Confirmed::NameTaken);

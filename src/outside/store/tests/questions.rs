@@ -8,10 +8,15 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     let id = accepted(&mut store, "max");
     assert_eq!(store.ask(id, "Too early?", &Decider::Operator, 1).unwrap(), Asked::NotUndecided);
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
-    let Asked::Yes(first) = store.ask(id, "Who are you?", &Decider::Word("@mod:example.org".into()), 2).unwrap() else { panic!() };
+    let Asked::Yes(first) =
+        store.ask(id, "Who are you?", &Decider::Word { mxid: "@mod:example.org".into(), event_id: "$words".into() }, 2).unwrap()
+    else {
+        panic!()
+    };
     let Asked::Yes(second) = store.ask(id, "Really?", &Decider::Operator, 3).unwrap() else { panic!() };
     let [row, _] = store.due(QUESTION, 3, (i64::MIN, 0), 10).unwrap().try_into().unwrap();
-    assert_eq!(store.question_to_mail(row.row.id).unwrap(), Some((first, "Who are you?".into())));
+    let mailed = store.question_to_mail(row.row.id).unwrap().map(|question| (question.id, question.question));
+    assert_eq!(mailed, Some((first, "Who are you?".into())));
     assert!(store.answer(id, first, "Ada", 4).unwrap() && !store.answer(id, first, "Eve", 5).unwrap());
     assert!(!store.answer(id + 1, second, "from elsewhere", 5).unwrap());
     assert_eq!(store.question_to_mail(row.row.id).unwrap(), None, "it has its answer");
@@ -46,7 +51,7 @@ fn of_many_questions_at_once_each_is_mailed_and_none_is_too_many(engine: Engine)
         store.query("SELECT id FROM questions ORDER BY id", &[]).unwrap().iter().map(|row| row.integer().unwrap()).collect();
     assert_eq!((asked.len() as i64, &asked), (MOST_QUESTIONS, &kept));
     let due = store.due(QUESTION, 2, (i64::MIN, 0), 100).unwrap();
-    let mut mailed: Vec<i64> = due.iter().map(|due| store.question_to_mail(due.row.id).unwrap().unwrap().0).collect();
+    let mut mailed: Vec<i64> = due.iter().map(|due| store.question_to_mail(due.row.id).unwrap().unwrap().id).collect();
     mailed.sort_unstable();
     assert_eq!(mailed, asked);
 }
