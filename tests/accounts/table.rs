@@ -1,7 +1,7 @@
 //! Rows in a site's table of accounts.
 
-use crate::world::SiteFolder;
 pub use crate::world::fresh;
+use crate::world::{SiteFolder, cheap_hash};
 use matrix_register_bot::domain::address::Address;
 use matrix_register_bot::domain::config::Config;
 use matrix_register_bot::domain::password;
@@ -27,7 +27,7 @@ impl Table {
             localpart: localpart.into(),
             first_name: first.into(),
             last_name: last.into(),
-            password_hash: password::hash(password).unwrap(),
+            password_hash: cheap_hash(password),
             email: email.into(),
             email_folded: Address::parse(email).unwrap().folded(),
             created_at: now(),

@@ -117,7 +117,11 @@ impl Visitor {
     }
 
     fn arrive(&self) {
-        self.chromium.wait_until("return !document.documentElement.dataset.left && document.readyState === 'complete'");
+        // The focus moves to its place when the page is drawn, which may be after it is complete.
+        self.chromium.wait_until(
+            "return !document.documentElement.dataset.left && document.readyState === 'complete' \
+             && (!document.querySelector('[autofocus]') || document.activeElement !== document.body)",
+        );
     }
 
     /// Goes from the focused error summary to the field of its only error.

@@ -23,6 +23,7 @@ mod outages;
 mod schema;
 mod ways_in;
 
+use std::os::unix::fs::MetadataExt;
 use the_story::{Story, address_of, decision_form, fresh, now};
 use world::{Database, Engine, Page, SiteFolder};
 
@@ -41,9 +42,12 @@ fn look_up(site: &SiteFolder) -> (u16, String) {
     (status.unwrap_or(200), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Waits until the configuration is a few seconds old: from then on a FastCGI program keeps its site, and with it connections.
+/// Waits until the configuration is more than two seconds old: from then on a FastCGI program keeps its site, and with it
+/// connections.
 fn settled(story: Story) -> Story {
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    while now() - std::fs::metadata(story.site.config_path()).unwrap().ctime() < 3 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
     story
 }
 

@@ -7,7 +7,8 @@ use matrix_register_bot::domain::error::Error;
 use matrix_register_bot::outside::cgi::{Request, Response};
 use matrix_register_bot::outside::site::Site;
 use serde_json::{Value, json};
-use world::{Database, Engine, TempFolder, free_port, on_every_database};
+use std::collections::BTreeSet;
+use world::{Database, Engine, TempFolder, free_port, on_every_database, programs_of};
 
 #[path = "../world/mod.rs"]
 mod world;
@@ -113,16 +114,29 @@ fn nonsense() -> Vec<String> {
     .collect()
 }
 
-/// Every internal program, with its answer for "no".
-fn programs() -> [(Program, Value); 5] {
+/// Every internal program that only reads: its name, its function, and its answer for "no".
+fn named_programs() -> [(&'static str, Program, Value); 5] {
     use matrix_register_bot::faces::api;
     [
-        (api::login::check, json!({"auth": {"success": false}})),
-        (api::directory_search::search, json!({"limited": false, "results": []})),
-        (api::identity_single::look_up, json!({})),
-        (api::identity_bulk::look_up, json!({"lookup": []})),
-        (api::profile::show, json!({"profile": {}})),
+        ("login", api::login::check, json!({"auth": {"success": false}})),
+        ("directory_search", api::directory_search::search, json!({"limited": false, "results": []})),
+        ("identity_single", api::identity_single::look_up, json!({})),
+        ("identity_bulk", api::identity_bulk::look_up, json!({"lookup": []})),
+        ("profile", api::profile::show, json!({"profile": {}})),
     ]
+}
+
+fn programs() -> [(Program, Value); 5] {
+    named_programs().map(|(_, program, no)| (program, no))
+}
+
+/// Programs that are asked by others than identity servers, and in another way: tests/accounts and `room_events` try them.
+const WITH_TESTS_OF_THEIR_OWN: [&str; 2] = ["intercept_change_password", "room_events"];
+
+#[test]
+fn every_internal_program_meets_nonsense_and_strangers() {
+    let known: BTreeSet<&str> = named_programs().iter().map(|(name, ..)| *name).chain(WITH_TESTS_OF_THEIR_OWN).collect();
+    assert_eq!(known, programs_of("internal").into_iter().collect(), "add it to named_programs");
 }
 
 fn nonsense_is_answered_with_the_no_of_each_program(engine: Engine) {

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const RELEASE: &str = "bookworm";
@@ -201,13 +201,13 @@ fn cron_and_plain_cgi_work(debian: &Debian) {
 fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
     let before = fs::metadata(inside(debian.path(), "/usr/lib/matrix-register-bot/public/register")).unwrap().ino();
     let handed_over = || fs::read_to_string(log).unwrap_or_default().lines().filter(|line| line.contains(" upgraded")).count();
-    let done = AtomicBool::new(false);
+    let (done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let served = std::thread::scope(|scope| {
         let visitors: Vec<_> = programs_of("public")
             .into_iter()
             .map(|program| {
                 let address = format!("/{program}?t=x");
-                let done = &done;
+                let (done, asked) = (&done, &asked);
                 scope.spawn(move || {
                     let mut served = 0;
                     while !done.load(Ordering::Relaxed) {
@@ -220,6 +220,7 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
                             page.body
                         );
                         served += 1;
+                        asked.fetch_add(1, Ordering::Relaxed);
                     }
                     served
                 })
@@ -230,7 +231,10 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
         while handed_over() < programs_of("public").len() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_secs(2));
+        let enough = asked.load(Ordering::Relaxed) + 100;
+        while asked.load(Ordering::Relaxed) < enough && !visitors.iter().any(std::thread::ScopedJoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         done.store(true, Ordering::Relaxed);
         assert!(!said.contains("What to do next"), "an upgrade asks for nothing: {said}");
         visitors.into_iter().map(|visitor| visitor.join().expect("no request is lost")).collect::<Vec<usize>>()

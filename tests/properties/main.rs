@@ -4,14 +4,18 @@
 
 mod fastcgi;
 mod generate;
+#[path = "../world/programs.rs"]
+mod programs;
 mod promises;
 mod targets;
 
 use generate::{damaged, deep_json, json, nearly_a_vector, typed};
+use programs::programs_of;
 use promises::{PAGES, PROGRAMS, Scratch, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::collections::BTreeSet;
 
 const LOCALE: &str = include_str!("../../templates/locales/de.toml");
 const SAMPLE: &str = include_str!("../../config.sample.toml");
@@ -32,6 +36,19 @@ fn ask_all(body: &[u8]) {
         PROGRAMS.iter().for_each(|program| world.json_body(program, body));
         world.pushed(body);
     });
+}
+
+/// A new program gets all inputs, too.
+#[test]
+fn every_program_that_is_asked_has_its_promises() {
+    let internal: BTreeSet<&str> = PROGRAMS.iter().map(|program| program.name).chain(["room_events"]).collect();
+    assert_eq!(
+        internal,
+        programs_of("internal").into_iter().collect(),
+        "add it to PROGRAMS in promises/mod.rs; `pushed` is for room_events"
+    );
+    let pages: BTreeSet<&str> = PAGES.iter().map(|page| page.name).collect();
+    assert_eq!(pages, programs_of("public").into_iter().collect(), "add it to PAGES in promises/mod.rs");
 }
 
 /// The sample with every key uncommented, so that each can be damaged.

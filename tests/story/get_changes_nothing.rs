@@ -17,7 +17,9 @@ fn content(database: &Database) -> Vec<u8> {
 }
 
 fn get_and_head_on_every_address_leave_the_database_as_it_is(engine: Engine) {
-    for host in Host::ALL {
+    // What a web server does with HEAD does not depend on the database.
+    let hosts = if engine == Engine::Sqlite { &Host::ALL[..] } else { &[Host::NginxCgi, Host::NginxFastCgi] };
+    for &host in hosts {
         let story = Story::on(engine, "synapse", host);
         let (ada, bob, eve) = (fresh("ada"), fresh("bob"), fresh("eve"));
         story.ask(&ada);

@@ -1,7 +1,7 @@
 //! Forgotten passwords in local mode: who asks, who gets a mail, and what its link does.
 
 use crate::world::impostor::impostor;
-use crate::world::{Engine, Host, Mail, MailCatcher, Page, on_every_database};
+use crate::world::{Engine, Host, Mail, MailCatcher, Page, cheap_hash, on_every_database};
 use crate::{Story, address_of, fresh, now};
 use matrix_register_bot::domain::password;
 use std::io::Write;
@@ -16,7 +16,7 @@ const NEW: &str = "a Bätterie of horses";
 /// An account with an initial password that has run out.
 fn account(story: &Story, name: &str, address: &str) {
     story.site.run_cron(); // the database is there from now on
-    let hash = password::hash(OLD).unwrap();
+    let hash = cheap_hash(OLD);
     let folded = address.to_lowercase();
     story.sql(&format!(
         "INSERT INTO logins (localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at, initial_password_until)

@@ -2,7 +2,7 @@ use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh, password_in};
 
 fn a_stranger_gets_an_account_in_synapse(engine: Engine) {
-    for host in Host::ALL {
+    for host in Host::in_mode("synapse", engine) {
         let story = Story::on(engine, "synapse", host);
         let ada = fresh("ada");
         let thanks = story.ask(&ada);

@@ -40,10 +40,8 @@ fn points(engine: Engine) -> &'static [&'static str] {
 
 /// Killed at each point in turn, with one database: each program continues where the last one died, or starts again.
 pub fn a_program_killed_at_any_step_only_delays(folder: &str) {
-    let engine = Fixture::load(folder).database.engine();
-    for point in points(engine) {
+    for point in points(Fixture::engine_of(folder)) {
         let fixture = Fixture::load(folder);
-        make_hashes_cheap(&fixture);
         let killed = fixture.start_a_program(Some(point));
         assert_eq!(killed.status.signal(), Some(9), "{point}: {killed:?}");
         let again = fixture.start_a_program(None);
@@ -56,13 +54,6 @@ pub fn a_program_killed_at_any_step_only_delays(folder: &str) {
         fixture.assert_no_clear_password();
         assert_eq!(tables_left(&fixture), 0, "{point}");
     }
-}
-
-/// The take-over and logins check hashes, and PHP's take a quarter of a second each; the tests of `afterwards` keep them.
-fn make_hashes_cheap(fixture: &Fixture) {
-    let of_bot = fixture.known.logins.iter().find(|login| login.localpart == "register_bot").expect("the bot has an account");
-    let cheap = bcrypt::hash(&of_bot.clear_password, 4).unwrap();
-    fixture.database.sql(&format!("UPDATE logins SET password_hash = '{cheap}'"));
 }
 
 fn tables_left(fixture: &Fixture) -> usize {

@@ -81,7 +81,7 @@ class Keeper:
         return "250 2.0.0 Ok"
 
     def keep(self, name, content):
-        aside = os.path.join(self.folder, "." + name)
+        aside = os.path.join(self.folder, name + ".new")  # no .eml before it is complete
         with open(aside, "wb") as file:
             file.write(content)
         os.rename(aside, os.path.join(self.folder, name))

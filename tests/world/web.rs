@@ -8,7 +8,7 @@ mod sockets;
 mod tls;
 
 use super::process::{Process, guarded, log_to};
-use super::{Browser, SiteFolder, TempFolder};
+use super::{Browser, Engine, SiteFolder, TempFolder};
 pub use nginx::frame as nginx_frame;
 use page::{Page, Snippets};
 use std::fs;
@@ -49,6 +49,13 @@ impl Host {
         Host::LighttpdCgi,
         Host::LighttpdFastCgi,
     ];
+
+    /// The hosts for a story that is told on every database and in both modes: all of them with SQLite; with a server, one half in
+    /// this mode and the other half in the other. So each host meets each database, and each of both meets each mode.
+    pub fn in_mode(mode: &str, engine: Engine) -> impl Iterator<Item = Host> {
+        let half = usize::from((mode == "local") == (engine == Engine::Postgres));
+        Host::ALL.into_iter().enumerate().filter(move |(number, _)| engine == Engine::Sqlite || number % 2 == half).map(|(_, host)| host)
+    }
 
     /// The hosts that start a process for each request.
     pub const PLAIN_CGI: [Host; 3] = [Host::NginxCgi, Host::ApacheCgi, Host::LighttpdCgi];
