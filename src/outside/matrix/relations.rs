@@ -18,6 +18,9 @@ const LARGEST_PAGE: u64 = 8 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long further pages of one message are asked for. A part of the reactions would decide wrongly, so that is an error.
 const PATIENCE_IN_ALL: Duration = Duration::from_secs(20);
+/// The kinds of relations, as they stand in the path.
+const REACTIONS: &str = "m.annotation/m.reaction";
+const EDITS: &str = "m.replace";
 /// Bytes of a key. No emoji has so many; Synapse accepts 500 characters.
 const LONGEST_KEY: usize = 100;
 
@@ -80,7 +83,7 @@ pub fn reactions(homeserver: &Homeserver, access_token: &str, event: &RoomEvent)
 /// Sorts what [`reactions`] returned if the homeserver ignores the direction. Costs a request, so only for cases in which the
 /// order decides.
 pub fn put_in_order(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, found: &mut [Reaction]) -> Result<(), Error> {
-    let newest = page(homeserver, access_token, event, "dir=b&limit=100", None)?.map(|page| of_page(page.chunk, event));
+    let newest = page(homeserver, access_token, event, "dir=b&limit=100")?.map(|page| of_page(page.chunk, event));
     let ignores_direction =
         newest.is_some_and(|newest| newest.first().map(|newest| &newest.event_id) == found.first().map(|first| &first.event_id));
     if ignores_direction && found.len() > 1 {
@@ -98,50 +101,49 @@ pub struct Edit {
 
 /// The edits of a message; at most 2,000. None if there is no such message, or it was redacted.
 pub fn edits(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Edit>, Error> {
-    let (mut found, mut from): (Vec<Edit>, Option<String>) = Default::default();
+    all(homeserver, access_token, event, EDITS, "limit=100", |page| {
+        page.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect()
+    })
+}
+
+fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Vec<Reaction>, Error> {
+    all(homeserver, access_token, event, REACTIONS, query, |page| of_page(page, event))
+}
+
+fn page(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Option<Page>, Error> {
+    page_of(homeserver, access_token, event, REACTIONS, query, None)
+}
+
+/// What `wanted` finds in all pages. Ends with the first page that brings nothing new, as a homeserver may begin again.
+fn all<T>(
+    homeserver: &Homeserver,
+    access_token: &str,
+    event: &RoomEvent,
+    kind: &str,
+    query: &str,
+    wanted: impl Fn(Vec<Value>) -> Vec<T>,
+) -> Result<Vec<T>, Error> {
+    let (mut found, mut seen, mut from): (Vec<T>, HashSet<String>, Option<String>) = Default::default();
     let begun = Instant::now();
     for _ in 0..MOST_PAGES {
         if begun.elapsed() > PATIENCE_IN_ALL {
             let seconds = PATIENCE_IN_ALL.as_secs();
-            return Err(Error::Unreachable(format!("the homeserver did not list the reactions to a message within {seconds} s")));
+            return Err(Error::Unreachable(format!("the homeserver did not list what belongs to a message within {seconds} s")));
         }
-        let Some(page) = page_of(homeserver, access_token, event, "m.replace", "limit=100", from.as_deref())? else { break };
+        let Some(page) = page_of(homeserver, access_token, event, kind, query, from.as_deref())? else { break };
         let next = page.next_batch.as_str().map(str::to_owned);
-        let before = found.len();
-        let edits = page.chunk.into_iter().filter_map(|edit| serde_json::from_value::<Edit>(edit).ok());
-        for edit in edits {
-            if !found.contains(&edit) {
-                found.push(edit);
-            }
+        let mut events = page.chunk;
+        events.retain(|event| event["event_id"].as_str().is_some_and(|id| seen.insert(id.to_owned())));
+        if events.is_empty() {
+            break;
         }
-        if found.len() == before || next.is_none() || next == from {
+        found.extend(wanted(events));
+        if next.is_none() || next == from {
             break;
         }
         from = next;
     }
     Ok(found)
-}
-
-/// All pages. Ends with the first one that brings nothing new, as a homeserver may begin again.
-fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Vec<Reaction>, Error> {
-    let (mut found, mut seen, mut from): (Vec<Reaction>, HashSet<String>, Option<String>) = Default::default();
-    for _ in 0..MOST_PAGES {
-        let Some(page) = page(homeserver, access_token, event, query, from.as_deref())? else { break };
-        let next = page.next_batch.as_str().map(str::to_owned);
-        let before = seen.len();
-        seen.extend(page.chunk.iter().filter_map(|event| event["event_id"].as_str()).map(str::to_owned));
-        let is_known: HashSet<String> = found.iter().map(|reaction| reaction.event_id.clone()).collect();
-        found.extend(of_page(page.chunk, event).into_iter().filter(|reaction| !is_known.contains(&reaction.event_id)));
-        if seen.len() == before || next.is_none() || next == from {
-            break;
-        }
-        from = next;
-    }
-    Ok(found)
-}
-
-fn page(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str, from: Option<&str>) -> Result<Option<Page>, Error> {
-    page_of(homeserver, access_token, event, "m.annotation/m.reaction", query, from)
 }
 
 /// One page of one kind of relations; `None` if the homeserver does not know the message.
