@@ -23,7 +23,7 @@
 # make bench-lookups the figures of bench/lookups.md: lookups in a million accounts
 
 # Folder and name of each program, from the list in src/bin/main.rs. All of them are hard links to one executable.
-PROGRAMS := $(shell sed -n 's|^    ."\([a-z_/]*\)", .*|\1|p' src/bin/main.rs)
+PROGRAMS := $(shell sed -n 's|^    ."\([a-z_/-]*\)", .*|\1|p' src/bin/main.rs)
 
 CARGO_TARGET_DIR ?= target
 WORLD = tests/world
@@ -39,6 +39,11 @@ DOCUMENTS = $(PREFIX)/share/doc/matrix-register-bot
 MAN = $(PREFIX)/share/man
 UNITS = $(PREFIX)/lib/systemd/system
 SETTINGS = /etc/matrix-register-bot
+# The operator's command, of which the manual and the completions are made.
+COMMAND = bin/matrix-register-bot
+COMPLETIONS_BASH = $(PREFIX)/share/bash-completion/completions
+COMPLETIONS_ZSH = $(PREFIX)/share/zsh/vendor-completions
+COMPLETIONS_FISH = $(PREFIX)/share/fish/vendor_completions.d
 with_places = sed -e 's|@LIBRARY@|$(LIBRARY)|g' -e 's|@DOCUMENTS@|$(DOCUMENTS)|g'
 # In the installed documents, links lead to the installed templates and Synapse module; links to files that are not installed are removed.
 with_near_links = sed -E -e 's@\]\((\.\./)?(synapse/README\.md|templates|cron/crontab\.sample)\)@](\1../../matrix-register-bot/\2)@g' \
@@ -54,6 +59,12 @@ install:
 	@packaging/place $(BUILT) $(DESTDIR)$(LIBRARY) $(PROGRAMS)
 	install -d $(DESTDIR)$(SHARE) $(DESTDIR)$(DOCUMENTS)/docs/hosts $(DESTDIR)$(DOCUMENTS)/docs/screenshots $(DESTDIR)$(MAN)/man5 $(DESTDIR)$(MAN)/man8 $(DESTDIR)$(UNITS) $(DESTDIR)/etc/cron.d
 	sed 's|^# state_folder = .*|state_folder = "/var/lib/matrix-register-bot"|' config.sample.toml > $(DESTDIR)$(SHARE)/config.toml
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(MAN)/man1 $(DESTDIR)$(COMPLETIONS_BASH) $(DESTDIR)$(COMPLETIONS_ZSH) $(DESTDIR)$(COMPLETIONS_FISH)
+	ln -sf ../lib/matrix-register-bot/$(COMMAND) $(DESTDIR)$(PREFIX)/bin/matrix-register-bot
+	$(DESTDIR)$(LIBRARY)/$(COMMAND) manual $(DESTDIR)$(MAN)/man1
+	$(DESTDIR)$(LIBRARY)/$(COMMAND) completions bash > $(DESTDIR)$(COMPLETIONS_BASH)/matrix-register-bot
+	$(DESTDIR)$(LIBRARY)/$(COMMAND) completions zsh > $(DESTDIR)$(COMPLETIONS_ZSH)/_matrix-register-bot
+	$(DESTDIR)$(LIBRARY)/$(COMMAND) completions fish > $(DESTDIR)$(COMPLETIONS_FISH)/matrix-register-bot.fish
 	umask 022; for document in *.md docs/*.md docs/hosts/*.md; do \
 		$(with_near_links) $$document > $(DESTDIR)$(DOCUMENTS)/$$document || exit; done
 	install -m 644 config.sample.toml LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(DOCUMENTS)

@@ -8,6 +8,7 @@ mod identity_bulk;
 mod identity_single;
 mod intercept_change_password;
 mod login;
+mod operator;
 mod profile;
 mod register;
 mod reset_password;
@@ -32,6 +33,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("public/verify_admin", verify_admin::main),
     ("public/welcome", welcome::main),
     ("public/reset_password", reset_password::main),
+    ("bin/matrix-register-bot", operator::main),
     ("cron/cron", cron::main),
     ("internal/login", login::main),
     ("internal/directory_search", directory_search::main),

@@ -9,8 +9,8 @@ pub enum Decider {
     Reaction(String),
     /// A member of the room, by this Matrix id, with a reply or a command, which is this event.
     Word { mxid: String, event_id: String },
-    /// The operator, in a shell.
-    Operator,
+    /// The operator, in a shell, by the name of the user there.
+    Operator(String),
     /// Nobody: the time to decide was over.
     Time,
 }
@@ -21,7 +21,7 @@ impl Decider {
             Decider::Link => Way::Link,
             Decider::Reaction(_) => Way::Reaction,
             Decider::Word { .. } => Way::Word,
-            Decider::Operator => Way::Operator,
+            Decider::Operator(_) => Way::Operator,
             Decider::Time => Way::Time,
         }
     }
@@ -38,7 +38,15 @@ impl Decider {
     pub fn mxid(&self) -> Option<&str> {
         match self {
             Decider::Reaction(mxid) | Decider::Word { mxid, .. } => Some(mxid),
-            Decider::Link | Decider::Operator | Decider::Time => None,
+            Decider::Link | Decider::Operator(_) | Decider::Time => None,
+        }
+    }
+
+    /// The Matrix id, or the name of the user in the shell, as the list of decisions keeps it.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Decider::Operator(user) => Some(user),
+            other => other.mxid(),
         }
     }
 }
@@ -133,7 +141,7 @@ mod tests {
     fn only_a_member_of_the_room_has_a_matrix_id() {
         let mxid = "@mod:example.org".to_owned();
         let word = Decider::Word { mxid: mxid.clone(), event_id: "$words".into() };
-        let ways = [Decider::Link, Decider::Reaction(mxid), word, Decider::Operator, Decider::Time];
+        let ways = [Decider::Link, Decider::Reaction(mxid), word, Decider::Operator("anna".into()), Decider::Time];
         assert_eq!(ways.iter().map(Decider::way).collect::<Vec<_>>(), Way::ALL);
         assert_eq!(ways.map(|by| by.mxid().is_some()), [false, true, true, false, false]);
     }

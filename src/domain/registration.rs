@@ -139,6 +139,20 @@ impl SideAction {
         self as i64
     }
 
+    /// What it is, for the sysadmin.
+    pub fn described(self) -> &'static str {
+        match self {
+            SideAction::Remind => "a reminder to the room",
+            SideAction::SendQuestion => "the mail with a question",
+            SideAction::RemindToChoose => "the mail that reminds of the choice of a password",
+            SideAction::RemindOfPassword => "the mail that reminds of the end of the initial password",
+            SideAction::BindAddress => "the confirmed address at the homeserver",
+            SideAction::ShowInRoom => "the edit of the message in the room",
+            SideAction::PostAnswer => "the applicant's answer in the room",
+            SideAction::Ballot => "the thumbs under the message in the room",
+        }
+    }
+
     /// Whether it can wait for everything else.
     pub(crate) fn is_reminder(self) -> bool {
         matches!(self, SideAction::Remind | SideAction::RemindToChoose | SideAction::RemindOfPassword)
@@ -166,6 +180,22 @@ impl State {
         State::Withdrawn,
         State::Done,
     ];
+
+    /// What the request waits for, for the sysadmin.
+    pub fn awaits(self) -> &'static str {
+        match self {
+            State::EmailSend => "the mail to confirm the address",
+            State::EmailVerify => "the applicant to confirm the address",
+            State::AdminSend => "the message to the room",
+            State::AdminVerify => "a decision in the room",
+            State::ChooseSend => "the mail with the link to choose a password",
+            State::Choosing => "the applicant to choose a password",
+            State::Register => "the account",
+            State::MailCredentials => "the mail with the credentials",
+            State::DeclineSend => "the mail that says no",
+            State::Declined | State::Expired | State::Withdrawn | State::Done => "nothing",
+        }
+    }
 
     /// The state after `event`, or `None` if the event does not fit. No other code decides this.
     pub fn after(self, event: Event) -> Option<State> {

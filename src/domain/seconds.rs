@@ -2,3 +2,8 @@
 
 pub(crate) const HOUR: i64 = 3600;
 pub const DAY: i64 = 24 * HOUR;
+
+/// `2026-11-27 14:05 UTC`, for the sysadmin.
+pub fn utc(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}

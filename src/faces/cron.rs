@@ -94,6 +94,11 @@ impl fmt::Display for Summary {
     }
 }
 
+/// Why the homeserver does not tell us at once what happens in the room; `None`: it does, or there is no application service.
+pub fn service_trouble(site: &Site) -> Result<Option<String>, Error> {
+    Ok(service::check(site)?.map(|trouble| trouble.what))
+}
+
 /// One run.
 pub fn run(site: &Site) -> Result<Summary, Error> {
     let mut store = site.store(Access::Write)?;

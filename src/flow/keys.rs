@@ -6,6 +6,7 @@
 //! new one. This never happens automatically: two machines with different keys would take the requests from each other forever,
 //! and send everything twice.
 
+use crate::domain::address::Address;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
@@ -14,7 +15,7 @@ use crate::domain::token::{self, Secret};
 use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::state_file;
-use crate::outside::store::{Access, FirstPassword, NewKey, Registration, Store};
+use crate::outside::store::{Access, Correction, FirstPassword, NewKey, Registration, Store};
 
 /// Seconds for which cron's lock is held.
 const LOCK_SECONDS: i64 = 600;
@@ -27,6 +28,14 @@ pub fn fits(site: &Site, registration: &Registration) -> Result<bool, state_file
 
 fn is_of(secret: &Secret, seed: &str, verify_token_hash: &str) -> bool {
     secret.link_token_hashes(seed).0 == verify_token_hash
+}
+
+/// What a request gets with another address: links of its own, so that those in earlier mails lead nowhere.
+pub(crate) fn of_correction(site: &Site, address: &Address) -> Result<Correction, Error> {
+    let seed = token::new_seed();
+    let (verify_token_hash, admin_token_hash) = site.state.secret()?.link_token_hashes(&seed);
+    let (email, email_folded) = (address.as_typed().to_owned(), address.folded());
+    Ok(Correction { email, email_folded, seed, verify_token_hash, admin_token_hash })
 }
 
 /// For the pages: the error for a request that was filed with another key.

@@ -132,6 +132,17 @@ impl Mailer {
     }
 }
 
+impl Mailer {
+    /// Finds out whether mails would be taken, without sending one: connects, encrypts, logs in and names the sender.
+    pub fn probe(&self) -> Result<String, Error> {
+        match &self.transport {
+            Transport::Smtp(relay) => relay.probe(&self.from.email),
+            Transport::Sendmail(program) => sendmail::probe(program),
+            Transport::Folder(folder) => folder::probe(folder),
+        }
+    }
+}
+
 /// The longest time that [`Mailer::send`] takes, in seconds. A lease on a letter must last longer.
 pub(crate) fn longest_seconds(config: &Config) -> u64 {
     match config.mail.transport {

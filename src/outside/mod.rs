@@ -16,3 +16,4 @@ pub mod store;
 pub mod take_over;
 pub mod text;
 mod tls;
+pub mod web;

@@ -3,6 +3,7 @@
 //! The programs run as the user of the web server. A cron run as root must not leave files behind that the web server's
 //! programs cannot use.
 
+use crate::domain::characters;
 use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -99,6 +100,27 @@ fn as_owner(user: &str) -> &str {
 pub fn owner_beside_root(folder: &Path) -> Option<String> {
     let owner = fs::metadata(folder).ok()?.uid();
     (geteuid().is_root() && owner != 0).then(|| name(owner))
+}
+
+/// The name of the owner of a file or folder.
+pub fn owner(path: &Path) -> String {
+    fs::metadata(path).map_or_else(|cause| cause.to_string(), |found| name(found.uid()))
+}
+
+/// Who started this program in a shell: with sudo, whoever called it.
+pub fn shell_user() -> String {
+    let called_by = std::env::var("SUDO_USER").ok().filter(|user| geteuid().is_root() && !user.is_empty());
+    called_by.map_or_else(|| name(rustix::process::getuid().as_raw()), |user| characters::one_line(&user))
+}
+
+/// Why this process must not write for a site: it runs neither as root nor as the owner of the folder, so that the programs could not
+/// use what it makes.
+pub fn stranger(folder: &Path) -> Option<String> {
+    let (me, owner) = (geteuid(), fs::metadata(folder).ok()?.uid());
+    (!me.is_root() && me.as_raw() != owner).then(|| {
+        let (user, owner) = (name(me.as_raw()), name(owner));
+        format!("the programs run as {owner}, and could not use what {user} writes: sudo -u {owner} matrix-register-bot ...")
+    })
 }
 
 /// The name of a user on this machine, or `#1000` as `sudo -u` accepts it if `/etc/passwd` has no name.

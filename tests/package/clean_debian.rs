@@ -151,7 +151,12 @@ fn everything_is_in_its_place(debian: &Debian) {
         assert_eq!(debian.owned(path), owned, "{path}");
     }
     let manual = debian.run("dpkg-query -L matrix-register-bot");
-    for page in ["man5/matrix-register-bot.toml.5", "man8/matrix-register-bot.8", "man8/matrix-register-bot-cron.8"] {
+    for page in [
+        "man1/matrix-register-bot-check.1",
+        "man5/matrix-register-bot.toml.5",
+        "man8/matrix-register-bot.8",
+        "man8/matrix-register-bot-cron.8",
+    ] {
         assert!(manual.contains(page), "{page} in {manual}");
     }
     // The content of the package is what make install lays out.

@@ -111,7 +111,13 @@ fn the_units_are_right_and_give_the_programs_no_rights_that_nobody_needs() {
 #[test]
 fn the_man_pages_have_no_mistakes_and_the_one_on_the_configuration_has_every_line() {
     let root = installed();
-    for page in ["man8/matrix-register-bot.8", "man8/matrix-register-bot-cron.8", "man5/matrix-register-bot.toml.5"] {
+    for page in [
+        "man1/matrix-register-bot.1",
+        "man1/matrix-register-bot-list.1",
+        "man8/matrix-register-bot.8",
+        "man8/matrix-register-bot-cron.8",
+        "man5/matrix-register-bot.toml.5",
+    ] {
         let mut man = Command::new("man");
         man.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").env("MANWIDTH", "300").args(["--warnings", "-l"]);
         let output = man.arg(root.join("usr/share/man").join(page)).output().expect("man is there; run tests/world/install");

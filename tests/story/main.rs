@@ -8,6 +8,7 @@ mod the_story;
 
 mod addresses;
 mod bad_input;
+mod check;
 mod cron;
 mod dead_ends;
 mod deciding;
@@ -21,6 +22,7 @@ mod logs;
 mod lost_key;
 mod memory;
 mod modes;
+mod operator;
 mod outages;
 mod own_page;
 mod ownership;

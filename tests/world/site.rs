@@ -120,7 +120,7 @@ impl SiteBuilder {
     /// Creates the folder.
     pub fn create(self) -> SiteFolder {
         let folder = TempFolder::new("site");
-        for name in ["public", "internal", "cron", "data"] {
+        for name in ["bin", "public", "internal", "cron", "data"] {
             fs::create_dir(folder.join(name)).unwrap();
         }
         let mut copies: BTreeMap<&Path, PathBuf> = BTreeMap::new();

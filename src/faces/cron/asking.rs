@@ -5,6 +5,7 @@ use crate::domain::error::Error;
 use crate::domain::names;
 use crate::flow::asking;
 use crate::flow::queue;
+use crate::outside::ownership;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Asked, MOST_QUESTIONS};
 
@@ -15,7 +16,7 @@ pub fn ask(site: &Site, id: i64, question: &str) -> Result<String, Error> {
         return Err(Error::bad_request("the question is empty"));
     }
     let mut store = site.store(Access::Write)?;
-    let asked = asking::ask(site, &mut store, id, &question, &Decider::Operator)?;
+    let asked = asking::ask(site, &mut store, id, &question, &Decider::Operator(ownership::shell_user()))?;
     queue::show_in_room(site);
     match asked {
         Asked::Yes(_) => Ok(format!("request {id}: the question is mailed, and the answer is shown on the page where the room decides\n")),

@@ -1,14 +1,16 @@
 //! Lists waiting requests and lets the operator end them: `cron --waiting` and `cron --end ID [REASON]`. Neither needs the mail
 //! server or the homeserver.
 
-use super::word::date;
 use crate::domain::characters;
+use crate::domain::decision::Decider;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::registration::{Event, State};
+use crate::domain::seconds::utc;
 use crate::flow::queue;
 use crate::flow::steps;
 use crate::outside::log;
+use crate::outside::ownership;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Store, Waiting};
 
@@ -20,8 +22,8 @@ pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
         if let Some(oldest) = store.waiting(Some(state), 1)?.first() {
-            let (count, since) = (store.count(state)?, oldest.since.map_or("?".into(), date));
-            lines.push(format!("{count} wait for {}, the longest, registration={}, since {since}", awaited(state), oldest.id));
+            let (count, since) = (store.count(state)?, oldest.since.map_or("?".into(), utc));
+            lines.push(format!("{count} wait for {}, the longest, registration={}, since {since}", state.awaits(), oldest.id));
         }
     }
     Ok(lines)
@@ -37,27 +39,12 @@ pub fn waiting(site: &Site) -> Result<String, Error> {
 
 fn line(site: &Site, waiting: &Waiting) -> String {
     let Waiting { id, state, username, since, error } = waiting;
-    let awaited = state.map_or("nothing that this program knows (column state)", awaited);
-    let since = since.map_or("?".into(), date);
+    let awaited = state.map_or("nothing that this program knows (column state)", State::awaits);
+    let since = since.map_or("?".into(), utc);
     let mxid = names::mxid(username, &site.config.server_name);
     let error = error.as_deref().map_or(String::new(), |error| format!("; last error: {error}"));
     let line = format!("{id}: {mxid} waits for {awaited} since {since}{error}");
     characters::one_line(&line) + "\n"
-}
-
-fn awaited(state: State) -> &'static str {
-    match state {
-        State::EmailSend => "the mail to confirm the address",
-        State::EmailVerify => "the applicant to confirm the address",
-        State::AdminSend => "the message to the room",
-        State::AdminVerify => "a decision in the room",
-        State::ChooseSend => "the mail with the link to choose a password",
-        State::Choosing => "the applicant to choose a password",
-        State::Register => "the account",
-        State::MailCredentials => "the mail with the credentials",
-        State::DeclineSend => "the mail that says no",
-        State::Declined | State::Expired | State::Withdrawn | State::Done => "nothing",
-    }
 }
 
 /// Ends a request, whatever it waits for. Returns the result for the operator.
@@ -71,7 +58,8 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
     };
     let Some(to) = from.after(Event::EndedByOperator) else { return Err(Error::bad_request(format!("request {id} is over already"))) };
     let perhaps_made = from == State::Register && account_was_asked_for(&mut store, id);
-    if !store.end(id, from, Some(reason.as_str()).filter(|reason| !reason.is_empty()), site.now())? {
+    let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
+    if !store.end(id, from, reason, &Decider::Operator(ownership::shell_user()), site.now())? {
         return Err(Error::unavailable(format!("a program is at request {id} just now; try again in some minutes")));
     }
     log::info("ended_by_operator", Some(id), &format!("{from:?} -> {to:?}"));

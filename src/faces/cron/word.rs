@@ -1,6 +1,7 @@
 //! What cron reports, and when: once when something starts to fail, once a day while it fails, and once when it works again.
 //! cron mails all output, so a report at each run would hide the next one.
 
+use crate::domain::seconds::utc;
 use crate::outside::store::{self, Store, Told};
 
 /// Something that is wrong at this run.
@@ -29,7 +30,7 @@ pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<Stri
         }
     }
     for over in told.iter().filter(|told| troubles.iter().all(|trouble| trouble.name != told.name)) {
-        lines.push(format!("{}: well again, after trouble since {}", over.name, date(over.since)));
+        lines.push(format!("{}: well again, after trouble since {}", over.name, utc(over.since)));
         store.forget_told(&over.name)?;
     }
     Ok(lines)
@@ -39,7 +40,7 @@ pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<Stri
 fn line(trouble: &Trouble, before: Option<&Told>, now: i64) -> Option<String> {
     match before {
         Some(before) if (0..trouble.again_after).contains(&(now - before.told_at)) => None,
-        Some(before) => Some(format!("{}: still, since {}: {}", trouble.name, date(before.since), trouble.what)),
+        Some(before) => Some(format!("{}: still, since {}: {}", trouble.name, utc(before.since), trouble.what)),
         None => Some(full(trouble)),
     }
 }
@@ -47,14 +48,9 @@ fn line(trouble: &Trouble, before: Option<&Told>, now: i64) -> Option<String> {
 /// The line for a trouble, reported before or not.
 pub fn full(trouble: &Trouble) -> String {
     match trouble.since {
-        Some(since) => format!("{}, since {}: {}", trouble.name, date(since), trouble.what),
+        Some(since) => format!("{}, since {}: {}", trouble.name, utc(since), trouble.what),
         None => format!("{}: {}", trouble.name, trouble.what),
     }
-}
-
-/// `2026-11-27 14:05 UTC`.
-pub fn date(seconds: i64) -> String {
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 #[cfg(test)]

@@ -82,6 +82,9 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     if let Some(page_token) = query_value(request, "t").filter(|token| !token.is_empty()) {
         return registered::show(site, request, &page_token);
     }
+    if let Some(word) = query_value(request, "check").filter(|word| super::known_form(word).is_some()) {
+        return Ok(Response::text(200, &own_word(&site.state.secret()?, &word)));
+    }
     let language = language(site, request);
     match limits::closed(site) {
         Some(closed) => {
@@ -90,6 +93,12 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
         }
         None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
     }
+}
+
+/// What only this installation answers to a word of 32 hexadecimal digits: the operator's check finds out by it whether
+/// `public_url` leads here.
+pub fn own_word(secret: &Secret, word: &str) -> String {
+    secret.token("installation", word)
 }
 
 /// POST: files the request, or shows the form again.

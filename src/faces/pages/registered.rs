@@ -23,7 +23,7 @@ use crate::outside::cgi::{Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Again, AllowanceKind, Correction, Registration, Store};
+use crate::outside::store::{Access, Again, AllowanceKind, Registration, Store};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -91,7 +91,7 @@ pub(super) fn submit(site: &Site, request: &Request) -> Result<Response, Error> 
     let of_filing = limits::of_filing(&site.config.limits, &subjects);
     let (again, notice) = match &address {
         Some(address) => {
-            let to = correction(site, address)?;
+            let to = keys::of_correction(site, address)?;
             (store.correct_address(registration.id, wish.round, &to, &of_filing, site.now())?, text_key::registered::CORRECTED)
         }
         None => (store.mail_again(registration.id, wish.round, &of_filing, site.now())?, text_key::registered::SENT_AGAIN),
@@ -141,13 +141,6 @@ pub(super) fn thanks(site: &Site, store: &mut Store, language: Language, page_to
         }
         other => over(site, language, page_token, other.as_ref()),
     }
-}
-
-fn correction(site: &Site, address: &Address) -> Result<Correction, Error> {
-    let seed = token::new_seed();
-    let (verify_token_hash, admin_token_hash) = site.state.secret()?.link_token_hashes(&seed);
-    let (email, email_folded) = (address.as_typed().to_owned(), address.folded());
-    Ok(Correction { email, email_folded, seed, verify_token_hash, admin_token_hash })
 }
 
 fn find(store: &mut Store, page_token: &str) -> Result<Option<Registration>, Error> {

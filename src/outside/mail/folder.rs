@@ -2,10 +2,20 @@
 
 use super::Error;
 use crate::outside::{disk, ownership};
+use rustix::fs::{Access, access};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// Whether mails can be written.
+pub fn probe(folder: &Path) -> Result<String, Error> {
+    let made = ownership::make_folder(folder, 0o700).and_then(|()| Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?));
+    match made {
+        Ok(()) => Ok(format!("mails are written into {}, and nobody gets them", folder.display())),
+        Err(cause) => Err(Error::Later(format!("cannot write a mail into {}: {cause}; look at folder in [mail]", folder.display()))),
+    }
+}
 
 /// Writes a temporary file and renames it, so that nobody reads a partial mail; the same mail replaces itself. Only the owner
 /// may read the files, because they contain links and passwords. Symbolic links are not followed.

@@ -2,7 +2,7 @@
 
 use super::{Error, quote};
 use lettre::Address;
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{Access, MemfdFlags, SealFlags, access};
 use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,6 +25,16 @@ const EX_NOUSER: i32 = 67;
 
 /// sysexits.h: "the host name is unknown".
 const EX_NOHOST: i32 = 68;
+
+/// Whether the program can be started.
+pub fn probe(program: &Path) -> Result<String, Error> {
+    match access(program, Access::EXEC_OK) {
+        Ok(()) => Ok(format!("{} takes the mails; whether it can send them, only --mail ADDRESS shows", program.display())),
+        Err(cause) => {
+            Err(Error::Unreachable(format!("the program {} cannot be started: {cause}; look at sendmail in [mail]", program.display())))
+        }
+    }
+}
 
 /// Runs `PROGRAM -i -f SENDER -- RECIPIENT`. Exit status 67 means that the mailbox does not exist, 68 that its domain was not found;
 /// any other failure counts as temporary.

@@ -89,6 +89,21 @@ impl Relay {
         })
     }
 
+    /// Goes as far as naming the sender. Returns what was reached.
+    pub fn probe(&self, from: &Address) -> Result<String, Error> {
+        let mut wire = self.connect().map_err(|(step, cause)| self.fault(step, &cause))?;
+        let logged_in = match &self.credentials {
+            Some((user, password)) => {
+                log_in(&mut wire, user, password).map_err(|cause| self.fault(Step::Auth, &cause))?;
+                ", logged in"
+            }
+            None => "",
+        };
+        wire.command(&format!("MAIL FROM:<{from}>"), 2).map_err(|cause| self.fault(Step::Sender, &cause))?;
+        let _ = wire.command_either("QUIT");
+        Ok(format!("{}:{} takes mails of {from}{logged_in}", self.host, self.port))
+    }
+
     /// Connects, encrypted as configured, up to the point where the server accepts mails.
     fn connect(&self) -> Result<Wire, (Step, Trouble)> {
         let at = |step| move |cause| (step, cause);

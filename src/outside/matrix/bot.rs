@@ -18,6 +18,7 @@
 
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
+use super::room_report::{self, RoomReport};
 use super::{Error, Homeserver, PATIENCE, login, relations, sessions};
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
@@ -137,6 +138,21 @@ fn speaker(site: &Site) -> Result<Homeserver, Error> {
     Ok(match site.state.service()? {
         Some(service) => homeserver.with_device(&service.as_token, &site.config.room.bot_localpart, DEVICE_ID, DISPLAY_NAME),
         None => homeserver,
+    })
+}
+
+/// What the room where requests are decided is like. Accepts an invitation, as the first message would.
+pub fn look_at_room(site: &Site) -> Result<RoomReport, Error> {
+    with_token(site, |token| {
+        let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
+        let (room_id, own) = (bot.living_room(token)?, own_accounts(site, &bot.homeserver, token)?);
+        match room_report::report(&bot.homeserver, token, &room_id, &own) {
+            Err(Error::Forbidden(_)) => {
+                bot.join(token, &room_id)?;
+                room_report::report(&bot.homeserver, token, &room_id, &own)
+            }
+            outcome => outcome,
+        }
     })
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 /// Time limit for one request; reading is repeated.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Deserialize)]
 struct Member {
@@ -22,6 +22,10 @@ struct PowerLevels {
     users: HashMap<String, Value>,
     #[serde(default)]
     users_default: Value,
+    #[serde(default)]
+    events: HashMap<String, Value>,
+    #[serde(default)]
+    events_default: Value,
 }
 
 /// `m.room.create` as a whole event.
@@ -55,6 +59,12 @@ pub fn power(homeserver: &Homeserver, access_token: &str, room_id: &str, user_id
     Ok(levels.map_or(0, |levels| number(levels.users.get(user_id).unwrap_or(&levels.users_default))))
 }
 
+/// The power that sending a message takes.
+pub(super) fn power_to_send(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Result<i64, Error> {
+    let levels: Option<PowerLevels> = state(homeserver, access_token, room_id, "m.room.power_levels/")?;
+    Ok(levels.map_or(0, |levels| number(levels.events.get("m.room.message").unwrap_or(&levels.events_default))))
+}
+
 impl CreateEvent {
     /// Creators have all power since room version 12 (<https://spec.matrix.org/v1.16/rooms/v12/>).
     fn gives_all_power_to(&self, user_id: &str) -> bool {
@@ -69,7 +79,12 @@ fn number(level: &Value) -> i64 {
 }
 
 /// A state event's content; `None` if the room has none of this kind.
-fn state<T: DeserializeOwned>(homeserver: &Homeserver, access_token: &str, room_id: &str, which: &str) -> Result<Option<T>, Error> {
+pub(super) fn state<T: DeserializeOwned>(
+    homeserver: &Homeserver,
+    access_token: &str,
+    room_id: &str,
+    which: &str,
+) -> Result<Option<T>, Error> {
     let path = format!("/_matrix/client/v3/rooms/{}/state/{which}", segment(room_id));
     match homeserver.ask::<T>(&Call::get(path).token(access_token).patience(PATIENCE))? {
         Ok(content) => Ok(Some(content)),

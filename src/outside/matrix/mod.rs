@@ -18,8 +18,10 @@ pub mod password_policy;
 pub mod register;
 pub mod relations;
 pub mod room;
+pub mod room_report;
 pub mod service;
 pub mod sessions;
+pub mod versions;
 
 use crate::domain::config::{self, BaseUrl, Config, ServerName};
 use crate::domain::names;

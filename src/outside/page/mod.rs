@@ -195,6 +195,12 @@ fn render(config: &Config, language: Language, name: PageName, context: &impl Se
     Page::compile(Some(config), language, name)?.render(context)
 }
 
+/// Compiles all templates of the operator, or the built-in ones, in all languages. The error names the first that cannot be used.
+pub fn compile_all(config: &Config) -> Result<(), Error> {
+    let names: Vec<&str> = built_in::BUILT_IN.iter().map(|(name, _)| *name).collect();
+    Language::ALL.into_iter().try_for_each(|language| Engine::new(Some(config), language, &names).map(drop))
+}
+
 /// The page as an answer, with headers that keep a browser from doing more than showing it.
 pub fn respond(
     (config, kept): (&Config, &Compiled),

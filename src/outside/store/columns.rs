@@ -52,6 +52,7 @@ columns! {
     Id = "id",
     InitialPasswordUntil = "initial_password_until",
     IsRefused = "is_refused",
+    Kind = "kind",
     Language = "language",
     LastError = "last_error",
     LastModified = "last_modified",

@@ -11,7 +11,7 @@ const MOST_READ: i64 = 100;
 pub struct Decided {
     pub outcome: Outcome,
     pub way: Way,
-    /// The Matrix id of whoever decided, if the way tells it.
+    /// The Matrix id of whoever decided, or the name of the user in the shell, if the way tells it.
     pub by: Option<String>,
     /// For [`Outcome::Asked`] the question.
     pub reason: Option<String>,
@@ -59,7 +59,7 @@ impl Store {
         now: i64,
     ) -> Result<(), Error> {
         let sql = "INSERT INTO decisions (registration_id, outcome, way, decided_by, reason, decided_at) VALUES (?, ?, ?, ?, ?, ?)";
-        let values = [registration.into(), outcome.name().into(), by.way().name().into(), by.mxid().into(), reason.into(), now.into()];
+        let values = [registration.into(), outcome.name().into(), by.way().name().into(), by.name().into(), reason.into(), now.into()];
         self.execute(sql, &values)?;
         match by.words() {
             Some(event_id) => self.settle_words(event_id, now),

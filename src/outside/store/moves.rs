@@ -215,14 +215,14 @@ impl Store {
 
     /// The operator ends a request in state `from`, with the reason for the applicant if there is a decline mail. `false`: the
     /// request is no longer in that state, or a program is working on it.
-    pub fn end(&mut self, id: i64, from: State, reason: Option<&str>, now: i64) -> Result<bool, Error> {
+    pub fn end(&mut self, id: i64, from: State, reason: Option<&str>, by: &Decider, now: i64) -> Result<bool, Error> {
         let Some(to) = from.after(Event::EndedByOperator) else { return Ok(false) };
         self.transaction(|store| {
             let ended = store.move_state(id, from, to, now, FREE, &free(now))?;
             if ended && to == State::DeclineSend {
                 // The homeserver may have refused a password, which is no reason any more.
                 store.execute("UPDATE registrations SET refusal = NULL WHERE id = ?", &[id.into()])?;
-                store.note_decision(id, Outcome::Ended, reason, &Decider::Operator, now)?;
+                store.note_decision(id, Outcome::Ended, reason, by, now)?;
             }
             Ok(ended)
         })

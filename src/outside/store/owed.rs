@@ -49,6 +49,16 @@ impl Owed {
         }
     }
 
+    /// What it is, for the sysadmin.
+    pub fn described(self) -> &'static str {
+        match self {
+            Owed::Step(state) => state.awaits(),
+            Owed::Beside(action) => action.described(),
+            Owed::ResetMail => "the mail with the links for a new password",
+            Owed::Redaction => "the redaction of a message in the room",
+        }
+    }
+
     /// Whether it belongs to a registration.
     pub(crate) fn is_of_request(self) -> bool {
         matches!(self, Owed::Step(_) | Owed::Beside(_))

@@ -291,7 +291,7 @@ fn who_withdraws_leaves_nothing_behind(engine: Engine) {
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
     assert_eq!(store.confirm(id, None, Some("sealed"), 1).unwrap(), Confirmed::Yes);
-    assert!(matches!(store.ask(id, "Who are you?", &Decider::Operator, 2).unwrap(), Asked::Yes(_)));
+    assert!(matches!(store.ask(id, "Who are you?", &Decider::Operator("anna".into()), 2).unwrap(), Asked::Yes(_)));
     assert!(store.withdraw(id, 3).unwrap() && !store.withdraw(id, 4).unwrap());
     assert!(!store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 5).unwrap(), "nobody can approve it any more");
     let left = store.registration(id).unwrap().unwrap();

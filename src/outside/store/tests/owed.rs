@@ -173,8 +173,8 @@ fn the_operators_end_does_not_come_between_a_program_and_its_step(engine: Engine
     store.advance(id, State::EmailSend, State::AdminSend, 1).unwrap();
     store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 2).unwrap();
     assert!(store.lease(step(id, State::Register), "me", 1000, 1100).unwrap());
-    assert!(!store.end(id, State::Register, None, 1050).unwrap());
-    assert!(store.end(id, State::Register, Some("the homeserver is gone"), 1100).unwrap());
+    assert!(!store.end(id, State::Register, None, &Decider::Operator("anna".into()), 1050).unwrap());
+    assert!(store.end(id, State::Register, Some("the homeserver is gone"), &Decider::Operator("anna".into()), 1100).unwrap());
     let ended = store.registration(id).unwrap().unwrap();
     assert_eq!((ended.state, ended.reason.as_deref(), ended.decided_at), (State::DeclineSend, Some("the homeserver is gone"), Some(1100)));
     accepted(&mut store, "max");

@@ -6,14 +6,14 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     let scratch = Scratch::on(engine);
     let mut store = scratch.open(Access::Write);
     let id = accepted(&mut store, "max");
-    assert_eq!(store.ask(id, "Too early?", &Decider::Operator, 1).unwrap(), Asked::NotUndecided);
+    assert_eq!(store.ask(id, "Too early?", &Decider::Operator("anna".into()), 1).unwrap(), Asked::NotUndecided);
     assert_eq!(store.confirm(id, None, None, 1).unwrap(), Confirmed::Yes);
     let Asked::Yes(first) =
         store.ask(id, "Who are you?", &Decider::Word { mxid: "@mod:example.org".into(), event_id: "$words".into() }, 2).unwrap()
     else {
         panic!()
     };
-    let Asked::Yes(second) = store.ask(id, "Really?", &Decider::Operator, 3).unwrap() else { panic!() };
+    let Asked::Yes(second) = store.ask(id, "Really?", &Decider::Operator("anna".into()), 3).unwrap() else { panic!() };
     let [row, _] = store.due(QUESTION, 3, (i64::MIN, 0), 10).unwrap().try_into().unwrap();
     let mailed = store.question_to_mail(row.row.id).unwrap().map(|question| (question.id, question.question));
     assert_eq!(mailed, Some((first, "Who are you?".into())));
@@ -26,7 +26,7 @@ fn a_question_is_answered_once_and_only_before_the_decision(engine: Engine) {
     assert!(due(&mut store, QUESTION, 9).is_empty(), "nobody is asked after the decision");
     assert!(
         !store.answer(id, second, "too late", 7).unwrap()
-            && store.ask(id, "Too late?", &Decider::Operator, 7).unwrap() == Asked::NotUndecided
+            && store.ask(id, "Too late?", &Decider::Operator("anna".into()), 7).unwrap() == Asked::NotUndecided
     );
     assert_eq!(store.forget(State::Register, 9, Leaves::default()).unwrap(), 1);
     assert!(store.questions(id).unwrap().is_empty());
@@ -40,7 +40,7 @@ fn of_many_questions_at_once_each_is_mailed_and_none_is_too_many(engine: Engine)
     let mut asked: Vec<i64> = std::thread::scope(|scope| {
         let ask = || {
             let mut store = scratch.open(Access::Write);
-            let asked = (0..4).map(|_| store.ask(id, "And?", &Decider::Operator, 2).unwrap());
+            let asked = (0..4).map(|_| store.ask(id, "And?", &Decider::Operator("anna".into()), 2).unwrap());
             asked.filter_map(|asked| if let Asked::Yes(question) = asked { Some(question) } else { None }).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
@@ -66,7 +66,7 @@ fn a_question_at_the_moment_of_the_decision_is_not_mailed_after_it(engine: Engin
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 both.wait();
-                other.ask(id, "And?", &Decider::Operator, 2).unwrap();
+                other.ask(id, "And?", &Decider::Operator("anna".into()), 2).unwrap();
             });
             both.wait();
             assert!(store.decline(id, Event::Declined, None, &Decider::Link, 2).unwrap());
@@ -81,7 +81,7 @@ fn nobody_is_asked_without_end(engine: Engine) {
     let id = accepted(&mut store, "max");
     store.confirm(id, None, None, 1).unwrap();
     let asked = (0..MOST_QUESTIONS + 1)
-        .map(|number| store.ask(id, "And?", &Decider::Operator, number).unwrap())
+        .map(|number| store.ask(id, "And?", &Decider::Operator("anna".into()), number).unwrap())
         .filter(|asked| *asked == Asked::TooMany);
     assert_eq!(asked.count(), 1);
 }

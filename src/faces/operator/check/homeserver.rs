@@ -1,0 +1,124 @@
+//! The homeserver: accounts, the bot, the room, the application service.
+
+use super::machine::{CLOCKS_DIFFER, CLOCKS_DIFFER_MUCH};
+use super::{Finding, ok, warning, wrong};
+use crate::domain::config::OperationMode;
+use crate::domain::token;
+use crate::faces::cron;
+use crate::outside::matrix::register::{self, NewAccount, Registered};
+use crate::outside::matrix::room_report::RoomReport;
+use crate::outside::matrix::{Error, Homeserver, bot, sessions, versions};
+use crate::outside::site::Site;
+
+/// A name that no homeserver gives, so that nothing is made (observed with Synapse 1.163: the secret is checked before the name).
+const IMPOSSIBLE: &str = "_check";
+
+/// Whether the homeserver answers, and what its clock says.
+pub fn homeserver(site: &Site) -> Vec<Finding> {
+    let about = match versions::about(&Homeserver::new(&site.config)) {
+        Ok(about) => about,
+        Err(cause) => return vec![wrong("homeserver", cause.to_string())],
+    };
+    let mut findings = vec![ok("homeserver", format!("{} answers, specification {}", site.config.homeserver_url.join(""), about.newest))];
+    let apart = about.clock.map_or(0, |clock| (clock - site.now()).abs());
+    if apart > CLOCKS_DIFFER {
+        let sentence = format!("the clock of the homeserver and the clock of this machine are {apart} s apart");
+        findings.push(if apart > CLOCKS_DIFFER_MUCH { wrong("clock", sentence) } else { warning("clock", sentence) });
+    }
+    findings
+}
+
+/// Whether accounts could be made; makes none.
+pub fn accounts(site: &Site) -> Vec<Finding> {
+    let secret = match site.config.registration_shared_secret() {
+        Ok(secret) => secret,
+        Err(cause) => return vec![wrong("accounts", cause.to_string())],
+    };
+    match (site.config.operation_mode, secret) {
+        (OperationMode::Synapse, None) => {
+            vec![wrong("accounts", "registration_shared_secret is not set in config.toml; without it no account can be made")]
+        }
+        (OperationMode::Local, None) => vec![warning(
+            "accounts",
+            "in our own table; with registration_shared_secret in config.toml each account would also be made in Synapse, which keeps its name from others",
+        )],
+        (_, Some(secret)) => vec![shared_secret(site, &secret)],
+    }
+}
+
+fn shared_secret(site: &Site, secret: &str) -> Finding {
+    let account = NewAccount { localpart: IMPOSSIBLE, password: &token::new_seed(), display_name: None, is_bot: false };
+    match register::register(&Homeserver::new(&site.config), secret, &account) {
+        Ok(Registered::NameRefused { .. } | Registered::NameInUse { .. }) => ok("accounts", "registration_shared_secret is right"),
+        Ok(Registered::PasswordRefused(error)) => {
+            ok("accounts", format!("registration_shared_secret is right; passwords have rules: {error}"))
+        }
+        Ok(Registered::Made) => warning(
+            "accounts",
+            format!("registration_shared_secret is right, but the homeserver made the account {IMPOSSIBLE}: deactivate it"),
+        ),
+        Err(cause) => wrong("accounts", cause.to_string()),
+    }
+}
+
+/// Whether the bot is logged in, and the room is fit for decisions.
+pub fn bot_and_room(site: &Site) -> Vec<Finding> {
+    let homeserver = Homeserver::new(&site.config);
+    let owner = match bot::with_token(site, |token| sessions::whoami(&homeserver, token)) {
+        Ok(Ok(owner)) => owner,
+        Ok(Err(refused)) => return vec![wrong("bot", format!("{} {}: {}", refused.status, refused.errcode, refused.error))],
+        Err(Error::UnknownToken { .. }) => return vec![wrong("bot", "the homeserver does not know access_token of [room]")],
+        Err(cause) => return vec![wrong("bot", cause.to_string())],
+    };
+    let mut findings = vec![ok("bot", format!("{} may act", owner.user_id))];
+    if !homeserver.is_of_this_server(&owner.user_id) {
+        findings.push(wrong(
+            "server_name",
+            format!("the homeserver is that of {}, and server_name in config.toml is {}", owner.user_id, site.config.server_name),
+        ));
+    }
+    findings.extend(match bot::look_at_room(site) {
+        Ok(report) => of_room(site, &report),
+        Err(cause) => vec![wrong("room", format!("{cause} (id in [room])"))],
+    });
+    findings
+}
+
+fn of_room(site: &Site, report: &RoomReport) -> Vec<Finding> {
+    let id = &report.room_id;
+    let mut findings = Vec::new();
+    let people = report.people.len();
+    if !report.may_send {
+        findings.push(wrong("room", format!("the bot may not send messages in {id}: give it the power level for that")));
+    }
+    if people == 0 {
+        findings.push(wrong("room", format!("nobody but the bot is in {id}: invite those who decide")));
+    }
+    if report.is_public {
+        findings.push(wrong("room", format!("anybody may join {id}, and whoever is in it decides: make it a private room")));
+    }
+    if report.history_visibility == "world_readable" {
+        findings.push(wrong("room", format!("anybody may read {id} without being in it: change its history visibility to its members")));
+    }
+    if report.is_encrypted && site.config.room.words {
+        findings.push(warning("room", format!("{id} is encrypted: reactions and links decide, words in messages cannot be read")));
+    }
+    if *id != site.config.room.id.0 && !site.config.room.id.is_alias() {
+        findings.push(warning("room", format!("the room was replaced: set id = {id:?} in [room]")));
+    }
+    if findings.is_empty() {
+        findings.push(ok("room", format!("{id}, with {people} who may decide")));
+    }
+    findings
+}
+
+/// Whether the homeserver reaches us as an application service, if it is to.
+pub fn service(site: &Site) -> Vec<Finding> {
+    match (site.state.service(), cron::service_trouble(site)) {
+        (Ok(None), _) => vec![ok("application service", "none; reactions and words count at the next run of cron (docs/room.md)")],
+        (_, Ok(None)) => vec![ok("application service", "the homeserver reaches us")],
+        (_, Ok(Some(trouble))) => vec![wrong("application service", trouble)],
+        (Err(cause), _) => vec![wrong("application service", cause.to_string())],
+        (_, Err(error)) => vec![wrong("application service", error.cause)],
+    }
+}

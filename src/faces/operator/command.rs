@@ -1,0 +1,192 @@
+//! The command line. Manual page and completions are made from the same definition.
+
+use crate::domain::registration::State;
+use crate::domain::seconds::{DAY, HOUR};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Decides about requests for accounts, and helps with them, in a shell.
+#[derive(Debug, Parser)]
+#[command(name = "matrix-register-bot", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "REQUEST is the number of a request, a username, a Matrix ID or an email address.\n\n\
+    Exit status: 0 done, 1 not found or not possible, 64 wrong arguments, 75 something that is needed does not work at \
+    present, 78 wrong configuration.")]
+pub struct CommandLine {
+    /// The configuration [default: config.toml of the installation, or /etc/matrix-register-bot/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check everything that the configuration names: what works, what is wrong, and which key to look at
+    Check {
+        /// Send a mail to this address
+        #[arg(long, value_name = "ADDRESS")]
+        mail: Option<String>,
+    },
+    /// List the requests that are not over
+    List {
+        /// Also those that are over and still kept
+        #[arg(long)]
+        all: bool,
+        /// Only those in this state; may be repeated
+        #[arg(long = "state", value_enum)]
+        states: Vec<Stage>,
+        /// Only those that have been in their state for longer than this, for example 90m, 12h or 2d
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        older: Option<i64>,
+    },
+    /// Show everything about a request
+    Show { request: String },
+    /// Approve a request
+    Approve { request: String },
+    /// Decline a request
+    Decline {
+        request: String,
+        /// Tell the applicant why
+        #[arg(long, conflicts_with = "silently")]
+        reason: Option<String>,
+        /// Send the applicant no mail
+        #[arg(long)]
+        silently: bool,
+    },
+    /// Mail a question to the applicant
+    Ask { request: String, question: String },
+    /// Take a no back: the request waits for a decision again
+    Reopen { request: String },
+    /// Send the mail to confirm the address again
+    Resend { request: String },
+    /// Correct the address of a request that is not confirmed; links of earlier mails end
+    Correct {
+        request: String,
+        #[arg(long)]
+        email: String,
+    },
+    /// Withdraw a request for the applicant, before there is an account
+    Withdraw { request: String },
+    /// End a request, whatever it waits for
+    End {
+        request: String,
+        /// Tell the applicant why, if there is a mail
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Try again now what failed
+    Retry {
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        request: Option<String>,
+        /// For all requests
+        #[arg(long)]
+        all: bool,
+    },
+    /// Count requests and decisions
+    Stats {
+        /// Only what was asked for since then, for example 30d
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        since: Option<i64>,
+    },
+    /// Print the file that makes the bot an application service of the homeserver
+    Appservice,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual { folder: PathBuf },
+}
+
+/// The states of a request as the operator names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// The address is not confirmed
+    Unconfirmed,
+    /// The room has not decided
+    Undecided,
+    /// Approved, and the applicant has not chosen a password
+    Choosing,
+    /// Approved, and the account or its mail is not ready
+    Approved,
+    /// The account is there
+    Done,
+    Declined,
+    /// A time was over
+    Expired,
+    Withdrawn,
+}
+
+impl Stage {
+    pub fn of(state: State) -> Stage {
+        match state {
+            State::EmailSend | State::EmailVerify => Stage::Unconfirmed,
+            State::AdminSend | State::AdminVerify => Stage::Undecided,
+            State::ChooseSend | State::Choosing => Stage::Choosing,
+            State::Register | State::MailCredentials => Stage::Approved,
+            State::Done => Stage::Done,
+            State::DeclineSend | State::Declined => Stage::Declined,
+            State::Expired => Stage::Expired,
+            State::Withdrawn => Stage::Withdrawn,
+        }
+    }
+
+    /// As it is written on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Unconfirmed => "unconfirmed",
+            Stage::Undecided => "undecided",
+            Stage::Choosing => "choosing",
+            Stage::Approved => "approved",
+            Stage::Done => "done",
+            Stage::Declined => "declined",
+            Stage::Expired => "expired",
+            Stage::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// Seconds from `90m`, `12h`, `2d` or `3w`.
+fn age(typed: &str) -> Result<i64, String> {
+    let wrong = || "expected a number with m, h, d or w behind it, for example 2d".to_owned();
+    let unit = typed.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        'm' => 60,
+        'h' => HOUR,
+        'd' => DAY,
+        'w' => 7 * DAY,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = typed[..typed.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    Ok(i64::from(number) * seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn ages_have_a_unit() {
+        assert_eq!(["90m", "12h", "2d", "3w", "0d"].map(age), [Ok(5400), Ok(43200), Ok(172_800), Ok(1_814_400), Ok(0)]);
+        for wrong in ["", "2", "d", "-1d", "2 d", "1.5d", "2y", "99999999999d", "2é"] {
+            assert!(age(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn each_state_has_one_stage_by_the_name_that_the_command_line_knows() {
+        for stage in Stage::value_variants() {
+            assert!(State::ALL.into_iter().any(|state| Stage::of(state) == *stage));
+            assert_eq!(stage.to_possible_value().map(|value| value.get_name().to_owned()).as_deref(), Some(stage.name()));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `matrix-register-bot`: what the operator does in a shell. Looks at requests, decides about them and helps them on, also while the
+//! room, the homeserver or the mail server is down: what cannot be done at once is done by the queue.
+//!
+//! Everything that changes something goes the way of the pages and of the room (`flow`), so it is no second way into the state
+//! machine.
+
+mod answer;
+mod check;
+mod command;
+mod deciding;
+mod find;
+mod listing;
+mod mending;
+mod table;
+
+use crate::domain::config::CONFIG_VARIABLE;
+use crate::faces::cron;
+use crate::flow::deciding::Verdict;
+use crate::outside::log;
+use crate::outside::ownership;
+use crate::outside::site::{self, Site};
+use answer::{Answer, Refusal};
+use clap::{CommandFactory, Parser};
+use command::{Command, CommandLine};
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const NOT_POSSIBLE: u8 = 1;
+/// sysexits.h: wrong arguments.
+const EX_USAGE: u8 = 64;
+/// sysexits.h: try again later.
+const EX_TEMPFAIL: u8 = 75;
+/// sysexits.h: the configuration is wrong.
+const EX_CONFIG: u8 = 78;
+
+/// Runs the subcommand of this process.
+pub fn run() -> ExitCode {
+    if std::env::var_os("GATEWAY_INTERFACE").is_some() {
+        return complain(false, "this is a command for a shell; no web server should start it", EX_USAGE);
+    }
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are printed to standard output, and are no mistake.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match &line.command {
+        Command::Completions { shell } => return completions(*shell),
+        Command::Manual { folder } => return manual(folder),
+        _ => {}
+    }
+    let path = line.config.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from)).unwrap_or_else(site::default_config_path);
+    let site = match Site::open(&path) {
+        Ok(site) => site,
+        Err(error) if matches!(line.command, Command::Check { .. }) => {
+            print(line.json, &check::of_configuration(&error.cause));
+            return ExitCode::from(EX_CONFIG);
+        }
+        Err(error) => return complain(line.json, &error.cause, EX_CONFIG),
+    };
+    log::start(site.config.log, site.config.log_level);
+    log::warnings_only();
+    if let Some(why) = ownership::stranger(&site.config.state_folder) {
+        return complain(line.json, &why, EX_CONFIG);
+    }
+    if let Command::Check { mail } = &line.command {
+        let (answer, is_well) = check::check(&site, mail.as_deref());
+        print(line.json, &answer);
+        return if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_POSSIBLE) };
+    }
+    match obey(&site, line.command) {
+        Ok(answer) => {
+            print(line.json, &answer);
+            ExitCode::SUCCESS
+        }
+        Err(refusal @ Refusal::No(_)) => complain(line.json, refusal.sentence(), NOT_POSSIBLE),
+        Err(refusal @ Refusal::Failed(_)) => complain(line.json, refusal.sentence(), EX_TEMPFAIL),
+    }
+}
+
+fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {
+    match command {
+        Command::List { all, states, older } => listing::list(site, all, &states, older),
+        Command::Show { request } => listing::show(site, &request),
+        Command::Approve { request } => deciding::decide(site, &request, Verdict::Approve, None),
+        Command::Decline { request, reason, silently } => {
+            let verdict = if silently { Verdict::DeclineSilently } else { Verdict::Decline };
+            deciding::decide(site, &request, verdict, reason.as_deref())
+        }
+        Command::Ask { request, question } => deciding::ask(site, &request, &question),
+        Command::Reopen { request } => deciding::reopen(site, &request),
+        Command::Resend { request } => mending::resend(site, &request),
+        Command::Correct { request, email } => mending::correct(site, &request, &email),
+        Command::Withdraw { request } => mending::withdraw(site, &request),
+        Command::End { request, reason } => mending::end(site, &request, reason.as_deref()),
+        Command::Retry { request, .. } => mending::retry(site, request.as_deref()),
+        Command::Stats { since } => listing::stats(site, since),
+        Command::Appservice => {
+            let file = cron::print_service(site)?;
+            Ok(Answer { json: json!({ "file": file }), text: file })
+        }
+        Command::Check { .. } | Command::Completions { .. } | Command::Manual { .. } => {
+            Err(Refusal::No("this subcommand was handled before".into()))
+        }
+    }
+}
+
+fn print(is_json: bool, answer: &Answer) {
+    // println! would panic if the output cannot be written, e.g. to a closed pipe.
+    let _ = match is_json {
+        true => writeln!(std::io::stdout(), "{}", answer.json),
+        false => write!(std::io::stdout(), "{}", answer.text),
+    };
+}
+
+fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut command = CommandLine::command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    match std::io::stdout().write_all(&script) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(EX_TEMPFAIL),
+    }
+}
+
+fn manual(folder: &Path) -> ExitCode {
+    match clap_mangen::generate_to(CommandLine::command(), folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => complain(false, &format!("cannot write to {}: {cause}", folder.display()), EX_TEMPFAIL),
+    }
+}
+
+fn complain(is_json: bool, sentence: &str, status: u8) -> ExitCode {
+    let _ = match is_json {
+        true => writeln!(std::io::stdout(), "{}", json!({ "error": sentence })),
+        false => writeln!(std::io::stderr(), "matrix-register-bot: {sentence}"),
+    };
+    ExitCode::from(status)
+}

@@ -1,0 +1,148 @@
+//! What the operator's command asks about requests.
+
+use super::{Column, Error, NamedRow, Owed, Selection, Store, Value};
+use crate::domain::registration::{SideAction, State};
+
+/// The largest number of requests with one username or address that are found.
+const MOST_FOUND: i64 = 50;
+/// Requests that are read at a time.
+const BATCH: i64 = 5000;
+
+/// A request in a list. Values that cannot be read are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub id: i64,
+    /// `None` for a state that this program does not know.
+    pub state: Option<State>,
+    pub username: String,
+    pub email: String,
+    /// When it reached this state (seconds since 1970).
+    pub since: Option<i64>,
+    /// The error of the last attempt.
+    pub error: Option<String>,
+}
+
+/// What is owed for a request: its step, or a side action. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwedNow {
+    pub owed: Owed,
+    pub due_at: i64,
+    pub tries: i64,
+    pub failing_since: Option<i64>,
+    pub error: Option<String>,
+}
+
+/// What is counted of a request. Times are seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    pub state: Option<State>,
+    pub requested_at: i64,
+    pub confirmed_at: Option<i64>,
+    pub decided_at: Option<i64>,
+}
+
+impl Store {
+    /// Requests in these states, in them since before `before`, the longest waiting first.
+    pub fn listed(&mut self, states: &[State], before: Option<i64>, limit: i64) -> Result<Vec<Listed>, Error> {
+        const LISTED: Selection = Selection {
+            table: "registrations",
+            columns: &[Column::Id, Column::State, Column::Username, Column::Email, Column::StateSince, Column::LastError],
+        };
+        let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
+        let which = match numbers.len() == State::ALL.len() {
+            // Also those of unknown states.
+            true => "1 = 1".to_owned(),
+            false => format!("state IN ({})", if numbers.is_empty() { "NULL".to_owned() } else { numbers.join(", ") }),
+        };
+        let read = |row: NamedRow| {
+            Ok(Listed {
+                id: row.integer(Column::Id)?,
+                state: row.readable_integer(Column::State).and_then(State::from_number),
+                username: row.optional_text(Column::Username).unwrap_or_default(),
+                email: row.optional_text(Column::Email).unwrap_or_default(),
+                since: row.readable_integer(Column::StateSince),
+                error: row.optional_text(Column::LastError),
+            })
+        };
+        let rest = format!("WHERE {which} AND state_since <= ? ORDER BY state_since, id LIMIT ?");
+        self.select(&LISTED, &rest, &[before.unwrap_or(i64::MAX).into(), limit.into()], read)
+    }
+
+    /// Requests for this username, the newest first.
+    pub fn requests_of_username(&mut self, username: &str) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM registrations WHERE username = ? ORDER BY id DESC LIMIT ?";
+        self.query(sql, &[username.into(), MOST_FOUND.into()])?.into_iter().map(|row| row.integer()).collect()
+    }
+
+    /// Requests with this folded address, the newest first.
+    pub fn requests_of_address(&mut self, folded: &str) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM registrations WHERE email_folded = ? ORDER BY id DESC LIMIT ?";
+        self.query(sql, &[folded.into(), MOST_FOUND.into()])?.into_iter().map(|row| row.integer()).collect()
+    }
+
+    /// What is owed for a request, and how its tries went.
+    pub fn owed_now(&mut self, id: i64) -> Result<Vec<OwedNow>, Error> {
+        const QUEUE: &[Column] = &[Column::DueAt, Column::Attempts, Column::FailingSince, Column::LastError];
+        const STEP: Selection = Selection { table: "registrations", columns: &[Column::State, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3]] };
+        const BESIDE: Selection = Selection { table: "owed_actions", columns: &[Column::Kind, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3]] };
+        let read = |row: &NamedRow, owed: Owed| OwedNow {
+            owed,
+            due_at: row.readable_integer(Column::DueAt).unwrap_or(0),
+            tries: row.readable_integer(Column::Attempts).unwrap_or(0),
+            failing_since: row.readable_integer(Column::FailingSince),
+            error: row.optional_text(Column::LastError),
+        };
+        let step = |row: NamedRow| {
+            let state = row.readable_integer(Column::State).and_then(State::from_number);
+            Ok(state.filter(|state| state.owes().is_some()).map(|state| read(&row, Owed::Step(state))))
+        };
+        let beside = |row: NamedRow| {
+            let kind = row.readable_integer(Column::Kind);
+            let action = SideAction::ALL.into_iter().find(|action| Some(action.number()) == kind);
+            Ok(action.map(|action| read(&row, Owed::Beside(action))))
+        };
+        let mut owed = self.select(&STEP, "WHERE id = ?", &[id.into()], step)?;
+        owed.extend(self.select(&BESIDE, "WHERE registration_id = ? ORDER BY due_at", &[id.into()], beside)?);
+        Ok(owed.into_iter().flatten().collect())
+    }
+
+    /// Makes due what waits for its next try after a failure: of one request, or of all. Returns the number.
+    pub fn make_due(&mut self, id: Option<i64>, now: i64) -> Result<u64, Error> {
+        let steps: Vec<String> =
+            State::ALL.into_iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string()).collect();
+        let of = |column: &str| if id.is_some() { format!("{column} = ?") } else { format!("{column} >= ?") };
+        let values: [Value; 2] = [now.into(), id.unwrap_or(0).into()];
+        let step = format!("UPDATE registrations SET due_at = ? WHERE {} AND state IN ({})", of("id"), steps.join(", "));
+        let beside = format!("UPDATE owed_actions SET due_at = ? WHERE {} AND attempts > 0", of("registration_id"));
+        Ok(self.execute(&step, &values)? + self.execute(&beside, &values)?)
+    }
+
+    /// Calls `count` for each request that was filed since `from`.
+    pub fn each_kept(&mut self, from: i64, mut count: impl FnMut(Kept)) -> Result<(), Error> {
+        const KEPT: Selection = Selection {
+            table: "registrations",
+            columns: &[Column::Id, Column::State, Column::RequestedAt, Column::ConfirmedAt, Column::DecidedAt],
+        };
+        let mut after = 0;
+        loop {
+            let read = |row: NamedRow| {
+                let kept = Kept {
+                    state: row.readable_integer(Column::State).and_then(State::from_number),
+                    requested_at: row.readable_integer(Column::RequestedAt).unwrap_or(0),
+                    confirmed_at: row.readable_integer(Column::ConfirmedAt),
+                    decided_at: row.readable_integer(Column::DecidedAt),
+                };
+                Ok((row.integer(Column::Id)?, kept))
+            };
+            let batch = self.select(
+                &KEPT,
+                "WHERE id > ? AND requested_at >= ? ORDER BY id LIMIT ?",
+                &[after.into(), from.into(), BATCH.into()],
+                read,
+            )?;
+            let Some((last, _)) = batch.last() else { return Ok(()) };
+            after = *last;
+            batch.into_iter().for_each(|(_, kept)| count(kept));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Fetches a page as a stranger's browser would: with the certificate authorities of this machine, and no redirect.
+
+use crate::domain::characters;
+use std::time::Duration;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Error};
+
+/// Time limit for a page.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes read of a page.
+const LARGEST: u64 = 1024 * 1024;
+
+/// A page, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub status: u16,
+    /// Where it redirects to.
+    pub location: Option<String>,
+    pub content_type: String,
+    pub body: String,
+}
+
+/// GET. The error says why there is no page.
+pub fn fetch(url: &str) -> Result<Fetched, String> {
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
+        .timeout_global(Some(PATIENCE))
+        .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let mut response = agent.get(url).call().map_err(|cause| why(&cause))?;
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(characters::one_line);
+    let (location, content_type) = (header("Location"), header("Content-Type").unwrap_or_default());
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(LARGEST).read_to_vec().map_err(|cause| why(&cause))?;
+    Ok(Fetched { status, location, content_type, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+fn why(cause: &Error) -> String {
+    match cause {
+        Error::Timeout(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        Error::HostNotFound => "the name of the host is not known (DNS)".into(),
+        cause => characters::one_line(&cause.to_string()),
+    }
+}

@@ -1,0 +1,153 @@
+//! `matrix-register-bot`: what the operator does in a shell, also while everything else is down.
+
+use crate::world::{Engine, Host, on_every_database};
+use crate::{Story, address_of, fresh};
+use serde_json::Value;
+use std::process::Output;
+
+/// A homeserver and a mail server that nobody reaches.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn run(story: &Story, arguments: &[&str]) -> Output {
+    story.site.run_with("matrix-register-bot", arguments, &[], b"")
+}
+
+fn says(story: &Story, arguments: &[&str]) -> String {
+    let run = run(story, arguments);
+    assert!(run.status.success(), "{arguments:?}: {run:?}");
+    String::from_utf8(run.stdout).unwrap()
+}
+
+fn json(story: &Story, arguments: &[&str]) -> Value {
+    serde_json::from_str(&says(story, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// What is said when nothing was done, and the exit status.
+fn refusal(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
+    let run = run(story, arguments);
+    assert!(run.stdout.is_empty(), "{run:?}");
+    (run.status.code(), String::from_utf8(run.stderr).unwrap())
+}
+
+fn the_operator_finds_a_request_by_number_name_and_address(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, eve) = (fresh("ada"), fresh("eve"));
+    story.ask_and_confirm(&ada);
+    story.ask(&eve);
+    story.verify_mail(&eve);
+    let number = story.text(&format!("SELECT id FROM registrations WHERE username = '{ada}'"));
+    let mxid = story.synapse.user_id(&ada);
+    for named in [&number, &format!("#{number}"), &ada, &mxid, &address_of(&ada)] {
+        let shown = json(&story, &["show", named]);
+        assert_eq!((shown["mxid"].as_str(), shown["state"].as_str()), (Some(&*mxid), Some("undecided")), "{named}");
+    }
+    let listed = says(&story, &["list"]);
+    assert!(listed.contains(&mxid) && listed.contains("a decision in the room") && listed.contains(&eve), "{listed}");
+    let undecided = json(&story, &["list", "--state", "undecided"]);
+    assert_eq!(undecided.as_array().map(Vec::len), Some(1), "{undecided}");
+    assert_eq!(json(&story, &["list", "--older", "1d"]), Value::Array(Vec::new()));
+    let shown = says(&story, &["show", &ada]);
+    assert!(shown.contains("Hello & <b>welcome</b> second line"), "one line for each fact: {shown}");
+    assert_eq!(refusal(&story, &["show", "nobody"]).0, Some(1));
+    assert_eq!(refusal(&story, &["show", "4711"]).0, Some(1));
+}
+
+fn the_operator_approves_while_the_room_is_away_and_cron_does_the_rest(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, url) = (fresh("ada"), story.synapse.base_url.clone());
+    story.ask_and_confirm(&ada);
+    story.room_message(&ada);
+    story.site.set("homeserver_url", NOWHERE);
+    let said = says(&story, &["approve", &ada]);
+    assert!(said.contains("approved; the rest follows"), "{said}");
+    let (status, again) = refusal(&story, &["approve", &ada]);
+    assert!(status == Some(1) && again.contains("decided already"), "{again}");
+    let owed = says(&story, &["show", &ada]);
+    assert!(owed.contains("To do        the account") && owed.contains("last error"), "{owed}");
+
+    story.site.set("homeserver_url", url);
+    let said = says(&story, &["retry", &ada]);
+    assert!(said.contains("nothing is left to do"), "{said}");
+    story.mails.wait_for(&address_of(&ada), 2);
+    assert!(story.synapse.exists(&ada));
+    let history = json(&story, &["show", &ada])["history"].clone();
+    assert_eq!((history[0]["way"].as_str(), history[0]["outcome"].as_str()), (Some("operator"), Some("approved")), "{history}");
+    assert!(history[0]["by"].as_str().is_some_and(|user| !user.is_empty()), "the name of the user in the shell: {history}");
+    assert!(story.room_shows(&ada, "The account has been created").contains("the operator of the homeserver"));
+}
+
+fn the_operator_declines_asks_and_reopens(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, eve) = (fresh("ada"), fresh("eve"));
+    story.ask_and_confirm(&ada);
+    says(&story, &["ask", &ada, "Which voice do you sing?"]);
+    assert!(story.mails.wait_for(&address_of(&ada), 2)[1].text.contains("Which voice do you sing?"));
+    assert!(says(&story, &["decline", &ada, "--reason", "the choir is full"]).contains("told by mail"));
+    assert!(story.mails.wait_for(&address_of(&ada), 3)[2].text.contains("the choir is full"));
+    story.room_shows(&ada, "Declined");
+    assert!(says(&story, &["reopen", &ada]).contains("waits for a decision again"));
+    assert_eq!(json(&story, &["show", &ada])["state"], "undecided");
+    says(&story, &["approve", &ada]);
+    assert_eq!(refusal(&story, &["reopen", &ada]).0, Some(1));
+
+    story.ask_and_confirm(&eve);
+    says(&story, &["decline", &eve, "--silently"]);
+    assert_eq!(story.mails.wait_for(&address_of(&eve), 1).len(), 1, "no mail about it");
+    assert_eq!(refusal(&story, &["decline", &eve, "--reason", "x", "--silently"]).0, Some(64));
+}
+
+fn the_operator_helps_with_a_mail_that_does_not_arrive(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, wrong) = (fresh("ada"), address_of(&fresh("wrong")));
+    story.browser.submit(&story.filled_form(&ada).fill("email", &wrong));
+    let old = story.mails.wait_for(&wrong, 1).remove(0).link();
+    says(&story, &["resend", &ada]);
+    story.mails.wait_for(&wrong, 2);
+    let corrected = json(&story, &["correct", &ada, "--email", &address_of(&ada)]);
+    assert_eq!(corrected["state"], "unconfirmed");
+    assert_eq!(story.browser.get(&old).status, 404, "the old link is dead");
+    assert_eq!(story.confirm(&ada).status, 200);
+    assert_eq!(refusal(&story, &["correct", &ada, "--email", &wrong]).0, Some(1));
+    says(&story, &["withdraw", &ada]);
+    assert_eq!(json(&story, &["list", "--all", "--state", "withdrawn"]).as_array().map(Vec::len), Some(1));
+    assert_eq!(refusal(&story, &["withdraw", "1"]).0, Some(1));
+}
+
+fn the_operator_sees_how_many_asked_and_how_long_they_waited(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    for (name, decision) in [("ada", "approve"), ("eve", "decline")] {
+        let name = fresh(name);
+        story.ask_and_confirm(&name);
+        story.decide(&name, decision, "");
+    }
+    story.ask(&fresh("may"));
+    let counted = json(&story, &["stats", "--since", "30d"]);
+    let numbers = ["asked", "confirmed", "approved", "declined", "undecided"].map(|what| counted[what].as_i64());
+    assert_eq!(numbers, [Some(3), Some(2), Some(1), Some(1), Some(0)], "{counted}");
+    assert!(counted["median_seconds_to_a_decision"].as_i64().is_some_and(|seconds| (0..600).contains(&seconds)), "{counted}");
+    assert!(says(&story, &["stats"]).contains("median time to a decision"));
+}
+
+on_every_database! {
+    the_operator_finds_a_request_by_number_name_and_address,
+    the_operator_approves_while_the_room_is_away_and_cron_does_the_rest,
+    the_operator_declines_asks_and_reopens,
+    the_operator_helps_with_a_mail_that_does_not_arrive,
+    the_operator_sees_how_many_asked_and_how_long_they_waited,
+}
+
+#[test]
+fn the_command_explains_itself_and_is_not_for_web_servers() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    for arguments in [&["--help"][..], &["list", "--help"], &["--version"], &["completions", "bash"]] {
+        assert!(!says(&story, arguments).is_empty(), "{arguments:?}");
+    }
+    for wrong in [&["frobnicate"][..], &["list", "--older", "2y"], &["decline"], &[]] {
+        let run = run(&story, wrong);
+        assert_eq!(run.status.code(), Some(64), "{wrong:?}: {run:?}");
+    }
+    let variables = [("GATEWAY_INTERFACE", "CGI/1.1")];
+    assert_eq!(story.site.run_with("matrix-register-bot", &["list"], &variables, b"").status.code(), Some(64));
+    let nowhere = run(&story, &["list", "--config", "/nonexistent/config.toml"]);
+    assert_eq!(nowhere.status.code(), Some(78), "{nowhere:?}");
+}
