@@ -77,6 +77,7 @@ pub(crate) fn listen_in_turn(site: &Site, store: &mut Store, deadline: Instant) 
     }
     let mut turn = Turn::of(deadline, 4);
     note_recent(site, store, &mut turn)?;
+    turn.begin_another_kind();
     reading::one_at_a_time(site, store, LOCK, |store| read_in_time(site, store, &mut turn))?;
     Ok(turn.hindrance)
 }

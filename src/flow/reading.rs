@@ -8,14 +8,13 @@ use crate::flow::beside;
 use crate::flow::breakers::Breakers;
 use crate::flow::deciding;
 use crate::flow::failure::Failure;
-use crate::outside::matrix::bot;
 use crate::outside::panics;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Owed, Store};
 use std::time::{Duration, Instant};
 
-/// The longest time that reading one message is expected to take if the homeserver stays silent.
-const SILENCE: Duration = Duration::from_secs(bot::SILENCE_SECONDS);
+/// How long it takes at most until a homeserver is known to be silent: it has 5 s for each request that only reads.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A time in which the room is read, until it is over or the homeserver does not answer. The breakers are not those of the queue,
 /// in which something must be tried, so that the sysadmin hears of it.
@@ -46,6 +45,11 @@ impl Turn {
         let goes_on = !self.is_homeserver_away() && (!self.has_begun || Instant::now() < self.end);
         self.has_begun = true;
         goes_on
+    }
+
+    /// The first reading of another kind begins, too.
+    pub fn begin_another_kind(&mut self) {
+        self.has_begun = false;
     }
 
     pub fn is_homeserver_away(&self) -> bool {

@@ -33,7 +33,7 @@ const STORMS: usize = 30;
 const STORM: Duration = Duration::from_millis(1600);
 /// Where web programs die in a storm, as in `fault`; one is chosen. Programs that die as soon as they have a lease leave all
 /// work to cron.
-const WEB_DEATHS: [&str; 18] = [
+const WEB_DEATHS: [&str; 22] = [
     "1/6",
     "1/10",
     "1/20",
@@ -52,6 +52,10 @@ const WEB_DEATHS: [&str; 18] = [
     "mail taken",
     "homeserver answered:2",
     "settle",
+    "reading begun",
+    "words noted",
+    "words obeyed",
+    "room message posted",
 ];
 /// How many people act at the same time, and how many crons run.
 const VISITORS: usize = 12;
@@ -60,6 +64,8 @@ const CRONS: usize = 8;
 const IN_VAIN: usize = 16;
 /// Side actions that are not done yet; reminders wait for their time.
 const STILL_OWED: &str = "lease IS NOT NULL OR kind NOT IN (0, 2, 3)";
+/// What somebody wrote to the bot, and was not read yet.
+const UNREAD: &str = "SELECT event_id FROM room_words WHERE read_at IS NULL";
 /// How long it may take in calm weather until no action is required any more.
 const CALM: Duration = Duration::from_secs(240);
 
@@ -262,7 +268,8 @@ impl Campaign {
             let open = place.database.rows("SELECT username FROM registrations WHERE state NOT IN (13, 15, 100)");
             let beside = place.database.rows(&format!("SELECT registration_id FROM owed_actions WHERE {STILL_OWED}"));
             let resets = place.database.rows("SELECT id FROM password_resets WHERE is_done = 0");
-            if open.is_empty() && beside.is_empty() && resets.is_empty() && people.done() == self.people {
+            let words = place.database.rows(UNREAD);
+            if open.is_empty() && beside.is_empty() && resets.is_empty() && words.is_empty() && people.done() == self.people {
                 break;
             }
         }

@@ -1,11 +1,15 @@
 //! Applicants and the people who decide: their actions, and what they were told.
 
 use crate::place::Place;
-use crate::world::{Form, Mail, Message, Page};
+use crate::world::{Account, Form, Mail, Message, Page};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::sync::Mutex;
 use std::thread;
+
+const YES: &str = "👍\u{FE0F}";
+const NO: &str = "👎\u{FE0F}";
 
 /// An applicant, and the progress of the request as far as people can see it.
 #[derive(Debug, Default, Clone)]
@@ -22,6 +26,12 @@ pub struct Person {
     lost_the_name: bool,
     /// The operator was told that the question is asked.
     pub asked: bool,
+    /// Somebody in the room has written the question.
+    asked_in_room: bool,
+    /// The homeserver, or somebody with its token, claimed that alice had said yes.
+    lied_about: bool,
+    /// Somebody in the room has reacted or written.
+    spoken_of: bool,
     /// Saw the answer on the page.
     pub answered: bool,
     /// Somebody pressed "approve".
@@ -52,6 +62,14 @@ impl Way {
     pub fn new((mode, credentials): (&str, &str)) -> Way {
         Way { in_our_table: mode == "local", by_link: credentials == "link" }
     }
+}
+
+/// How people in the room decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decides {
+    Link,
+    Reaction,
+    Word,
 }
 
 /// The progress of somebody who asks for a new password.
@@ -114,11 +132,26 @@ impl Person {
     fn choices(&self) -> &'static [&'static str] {
         // A declined name is free again, and the rival must not get it that way.
         match if self.wants_the_same() { 0 } else { self.number % 10 } {
+            _ if self.is_disputed() => &["approve", "decline"],
             0..=5 => &["approve"],
             6 => &["approve", "approve"],
             7 => &["approve", "decline"],
             _ => &["decline"],
         }
+    }
+
+    pub fn decided(&self) -> Decides {
+        match self.number % 6 {
+            0 => Decides::Reaction,
+            _ if self.is_disputed() => Decides::Reaction,
+            3 => Decides::Word,
+            _ => Decides::Link,
+        }
+    }
+
+    /// Whether two people in the room react differently at the same moment.
+    fn is_disputed(&self) -> bool {
+        self.number % 12 == 8
     }
 
     /// Whether another person asks for the same name at the same time.
@@ -131,9 +164,13 @@ impl Person {
         self.number % 12 == 1
     }
 
-    /// Whether the operator asks the person something before the decision.
+    /// Whether the person is asked something before the decision: by the operator, or in the room.
     pub fn is_asked(&self) -> bool {
-        self.number % 12 == 4
+        self.number % 12 == 4 || self.is_asked_in_room()
+    }
+
+    pub fn is_asked_in_room(&self) -> bool {
+        self.number.is_multiple_of(12)
     }
 
     fn lose_the_name(&mut self) {
@@ -318,8 +355,43 @@ impl<'a> People<'a> {
         Some(())
     }
 
+    /// Somebody in the room asks, once.
+    fn ask_in_room(&self, person: &mut Person) -> Option<()> {
+        let message = self.message_about(person)?;
+        if !person.asked_in_room {
+            let root = &message.event_id;
+            let relates_to =
+                json!({"rel_type": "m.thread", "event_id": root, "is_falling_back": true, "m.in_reply_to": {"event_id": root}});
+            self.write(&self.place.synapse.alice, "!ask Who are you?", relates_to);
+            person.asked_in_room = true;
+            return Some(());
+        }
+        person.asked = self.own_page(person).is_some_and(|page| form_to(&page, "answer").is_some());
+        person.asked.then_some(())
+    }
+
+    /// Writes to the room, of which the programs may be told.
+    fn write(&self, who: &Account, body: &str, relates_to: Value) {
+        let content = json!({"msgtype": "m.text", "body": body, "m.relates_to": relates_to});
+        let event_id = self.place.synapse.send(&self.room, who, "m.room.message", content.clone());
+        self.push("m.room.message", &event_id, who, content);
+    }
+
+    fn push(&self, kind: &str, event_id: &str, who: &Account, content: Value) {
+        self.place.push(&json!({"type": kind, "event_id": event_id, "room_id": self.room, "sender": who.user_id, "content": content}));
+    }
+
+    fn message_about(&self, person: &Person) -> Option<Message> {
+        let mxid = self.place.synapse.user_id(&person.name);
+        let is_about = |message: &&Message| message.body.split_whitespace().any(|word| word == mxid);
+        self.messages.lock().unwrap().iter().find(is_about).cloned()
+    }
+
     /// The operator asks, perhaps more than once, and the applicant answers everything on the page.
     fn answer(&self, person: &mut Person) -> Option<()> {
+        if !person.asked && person.is_asked_in_room() {
+            return self.ask_in_room(person);
+        }
         if !person.asked {
             // A command that died may have asked.
             person.asked = self.place.put_question(&person.name, "Who are you?")
@@ -340,11 +412,69 @@ impl<'a> People<'a> {
     }
 
     fn decide(&self, person: &mut Person) -> Option<()> {
-        let mxid = self.place.synapse.user_id(&person.name);
-        let is_about = |message: &&Message| message.body.split_whitespace().any(|word| word == mxid);
-        let link = self.messages.lock().unwrap().iter().find(is_about)?.link();
+        let message = self.message_about(person)?;
+        if !person.lied_about {
+            // What nobody has said counts for nothing.
+            let relates_to = json!({"rel_type": "m.annotation", "event_id": message.event_id, "key": YES});
+            self.push(
+                "m.reaction",
+                &format!("$made-up-{}", person.address),
+                &self.place.synapse.alice,
+                json!({"m.relates_to": relates_to}),
+            );
+            person.lied_about = true;
+        }
+        match person.decided() {
+            Decides::Link => self.press_buttons(person, &message.link()),
+            _ => self.speak(person, &message),
+        }
+    }
+
+    /// People react or write, and look at the message until it says what was decided.
+    fn speak(&self, person: &mut Person, message: &Message) -> Option<()> {
+        let choices = person.choices();
+        if !person.spoken_of {
+            person.yes_was_said |= choices.contains(&"approve");
+            person.spoken_of = true;
+            match person.decided() {
+                Decides::Word => {
+                    let words = if choices[0] == "approve" { "approve" } else { "decline: no room" };
+                    self.write(&self.place.synapse.alice, words, json!({"m.in_reply_to": {"event_id": message.event_id}}));
+                }
+                _ => self.react(choices, &message.event_id),
+            }
+            return Some(());
+        }
+        let shown = self.place.synapse.shown(&self.room, &message.event_id);
+        let seen = match (shown.starts_with("Approved: "), shown.starts_with("Declined: ")) {
+            (true, _) => Some("approved"),
+            (_, true) => Some("declined"),
+            // The page of the link looks at the reactions, too.
+            _ if self.place.weather.chance.one_in(8) => self.place.get(&message.link()).and_then(|page| verdict(&page)),
+            _ => None,
+        };
+        person.verdicts.push(seen?);
+        Some(())
+    }
+
+    /// All at the same moment.
+    fn react(&self, choices: &[&str], event_id: &str) {
+        let synapse = &self.place.synapse;
+        thread::scope(|scope| {
+            for (choice, who) in choices.iter().zip([&synapse.alice, &synapse.bob]) {
+                scope.spawn(move || {
+                    let key = if *choice == "approve" { YES } else { NO };
+                    let reaction = synapse.react(&self.room, who, event_id, key);
+                    let relates_to = json!({"rel_type": "m.annotation", "event_id": event_id, "key": key});
+                    self.push("m.reaction", &reaction, who, json!({"m.relates_to": relates_to}));
+                });
+            }
+        });
+    }
+
+    fn press_buttons(&self, person: &mut Person, link: &str) -> Option<()> {
         let press = |choice: &&str| {
-            let page = self.place.get(&link)?;
+            let page = self.place.get(link)?;
             match posting_form(&page) {
                 Some(form) => self.place.submit(&form.put("decision", choice)),
                 None => Some(page),

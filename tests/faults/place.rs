@@ -8,12 +8,13 @@ use crate::weather::Weather;
 use crate::world::process::{log_to, running_below};
 use crate::world::{
     Account, Browser, Database, Engine, Form, Host, MailCatcher, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse, TempFolder,
-    WebServer, built_programs,
+    WebServer, built_programs, http,
 };
 use matrix_register_bot::domain::config::DatabaseUrl;
 use matrix_register_bot::outside::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
 use matrix_register_bot::outside::store::{Access, Store};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -28,7 +29,7 @@ use url::Url;
 /// Both ways of running the programs: a process per request under fcgiwrap, and FastCGI under spawn-fcgi.
 const HOSTS: [Host; 2] = [Host::NginxCgi, Host::NginxFastCgi];
 /// Where crons die in a storm; each dies at one of these points.
-const CRON_DEATHS: [&str; 14] = [
+const CRON_DEATHS: [&str; 18] = [
     "1/2",
     "1/3",
     "1/4",
@@ -43,6 +44,10 @@ const CRON_DEATHS: [&str; 14] = [
     "leased:3",
     "settle shown",
     "room message noted",
+    "room message posted",
+    "reading begun",
+    "words noted",
+    "words obeyed",
 ];
 /// The size of the disk for the database; most of it holds the server's own files.
 const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres, 700), (Engine::Mariadb, 700)];
@@ -72,6 +77,8 @@ pub struct Place {
     pub killed: Mutex<HashSet<(usize, u32)>>,
     pub tally: Tally,
     pub bot: String,
+    /// With this token the test plays the homeserver that tells `internal/room_events` what happens in the room.
+    hs_token: String,
     _state: TempFolder,
 }
 
@@ -97,12 +104,13 @@ impl Place {
             site.set("mail.smtp.port", i64::from(mail_proxy.port));
             site.set("public_url", public_url.as_str());
         }
+        let hs_token = print_service(&sites[0], &state);
         let (orders, deaths) = (sites[0].path().join("orders"), sites[0].path().join("deaths"));
         let (webs, server) = (Default::default(), server.map(Mutex::new));
         let (deaths_read, said, killed, tally, no_room) = Default::default();
         #[rustfmt::skip]
         let place = Place {
-            webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot,
+            webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot, hs_token,
             _state: own_state,
         };
         (0..HOSTS.len()).for_each(|web| place.start_web(web));
@@ -227,7 +235,7 @@ impl Place {
         let is_parent = |pid: u32| processes.iter().any(|(_, parent, _)| *parent == pid);
         let candidates = processes.iter().filter(|(pid, parent, program)| {
             let is_worker = processes.iter().any(|(other, ..)| other == parent);
-            program.parent().is_some_and(|folder| folder.ends_with("public"))
+            program.parent().is_some_and(|folder| folder.ends_with("public") || folder.ends_with("internal"))
                 && !is_parent(*pid)
                 && (HOSTS[web] == Host::NginxCgi || is_worker)
         });
@@ -344,7 +352,8 @@ impl Place {
 
     /// From now on requests go to a new room, and accounts are made in this mode, with first passwords in this way.
     pub fn turn_to(&mut self, (mode, credentials): (&str, &str)) -> String {
-        let room = self.synapse.create_room_of(&self.synapse.alice, &[]);
+        let room = self.synapse.create_room_of(&self.synapse.alice, &[&self.synapse.bob]);
+        self.synapse.join(&room, &self.synapse.bob);
         let bot = Account {
             localpart: self.bot.clone(),
             user_id: self.synapse.user_id(&self.bot),
@@ -358,6 +367,17 @@ impl Place {
             site.set("room.id", room.as_str());
         }
         room
+    }
+
+    /// Tells the programs of an event, as a homeserver does: perhaps twice, perhaps never.
+    pub fn push(&self, event: &Value) {
+        for _ in 0..self.weather.chance.below(3) {
+            let (web, number) = (self.weather.chance.below(2), self.weather.chance.below(1000));
+            let path = format!("internal/room_events/_matrix/app/v1/transactions/{number}");
+            let url = format!("http://127.0.0.1:{}/{path}", self.sites[web].internal_port);
+            // Whatever comes back: cron reads the room.
+            let _ = http::json(&http::agent(10), "PUT", &url, Some(&self.hs_token), Some(&json!({ "events": [event] })));
+        }
     }
 
     /// A page from one of the web servers; `None` if there was no answer, or an error.
@@ -405,6 +425,14 @@ impl Place {
         let webs = self.webs.iter().filter_map(|web| Some(web.lock().unwrap().as_ref()?.log()));
         webs.collect::<String>() + &self.said.lock().unwrap() + &fs::read_to_string(self.cron_log()).unwrap_or_default()
     }
+}
+
+/// Makes the tokens of an application service, which the homeserver does not know. Returns the one with which it would call.
+fn print_service(site: &SiteFolder, state: &Path) -> String {
+    let printed = site.run_cron_with(&["--print-appservice"]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let state: Value = serde_json::from_str(&fs::read_to_string(state.join("config.json")).unwrap()).unwrap();
+    state["service"]["hs_token"].as_str().expect("a token").to_owned()
 }
 
 /// Creates the configuration.

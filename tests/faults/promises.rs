@@ -1,11 +1,11 @@
 //! What must be true at the end of a round: compares what people were told with the data of the database, the homeserver and
 //! the mail server.
 
-use crate::STILL_OWED;
 use crate::mail_proxy::Handed;
-use crate::people::{People, Person};
+use crate::people::{Decides, People, Person};
 use crate::place::Place;
 use crate::world::{Mail, Message};
+use crate::{STILL_OWED, UNREAD};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::thread;
@@ -43,6 +43,7 @@ impl Round<'_> {
         let people: Vec<Person> = self.people.all.iter().map(|person| person.lock().unwrap().clone()).collect();
         let approved = self.rows(&people);
         self.accounts(&people, &approved);
+        self.decisions(&people);
         self.room(&people);
         self.nothing_is_held();
         let mut found = Found { people: people.len(), approved: approved.len(), ..Found::default() };
@@ -119,8 +120,35 @@ impl Round<'_> {
         }
     }
 
+    /// Each request was decided once, and by those who reacted or wrote.
+    fn decisions(&self, people: &[Person]) {
+        let (alice, bob) = (&self.place.synapse.alice.user_id, &self.place.synapse.bob.user_id);
+        for person in people.iter().filter(|person| !person.withdraws()) {
+            let sql = format!(
+                "SELECT way, COALESCE(decided_by, '') FROM decisions JOIN registrations ON registrations.id = registration_id \
+                 WHERE username = '{}' AND outcome IN ('approved', 'declined')",
+                person.name
+            );
+            let found = self.place.database.rows(&sql);
+            let is_right = |way: &str, by: &String| match person.decided() {
+                Decides::Link => (way, by.as_str()) == ("link", ""),
+                Decides::Reaction => way == "reaction" && (by == alice || by == bob),
+                Decides::Word => way == "word" && by == alice,
+            };
+            if !matches!(found.as_slice(), [decision] if is_right(&decision[0], &decision[1])) {
+                self.wrong(format!("{} was to be decided {:?}, and the decisions are {found:?}", person.name, person.decided()));
+            }
+        }
+    }
+
     fn room(&self, people: &[Person]) {
-        let messages = self.place.synapse.messages(&self.people.room);
+        let all = self.place.synapse.messages(&self.people.room);
+        let bot = self.place.synapse.user_id(&self.place.bot);
+        let (in_threads, messages): (Vec<Message>, Vec<Message>) = all
+            .into_iter()
+            .filter(|message| message.sender == bot)
+            .partition(|message| message.event["content"]["m.relates_to"]["rel_type"] == "m.thread");
+        self.answers_are_there_once(people, &in_threads);
         // Who withdraws early is never told of.
         let (gone, stayed): (Vec<_>, Vec<_>) = people.iter().partition(|person| person.withdraws());
         for person in &stayed {
@@ -133,6 +161,16 @@ impl Round<'_> {
         }
         if !(stayed.len()..=stayed.len() + gone.len()).contains(&messages.len()) {
             self.wrong(format!("{} messages in the room about {} people", messages.len(), people.len()));
+        }
+    }
+
+    /// The bot says nothing in threads but what applicants answered.
+    fn answers_are_there_once(&self, people: &[Person], in_threads: &[Message]) {
+        let answers = people.iter().filter(|person| !person.withdraws()).map(|person| self.questions(person)).sum::<usize>();
+        let posted = in_threads.iter().filter(|message| message.body.contains("> Somebody")).count();
+        if (posted, in_threads.len()) != (answers, answers) {
+            let said: Vec<_> = in_threads.iter().map(|message| &message.body).collect();
+            self.wrong(format!("{answers} questions were answered, and the threads have: {said:?}"));
         }
     }
 
@@ -154,6 +192,7 @@ impl Round<'_> {
         for sql in [
             "SELECT username, state, lease_until FROM registrations WHERE lease IS NOT NULL",
             &format!("SELECT registration_id, kind FROM owed_actions WHERE {STILL_OWED}"),
+            UNREAD,
             "SELECT id FROM password_resets WHERE lease IS NOT NULL OR is_done = 0",
             // The lock of a program that died stays until the next one wants it, and ends before.
             &format!("SELECT name FROM locks WHERE held_until > {}", now()),
@@ -175,6 +214,9 @@ impl Round<'_> {
         let answers = self.place.database.rows(&sql).concat();
         if person.is_asked() && (answers.is_empty() || answers.iter().any(|answer| answer != "Somebody")) {
             self.wrong(format!("{}: asked {}, answered {}, and the database has {answers:?}", person.name, person.asked, person.answered));
+        }
+        if person.is_asked_in_room() && answers.len() != 1 {
+            self.wrong(format!("{} was asked once in the room, and the database has {} questions", person.name, answers.len()));
         }
         answers.len()
     }
