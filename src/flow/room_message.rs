@@ -79,7 +79,7 @@ pub(super) fn post_under(
     which: &str,
 ) -> Result<(), Failure> {
     let txn_id = site.state.secret()?.token(&format!("txnId of {which}"), &registration.seed);
-    let posted = match store.room_message(registration.id, RoomMessageKind::Request)? {
+    let posted = match root(site, store, registration)? {
         Some(root) => bot::say_under(site, &root, &message(text), &txn_id),
         None => bot::say(site, &message(text), &txn_id),
     }
@@ -87,6 +87,19 @@ pub(super) fn post_under(
     // The homeserver may have taken so long that the connection was closed.
     store.distrust_connection();
     Ok(store.note_room_message(registration.id, kind, &posted, site.now())?)
+}
+
+/// The message of the request. `None`: it was posted by a version that did not record it.
+fn root(site: &Site, store: &mut Store, registration: &Registration) -> Result<Option<RoomEvent>, Failure> {
+    match store.room_message(registration.id, RoomMessageKind::Request)? {
+        Some(root) => Ok(Some(root)),
+        None if store.live_message(registration.id)?.is_none() => Ok(None),
+        // Its answer was lost: the same transaction id gives its event, or posts it now.
+        None => {
+            let text = text(site, store, registration)?;
+            post_text(site, store, registration, &text).map(Some)
+        }
+    }
 }
 
 /// What an edit comes to.

@@ -33,6 +33,7 @@ mod reset_password;
 mod restored;
 mod room;
 mod room_push;
+mod room_troubles;
 mod room_words;
 mod synapse_mode;
 mod text_browsers;

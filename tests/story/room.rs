@@ -4,22 +4,22 @@ use crate::world::{Account, Engine, Host, on_every_database};
 use crate::{Story, fresh, now};
 
 /// As most clients send them.
-const YES: &str = "👍\u{FE0F}";
-const NO: &str = "👎\u{FE0F}";
+pub const YES: &str = "👍\u{FE0F}";
+pub const NO: &str = "👎\u{FE0F}";
 
 /// A request that waits for a decision, with bob in the room as well.
-struct Waiting {
-    story: Story,
-    applicant: String,
-    event_id: String,
+pub struct Waiting {
+    pub story: Story,
+    pub applicant: String,
+    pub event_id: String,
 }
 
 impl Waiting {
-    fn on(engine: Engine) -> Waiting {
+    pub fn on(engine: Engine) -> Waiting {
         Waiting::in_story(Story::on(engine, "synapse", Host::NginxCgi))
     }
 
-    fn in_story(story: Story) -> Waiting {
+    pub fn in_story(story: Story) -> Waiting {
         story.synapse.invite(&story.room, &story.synapse.bot, &story.synapse.bob);
         story.synapse.join(&story.room, &story.synapse.bob);
         let applicant = fresh("ada");
@@ -32,12 +32,12 @@ impl Waiting {
         Waiting::on(Engine::Sqlite)
     }
 
-    fn react(&self, who: &Account, key: &str) -> String {
+    pub fn react(&self, who: &Account, key: &str) -> String {
         self.story.synapse.react(&self.story.room, who, &self.event_id, key)
     }
 
     /// The state after a run of cron.
-    fn state_after_cron(&self) -> i64 {
+    pub fn state_after_cron(&self) -> i64 {
         let cron = self.story.site.run_cron();
         assert!(cron.status.success() && cron.stderr.is_empty(), "{}", String::from_utf8_lossy(&cron.stderr));
         self.story.state(&self.applicant)
@@ -58,7 +58,7 @@ impl Waiting {
     }
 
     /// Who decided, and in which way.
-    fn decided_by(&self) -> Vec<Vec<String>> {
+    pub fn decided_by(&self) -> Vec<Vec<String>> {
         self.story.database.rows("SELECT outcome, way, decided_by FROM decisions ORDER BY id")
     }
 }

@@ -1,26 +1,30 @@
 //! Deciding in the room by a reaction, of which a real homeserver tells the bot as its application service.
 
 use crate::Story;
+use crate::room::{NO, YES};
 use crate::world::{Account, Database, Engine, Host, MailCatcher, OwnSynapse, SiteFolder, WebServer, built_programs, fresh, http};
 use serde_json::{Value, json};
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const YES: &str = "👍\u{FE0F}";
-const NO: &str = "👎\u{FE0F}";
 /// The bot's account, which nobody has registered.
 const BOT: &str = "signups";
 
 /// A story with a homeserver of its own, which knows the bot as an application service.
-struct Service {
-    story: Story,
-    own: OwnSynapse,
+pub struct Service {
+    pub story: Story,
+    pub own: OwnSynapse,
     hs_token: String,
 }
 
 impl Service {
-    fn start(host: Host) -> Service {
+    pub fn start(host: Host) -> Service {
+        Service::start_with(host, &[])
+    }
+
+    /// With further options for the homeserver.
+    pub fn start_with(host: Host, options: &[&str]) -> Service {
         let (database, mails) = (Database::new(Engine::Sqlite), MailCatcher::start());
         let builder = SiteFolder::new(&built_programs!()).mail(&mails).mode("synapse").database(&database);
         let internal = format!("http://127.0.0.1:{}", builder.internal_port);
@@ -31,7 +35,7 @@ impl Service {
         let file = site.path().join("register-bot.yaml");
         fs::write(&file, &printed.stdout).unwrap();
         assert_eq!(site.run_cron_with(&["--print-appservice"]).stdout, printed.stdout, "the tokens stay");
-        let own = OwnSynapse::start(&["--appservice", file.to_str().unwrap()]);
+        let own = OwnSynapse::start(&[&["--appservice", file.to_str().unwrap()], options].concat());
         let synapse = own.synapse.clone();
         let bot = Account { localpart: BOT.into(), user_id: synapse.user_id(BOT), password: String::new(), token: String::new() };
         let room = synapse.create_room_of(&synapse.alice, &[&bot, &synapse.bob]);
@@ -52,19 +56,19 @@ impl Service {
     }
 
     /// A request that waits for a decision: its applicant, and the message about it.
-    fn waiting(&self) -> (String, String) {
+    pub fn waiting(&self) -> (String, String) {
         let applicant = fresh("ada");
         self.story.ask_and_confirm(&applicant);
         let event_id = self.story.room_message(&applicant).event_id;
         (applicant, event_id)
     }
 
-    fn react(&self, who: &Account, event_id: &str, key: &str) -> String {
+    pub fn react(&self, who: &Account, event_id: &str, key: &str) -> String {
         self.story.synapse.react(&self.story.room, who, event_id, key)
     }
 
     /// Waits until the request has this state. Returns how long that took.
-    fn wait_for(&self, applicant: &str, state: i64) -> Duration {
+    pub fn wait_for(&self, applicant: &str, state: i64) -> Duration {
         let start = Instant::now();
         while self.story.state(applicant) != state {
             assert!(start.elapsed() < Duration::from_secs(30), "{}\n{}", self.story.state(applicant), self.story.web.log());
@@ -184,7 +188,7 @@ fn what_a_push_lost_cron_finds_and_a_push_that_comes_again_changes_nothing() {
 fn of_many_pairs_of_people_who_decide_at_once_each_makes_one_decision() {
     let service = Service::start(Host::NginxFastCgi);
     let synapse = service.story.synapse.clone();
-    for _ in 0..8 {
+    for _ in 0..15 {
         let (ada, message) = service.waiting();
         thread::scope(|scope| {
             scope.spawn(|| service.react(&synapse.alice, &message, YES));
@@ -200,6 +204,36 @@ fn of_many_pairs_of_people_who_decide_at_once_each_makes_one_decision() {
         assert_eq!(service.story.number(&select), 1);
         assert_eq!(synapse.exists(&ada), service.story.state(&ada) == 100);
     }
+}
+
+/// Prints the median of 30 taps. Start it with `tests/world/start-synapse run --`.
+#[test]
+#[ignore = "it measures: docs/room.md has the command and the figures"]
+fn how_long_it_takes_from_the_tap_to_the_decision() {
+    let service = Service::start(Host::NginxFastCgi);
+    let alice = service.story.synapse.alice.clone();
+    let taps = (0..30).map(|number| {
+        let (_, message) = service.waiting();
+        let start = Instant::now();
+        service.react(&alice, &message, if number % 2 == 0 { YES } else { NO });
+        let decided = format!("SELECT count(*) FROM decisions JOIN room_messages USING (registration_id) WHERE event_id = '{message}'");
+        while service.story.number(&decided) == 0 {
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", service.story.web.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+        let decided = start.elapsed();
+        let heading = if number % 2 == 0 { "Approved: " } else { "Declined: " };
+        while !service.story.synapse.shown(&service.story.room, &message).starts_with(heading) {
+            assert!(start.elapsed() < Duration::from_secs(30), "{}", service.story.web.log());
+        }
+        (decided, start.elapsed())
+    });
+    let (mut decided, mut shown): (Vec<_>, Vec<_>) = taps.unzip();
+    for (what, times) in [("decided", &mut decided), ("shown in the room", &mut shown)] {
+        times.sort_unstable();
+        println!("{what}: median {:?}, from {:?} to {:?}", times[times.len() / 2], times[0], times[times.len() - 1]);
+    }
+    assert!(decided[15] < Duration::from_secs(2));
 }
 
 /// With the lines of each page of `docs/hosts`.

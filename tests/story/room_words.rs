@@ -191,6 +191,20 @@ fn an_answer_reaches_the_room_once_whatever_fails_in_between(engine: Engine) {
     assert!(story.synapse.shown(&story.room, &message).starts_with("Declined: "));
 }
 
+/// The homeserver's answer was lost when the request was posted, and somebody has used the link since.
+fn an_answer_finds_the_thread_although_nobody_recorded_the_message(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let (ada, message) = waiting(&story);
+    in_thread(&story, &story.synapse.alice, &message, "!ask Who are you?");
+    cron(&story);
+    story.mails.wait_for(&address_of(&ada), 2);
+    story.sql("DELETE FROM room_messages");
+    answer(&story, &ada, "Ada");
+    let event = answered_in_room(&story, 1);
+    assert_eq!(story.synapse.content(&story.room, &event)["m.relates_to"]["event_id"], json!(message));
+    assert_eq!(story.synapse.messages(&story.room).iter().filter(|said| said.body.starts_with("New account request")).count(), 1);
+}
+
 fn who_withdraws_leaves_no_answer_in_the_room(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxFastCgi);
     let (ada, message) = waiting(&story);
@@ -320,6 +334,7 @@ on_every_database!(
     what_the_applicant_answers_stands_in_the_thread_and_the_conversation_goes_on,
     an_answer_reaches_the_room_once_whatever_fails_in_between,
     who_withdraws_leaves_no_answer_in_the_room,
+    an_answer_finds_the_thread_although_nobody_recorded_the_message,
     a_no_is_taken_back_by_a_word_and_the_request_waits_again,
     words_decide_once_even_if_the_request_is_reopened_before_they_are_settled,
     nobody_gets_a_name_back_that_somebody_else_has,

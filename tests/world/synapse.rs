@@ -199,6 +199,17 @@ impl Synapse {
         self.need("POST", &path, Some(&by.token), Some(json!({"user_id": who.user_id})));
     }
 
+    /// Replaces the room by a new one. Returns the id of the new one, in which nobody is but `by`.
+    pub fn upgrade(&self, room: &str, by: &Account) -> String {
+        let path = format!("/_matrix/client/v3/rooms/{}/upgrade", quote(room));
+        text(&self.need("POST", &path, Some(&by.token), Some(json!({"new_version": "10"})))["replacement_room"])
+    }
+
+    /// Sets a state event without a state key.
+    pub fn set_state(&self, room: &str, by: &Account, kind: &str, content: Value) {
+        self.need("PUT", &format!("/_matrix/client/v3/rooms/{}/state/{kind}/", quote(room)), Some(&by.token), Some(content));
+    }
+
     /// Changes a member's power level in the room.
     pub fn give_power(&self, room: &str, by: &Account, who: &Account, power: i64) {
         let path = format!("/_matrix/client/v3/rooms/{}/state/m.room.power_levels/", quote(room));
@@ -221,6 +232,16 @@ impl Synapse {
     pub fn content(&self, room: &str, event_id: &str) -> Value {
         let path = format!("/_matrix/client/v3/rooms/{}/event/{}", quote(room), quote(event_id));
         self.need("GET", &path, Some(&self.alice.token), None)["content"].clone()
+    }
+
+    /// Waits until the account's homeserver has the event: other homeservers send theirs.
+    pub fn wait_for_event(&self, room: &str, who: &Account, event_id: &str) {
+        let path = format!("/_matrix/client/v3/rooms/{}/event/{}", quote(room), quote(event_id));
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.call("GET", &path, Some(&who.token), None).0 != 200 {
+            assert!(Instant::now() < end, "{event_id} does not come");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The edits of a message, oldest first.
@@ -303,6 +324,13 @@ impl OwnSynapse {
         let variables = read_variables(&mut child);
         let folder = PathBuf::from(variables.get("MX_DIR").expect("start-synapse names the folder"));
         OwnSynapse { synapse: Synapse::from_variables(|name| variables.get(name).cloned()), folder, child }
+    }
+
+    /// The number that a query of its database returns.
+    pub fn number(&self, select: &str) -> i64 {
+        let connection = rusqlite::Connection::open(self.folder.join("homeserver.db")).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+        connection.query_row(select, [], |row| row.get(0)).unwrap_or_else(|cause| panic!("{select}: {cause}"))
     }
 
     /// Runs statements in its database.
