@@ -11,6 +11,7 @@ use crate::domain::token;
 use crate::flow::failure::Failure;
 use crate::outside::log;
 use crate::outside::mail;
+use crate::outside::mas;
 use crate::outside::matrix::bot;
 use crate::outside::panics;
 use crate::outside::site::Site;
@@ -63,7 +64,7 @@ pub fn attempt<T>(
 
 /// How long a lease lasts: longer than a mail or a room message with all time-outs.
 fn lease_seconds(site: &Site) -> i64 {
-    let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS);
+    let longest = mail::longest_seconds(&site.config).max(bot::LONGEST_SECONDS).max(mas::LONGEST_SECONDS);
     LONGEST_LEASE.min(LEASE_SECONDS.max(longest + LEASE_MARGIN_SECONDS) as i64)
 }
 

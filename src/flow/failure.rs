@@ -5,6 +5,7 @@ use crate::domain::config;
 use crate::domain::error;
 use crate::domain::password;
 use crate::outside::mail;
+use crate::outside::mas;
 use crate::outside::matrix;
 use crate::outside::state_file;
 use crate::outside::store;
@@ -49,6 +50,16 @@ impl From<matrix::Error> for Failure {
             _ => Blame::Answer(Peer::Homeserver),
         };
         Failure { sentence: cause.to_string(), retry_after, blame }
+    }
+}
+
+impl From<mas::Error> for Failure {
+    fn from(cause: mas::Error) -> Failure {
+        let blame = match cause {
+            mas::Error::Unreachable(_) | mas::Error::Away(_) | mas::Error::Misconfigured(_) => Blame::Peer(Peer::Accounts),
+            mas::Error::Unexpected(_) => Blame::Answer(Peer::Accounts),
+        };
+        Failure { sentence: cause.to_string(), retry_after: None, blame }
     }
 }
 

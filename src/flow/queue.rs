@@ -14,6 +14,7 @@ use crate::domain::back_off::{Blame, Peer};
 use crate::domain::error::Error;
 use crate::domain::registration::{Action, SideAction, State};
 use crate::domain::token;
+use crate::flow::accounts;
 use crate::flow::attempt::Tried;
 use crate::flow::beside;
 use crate::flow::breakers::Breakers;
@@ -38,6 +39,8 @@ const RESETS_SECONDS: i64 = 240;
 
 /// How long [`show_in_room`] begins edits, in seconds.
 const SHOWING_SECONDS: u64 = 60;
+/// How long [`after_a_visit`] begins accounts, in seconds.
+const CREATING_SECONDS: u64 = 200;
 
 /// The result of a run.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +71,31 @@ pub(crate) fn work(site: &Site, store: &mut Store, deadline: Instant) -> Result<
     Ok(queue.worked)
 }
 
+/// What answers to visitors leave: accounts that take longer than a visitor waits, and messages in the room. Whatever happens now,
+/// cron does the rest.
+pub fn after_a_visit(site: &Site) {
+    if let Err(cause) = create_accounts(site) {
+        log::warn("left_to_cron", None, &cause.cause);
+    }
+    show_in_room(site);
+}
+
 /// Edits the messages in the room that do not show where their requests stand, right after the answer to a visitor. Whatever
 /// happens now, cron does the rest.
 pub fn show_in_room(site: &Site) {
     if let Err(cause) = edit_messages(site) {
         log::warn("left_to_cron", None, &cause.cause);
     }
+}
+
+/// Nobody waits for the end, and no browser can cut it short.
+fn create_accounts(site: &Site) -> Result<(), Error> {
+    if !accounts::any_outlives_visits(site) {
+        return Ok(());
+    }
+    let mut store = site.store(Access::Write)?;
+    let deadline = Instant::now() + Duration::from_secs(CREATING_SECONDS);
+    Ok(new_queue(site, &mut store, deadline).take_turns([Owed::Step(State::Register)].into_iter())?)
 }
 
 fn edit_messages(site: &Site) -> Result<(), Error> {
@@ -311,7 +333,8 @@ impl Worked {
 /// A step whose other side answers each request just in time takes longer.
 fn longest(site: &Site, owed: Owed) -> Duration {
     let needs_mail = match owed {
-        Owed::Step(state) => !matches!(state.owes(), Some(Action::TellRoom | Action::MakeAccount)),
+        Owed::Step(state) if state.owes() == Some(Action::MakeAccount) => return Duration::from_secs(accounts::silence_seconds(site)),
+        Owed::Step(state) => state.owes() != Some(Action::TellRoom),
         Owed::Beside(action) => action.is_mail(),
         Owed::Redaction => false,
         Owed::ResetMail => true,

@@ -12,6 +12,7 @@ use crate::domain::names;
 use crate::domain::registration::State;
 use crate::domain::text_key::{Key, room};
 use crate::domain::token::{self, Secret};
+use crate::flow::accounts;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::failure::Failure;
 use crate::flow::keys;
@@ -189,7 +190,7 @@ fn text(site: &Site, store: &mut Store, registration: &Registration) -> Result<R
     context["same_address"] = json!(store.same_address(registration)?.len());
     context["earlier"] = earlier(site, store, registration)?;
     context["link"] = json!(decide_link(site, &site.state.secret()?, registration));
-    context["standing"] = standing(store, registration)?;
+    context["standing"] = standing(site, store, registration)?;
     Ok(page::room(&site.config, site.config.default_language, RoomPost::Request, &context)?)
 }
 
@@ -208,10 +209,12 @@ pub fn earlier(site: &Site, store: &mut Store, registration: &Registration) -> R
 }
 
 /// Where the request stands, for the template.
-fn standing(store: &mut Store, registration: &Registration) -> Result<Value, Failure> {
+fn standing(site: &Site, store: &mut Store, registration: &Registration) -> Result<Value, Failure> {
     let decisions = store.decisions(registration.id)?;
     let decided = decisions.iter().rev().find(|decided| decided.outcome != Outcome::Asked);
     let is_late = store.tries(OwedRow { owed: Owed::Step(registration.state), id: registration.id })?.count > 0;
+    let says_why = is_late && registration.state == State::Register && accounts::outlives_visits(site, registration);
+    let cause = if says_why { store.last_error(registration.id)? } else { None };
     let is_open = matches!(registration.state, State::AdminSend | State::AdminVerify);
     let asked = if is_open { store.questions(registration.id)? } else { Vec::new() };
     let asked = asked.iter().filter(|question| question.answer.is_none());
@@ -224,6 +227,8 @@ fn standing(store: &mut Store, registration: &Registration) -> Result<Value, Fai
         "by": decided.filter(|decided| (!is_open || decided.outcome == Outcome::TakenBack) && registration.state != State::Withdrawn).map(by),
         "reason": decided.filter(|_| !is_open).and_then(|decided| decided.reason.as_deref()),
         "asked": asked,
+        "cause": cause,
+        "address_of_another": store.account_note(registration.id)?.address_is_anothers,
     }))
 }
 

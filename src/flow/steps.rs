@@ -89,6 +89,17 @@ pub(crate) fn carry_on_or_leave(site: &Site, store: &mut Store, id: i64) -> Opti
     }
 }
 
+/// The same while a visitor waits for the answer: an account that may take minutes is left to the work after it. The answer must be
+/// one with [`crate::outside::cgi::Response::with_work_left`].
+pub(crate) fn carry_on_for_visitor(site: &Site, store: &mut Store, id: i64) -> Option<State> {
+    match store.registration(id) {
+        Ok(Some(registration)) if registration.state == State::Register && accounts::outlives_visits(site, &registration) => {
+            Some(registration.state)
+        }
+        _ => carry_on_or_leave(site, store, id),
+    }
+}
+
 /// Links and initial passwords are derived from the secret key, so with another key they would not work. A machine that has the
 /// right key does the step. If the key cannot be read at all, the step itself fails.
 pub(crate) fn waits_for_its_key(site: &Site, registration: &Registration) -> bool {
@@ -213,13 +224,15 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
     accounts::renew_lost_password(site, store, registration)?;
     let secret = site.state.secret()?;
     let until = accounts::initial_password_until(site, store, registration)?;
+    let recover_link = accounts::recover_link(site, store, registration)?;
     let initial = password::initial(&secret, &registration.seed);
     let context = json!({
         "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "username": registration.username,
-        "password": (!registration.password_chosen).then_some(initial),
+        "password": (!registration.password_chosen && recover_link.is_none()).then_some(initial),
         "password_until": until,
+        "recover_link": recover_link,
     });
     send(site, store, registration, MailName::Credentials, "", &context)?;
     // The mail was sent: no failure from here on may send it again.

@@ -22,7 +22,7 @@ fn sample_keys() -> BTreeMap<Key, String> {
     let mut section = String::new();
     let mut keys = BTreeMap::new();
     for line in SAMPLE.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(name) = line.strip_prefix("# ").unwrap_or(line).strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
         } else if let Some((key, value)) = line.strip_prefix("# ").unwrap_or(line).split_once(" = ")
             && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
@@ -53,6 +53,10 @@ fn described_keys() -> BTreeMap<Key, String> {
 /// The result of loading the sample with one key changed or removed.
 fn loaded(key: &Key, value: Option<Value>) -> Result<String, String> {
     let mut whole: Table = SAMPLE.parse().unwrap();
+    if value.is_none() && !key.0.is_empty() && key.0.split('.').next().is_some_and(|section| !whole.contains_key(section)) {
+        // A section that the sample only shows.
+        return Config::parse(&whole.to_string(), PathBuf::new()).map(|config| format!("{config:?}")).map_err(|cause| cause.to_string());
+    }
     let sections = key.0.split('.').filter(|name| !name.is_empty());
     let place = sections
         .fold(&mut whole, |table, name| table.entry(name).or_insert_with(|| Value::Table(Table::new())).as_table_mut().expect("a section"));

@@ -117,6 +117,12 @@ impl Mas {
         calls.as_array().into_iter().flatten().map(read).collect()
     }
 
+    /// The token of a new personal session.
+    pub fn personal_session(&self, name: &str, scope: &str) -> String {
+        let made = arrange(&self.stand_in, "POST", "session", Some(json!({"name": name, "scope": scope})));
+        made["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// How many tokens for the admin API were made and revoked.
     pub fn tokens(&self) -> (u64, u64) {
         let tokens = arrange(&self.stand_in, "GET", &format!("tokens?client={}", self.client_id), None);

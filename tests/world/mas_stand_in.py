@@ -47,6 +47,7 @@ each other:
          strange       409 with a title that no MAS has today
   POST /stand-in/somebody {"client", "name", "kind"}   makes an account that is not ours: kind "mas" (an account), "used" (which
        has logged in on MAS's page), "synapse" (in Synapse only), "reserved" (an address is bound; "email")
+  POST /stand-in/session {"name", "scope"}  a personal session of this account: {"access_token"}
   POST /stand-in/limit {"on"}               MAS's limit on failed logins, for everybody
   GET  /stand-in/calls?client=ID            what this client asked: [[method, path, status, body], ...], passwords left out
   GET  /stand-in/users?name=X               what MAS has: user, addresses, whether there is a password, sessions
@@ -768,6 +769,10 @@ class Mas(Handler):
             return Answer(200, {})
         if what == "users":
             return Answer(200, self.described(self.query["name"]))
+        if what == "session":
+            self.raw = json.dumps({"actor_user_id": self.world.user_of(body["name"]).id, "human_name": "test", "scope": body["scope"]}).encode()
+            made = self.personal_session().body
+            return Answer(200, {"access_token": made["data"]["attributes"]["access_token"]})
         client = self.world.clients[body.get("client") or self.query["client"]]
         if what == "settings":
             client.settings.update({key: value for key, value in body.items() if key in DEFAULTS})

@@ -1,6 +1,6 @@
 //! A temporary installation: `config.toml`, and the programs in `public/`, `internal/` and `cron/`.
 
-use super::{Database, MailCatcher, Synapse, TempFolder, free_port, program_places};
+use super::{Database, MailCatcher, Mas, Synapse, TempFolder, free_port, program_places};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -66,6 +66,16 @@ impl SiteBuilder {
             .set("room.id", synapse.room.as_str())
             .set("room.bot_localpart", synapse.bot.localpart.as_str())
             .set("room.access_token", synapse.bot.token.as_str())
+    }
+
+    /// Makes accounts in matrix-authentication-service.
+    pub fn mas(self, mas: &Mas) -> SiteBuilder {
+        self.unset("registration_shared_secret")
+            .mode("mas")
+            .set("mas.admin_url", mas.admin_url.as_str())
+            .set("mas.client_id", mas.client_id.as_str())
+            .set("mas.client_secret", mas.client_secret.as_str())
+            .set("mas.public_url", "https://auth.example.test/")
     }
 
     pub fn room(self, id: &str) -> SiteBuilder {

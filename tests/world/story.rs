@@ -4,7 +4,8 @@
 #![allow(dead_code, unused_imports)] // no test binary uses all of it
 
 use crate::world::{
-    Browser, Database, Engine, Form, Host, Mail, MailCatcher, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer, built_programs,
+    Browser, Database, Engine, Form, Host, Mail, MailCatcher, Mas, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer,
+    built_programs,
 };
 
 pub use crate::world::fresh;
@@ -41,7 +42,17 @@ impl Story {
     }
 
     pub fn in_database(database: Database, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
-        let (synapse, mails) = (Synapse::shared(), MailCatcher::start());
+        Story::at(Synapse::shared(), database, mode, host, settings)
+    }
+
+    /// With accounts in the stand-in for matrix-authentication-service.
+    pub fn under_mas(mas: &Mas, engine: Engine, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
+        Story::at(mas.synapse.clone(), Database::new(engine), "mas", host, |site| settings(site.mas(mas)))
+    }
+
+    /// At this homeserver.
+    pub fn at(synapse: Synapse, database: Database, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
+        let mails = MailCatcher::start();
         let room = synapse.create_room();
         let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode).database(&database);
         let site = settings(site).create();

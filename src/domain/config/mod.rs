@@ -8,6 +8,7 @@
 //! operator names another.
 
 mod database_url;
+mod mas;
 mod operation_mode;
 mod reading;
 mod sections;
@@ -18,6 +19,7 @@ mod values;
 
 pub use database_url::DatabaseUrl;
 pub(crate) use database_url::ServerUrl;
+pub use mas::{Mas, MasClientId};
 pub use operation_mode::{Abilities, OperationMode};
 pub use sections::*;
 pub use time_zone::TimeZone;
@@ -96,6 +98,9 @@ pub struct Config {
     pub internal: Internal,
     #[serde(default)]
     pub password_change: PasswordChange,
+    /// For `operation_mode = "mas"`.
+    #[serde(default)]
+    pub mas: Option<Mas>,
 }
 
 fn default_database() -> DatabaseUrl {
@@ -190,6 +195,9 @@ impl Config {
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
+        if let Some(mas) = &mut self.mas {
+            mas.resolve(&folder);
+        }
     }
 
     /// Checks what no single value can show: keys that require or exclude each other.
@@ -201,6 +209,7 @@ impl Config {
             ("access_token", self.room.access_token.is_some() && self.room.access_token_file.is_some()),
             ("shared_secret", self.internal.shared_secret.is_some() && self.internal.shared_secret_file.is_some()),
             ("password", self.mail.smtp.password.is_some() && self.mail.smtp.password_file.is_some()),
+            ("client_secret", self.mas.as_ref().is_some_and(Mas::has_both_secrets)),
         ] {
             if both {
                 return refuse(key, &format!("both {key} and {key}_file are set; keep one of them"));
@@ -216,6 +225,12 @@ impl Config {
         }
         if let Some(sentence) = self.lacks(self.operation_mode) {
             return refuse("operation_mode", sentence);
+        }
+        if self.credentials() == Credentials::Recovery && self.operation_mode != OperationMode::Mas {
+            return refuse("credentials", "\"recovery\" is for operation_mode = \"mas\"; expected \"mail\", \"link\" or \"confirm\"");
+        }
+        if let Some((key, sentence)) = self.mas.as_ref().and_then(Mas::fault) {
+            return refuse(key, sentence);
         }
         let elsewhere = self.database_password.is_some() || self.database_password_file.is_some();
         if elsewhere && self.database.server().is_none_or(|server| server.password.is_some()) {
@@ -249,7 +264,10 @@ impl Config {
             OperationMode::Synapse if self.registration_shared_secret.is_none() && self.registration_shared_secret_file.is_none() => Some(
                 "\"synapse\" needs the homeserver's secret to make accounts; set registration_shared_secret_file = \"/etc/matrix-synapse/registration_shared_secret\", or registration_shared_secret, to the value in homeserver.yaml",
             ),
-            OperationMode::Synapse | OperationMode::Local => None,
+            OperationMode::Mas if self.mas.is_none() => {
+                Some("\"mas\" needs the table [mas] with admin_url, client_id, client_secret_file and public_url; see config.sample.toml")
+            }
+            OperationMode::Synapse | OperationMode::Local | OperationMode::Mas => None,
         }
     }
 

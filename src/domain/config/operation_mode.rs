@@ -11,6 +11,8 @@ pub enum OperationMode {
     Synapse,
     /// In our own `logins` table, which Synapse queries through a password module.
     Local,
+    /// In matrix-authentication-service, by its admin API.
+    Mas,
 }
 
 /// What a mode can do.
@@ -21,15 +23,19 @@ pub struct Abilities {
     pub own_passwords: bool,
     /// The confirmed address can be bound to the account at the homeserver.
     pub binds_addresses: bool,
+    /// Creating an account may take minutes, and must not end with the connection of a browser: it happens after the answer.
+    pub outlives_visits: bool,
 }
 
 impl OperationMode {
-    pub const ALL: [OperationMode; 2] = [OperationMode::Synapse, OperationMode::Local];
+    pub const ALL: [OperationMode; 3] = [OperationMode::Synapse, OperationMode::Local, OperationMode::Mas];
 
     pub fn abilities(self) -> Abilities {
         match self {
-            OperationMode::Synapse => Abilities { own_passwords: false, binds_addresses: true },
-            OperationMode::Local => Abilities { own_passwords: true, binds_addresses: false },
+            OperationMode::Synapse => Abilities { own_passwords: false, binds_addresses: true, outlives_visits: false },
+            OperationMode::Local => Abilities { own_passwords: true, binds_addresses: false, outlives_visits: false },
+            // The account is not complete before its address is bound, so that is part of creating it.
+            OperationMode::Mas => Abilities { own_passwords: false, binds_addresses: false, outlives_visits: true },
         }
     }
 
@@ -42,6 +48,7 @@ impl OperationMode {
         match self {
             OperationMode::Synapse => "synapse",
             OperationMode::Local => "local",
+            OperationMode::Mas => "mas",
         }
     }
 

@@ -16,6 +16,9 @@ pub enum Credentials {
     Link,
     /// The applicant chooses a password on the page that confirms the address.
     Confirm,
+    /// The account has no password at first: the applicant sets one with the account recovery of
+    /// matrix-authentication-service.
+    Recovery,
 }
 
 /// The languages in `templates/locales`.

@@ -1,6 +1,7 @@
 //! A password that the owner of an account chooses: the two fields, the rules for it, and how it is kept.
 
 use super::{Faults, Field};
+use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::password::{self, PasswordFault};
 use crate::domain::text_key::form::error as text;
@@ -32,7 +33,8 @@ pub(super) fn own_rules(site: &Site) -> PasswordPolicy {
 /// them.
 pub(super) fn rules(site: &Site) -> PasswordPolicy {
     let own = own_rules(site);
-    if site.config.operation_mode.has_own_passwords() {
+    // matrix-authentication-service measures how easily a password is guessed, and says so only when it is set.
+    if site.config.operation_mode.has_own_passwords() || site.config.operation_mode == OperationMode::Mas {
         return own;
     }
     match password_policy(&Homeserver::new(&site.config)) {

@@ -12,14 +12,17 @@ pub mod welcome;
 use crate::domain::address::AddressFault;
 use crate::domain::config::Language;
 use crate::domain::error::Error;
+use crate::domain::registration::State;
 use crate::domain::seconds::DAY;
 use crate::domain::text_key::{self, Key};
 use crate::domain::token::FormTokenFault;
 use crate::faces::gateway::{self, Pace, PaceOf, Program};
+use crate::flow::accounts;
 use crate::flow::queue;
 use crate::outside::cgi::{Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
+use crate::outside::store::{Registration, Store};
 use crate::outside::text;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -56,12 +59,12 @@ pub fn serve(program: &'static str, respond: gateway::Respond) -> ExitCode {
 
 /// The same for a page that asks the homeserver even when it is only shown.
 pub fn serve_patiently(program: &'static str, respond: gateway::Respond) -> ExitCode {
-    serve_at(program, |_| Pace::MayWait, respond, queue::show_in_room)
+    serve_at(program, |_| Pace::MayWait, respond, queue::after_a_visit)
 }
 
 /// The same for a program whose answers may change what the room should show.
 pub fn serve_and_show(program: &'static str, respond: gateway::Respond) -> ExitCode {
-    serve_and_work(program, respond, queue::show_in_room)
+    serve_and_work(program, respond, queue::after_a_visit)
 }
 
 /// The same for a program whose answers leave work.
@@ -158,6 +161,33 @@ fn dead_end(site: &Site, language: Language, token: Option<&str>, status: u16, k
     let mut own = json!({ "kind": kind });
     merge(&mut own, more);
     site.page(language, status, PageName::Message, &context(language, token, own))
+}
+
+/// The page where a request stands whose account is being created after the answer: seconds until it looks again by itself, which
+/// grow, and the address for that. Nothing for requests whose accounts no visit outlives.
+fn look_again(site: &Site, registration: &Registration, language: Language, page: &str, link_token: &str) -> Value {
+    if registration.state != State::Register || !accounts::outlives_visits(site, registration) {
+        return json!({});
+    }
+    let seconds = ((site.now() - registration.state_since) / 3).clamp(5, 300);
+    let url = site.config.public_url.join(&format!("/{page}?t={link_token}&lang={}", language.tag()));
+    json!({ "look_again": { "seconds": seconds, "url": url } })
+}
+
+/// How the applicant of a finished request knows the password (the texts `way_in.password_*`), and where to set it, if nobody did.
+fn password_is(site: &Site, store: &mut Store, registration: &Registration) -> Result<Value, Error> {
+    let recover_link = match registration.state {
+        State::MailCredentials | State::Done => {
+            accounts::recover_link(site, store, registration).map_err(|failure| Error::unavailable(failure.sentence))?
+        }
+        _ => None,
+    };
+    let is = match (&recover_link, registration.password_chosen) {
+        (Some(_), _) => "recovery",
+        (None, true) => "chosen",
+        (None, false) => "mailed",
+    };
+    Ok(json!({ "password_is": is, "recover_link": recover_link }))
 }
 
 /// The dead end for a refused form token.

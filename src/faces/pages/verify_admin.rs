@@ -146,7 +146,7 @@ enum SoFar {
 }
 
 fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Store, id: i64, verdict: Verdict) -> Result<Response, Error> {
-    let reached = deciding::carry_on(site, store, id);
+    let reached = steps::carry_on_for_visitor(site, store, id);
     let outcome = match (verdict, reached) {
         (Verdict::Decline, _) => SoFar::Declined,
         (Verdict::DeclineSilently, _) => SoFar::DeclinedSilently,
@@ -157,7 +157,8 @@ fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Stor
     };
     let Some(registration) = store.registration(id)? else { return decided(site, language, link_token, None) };
     let mxid = names::mxid(&registration.username, &site.config.server_name);
-    let own = json!({ "outcome": outcome, "mxid": mxid, "email": registration.email });
+    let mut own = json!({ "outcome": outcome, "mxid": mxid, "email": registration.email });
+    super::merge(&mut own, super::look_again(site, &registration, language, "verify_admin", link_token));
     site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own))
 }
 
@@ -263,6 +264,12 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
     let Some(registration) = registration else {
         return dead_end(site, language, None, 404, DeadEnd::RequestUnknown, json!({}));
     };
+    let again = super::look_again(site, registration, language, "verify_admin", link_token);
+    if again != json!({}) {
+        let mut own = json!({ "outcome": SoFar::Pending, "mxid": names::mxid(&registration.username, &site.config.server_name), "email": registration.email });
+        super::merge(&mut own, again);
+        return site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own));
+    }
     let last = site.store(Access::Read)?.last_decision(registration.id)?;
     let outcome = last.as_ref().map(|decided| decided.outcome);
     let (status, kind) = match registration.state {

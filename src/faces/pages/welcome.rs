@@ -81,7 +81,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         return answer(site, language, &choice.t, store.registration(registration.id)?.as_ref(), true);
     }
     log::info("password_chosen", Some(registration.id), "");
-    steps::carry_on_or_leave(site, &mut store, registration.id);
+    steps::carry_on_for_visitor(site, &mut store, registration.id);
     match store.registration(registration.id)? {
         // The homeserver refused the password, and another one can be chosen at once.
         Some(again) if awaits_choice(&again) => {
@@ -163,7 +163,8 @@ fn answer(
         }
         Some(registration) if matches!(registration.state, State::Register | State::MailCredentials | State::Done) => {
             let mut own = facts(site, registration);
-            own["password_is"] = json!(if registration.password_chosen { "chosen" } else { "mailed" });
+            super::merge(&mut own, super::password_is(site, &mut *site.store(Access::Read)?, registration)?);
+            super::merge(&mut own, super::look_again(site, registration, language, "welcome", link_token));
             own["pending"] = json!(registration.state == State::Register);
             own["was_chosen_before"] = json!(was_sent);
             site.page(language, 200, PageName::Welcomed, &context(language, known_form(link_token), own))

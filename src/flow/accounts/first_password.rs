@@ -12,7 +12,7 @@ use crate::outside::store::{Registration, Store};
 pub(super) struct FirstPassword {
     pub text: String,
     /// Otherwise it is the initial one.
-    is_chosen: bool,
+    pub is_chosen: bool,
 }
 
 impl FirstPassword {

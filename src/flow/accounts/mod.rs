@@ -5,12 +5,15 @@
 
 mod first_password;
 mod local;
+mod mas;
 mod php;
 mod synapse;
 
 use crate::domain::config::OperationMode;
 use crate::flow::failure::Failure;
+use crate::outside;
 use crate::outside::log;
+use crate::outside::matrix::bot;
 use crate::outside::site::Site;
 use crate::outside::store::{NewLogin, Registration, Store};
 
@@ -44,6 +47,11 @@ trait Accounts {
         Ok(None)
     }
 
+    /// The page where the person sets the first password of an account that was given none.
+    fn recover_link(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
     /// Binds the confirmed address to the account. `false`: it stays unbound, and no further try would change that.
     fn bind_address(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<bool, Failure> {
         Ok(false)
@@ -54,6 +62,7 @@ fn accounts_of(mode: OperationMode) -> &'static dyn Accounts {
     match mode {
         OperationMode::Synapse => &synapse::InSynapse,
         OperationMode::Local => &local::InOurTable,
+        OperationMode::Mas => &mas::InMas,
     }
 }
 
@@ -101,6 +110,26 @@ pub(crate) fn renew_lost_password(site: &Site, store: &mut Store, registration: 
 /// See [`Accounts::initial_password_until`].
 pub(crate) fn initial_password_until(site: &Site, store: &mut Store, registration: &Registration) -> Result<Option<i64>, Failure> {
     accounts_of(registration.mode(&site.config)).initial_password_until(site, store, registration)
+}
+
+/// See [`Accounts::recover_link`].
+pub(crate) fn recover_link(site: &Site, store: &mut Store, registration: &Registration) -> Result<Option<String>, Failure> {
+    accounts_of(registration.mode(&site.config)).recover_link(site, store, registration)
+}
+
+/// Whether creating the account of a request may take longer than a visitor waits, and must not end with the visit.
+pub(crate) fn outlives_visits(site: &Site, registration: &Registration) -> bool {
+    registration.mode(&site.config).abilities().outlives_visits
+}
+
+/// Whether this may be so for any request.
+pub(crate) fn any_outlives_visits(site: &Site) -> bool {
+    OperationMode::ALL.into_iter().any(|mode| mode.abilities().outlives_visits && site.config.can_create_in(mode))
+}
+
+/// The longest time to detect that nothing answers when an account is created, in seconds.
+pub(crate) fn silence_seconds(site: &Site) -> u64 {
+    if any_outlives_visits(site) { outside::mas::SILENCE_SECONDS } else { bot::SILENCE_SECONDS }
 }
 
 /// See [`Accounts::bind_address`].

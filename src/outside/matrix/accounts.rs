@@ -13,6 +13,9 @@ pub struct AccountFacts {
     pub creation_ts: i64,
     /// Milliseconds since 1970; `None` if the account was never used.
     pub last_seen_ts: Option<i64>,
+    /// The application service that made it.
+    #[serde(default)]
+    pub appservice_id: Option<String>,
 }
 
 /// The outcome of [`bind_address`].
@@ -67,6 +70,28 @@ pub fn facts(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Res
     let devices = sessions::devices(homeserver, admin_token, localpart)?;
     let last_seen = devices.iter().filter_map(|device| device.last_seen_ts).chain(facts.last_seen_ts).max();
     Ok(AccountFacts { last_seen_ts: last_seen, ..facts })
+}
+
+/// The same; `None` if there is no such account. [`Error::Forbidden`] also if there is no way to the admin API.
+pub fn find(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<Option<AccountFacts>, Error> {
+    let user = segment(&homeserver.mxid(localpart));
+    match homeserver.ask::<AccountFacts>(&Call::get(format!("/_synapse/admin/v2/users/{user}")).token(admin_token))? {
+        Ok(_) => facts(homeserver, admin_token, localpart).map(Some),
+        Err(refusal) if refusal.is(404, "M_NOT_FOUND") => Ok(None),
+        Err(refusal) => Err(no_admin_api(refusal)),
+    }
+}
+
+/// Whether an account has any session (device).
+pub fn has_sessions(homeserver: &Homeserver, admin_token: &str, localpart: &str) -> Result<bool, Error> {
+    Ok(!sessions::devices(homeserver, admin_token, localpart)?.is_empty())
+}
+
+/// Sets the display name of an account, with a token of its own.
+pub fn set_display_name(homeserver: &Homeserver, own_token: &str, localpart: &str, name: &str) -> Result<(), Error> {
+    let path = format!("/_matrix/client/v3/profile/{}/displayname", segment(&homeserver.mxid(localpart)));
+    let call = Call::with_body(Method::PUT, path, &serde_json::json!({ "displayname": name }))?.token(own_token);
+    homeserver.ask::<Empty>(&call)?.map(|_| ()).map_err(Refusal::unexpected)
 }
 
 /// Sets a password and ends all sessions, using a server administrator's token.

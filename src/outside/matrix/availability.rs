@@ -40,8 +40,8 @@ enum Profile {
     NeverExisted,
 }
 
-/// Asks `/register/available`. If registration is switched off, that endpoint answers 403 for every name, and the
-/// profile is looked up instead. Takes at most about 9 seconds. If the homeserver does not tell: [`Error::Limited`] if
+/// Asks `/register/available`. If registration is switched off, that endpoint answers 403 for every name, or is not there, and
+/// the profile is looked up instead. Takes at most about 9 seconds. If the homeserver does not tell: [`Error::Limited`] if
 /// it will later (Synapse's `rc_profile` counts all requests from our address), [`Error::Forbidden`] or
 /// [`Error::Unexpected`] if it may never.
 pub fn availability(homeserver: &Homeserver, localpart: &str) -> Result<Availability, Error> {
@@ -50,6 +50,8 @@ pub fn availability(homeserver: &Homeserver, localpart: &str) -> Result<Availabi
         Ok(answer) if answer.available => Ok(Availability::Free),
         Ok(_) => Ok(Availability::Taken),
         Err(refusal) if refusal.status == 403 => by_profile(homeserver, localpart),
+        // Synapse behind matrix-authentication-service does not have it (observed with Synapse 1.163).
+        Err(refusal) if refusal.is(404, "M_UNRECOGNIZED") => by_profile(homeserver, localpart),
         Err(refusal) if ["M_USER_IN_USE", "M_EXCLUSIVE", "M_INVALID_USERNAME"].contains(&refusal.errcode.as_str()) => {
             Ok(Availability::Taken)
         }

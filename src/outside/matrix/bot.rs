@@ -19,7 +19,9 @@
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
 use super::room_report::{self, RoomReport};
+use super::sessions::Whoami;
 use super::{Error, Homeserver, PATIENCE, login, relations, sessions};
+use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
 use crate::outside::state_file::State;
 use crate::outside::store::RoomEvent;
@@ -136,6 +138,9 @@ pub fn with_token<T>(site: &Site, act: impl Fn(&str) -> Result<T, Error>) -> Res
 fn speaker(site: &Site) -> Result<Homeserver, Error> {
     let homeserver = Homeserver::new(&site.config);
     Ok(match site.state.service()? {
+        // Behind matrix-authentication-service, Synapse answers requests of a service's device with an internal error (observed with
+        // Synapse 1.163).
+        Some(_) if site.config.operation_mode == OperationMode::Mas => homeserver,
         Some(service) => homeserver.with_device(&service.as_token, &site.config.room.bot_localpart, DEVICE_ID, DISPLAY_NAME),
         None => homeserver,
     })
@@ -196,6 +201,12 @@ impl Bot<'_> {
 
     /// A token other than `ended`: from another program that was faster, or from a new login.
     fn log_in(&self, ended: Option<&str>) -> Result<String, Error> {
+        if self.is_behind_mas() {
+            return Err(Error::Misconfigured(format!(
+                "{} has no token: with operation_mode = \"mas\" it does not log in with a password; set access_token_file in [room] to the token of a personal session in MAS, or let the homeserver read the file of cron --print-appservice",
+                self.mxid()
+            )));
+        }
         let mut outcome = Ok(());
         let state = self.site.state.update(|state| outcome = self.renew_token(state, ended))?;
         outcome?;
@@ -268,6 +279,7 @@ impl Bot<'_> {
 
     /// Sends to the room of `[room]`, or to its replacement.
     fn speak(&self, token: &str, message: &RoomMessage, thread: Option<&RoomEvent>, txn_id: &str) -> Result<RoomEvent, Error> {
+        self.check_device(token)?;
         let room_id = self.living_room(token)?;
         let relation = match thread {
             Some(root) if root.room_id == room_id => Relation::InThread(&root.event_id),
@@ -275,6 +287,24 @@ impl Bot<'_> {
         };
         let EventId(event_id) = self.send(token, &room_id, message, relation, txn_id)?;
         Ok(RoomEvent { room_id, event_id })
+    }
+
+    /// Behind matrix-authentication-service a token may have no device, and Synapse answers every message of such a token with an
+    /// internal error (observed with Synapse 1.163). Only the application service needs none.
+    fn check_device(&self, token: &str) -> Result<(), Error> {
+        if self.is_behind_mas()
+            && self.site.config.has_access_token()
+            && matches!(sessions::whoami(&self.homeserver, token)?, Ok(Whoami { device_id: None, .. }))
+        {
+            return Err(Error::Misconfigured(format!(
+                "access_token in [room] has no device, so the homeserver would refuse every message: make another personal session in MAS, with the scope \"urn:matrix:client:api:* urn:matrix:client:device:{DEVICE_ID}\""
+            )));
+        }
+        Ok(())
+    }
+
+    fn is_behind_mas(&self) -> bool {
+        self.site.config.operation_mode == OperationMode::Mas
     }
 
     fn edit(&self, token: &str, posted: &RoomEvent, message: &RoomMessage, txn_id: &str) -> Result<Edited, Error> {

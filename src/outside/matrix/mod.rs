@@ -26,6 +26,7 @@ pub mod versions;
 use crate::domain::config::{self, BaseUrl, Config, ServerName};
 use crate::domain::names;
 use crate::outside::fault;
+use crate::outside::http::{self, line};
 use crate::outside::state_file;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -33,11 +34,8 @@ use serde::de::DeserializeOwned;
 use std::fmt;
 use std::time::{Duration, Instant};
 use ureq::http::{Method, Request, Response};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-/// Time limit for connecting, TLS handshake included.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for a whole request.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Time limit for a request of somebody who has waited long enough.
@@ -134,22 +132,10 @@ impl fmt::Debug for Homeserver {
 impl Homeserver {
     /// The homeserver at `homeserver_url`. Certificates are checked against the system's certificate authorities.
     pub fn new(config: &Config) -> Homeserver {
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // In a CGI program a visitor's "Proxy:" header appears as HTTP_PROXY in the environment, and ureq would use
-            // it.
-            .proxy(None)
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-            .timeout_connect(Some(CONNECT_PATIENCE))
-            .timeout_global(Some(PATIENCE))
-            .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
-            .build();
         Homeserver {
             base: config.homeserver_url.clone(),
             server_name: config.server_name.clone(),
-            agent: agent.into(),
+            agent: http::agent(),
             device: None,
             until: None,
         }
@@ -422,12 +408,6 @@ struct Empty {}
 /// A path segment, percent-encoded.
 fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
-}
-
-/// Text from outside for an error message: one line of at most 200 characters.
-fn line(text: &str) -> String {
-    let beginning: String = text.chars().take(1000).collect();
-    crate::domain::characters::one_line(&beginning).chars().take(200).collect()
 }
 
 /// The longer of `retry_after_ms` and the Retry-After header (in seconds; dates are ignored), rounded up, from 1 second

@@ -152,7 +152,7 @@ fn no_registration(refusal: Refusal) -> Error {
     let hidden = matches!(refusal.status, 401 | 403 | 404) && !refusal.is_matrix_error();
     if hidden || refusal.is(404, "M_UNRECOGNIZED") {
         return Error::Misconfigured(refusal.sentence(
-            "either homeserver_url does not reach /_synapse/admin (a proxy hides it: use Synapse's own address, such as http://127.0.0.1:8008), or this homeserver leaves accounts to an authentication service (MAS), which is not supported",
+            "either homeserver_url does not reach /_synapse/admin (a proxy hides it: use Synapse's own address, such as http://127.0.0.1:8008), or this homeserver leaves accounts to an authentication service (MAS): set operation_mode = \"mas\"",
         ));
     }
     refusal.unexpected()

@@ -19,8 +19,10 @@ macro_rules! columns {
 }
 
 columns! {
+    AccountId = "account_id",
     AccountTriedAt = "account_tried_at",
     Active = "active",
+    AddressIsAnothers = "address_is_anothers",
     AdminToken = "admin_token",
     AdminTokenHash = "admin_token_hash",
     Answer = "answer",
@@ -47,6 +49,7 @@ columns! {
     FailingSince = "failing_since",
     FilledHiddenField = "filled_hidden_field",
     FirstName = "first_name",
+    FirstTryAt = "first_try_at",
     Folding = "folding",
     HasNoId = "has_no_id",
     Id = "id",
@@ -57,9 +60,11 @@ columns! {
     LastError = "last_error",
     LastModified = "last_modified",
     LastName = "last_name",
+    LastTryAt = "last_try_at",
     Localpart = "localpart",
     MailLost = "mail_lost",
     MailRound = "mail_round",
+    MayBeHalf = "may_be_half",
     Name = "name",
     Note = "note",
     Outcome = "outcome",
@@ -67,6 +72,7 @@ columns! {
     Password = "password",
     PasswordChosen = "password_chosen",
     PasswordHash = "password_hash",
+    PasswordSetWith = "password_set_with",
     PersonHash = "person_hash",
     Question = "question",
     RanAt = "ran_at",
@@ -95,6 +101,7 @@ columns! {
     UsualGap = "usual_gap",
     VerifyToken = "verify_token",
     VerifyTokenHash = "verify_token_hash",
+    WasFree = "was_free",
     Way = "way",
 }
 

@@ -16,6 +16,7 @@
 //! A statement waits up to [`WAIT`] for other programs, and up to [`BOUND`] for the server. A connection on which the server
 //! did not answer in time is not used again.
 
+mod account_notes;
 mod allowances;
 mod columns;
 mod decisions;
@@ -49,6 +50,7 @@ mod sqlite;
 mod troubles;
 mod unconfirmed;
 
+pub use account_notes::{AccountNote, WasFree};
 pub(crate) use allowances::{Allowance, AllowanceKind};
 use columns::{Column, Selection};
 pub use decisions::Decided;

@@ -72,7 +72,7 @@ pub(super) fn confirm(
         }
     }
     log::info("address_confirmed", Some(registration.id), if other_name.is_some() { "with another username" } else { "" });
-    steps::carry_on_or_leave(site, &mut store, registration.id);
+    steps::carry_on_for_visitor(site, &mut store, registration.id);
     drop(store);
     // The ballot under the message in the room.
     Ok(visit.show_anew(registration.id)?.with_work_left())

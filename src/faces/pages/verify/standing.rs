@@ -1,6 +1,6 @@
 //! Where a request stands once its address is confirmed: waiting for people, with their questions, or decided, or over.
 
-use super::super::{again_context, context, merge};
+use super::super::{again_context, context, look_again, merge, password_is};
 use super::Visit;
 use crate::domain::decision::Outcome;
 use crate::domain::error::Error;
@@ -121,7 +121,8 @@ fn over(visit: &Visit, registration: &Registration, standing: Standing) -> Resul
     merge(&mut own, visit.facts(registration));
     own["kind"] = json!(standing);
     own["username"] = json!(registration.username);
-    own["password_is"] = json!(if registration.password_chosen { "chosen" } else { "mailed" });
+    merge(&mut own, password_is(visit.site, &mut *visit.site.store(Access::Read)?, registration)?);
+    merge(&mut own, look_again(visit.site, registration, visit.language, "verify", visit.link_token));
     own["decided_at"] = json!(registration.decided_at);
     own["reason"] = json!(registration.reason);
     own["choose_link"] = json!(choose_link(visit, registration, standing)?);

@@ -1,0 +1,17 @@
+-- What is known about an account that matrix-authentication-service was asked for (MAS): a repeated try finds it again by this.
+CREATE TABLE account_notes (
+    registration_id INTEGER PRIMARY KEY REFERENCES registrations (id) ON DELETE CASCADE,
+    -- when MAS said, before the first and before the last try, that it has no such account: seconds since 1970 by MAS's own clock
+    first_try_at INTEGER,
+    last_try_at INTEGER,
+    -- 1: the homeserver showed strangers no such account then; 2: it told an administrator that there is none
+    was_free INTEGER NOT NULL DEFAULT 0,
+    -- 1: MAS said after a try that it told the homeserver to make the account, and got no answer
+    may_be_half INTEGER NOT NULL DEFAULT 0,
+    -- the account in MAS, once it is known to be ours
+    account_id TEXT,
+    -- a hash of the seed with which its first password was set
+    password_set_with TEXT,
+    -- 1: the address belongs to another account in MAS
+    address_is_anothers INTEGER NOT NULL DEFAULT 0
+);
