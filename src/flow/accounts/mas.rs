@@ -12,6 +12,7 @@
 //!
 //! The name rules of MAS's own registration page do not apply to the admin API; those of `names.rs` do.
 
+pub(crate) mod checks;
 mod half_made;
 mod whose;
 

@@ -5,7 +5,7 @@
 
 mod first_password;
 mod local;
-mod mas;
+pub(crate) mod mas;
 mod php;
 mod synapse;
 

@@ -94,6 +94,13 @@ pub fn redact(site: &Site, posted: &RoomEvent, txn_id: &impl Fn(&str) -> String)
     as_bot(site, |bot, token| bot.redact(token, posted, txn_id))
 }
 
+/// About an operator's token behind matrix-authentication-service.
+pub fn no_device() -> String {
+    format!(
+        "access_token in [room] has no device, so the homeserver would refuse every message: make another personal session in MAS, with the scope \"urn:matrix:client:api:* urn:matrix:client:device:{DEVICE_ID}\""
+    )
+}
+
 fn as_bot<T>(site: &Site, act: impl Fn(&Bot, &str) -> Result<T, Error>) -> Result<T, Error> {
     let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
     match site.config.access_token()? {
@@ -296,9 +303,7 @@ impl Bot<'_> {
             && self.site.config.has_access_token()
             && matches!(sessions::whoami(&self.homeserver, token)?, Ok(Whoami { device_id: None, .. }))
         {
-            return Err(Error::Misconfigured(format!(
-                "access_token in [room] has no device, so the homeserver would refuse every message: make another personal session in MAS, with the scope \"urn:matrix:client:api:* urn:matrix:client:device:{DEVICE_ID}\""
-            )));
+            return Err(Error::Misconfigured(no_device()));
         }
         Ok(())
     }

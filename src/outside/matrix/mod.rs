@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod availability;
 pub mod bot;
+pub mod delegation;
 pub mod forward;
 pub mod login;
 pub mod members;

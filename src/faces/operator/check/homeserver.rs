@@ -5,6 +5,7 @@ use super::{Finding, ok, warning, wrong};
 use crate::domain::config::OperationMode;
 use crate::domain::token;
 use crate::faces::cron;
+use crate::flow::accounts::mas::checks::{Check, checks};
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::room_report::RoomReport;
 use crate::outside::matrix::{Error, Homeserver, bot, sessions, versions};
@@ -35,6 +36,7 @@ pub fn accounts(site: &Site) -> Vec<Finding> {
         Err(cause) => return vec![wrong("accounts", cause.to_string())],
     };
     match (site.config.operation_mode, secret) {
+        (OperationMode::Mas, _) => checks(site).into_iter().map(finding).collect(),
         (OperationMode::Synapse, None) => {
             vec![wrong("accounts", "registration_shared_secret is not set in config.toml; without it no account can be made")]
         }
@@ -43,6 +45,14 @@ pub fn accounts(site: &Site) -> Vec<Finding> {
             "in our own table; with registration_shared_secret in config.toml each account would also be made in Synapse, which keeps its name from others",
         )],
         (_, Some(secret)) => vec![shared_secret(site, &secret)],
+    }
+}
+
+fn finding(check: Check) -> Finding {
+    match check {
+        Check::Fine(sentence) => ok("accounts", sentence),
+        Check::Doubtful(sentence) => warning("accounts", sentence),
+        Check::Wrong(sentence) => wrong("accounts", sentence),
     }
 }
 
