@@ -128,11 +128,41 @@ fn the_operator_sees_how_many_asked_and_how_long_they_waited(engine: Engine) {
     assert!(says(&story, &["stats"]).contains("median time to a decision"));
 }
 
+fn a_person_gets_everything_that_is_stored_and_is_forgotten_on_demand(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxCgi);
+    let (ada, eve) = (fresh("ada"), fresh("eve"));
+    let address = address_of(&ada);
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    story.mails.wait_for(&address, 2);
+    story.browser.submit(&story.filled_form(&eve).fill("email", &address));
+    let exported = json(&story, &["export", &address]);
+    assert_eq!(exported["requests"].as_array().map(Vec::len), Some(2), "{exported}");
+    assert_eq!(exported["accounts"][0]["username"], Value::from(ada.as_str()));
+    assert!(!exported.to_string().contains("argon2"), "no hash of a password: {exported}");
+    let posted = story.synapse.messages(&story.room);
+
+    let said = says(&story, &["forget", &address]);
+    assert!(said.contains("2 requests") && said.contains("the account is kept"), "{said}");
+    assert_eq!(story.number("SELECT COUNT(*) FROM registrations"), 0);
+    assert_eq!(story.number("SELECT COUNT(*) FROM logins"), 1);
+    assert!(says(&story, &["forget", &address, "--account"]).contains("1 accounts"));
+    assert_eq!(story.number("SELECT COUNT(*) FROM logins"), 0);
+    assert_eq!(story.number("SELECT COUNT(*) FROM directory_terms"), 0);
+    assert!(story.site.run_cron().status.success());
+    for message in posted {
+        assert_eq!(story.synapse.content(&story.room, &message.event_id), serde_json::json!({}), "redacted");
+    }
+    assert_eq!(refusal(&story, &["forget", &address]).0, Some(1));
+    assert_eq!(json(&story, &["export", &address])["requests"], Value::Array(Vec::new()));
+}
+
 on_every_database! {
     the_operator_finds_a_request_by_number_name_and_address,
     the_operator_approves_while_the_room_is_away_and_cron_does_the_rest,
     the_operator_declines_asks_and_reopens,
     the_operator_helps_with_a_mail_that_does_not_arrive,
+    a_person_gets_everything_that_is_stored_and_is_forgotten_on_demand,
     the_operator_sees_how_many_asked_and_how_long_they_waited,
 }
 

@@ -85,6 +85,15 @@ pub enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Print everything that is stored about whoever has this email address, as JSON
+    Export { address: String },
+    /// Delete everything about whoever has this email address: requests, what is remembered of earlier ones, messages in the room
+    Forget {
+        address: String,
+        /// In local mode also the account, with its password
+        #[arg(long)]
+        account: bool,
+    },
     /// Count requests and decisions
     Stats {
         /// Only what was asked for since then, for example 30d

@@ -62,7 +62,7 @@ fn line(site: &Site, listed: Listed) -> Line {
 
 /// Everything about a request. Times are seconds since 1970.
 #[derive(Debug, Serialize)]
-struct Whole {
+pub struct Whole {
     request: i64,
     state: &'static str,
     waits_for: &'static str,
@@ -120,7 +120,7 @@ pub fn show(site: &Site, named: &str) -> Result<Answer, Refusal> {
     Ok(Answer { text: told(&whole), json: json!(whole) })
 }
 
-fn whole(site: &Site, store: &mut Store, of: Registration) -> Result<Whole, Refusal> {
+pub fn whole(site: &Site, store: &mut Store, of: Registration) -> Result<Whole, Refusal> {
     let history = store.decisions(of.id)?.into_iter().map(|Decided { outcome, way, by, reason, at }| Event {
         at,
         outcome: outcome.name(),

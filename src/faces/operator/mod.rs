@@ -11,6 +11,7 @@ mod deciding;
 mod find;
 mod listing;
 mod mending;
+mod people;
 mod table;
 
 use crate::domain::config::CONFIG_VARIABLE;
@@ -98,6 +99,8 @@ fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {
         Command::Withdraw { request } => mending::withdraw(site, &request),
         Command::End { request, reason } => mending::end(site, &request, reason.as_deref()),
         Command::Retry { request, .. } => mending::retry(site, request.as_deref()),
+        Command::Export { address } => people::export(site, &address),
+        Command::Forget { address, account } => people::forget(site, &address, account),
         Command::Stats { since } => listing::stats(site, since),
         Command::Appservice => {
             let file = cron::print_service(site)?;

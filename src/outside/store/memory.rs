@@ -119,6 +119,28 @@ impl Store {
         })
     }
 
+    /// Deletes a request that is over, at once. `false`: it is not over, or not there.
+    pub fn forget_now(&mut self, id: i64, leaves: Leaves) -> Result<bool, Error> {
+        match self.state(id)? {
+            Some(state) if state.is_final() => self.forget_one(id, state, i64::MAX, leaves),
+            _ => Ok(false),
+        }
+    }
+
+    /// Deletes what is remembered of a person. Returns the number of requests that it was about.
+    pub fn forget_person(&mut self, hash: &str) -> Result<u64, Error> {
+        self.execute("DELETE FROM remembered WHERE person_hash = ?", &[hash.into()])
+    }
+
+    /// What became of the forgotten requests of a person: the outcome of each, and when it ended.
+    pub fn remembered_of(&mut self, person: &str) -> Result<Vec<(String, i64)>, Error> {
+        let outcome = |earlier: Earlier| {
+            let decided = earlier.decided.map(|decided| decided.outcome.name().to_owned());
+            (decided.unwrap_or_else(|| "not decided".to_owned()), earlier.at)
+        };
+        Ok(self.remembered(person)?.into_iter().map(outcome).collect())
+    }
+
     /// A message about several requests is to be redacted from this time on.
     pub(crate) fn owe_redaction(&mut self, event: &RoomEvent, at: i64) -> Result<(), Error> {
         let sql = "INSERT INTO redactions (room_id, event_id, owed_since, due_at) VALUES (?, ?, ?, ?)";

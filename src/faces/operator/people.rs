@@ -1,0 +1,91 @@
+//! `export` and `forget`: what a person may ask for (GDPR, articles 15 and 17).
+
+use super::answer::{Answer, Refusal};
+use super::listing;
+use crate::domain::address::{self, Address};
+use crate::domain::registration::{Event, State};
+use crate::outside::log;
+use crate::outside::ownership;
+use crate::outside::site::Site;
+use crate::outside::store::{Access, Leaves, Store};
+use serde_json::json;
+
+/// Everything that is stored about whoever has this address.
+pub fn export(site: &Site, email: &str) -> Result<Answer, Refusal> {
+    let folded = folded(email)?;
+    let mut store = site.store(Access::Read)?;
+    let mut requests = Vec::new();
+    for id in store.requests_of_address(&folded)? {
+        if let Some(registration) = store.registration(id)? {
+            requests.push(listing::whole(site, &mut store, registration)?);
+        }
+    }
+    let accounts: Vec<_> = store
+        .accounts_of_address(&folded)?
+        .into_iter()
+        .map(|account| {
+            json!({ "username": account.localpart, "first_name": account.first_name, "last_name": account.last_name, "email": account.email,
+                "created_at": account.created_at, "is_active": account.is_active })
+        })
+        .collect();
+    let person = site.state.secret()?.token("person", &address::person(&folded));
+    let remembered = store.remembered_of(&person)?;
+    let all = json!({ "email": email, "requests": requests, "accounts": accounts, "outcomes_of_forgotten_requests": remembered });
+    let text = serde_json::to_string_pretty(&all).map_err(|cause| Refusal::Failed(cause.to_string()))?;
+    Ok(Answer { text: text + "\n", json: all })
+}
+
+/// Deletes all requests with this address, what is remembered of earlier ones and, if wanted, the account in our own table. Requests that
+/// wait are withdrawn first; one whose account is being made has to be ended or finished before.
+pub fn forget(site: &Site, email: &str, with_account: bool) -> Result<Answer, Refusal> {
+    let folded = folded(email)?;
+    let secret = site.state.secret()?;
+    let mut store = site.store(Access::Write)?;
+    let ids = store.requests_of_address(&folded)?;
+    for id in &ids {
+        withdraw(site, &mut store, *id)?;
+    }
+    let leaves = Leaves { outcome: false, redactions_at: site.config.room.redact_when_forgotten.then(|| site.now()) };
+    let mut requests = 0;
+    for id in ids {
+        requests += u64::from(store.forget_now(id, leaves)?);
+    }
+    let remembered = store.forget_person(&secret.token("person", &address::person(&folded)))?;
+    let accounts = if with_account { store.delete_accounts_of_address(&folded)? } else { 0 };
+    let kept = store.accounts_of_address(&folded)?.len();
+    store.tidy()?;
+    if requests + remembered + accounts == 0 {
+        return Err(Refusal::No(match kept {
+            0 => "nothing is stored about that address".into(),
+            _ => "only an account is stored about that address; --account deletes it".into(),
+        }));
+    }
+    log::info("forgotten_on_demand", None, &format!("{requests} requests, {accounts} accounts, by={}", ownership::shell_user()));
+    let redacted = if leaves.redactions_at.is_some() { "; the next run of cron redacts the messages in the room" } else { "" };
+    let left = if kept > 0 { "; the account is kept, --account deletes it" } else { "" };
+    let sentence = format!("{requests} requests, {remembered} remembered outcomes and {accounts} accounts are deleted{redacted}{left}");
+    let json = json!({ "requests": requests, "remembered": remembered, "accounts": accounts, "said": sentence });
+    Ok(Answer { text: sentence + "\n", json })
+}
+
+fn folded(email: &str) -> Result<String, Refusal> {
+    Address::parse(email).map(|address| address.folded()).map_err(|_| Refusal::No(format!("{email:?} is no mail address")))
+}
+
+fn withdraw(site: &Site, store: &mut Store, id: i64) -> Result<(), Refusal> {
+    let Some(state) = store.state(id)? else { return Ok(()) };
+    let is_stuck = match state {
+        State::DeclineSend => {
+            !store.end(id, state, None, &crate::domain::decision::Decider::Operator(ownership::shell_user()), site.now())?
+        }
+        _ if state.is_final() => false,
+        _ => state.after(Event::Withdrawn).is_none() || !store.withdraw(id, site.now())?,
+    };
+    match is_stuck {
+        false => Ok(()),
+        true => Err(Refusal::No(format!(
+            "request {id} waits for {}, and its account may exist: finish it with retry, or end it with end, and forget it then",
+            state.awaits()
+        ))),
+    }
+}
