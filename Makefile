@@ -6,6 +6,8 @@
 # make test          all tests; installs everything they need. What they print is kept in target/tests
 # make test-one NAME=part_of_a_name
 #                    the tests with this in their names, and the servers that they need; tests/run --list names all tests
+# TOKEN_WORLD=/path/to/json make token-check
+#                    whole registrations at a homeserver with a registration token: docs/homeservers.md
 # make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
 # make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
@@ -126,6 +128,10 @@ test-one:
 # For tests that measure: our own code is optimised as well.
 OPTIMISED = cargo --config profile.test.package.matrix-register-bot.opt-level=2
 
+# The test says what the file should contain.
+token-check:
+	cargo test --test token -- --ignored --nocapture a_whole_registration
+
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_TOOLS = fuzz/target/tools
@@ -206,4 +212,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test test-one package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one token-check package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean

@@ -17,6 +17,8 @@ use subtle::ConstantTimeEq;
 
 /// Characters of initial passwords: none is easily mistaken for another when read from a phone's screen.
 const ALPHABET: &str = "abcdefghjkmnpqrstuvwxyz23456789";
+/// How many of them are letters; the rest are digits.
+const LETTERS: u8 = 23;
 
 /// The largest password, in bytes; Synapse's limit is 512 characters.
 pub const MAX_BYTES: usize = 512;
@@ -200,6 +202,19 @@ pub fn initial(secret: &Secret, seed: &str) -> String {
     letters.chunks(5).map(String::from_iter).collect::<Vec<_>>().join("-")
 }
 
+/// The same for a homeserver that applies its rules for passwords to new accounts: with capital letters, small letters, digits and
+/// symbols. About 96 bits.
+pub(crate) fn initial_of_all_kinds(secret: &Secret, seed: &str) -> String {
+    let mut password = initial(secret, seed);
+    let bytes = secret.derive("initial password of all kinds", &[seed.as_bytes()]);
+    let capital = char::from(ALPHABET.as_bytes()[usize::from(bytes[0] % LETTERS)]).to_ascii_uppercase();
+    let digit = char::from(ALPHABET.as_bytes()[usize::from(LETTERS + bytes[1] % 8)]);
+    password.replace_range(..1, capital.encode_utf8(&mut [0; 4]));
+    password.pop();
+    password.push(digit);
+    password
+}
+
 /// The password in Synapse's own table in local mode, where nobody should log in with it: 256 bits that nobody knows. It is
 /// derived, so that after a lost answer we can prove that the account is ours.
 pub(crate) fn for_homeserver(secret: &Secret, seed: &str) -> String {
@@ -276,6 +291,19 @@ mod tests {
         assert_ne!(password, initial(&Secret::new([2; 32]), "seed"));
         assert_eq!(password.len(), 23);
         assert!(password.chars().all(|c| c == '-' || ALPHABET.contains(c)));
+    }
+
+    #[test]
+    fn an_initial_password_of_all_kinds_looks_like_the_other_one() {
+        for number in 0..200_u8 {
+            let secret = Secret::new([number; 32]);
+            let password = initial_of_all_kinds(&secret, "seed");
+            assert_eq!((password.len(), password.split('-').map(str::len).collect::<Vec<_>>()), (23, vec![5; 4]));
+            assert_eq!(password, initial_of_all_kinds(&secret, "seed"));
+            assert!(password.chars().all(|c| c == '-' || ALPHABET.contains(c.to_ascii_lowercase())), "{password}");
+            let has = |kind: fn(char) -> bool| password.chars().any(kind);
+            assert!(has(|c| c.is_ascii_uppercase()) && has(|c| c.is_ascii_lowercase()) && has(|c| c.is_ascii_digit()), "{password}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token;
+use crate::flow::accounts::{self, Weight};
 use crate::flow::addresses;
 use crate::flow::keys;
 use crate::flow::limits;
@@ -138,11 +139,25 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
+    check_accounts(site, store, &mut summary)?;
     speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
     Ok(summary)
+}
+
+/// Once a day, and each hour while accounts cannot be made: says what stands in the way of accounts, or lets strangers go round the
+/// moderation, as far as that can be told without making any.
+fn check_accounts(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
+    let fail = store.failing()?.iter().any(|failing| failing.trouble == back_off::Trouble::Accounts);
+    let (name, pause) = if fail { ("check of failing accounts", HOUR) } else { ("check of accounts", DAY) };
+    if !store.take_lock(name, &token::new_seed(), site.now(), site.now() + pause)? {
+        return Ok(());
+    }
+    let findings = accounts::check(site);
+    summary.said.extend(findings.iter().filter(|finding| finding.weight >= Weight::Warning).map(|finding| finding.to_string()));
+    Ok(())
 }
 
 fn judge_clock(site: &Site, store: &mut Store) -> Result<Judged, Error> {

@@ -9,7 +9,6 @@ use crate::domain::back_off::Peer;
 use crate::domain::config::Credentials;
 use crate::domain::decision;
 use crate::domain::names;
-use crate::domain::password;
 use crate::domain::registration::{Action, Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::token::{self, Secret};
@@ -222,10 +221,9 @@ pub(super) fn send_choose_link(
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     accounts::renew_lost_password(site, store, registration)?;
-    let secret = site.state.secret()?;
     let until = accounts::initial_password_until(site, store, registration)?;
     let recover_link = accounts::recover_link(site, store, registration)?;
-    let initial = password::initial(&secret, &registration.seed);
+    let initial = accounts::initial_password(site, registration)?;
     let context = json!({
         "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),

@@ -18,6 +18,7 @@
 
 mod browser;
 mod chromium;
+mod conduit;
 pub mod database;
 mod database_server;
 mod disk;
@@ -39,6 +40,7 @@ mod web;
 
 pub use browser::{Browser, Form, Page};
 pub use chromium::{Chromium, Focus, Key};
+pub use conduit::{Conduit, TokenHomeserver, TokenSynapse};
 pub(crate) use database::on_every_database;
 pub use database::{Database, Engine};
 pub use database_server::OwnServer;

@@ -52,9 +52,19 @@ impl Story {
 
     /// At this homeserver.
     pub fn at(synapse: Synapse, database: Database, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
-        let mails = MailCatcher::start();
         let room = synapse.create_room();
-        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode).database(&database);
+        Story::in_room((synapse, room), database, host, |site| settings(site.mode(mode)))
+    }
+
+    /// In this room of a homeserver.
+    pub fn in_room(
+        (synapse, room): (Synapse, String),
+        database: Database,
+        host: Host,
+        settings: impl FnOnce(SiteBuilder) -> SiteBuilder,
+    ) -> Story {
+        let mails = MailCatcher::start();
+        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).database(&database);
         let site = settings(site).create();
         let web = WebServer::start(&site, host);
         let browser = web.browser();

@@ -84,6 +84,9 @@ pub struct Config {
     /// How much is logged.
     #[serde(default)]
     pub log_level: LogLevel,
+    /// For `operation_mode = "registration_token"`.
+    #[serde(default)]
+    pub registration_token: RegistrationToken,
     pub room: Room,
     pub mail: Mail,
     #[serde(default)]
@@ -187,6 +190,7 @@ impl Config {
         for path in [
             &mut self.registration_shared_secret_file,
             &mut self.database_password_file,
+            &mut self.registration_token.token_file,
             &mut self.room.access_token_file,
             &mut self.mail.smtp.password_file,
             &mut self.mail.smtp.ca_file,
@@ -206,6 +210,7 @@ impl Config {
         for (key, both) in [
             ("registration_shared_secret", self.registration_shared_secret.is_some() && self.registration_shared_secret_file.is_some()),
             ("database_password", self.database_password.is_some() && self.database_password_file.is_some()),
+            ("token", self.registration_token.token.is_some() && self.registration_token.token_file.is_some()),
             ("access_token", self.room.access_token.is_some() && self.room.access_token_file.is_some()),
             ("shared_secret", self.internal.shared_secret.is_some() && self.internal.shared_secret_file.is_some()),
             ("password", self.mail.smtp.password.is_some() && self.mail.smtp.password_file.is_some()),
@@ -231,6 +236,12 @@ impl Config {
         }
         if let Some((key, sentence)) = self.mas.as_ref().and_then(Mas::fault) {
             return refuse(key, sentence);
+        }
+        if self.registration_token.accept_terms && self.form.terms_url.is_none() {
+            return refuse(
+                "accept_terms",
+                "answers the homeserver's question about its terms in the name of applicants, who must have accepted them before; set terms_url in [form] to the page with these terms",
+            );
         }
         let elsewhere = self.database_password.is_some() || self.database_password_file.is_some();
         if elsewhere && self.database.server().is_none_or(|server| server.password.is_some()) {
@@ -267,7 +278,12 @@ impl Config {
             OperationMode::Mas if self.mas.is_none() => {
                 Some("\"mas\" needs the table [mas] with admin_url, client_id, client_secret_file and public_url; see config.sample.toml")
             }
-            OperationMode::Synapse | OperationMode::Local | OperationMode::Mas => None,
+            OperationMode::RegistrationToken if self.registration_token.token.is_none() && self.registration_token.token_file.is_none() => {
+                Some(
+                    "\"registration_token\" needs the homeserver's registration token to make accounts; set token_file = \"/etc/matrix-register-bot/registration_token\", or token, in [registration_token]",
+                )
+            }
+            OperationMode::Synapse | OperationMode::Local | OperationMode::Mas | OperationMode::RegistrationToken => None,
         }
     }
 
@@ -280,6 +296,11 @@ impl Config {
     /// Synapse does.
     pub fn registration_shared_secret(&self) -> Result<Option<String>, Error> {
         secret("registration_shared_secret", &self.registration_shared_secret, &self.registration_shared_secret_file)
+    }
+
+    /// The homeserver's registration token, if one is configured.
+    pub fn registration_token(&self) -> Result<Option<String>, Error> {
+        secret("token", &self.registration_token.token, &self.registration_token.token_file)
     }
 
     /// Where the data is stored, with the password: from the URL, from `database_password` or its file, or from the

@@ -13,6 +13,8 @@ pub enum OperationMode {
     Local,
     /// In matrix-authentication-service, by its admin API.
     Mas,
+    /// At the homeserver, by the specification's own registration with a token.
+    RegistrationToken,
 }
 
 /// What a mode can do.
@@ -28,7 +30,8 @@ pub struct Abilities {
 }
 
 impl OperationMode {
-    pub const ALL: [OperationMode; 3] = [OperationMode::Synapse, OperationMode::Local, OperationMode::Mas];
+    pub const ALL: [OperationMode; 4] =
+        [OperationMode::Synapse, OperationMode::Local, OperationMode::Mas, OperationMode::RegistrationToken];
 
     pub fn abilities(self) -> Abilities {
         match self {
@@ -36,6 +39,7 @@ impl OperationMode {
             OperationMode::Local => Abilities { own_passwords: true, binds_addresses: false, outlives_visits: false },
             // The account is not complete before its address is bound, so that is part of creating it.
             OperationMode::Mas => Abilities { own_passwords: false, binds_addresses: false, outlives_visits: true },
+            OperationMode::RegistrationToken => Abilities { own_passwords: false, binds_addresses: false, outlives_visits: false },
         }
     }
 
@@ -49,6 +53,7 @@ impl OperationMode {
             OperationMode::Synapse => "synapse",
             OperationMode::Local => "local",
             OperationMode::Mas => "mas",
+            OperationMode::RegistrationToken => "registration_token",
         }
     }
 

@@ -71,6 +71,16 @@ pub enum LogLevel {
     Warning,
 }
 
+/// How accounts are created with a registration token.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationToken {
+    pub(super) token: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    /// Whether the applicant, who has accepted `form.terms_url`, accepts the homeserver's terms with that.
+    pub accept_terms: bool,
+}
+
 /// The room where requests are decided, and the account that posts there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

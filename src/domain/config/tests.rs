@@ -91,6 +91,35 @@ fn synapse_mode_wants_the_shared_secret() {
 }
 
 #[test]
+fn a_mode_with_a_token_wants_the_token_once_and_terms_that_somebody_has_seen() {
+    let text = |keys: &str, form: &str| {
+        let text = SAMPLE.replace("operation_mode = \"synapse\"", "operation_mode = \"registration_token\"");
+        let text = text.replace("[registration_token]\n", &format!("[registration_token]\n{keys}\n"));
+        text.replace("[form]\n", &format!("[form]\n{form}\n"))
+    };
+    let refusal = |keys: &str| Config::parse(&text(keys, ""), PathBuf::new()).unwrap_err().to_string();
+    assert!(refusal("").contains("token_file"), "{}", refusal(""));
+    assert!(refusal("token = \"a\"\ntoken_file = \"b\"").contains("both token and token_file"));
+    assert!(refusal("token = \"a\"\naccept_terms = true").contains("terms_url"));
+    let config =
+        Config::parse(&text("token = \"hunter2\"\naccept_terms = true", "terms_url = \"https://example.org/\""), PathBuf::new()).unwrap();
+    assert_eq!(config.registration_token().unwrap().as_deref(), Some("hunter2"));
+    assert!(config.can_create_in(OperationMode::Synapse), "its secret is still there");
+    assert!(!config.can_create_in(OperationMode::Local), "the homeserver asks nobody for passwords any more");
+}
+
+#[test]
+fn loopback_is_known_with_and_without_a_port() {
+    let is_loopback = |url: &str| url.parse::<BaseUrl>().unwrap().is_loopback();
+    for near in ["http://127.0.0.1:8008", "http://localhost", "http://[::1]:6167/x", "https://localhost:1/"] {
+        assert!(is_loopback(near), "{near}");
+    }
+    for far in ["http://127.0.0.1.example.org", "https://example.org/localhost", "http://10.0.0.1:8008"] {
+        assert!(!is_loopback(far), "{far}");
+    }
+}
+
+#[test]
 fn the_way_to_the_first_password_has_one_name_and_the_older_one_still_works() {
     let credentials = |lines: &str| Config::parse(&format!("{lines}\n{SAMPLE}"), PathBuf::new()).map(|config| config.credentials());
     for (lines, expected) in [

@@ -115,6 +115,13 @@ impl BaseUrl {
         BaseUrl(format!("http://127.0.0.1:{port}"))
     }
 
+    /// Whether it leads to this machine without a proxy elsewhere.
+    pub fn is_loopback(&self) -> bool {
+        let authority = self.0.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        let host = if authority.starts_with('[') { authority.split(']').next() } else { authority.split(':').next() };
+        is_loopback(host.unwrap_or_default().trim_start_matches('['))
+    }
+
     /// The URL of `path`, which starts with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)

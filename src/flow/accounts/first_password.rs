@@ -19,15 +19,14 @@ impl FirstPassword {
     /// A password chosen while `operation_mode` was "local" is stored only as a hash, which no homeserver takes; then an initial one
     /// is mailed.
     pub fn of(site: &Site, store: &mut Store, registration: &Registration) -> Result<FirstPassword, Failure> {
-        let secret = site.state.secret()?;
-        let initial = FirstPassword { text: password::initial(&secret, &registration.seed), is_chosen: false };
+        let initial = FirstPassword { text: super::initial_password(site, registration)?, is_chosen: false };
         match registration.password.as_deref() {
             None => Ok(initial),
             Some(hash) if password::is_hash(hash) => {
                 store.forget_chosen_password(registration.id)?;
                 Ok(initial)
             }
-            Some(sealed) => Ok(FirstPassword { text: open(&secret, registration, sealed)?, is_chosen: true }),
+            Some(sealed) => Ok(FirstPassword { text: open(&site.state.secret()?, registration, sealed)?, is_chosen: true }),
         }
     }
 

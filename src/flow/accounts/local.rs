@@ -21,7 +21,7 @@ impl Accounts for InOurTable {
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
         match store.login_exists(&registration.username)? {
             true => Ok(()),
-            false => php::renew_lost_password(site, store, registration),
+            false => php::renew_lost_password(site, store, registration, &self.initial_password(&site.state.secret()?, &registration.seed)),
         }
     }
 

@@ -12,12 +12,12 @@
 //!
 //! The name rules of MAS's own registration page do not apply to the admin API; those of `names.rs` do.
 
-pub(crate) mod checks;
+mod checks;
 mod half_made;
 mod whose;
 
 use super::first_password::FirstPassword;
-use super::{Accounts, Outcome};
+use super::{Accounts, Finding, Outcome, Weight};
 use crate::domain::config::Credentials;
 use crate::domain::names;
 use crate::domain::token;
@@ -31,6 +31,7 @@ use crate::outside::matrix::availability::display_name;
 use crate::outside::matrix::{self, Homeserver, accounts as homeserver_accounts, bot};
 use crate::outside::site::Site;
 use crate::outside::store::{AccountNote, Registration, Store, WasFree};
+use checks::Check;
 use whose::Whose;
 
 pub(super) struct InMas;
@@ -41,6 +42,15 @@ impl Accounts for InMas {
         let mas = Mas::new(&site.config)?;
         let made = mas.with_token(|session| Work { site, session, registration, password: &password }.make(store));
         password.judge(made?)
+    }
+
+    fn check(&self, site: &Site) -> Vec<Finding> {
+        let finding = |check: Check| match check {
+            Check::Fine(sentence) => Finding::new(Weight::Fine, "accounts", sentence),
+            Check::Doubtful(sentence) => Finding::new(Weight::Warning, "accounts", sentence),
+            Check::Wrong(sentence) => Finding::new(Weight::Fault, "accounts", sentence),
+        };
+        checks::checks(site).into_iter().map(finding).collect()
     }
 
     /// Only a new secret key makes another initial password than the one that was set.

@@ -3,13 +3,20 @@
 //! A request remembers the mode in which it was approved ([`Registration::mode`]), so that a switch of `operation_mode` between two
 //! tries neither creates a second account nor takes the first one for somebody else's.
 
+mod checks;
 mod first_password;
 mod local;
-pub(crate) mod mas;
+mod mas;
 mod php;
+mod registration_token;
 mod synapse;
+mod token_checks;
+
+pub use checks::{Finding, Weight};
 
 use crate::domain::config::OperationMode;
+use crate::domain::password;
+use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
 use crate::outside;
 use crate::outside::log;
@@ -38,6 +45,11 @@ trait Accounts {
     /// and nothing less than a proof makes an existing account the applicant's.
     fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure>;
 
+    /// The first password of an account whose owner chose none: the same each time.
+    fn initial_password(&self, secret: &Secret, seed: &str) -> String {
+        password::initial(secret, seed)
+    }
+
     /// Before the credentials are mailed: sets the initial password of an account whose password nobody knows. Does nothing for
     /// other accounts.
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure>;
@@ -52,6 +64,11 @@ trait Accounts {
         Ok(None)
     }
 
+    /// What can be told about this way to accounts without creating one. Takes a dozen requests at most.
+    fn check(&self, _site: &Site) -> Vec<Finding> {
+        Vec::new()
+    }
+
     /// Binds the confirmed address to the account. `false`: it stays unbound, and no further try would change that.
     fn bind_address(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<bool, Failure> {
         Ok(false)
@@ -63,6 +80,7 @@ fn accounts_of(mode: OperationMode) -> &'static dyn Accounts {
         OperationMode::Synapse => &synapse::InSynapse,
         OperationMode::Local => &local::InOurTable,
         OperationMode::Mas => &mas::InMas,
+        OperationMode::RegistrationToken => &registration_token::ByToken,
     }
 }
 
@@ -102,6 +120,11 @@ fn of_another_mode(site: &Site, mode: OperationMode, failure: Failure) -> Failur
     Failure { sentence, ..failure }
 }
 
+/// See [`Accounts::initial_password`].
+pub(crate) fn initial_password(site: &Site, registration: &Registration) -> Result<String, Failure> {
+    Ok(accounts_of(registration.mode(&site.config)).initial_password(&site.state.secret()?, &registration.seed))
+}
+
 /// See [`Accounts::renew_lost_password`].
 pub(crate) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     accounts_of(registration.mode(&site.config)).renew_lost_password(site, store, registration)
@@ -130,6 +153,11 @@ pub(crate) fn any_outlives_visits(site: &Site) -> bool {
 /// The longest time to detect that nothing answers when an account is created, in seconds.
 pub(crate) fn silence_seconds(site: &Site) -> u64 {
     if any_outlives_visits(site) { outside::mas::SILENCE_SECONDS } else { bot::SILENCE_SECONDS }
+}
+
+/// See [`Accounts::check`]; of the configured mode.
+pub fn check(site: &Site) -> Vec<Finding> {
+    accounts_of(site.config.operation_mode).check(site)
 }
 
 /// See [`Accounts::bind_address`].

@@ -1,6 +1,5 @@
 //! Accounts in Synapse that the PHP program made, but could not complete.
 
-use crate::domain::password;
 use crate::flow::failure::Failure;
 use crate::outside::matrix::accounts::{self as homeserver_accounts, AccountFacts};
 use crate::outside::matrix::{self, Homeserver, bot};
@@ -31,7 +30,7 @@ pub(super) fn may_have_made(store: &mut Store, registration: &Registration) -> R
 ///
 /// The PHP program took a name in use for a success. So this function first makes sure that the account belongs to this person:
 /// made after the request, and never used.
-pub(super) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
+pub(super) fn renew_lost_password(site: &Site, store: &mut Store, registration: &Registration, initial: &str) -> Result<(), Failure> {
     let is_lost = !registration.password_chosen
         && registration.account_tried_at.is_none()
         && (store.is_from_php(registration.id)? || store.had_another_key(registration.id)?);
@@ -48,8 +47,7 @@ pub(super) fn renew_lost_password(site: &Site, store: &mut Store, registration: 
             homeserver.mxid(&registration.username)
         )));
     }
-    let password = password::initial(&site.state.secret()?, &registration.seed);
-    homeserver_accounts::set_password(&homeserver, &token, &registration.username, &password)
+    homeserver_accounts::set_password(&homeserver, &token, &registration.username, initial)
         .map_err(|cause| explained(site, registration, cause))?;
     // From now on the password is known: a repeated mail contains the same one, even if the person has changed it meanwhile.
     Ok(store.note_account_try(registration.id, site.now())?)

@@ -20,7 +20,7 @@ impl Accounts for InSynapse {
     }
 
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-        php::renew_lost_password(site, store, registration)
+        php::renew_lost_password(site, store, registration, &self.initial_password(&site.state.secret()?, &registration.seed))
     }
 
     fn bind_address(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<bool, Failure> {
@@ -71,7 +71,7 @@ pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, 
 }
 
 /// Whether the homeserver certainly created no account. A lost or unexpected answer leaves that open.
-fn did_nothing(cause: &matrix::Error) -> bool {
+pub(super) fn did_nothing(cause: &matrix::Error) -> bool {
     !matches!(cause, matrix::Error::Unreachable(_) | matrix::Error::Unexpected(_))
 }
 

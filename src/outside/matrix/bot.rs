@@ -5,7 +5,7 @@
 //! 2. the one of the application service, if the homeserver has read its registration file (`cron --print-appservice`);
 //! 3. the one in `config.json` from an earlier login;
 //! 4. a new one, by logging in as `bot_localpart` with the password in `config.json`. If that is refused and there is a shared
-//!    secret, the bot creates the account first. The token is stored before it is used.
+//!    secret or a registration token, the bot creates the account first. The token is stored before it is used.
 //!
 //! A token in `config.json` that has ended is replaced once, in the same way. The device id is always the same, so a message
 //! that was already sent with the same transaction id is not sent twice (Client-Server API, "Transaction identifiers").
@@ -20,6 +20,7 @@ use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
 use super::room_report::{self, RoomReport};
 use super::sessions::Whoami;
+use super::token_registration::{self, Answered, Begun, Means};
 use super::{Error, Homeserver, PATIENCE, login, relations, sessions};
 use crate::domain::config::OperationMode;
 use crate::outside::site::Site;
@@ -244,18 +245,18 @@ impl Bot<'_> {
     /// `refused` is the homeserver's answer to the login.
     fn make_account(&self, password: &str, refused: &str) -> Result<(), Error> {
         let bot = self.mxid();
-        let Some(shared_secret) = self.site.config.registration_shared_secret()? else {
-            return Err(Error::Misconfigured(format!(
-                "{bot} cannot log in ({refused}); make that account with the register_password of config.json, or set access_token in [room], or registration_shared_secret to let the bot make it"
-            )));
+        let config = &self.site.config;
+        let by_token = config.operation_mode == OperationMode::RegistrationToken;
+        let registered = match (config.registration_shared_secret()?, config.registration_token()?.filter(|_| by_token)) {
+            (Some(shared_secret), _) => self.register_by_secret(password, &shared_secret)?,
+            (None, Some(token)) => self.register_by_token(password, &token)?,
+            (None, None) => {
+                return Err(Error::Misconfigured(format!(
+                    "{bot} cannot log in ({refused}); make that account with the register_password of config.json, or set access_token in [room], or registration_shared_secret to let the bot make it"
+                )));
+            }
         };
-        // A bot need not accept the terms of a homeserver. Homeservers other than Synapse may not know the kind "bot".
-        let account = NewAccount { localpart: self.localpart(), password, display_name: Some(DISPLAY_NAME), is_bot: true };
-        let registered = match register::register(&self.homeserver, &shared_secret, &account) {
-            Err(Error::Misconfigured(_)) => register::register(&self.homeserver, &shared_secret, &NewAccount { is_bot: false, ..account }),
-            outcome => outcome,
-        };
-        match registered? {
+        match registered {
             Registered::Made => {
                 crate::outside::log::info("bot_account_made", None, &bot);
                 Ok(())
@@ -271,6 +272,31 @@ impl Bot<'_> {
                 "the homeserver does not give the name {bot} ({errcode}: {error}); choose another bot_localpart in [room]"
             ))),
         }
+    }
+
+    /// A bot need not accept the terms of a homeserver. Homeservers other than Synapse may not know the kind "bot".
+    fn register_by_secret(&self, password: &str, shared_secret: &str) -> Result<Registered, Error> {
+        let account = NewAccount { localpart: self.localpart(), password, display_name: Some(DISPLAY_NAME), is_bot: true };
+        match register::register(&self.homeserver, shared_secret, &account) {
+            Err(Error::Misconfigured(_)) => register::register(&self.homeserver, shared_secret, &NewAccount { is_bot: false, ..account }),
+            outcome => outcome,
+        }
+    }
+
+    /// The login that follows proves whose the account is.
+    fn register_by_token(&self, password: &str, token: &str) -> Result<Registered, Error> {
+        let account = token_registration::NewAccount { localpart: self.localpart(), password };
+        let means = Means { token, accepts_terms: self.site.config.registration_token.accept_terms };
+        let answered = match token_registration::begin(&self.homeserver, &account, &means)? {
+            Begun::Answered(answered) => answered,
+            Begun::Open(session) => token_registration::finish(&self.homeserver, &account, &means, &session)?,
+        };
+        Ok(match answered {
+            Answered::Made | Answered::TokenGone => Registered::Made,
+            Answered::InUse => Registered::NameInUse { asked_again: false },
+            Answered::NameRefused { errcode, error } => Registered::NameRefused { errcode, error },
+            Answered::PasswordRefused(error) => Registered::PasswordRefused(error),
+        })
     }
 
     /// Where the passwords are ours, the bot's login also requires that the homeserver asks us and we answer.

@@ -7,6 +7,9 @@ use std::fmt;
 /// The device of [`proves`], which logs out at once.
 const PROOF_DEVICE: &str = "REGISTERBOT_PROOF";
 
+/// The type of logins with a password.
+const BY_PASSWORD: &str = "m.login.password";
+
 /// A session on the homeserver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
@@ -34,6 +37,16 @@ struct LoginRequest<'a> {
 struct UserIdentifier<'a> {
     r#type: &'static str,
     user: &'a str,
+}
+
+#[derive(Deserialize)]
+struct LoginFlows {
+    flows: Vec<LoginFlow>,
+}
+
+#[derive(Deserialize)]
+struct LoginFlow {
+    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -70,15 +83,29 @@ pub fn login(homeserver: &Homeserver, localpart: &str, password: &str, device_id
 /// Whether the account exists and has this password: logs in and out again. This shows whether an account that "already
 /// exists" was made by an earlier attempt of ours. A deactivated account proves nothing.
 pub fn proves(homeserver: &Homeserver, localpart: &str, password: &str) -> Result<bool, Error> {
+    let Some(login) = proof(homeserver, localpart, password)? else { return Ok(false) };
+    if let Err(cause) = logout(homeserver, &login.access_token) {
+        crate::outside::log::warn("proof_device_left", None, &format!("the account has a device {PROOF_DEVICE} now: {cause}"));
+    }
+    Ok(true)
+}
+
+/// The same without logging out; `None`: the account does not exist, or does not have this password. The device is always the
+/// same, so a repeated proof leaves no second one.
+pub(crate) fn proof(homeserver: &Homeserver, localpart: &str, password: &str) -> Result<Option<Login>, Error> {
     match attempt(homeserver, localpart, password, PROOF_DEVICE, "proof of a new account")? {
-        Ok(login) => {
-            if let Err(cause) = logout(homeserver, &login.access_token) {
-                crate::outside::log::warn("proof_device_left", None, &format!("the account has a device {PROOF_DEVICE} now: {cause}"));
-            }
-            Ok(true)
-        }
-        Err(refusal) if refusal.is(403, "M_FORBIDDEN") || refusal.is(403, "M_USER_DEACTIVATED") => Ok(false),
+        Ok(login) => Ok(Some(login)),
+        Err(refusal) if refusal.is(403, "M_FORBIDDEN") || refusal.is(403, "M_USER_DEACTIVATED") => Ok(None),
         Err(refusal) => Err(no_login(refusal)),
+    }
+}
+
+/// Whether people can log in with a password (Client-Server API, `GET /login`).
+pub(crate) fn takes_passwords(homeserver: &Homeserver) -> Result<bool, Error> {
+    match homeserver.ask::<LoginFlows>(&Call::get("/_matrix/client/v3/login".into()))? {
+        Ok(offered) => Ok(offered.flows.iter().any(|flow| flow.r#type == BY_PASSWORD)),
+        Err(refusal) if refusal.is(404, "M_UNRECOGNIZED") => Ok(false),
+        Err(refusal) => Err(refusal.unexpected()),
     }
 }
 
@@ -105,7 +132,7 @@ fn attempt(
     device_name: &str,
 ) -> Result<Result<Login, Refusal>, Error> {
     let request = LoginRequest {
-        r#type: "m.login.password",
+        r#type: BY_PASSWORD,
         identifier: UserIdentifier { r#type: "m.id.user", user: localpart },
         password,
         device_id,

@@ -1,6 +1,6 @@
 //! The homeserver, over its HTTP interfaces: accounts, logins, profiles, and the room where requests are decided.
 //!
-//! One file for each purpose: `register` (shared-secret registration), `login`, `availability` (whether a name is
+//! One file for each purpose: `register` (shared-secret registration), `token_registration`, `login`, `availability` (whether a name is
 //! free), `accounts` (what a server administrator may do), `password_policy`, `service` (the application service), `room` (messages), `relations` (reactions to them), `members` (who may decide), `bot` (the bot's own account, and the one function that programs call to post to the
 //! room). This file contains what they share: the connection and the errors.
 //!
@@ -16,12 +16,14 @@ pub mod login;
 pub mod members;
 pub mod messages;
 pub mod password_policy;
+pub mod profile;
 pub mod register;
 pub mod relations;
 pub mod room;
 pub mod room_report;
 pub mod service;
 pub mod sessions;
+pub mod token_registration;
 pub mod versions;
 
 use crate::domain::config::{self, BaseUrl, Config, ServerName};
@@ -163,6 +165,26 @@ impl Homeserver {
         user_id.split_once(':').is_some_and(|(_, server)| server == self.server_name.0)
     }
 
+    /// Where it is, for sentences.
+    pub fn url(&self) -> String {
+        self.base.join("/")
+    }
+
+    /// Whether it is on this machine, and no web server elsewhere sees what is asked.
+    pub(crate) fn is_on_this_machine(&self) -> bool {
+        self.base.is_loopback()
+    }
+
+    /// Whether the homeserver answers at all.
+    pub(crate) fn answers(&self) -> Result<(), Error> {
+        self.ask::<serde_json::Value>(&Call::get("/_matrix/client/versions".into()))?.map(|_| ()).map_err(Refusal::unexpected)
+    }
+
+    /// Whether an authentication service (MAS) has the accounts (Client-Server API, "OAuth 2.0 API").
+    pub(crate) fn is_left_to_a_service(&self) -> Result<bool, Error> {
+        Ok(self.ask::<serde_json::Value>(&Call::get("/_matrix/client/v1/auth_metadata".into()))?.is_ok())
+    }
+
     /// Sends a request. `Ok(Err(..))` is a refusal that the caller has to interpret. Failures that mean the same to
     /// every caller (429, an unknown token, no answer, an unreadable answer) are `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
@@ -176,16 +198,37 @@ impl Homeserver {
     }
 
     fn ask_once<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
+        let answer = self.answer(call)?;
+        self.read(call, &answer)
+    }
+
+    /// Asks an interface that may want more before it does anything (Client-Server API, "User-interactive authentication API").
+    fn ask_interactively<T: DeserializeOwned>(&self, call: &Call) -> Result<Interactive<T>, Error> {
+        let answer = self.answer(call)?;
+        if let (401, Ok(wanted)) = (answer.status, serde_json::from_slice(&answer.body)) {
+            return Ok(Interactive::Wanted(wanted));
+        }
+        Ok(match self.read(call, &answer)? {
+            Ok(done) => Interactive::Done(done),
+            Err(refusal) => Interactive::Refused(refusal),
+        })
+    }
+
+    fn answer(&self, call: &Call) -> Result<Answer, Error> {
         let mut response = self.send(call)?;
-        let status = response.status().as_u16();
         let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let body = response.body_mut().with_config().limit(call.largest).read_to_vec().map_err(|cause| self.no_answer(call, cause))?;
+        Ok(Answer { status: response.status().as_u16(), retry_after, body })
+    }
+
+    fn read<T: DeserializeOwned>(&self, call: &Call, answer: &Answer) -> Result<Result<T, Refusal>, Error> {
+        let Answer { status, retry_after, ref body } = *answer;
         if status == 200 {
-            return serde_json::from_slice(&body)
+            return serde_json::from_slice(body)
                 .map(Ok)
                 .map_err(|cause| self.nonsense(call, status, &format!("something else than expected ({})", line(&cause.to_string()))));
         }
-        let error = serde_json::from_slice::<MatrixError>(&body).unwrap_or_default();
+        let error = serde_json::from_slice::<MatrixError>(body).unwrap_or_default();
         match (status, error.errcode.as_str()) {
             (429, _) => Err(Error::Limited {
                 retry_after_seconds: retry_seconds(error.retry_after_ms.and_then(|ms| ms.as_f64()), retry_after),
@@ -338,6 +381,42 @@ impl<'a> Call<'a> {
     fn patience(self, patience: Duration) -> Call<'a> {
         Call { patience, ..self }
     }
+}
+
+/// An answer as it came.
+struct Answer {
+    status: u16,
+    /// In seconds.
+    retry_after: Option<u64>,
+    body: Vec<u8>,
+}
+
+/// The answer of an interface with interactive authentication.
+enum Interactive<T> {
+    Done(T),
+    /// 401: one of the flows has to be completed first.
+    Wanted(Wanted),
+    Refused(Refusal),
+}
+
+/// What an interface wants before it does anything. Whoever knows the session is, for Synapse, as good as the person, so it is
+/// never logged.
+#[derive(Deserialize)]
+struct Wanted {
+    session: String,
+    flows: Vec<WantedFlow>,
+    #[serde(default)]
+    completed: Vec<String>,
+    /// Why the last stage was not accepted.
+    #[serde(default)]
+    errcode: Option<String>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WantedFlow {
+    stages: Vec<String>,
 }
 
 /// The body of every error answer (Client-Server API, "Standard error response"). Empty if the body is not one.

@@ -1,5 +1,6 @@
 //! Accounts by Synapse's shared-secret registration, `/_synapse/admin/v1/register`.
 
+use super::profile::LONGEST_DISPLAY_NAME;
 use super::{Call, Error, Homeserver, Refusal};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,8 +10,6 @@ use sha1::Sha1;
 /// The `user_type` of accounts that belong to a program.
 const BOT: &str = "bot";
 const PATH: &str = "/_synapse/admin/v1/register";
-/// Synapse's limit for a display name, in characters.
-const LONGEST_DISPLAY_NAME: usize = 256;
 
 /// An account to create. It is never a server administrator.
 #[derive(Clone, Copy)]

@@ -204,6 +204,17 @@ pub fn resolve_alias(homeserver: &Homeserver, alias: &str) -> Result<String, Err
     }
 }
 
+#[derive(Deserialize)]
+struct JoinedRooms {
+    joined_rooms: Vec<String>,
+}
+
+/// The ids of the rooms where the token's owner is.
+pub fn joined_rooms(homeserver: &Homeserver, access_token: &str) -> Result<Vec<String>, Error> {
+    let call = Call::get("/_matrix/client/v3/joined_rooms".into()).token(access_token);
+    homeserver.ask::<JoinedRooms>(&call)?.map(|answer| answer.joined_rooms).map_err(Refusal::unexpected)
+}
+
 /// Joins a room by id or alias; does nothing if the bot is a member. [`Error::Forbidden`]: an invitation is needed, or the room
 /// cannot be found.
 pub fn join(homeserver: &Homeserver, access_token: &str, room: &str) -> Result<(), Error> {

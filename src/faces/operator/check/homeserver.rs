@@ -2,10 +2,9 @@
 
 use super::machine::{CLOCKS_DIFFER, CLOCKS_DIFFER_MUCH};
 use super::{Finding, ok, warning, wrong};
-use crate::domain::config::OperationMode;
 use crate::domain::token;
 use crate::faces::cron;
-use crate::flow::accounts::mas::checks::{Check, checks};
+use crate::flow::accounts::{self, Weight};
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::room_report::RoomReport;
 use crate::outside::matrix::{Error, Homeserver, bot, sessions, versions};
@@ -31,28 +30,30 @@ pub fn homeserver(site: &Site) -> Vec<Finding> {
 
 /// Whether accounts could be made; makes none.
 pub fn accounts(site: &Site) -> Vec<Finding> {
+    let found = accounts::check(site);
+    if !found.is_empty() {
+        return found.into_iter().map(of_mode).collect();
+    }
     let secret = match site.config.registration_shared_secret() {
         Ok(secret) => secret,
         Err(cause) => return vec![wrong("accounts", cause.to_string())],
     };
-    match (site.config.operation_mode, secret) {
-        (OperationMode::Mas, _) => checks(site).into_iter().map(finding).collect(),
-        (OperationMode::Synapse, None) => {
-            vec![wrong("accounts", "registration_shared_secret is not set in config.toml; without it no account can be made")]
-        }
-        (OperationMode::Local, None) => vec![warning(
+    match secret {
+        None if site.config.operation_mode.has_own_passwords() => vec![warning(
             "accounts",
             "in our own table; with registration_shared_secret in config.toml each account would also be made in Synapse, which keeps its name from others",
         )],
-        (_, Some(secret)) => vec![shared_secret(site, &secret)],
+        None => vec![wrong("accounts", "registration_shared_secret is not set in config.toml; without it no account can be made")],
+        Some(secret) => vec![shared_secret(site, &secret)],
     }
 }
 
-fn finding(check: Check) -> Finding {
-    match check {
-        Check::Fine(sentence) => ok("accounts", sentence),
-        Check::Doubtful(sentence) => warning("accounts", sentence),
-        Check::Wrong(sentence) => wrong("accounts", sentence),
+/// What the mode's own check found.
+fn of_mode(found: accounts::Finding) -> Finding {
+    match found.weight {
+        Weight::Fine | Weight::Advice => ok(found.name, found.sentence),
+        Weight::Warning => warning(found.name, found.sentence),
+        Weight::Fault => wrong(found.name, found.sentence),
     }
 }
 
