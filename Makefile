@@ -9,7 +9,8 @@
 # TOKEN_WORLD=/path/to/json make token-check
 #                    whole registrations at a homeserver with a registration token: docs/homeservers.md
 # make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
-# make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed
+# make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed;
+#                    those of the room with MATRIX_CLIENT=FOLDER, a built Cinny: tests/browser/room_pictures.rs
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
 #                    make fuzz FUZZ_SECONDS=3600 FUZZ_TARGETS=json_bodies
 # make fuzz-rounds   all targets in turn, 600 s each, until stopped; adds to target/fuzz/rounds.tsv

@@ -13,6 +13,7 @@ mod keyboard;
 mod languages;
 mod looks;
 mod own_page;
+mod room_pictures;
 mod screenshots;
 mod visitor;
 mod welcome;

@@ -2,7 +2,7 @@
 
 use crate::Story;
 use crate::visitor::Visitor;
-use crate::world::Host;
+use crate::world::{Chromium, Host};
 use data_encoding::BASE64;
 use serde_json::json;
 use std::fs;
@@ -49,7 +49,12 @@ fn picture(visitor: &Visitor, name: &str, width: u32, scale: f64) {
     visitor.chromium.devtools("Emulation.setDeviceMetricsOverride", metrics(100));
     let height = visitor.chromium.script("return document.documentElement.scrollHeight", json!([])).as_u64().expect("a height");
     visitor.chromium.devtools("Emulation.setDeviceMetricsOverride", metrics(height));
-    let answer = visitor.chromium.devtools("Page.captureScreenshot", json!({"format": "png"}));
+    write_picture(&visitor.chromium, name);
+}
+
+/// What the window shows, into `docs/screenshots`.
+pub fn write_picture(chromium: &Chromium, name: &str) {
+    let answer = chromium.devtools("Page.captureScreenshot", json!({"format": "png"}));
     let png = BASE64.decode(answer["data"].as_str().expect("a picture").as_bytes()).expect("base64");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/screenshots");
     fs::create_dir_all(&folder).unwrap();
