@@ -20,6 +20,7 @@
 # make nodes         several machines: 600 people, three nodes, Galera and PostgreSQL, while servers are killed
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up, with FAULTS_DATABASE (sqlite,
 #                    postgres, mariadb) and failing servers; FAULTS_PEOPLE (96) at a time; FAULTS_SEED repeats the random choices
+# make mas-check     MAS_WORLD=/path/to/world.json make mas-check: whole registrations against a real matrix-authentication-service
 # make planted       checks that `make faults` finds bugs: plants them one at a time in a copy of the sources
 # make bench         how fast everything is, compared with minimal CGI and FastCGI programs: docs/performance.md; bench/README.md lists
 #                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite
@@ -197,6 +198,11 @@ export FAULTS_KILLS FAULTS_DATABASE
 faults:
 	$(WORLD)/install test
 	$(WORLD)/start-synapse run -- cargo test --test faults a_long_campaign -- --ignored --nocapture
+
+mas-check:
+	@[ -n "$(MAS_WORLD)" ] || { echo "MAS_WORLD=/path/to/world.json make mas-check; docs/homeservers.md says what is in that file" >&2; exit 1; }
+	$(WORLD)/install test
+	MAS_WORLD=$(MAS_WORLD) cargo test --test mas a_real_mas -- --ignored --nocapture
 
 planted:
 	$(WORLD)/install test

@@ -1,4 +1,4 @@
-//! A proxy between the programs and Synapse that loses, cuts, delays, refuses and repeats requests.
+//! A proxy between the programs and Synapse, or MAS, that loses, cuts, delays, refuses and repeats requests.
 
 use crate::weather::{UnderWay, Weather};
 use crate::world::http::{pass_on, read_request};
@@ -23,25 +23,26 @@ const MISHAPS: [&str; 12] = [
     "homeserver asked twice",
 ];
 
-/// Listens on loopback until the process ends. Returns its URL.
-pub fn start(homeserver: &str, weather: &Arc<Weather>) -> String {
+/// Listens on loopback until the process ends. Returns its URL. `repeats`: requests may arrive twice, as a proxy does that sends a
+/// request once more; Synapse bears that, and MAS does not.
+pub fn start(homeserver: &str, weather: &Arc<Weather>, repeats: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (upstream, weather) = (homeserver.trim_start_matches("http://").to_owned(), weather.clone());
+    let (upstream, weather) = (homeserver.trim_start_matches("http://").trim_end_matches('/').to_owned(), weather.clone());
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let (upstream, weather) = (upstream.clone(), weather.clone());
             thread::spawn(move || {
                 let under_way = weather.under_way("a request to the homeserver");
                 // The client may have been killed; that is intended.
-                let _ = serve(client, &upstream, &weather, &under_way);
+                let _ = serve(client, &upstream, &weather, &under_way, repeats);
             });
         }
     });
     url
 }
 
-fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &UnderWay) -> io::Result<()> {
+fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &UnderWay, repeats: bool) -> io::Result<()> {
     let mishap = weather.mishap(&MISHAPS);
     if mishap == "homeserver refused" {
         return client.shutdown(Shutdown::Both);
@@ -73,7 +74,7 @@ fn serve(mut client: TcpStream, upstream: &str, weather: &Weather, under_way: &U
         "homeserver's HTML" | "homeserver's HTML after it was done" => {
             say(&mut client, "200 OK", "text/html", "<html><h1>Welcome</h1></html>")?;
         }
-        "homeserver asked twice" => client.write_all(&pass_on(upstream, &request)?)?,
+        "homeserver asked twice" if repeats => client.write_all(&pass_on(upstream, &request)?)?,
         _ => client.write_all(&answer)?,
     }
     Ok(())

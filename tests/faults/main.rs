@@ -25,7 +25,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use world::Engine;
+use world::{Engine, Mas};
 
 /// The most storms in a round; remaining requests are completed in calm weather.
 const STORMS: usize = 30;
@@ -84,6 +84,11 @@ fn mariadb_loses_nothing_and_does_nothing_twice() {
     Campaign { engine: Engine::Mariadb, kills: 40, people: 12, ways: &[("synapse", "link"), ("local", "mail")], seed: seed(3) }.run();
 }
 
+#[test]
+fn accounts_in_mas_are_made_once_and_for_their_owners() {
+    Campaign { engine: Engine::Sqlite, kills: 60, people: 14, ways: &[("mas", "mail"), ("mas", "link")], seed: seed(4) }.run();
+}
+
 /// `make planted` takes long; a patch that no longer applies is noticed here.
 #[test]
 fn every_bug_that_is_planted_still_fits_the_sources() {
@@ -104,7 +109,11 @@ fn a_long_campaign() {
     let engine = Engine::ALL.into_iter().find(|engine| engine.name() == name);
     let engine = engine.unwrap_or_else(|| panic!("FAULTS_DATABASE is {name:?}: expected sqlite, postgres or mariadb"));
     let (kills, people) = (number("FAULTS_KILLS", 10_000), number("FAULTS_PEOPLE", 96));
-    let ways = &[("synapse", "mail"), ("local", "link"), ("synapse", "link"), ("local", "mail")];
+    let ways: &[_] = match std::env::var("FAULTS_MODE").as_deref() {
+        Ok("mas") => &[("mas", "mail"), ("mas", "link")],
+        Ok(other) => panic!("FAULTS_MODE is {other:?}: expected mas, or nothing"),
+        Err(_) => &[("synapse", "mail"), ("local", "link"), ("synapse", "link"), ("local", "mail")],
+    };
     Campaign { engine, kills, people, ways, seed: seed(0) }.run();
 }
 
@@ -132,7 +141,8 @@ struct Campaign {
 impl Campaign {
     fn run(&self) {
         println!("{}: seed {}", self.engine.name(), self.seed);
-        let mut place = Place::set_up(self.engine, self.seed);
+        let is_mas = self.ways.iter().any(|(mode, _)| *mode == "mas");
+        let mut place = Place::set_up(self.engine, self.seed, is_mas.then(Mas::start));
         let (start, mut all, mut rounds) = (Instant::now(), Found::default(), 0);
         while place.tally.kills() < self.kills {
             let way = self.ways[rounds % self.ways.len()];
@@ -156,6 +166,7 @@ impl Campaign {
                 break;
             }
             place.weather.rise();
+            place.mas_goes_wrong();
             let special = self.storm(place, &people);
             place.order_deaths("");
             place.wait_until_quiet();
@@ -177,6 +188,7 @@ impl Campaign {
                 place.forget_token();
             }
         }
+        place.mas_is_well();
         self.settle(place, &people);
         handed.extend(place.mail_proxy.take_handed());
         let found = Round { place, people: &people, mode, prefix: &prefix, handed, database_storms }.check();

@@ -7,8 +7,8 @@ use crate::tally::Tally;
 use crate::weather::Weather;
 use crate::world::process::{log_to, running_below};
 use crate::world::{
-    Account, Browser, Database, Engine, Form, Host, MailCatcher, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse, TempFolder,
-    WebServer, built_programs, http,
+    Account, Browser, Database, Engine, Form, Host, MailCatcher, Mas, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse,
+    TempFolder, WebServer, built_programs, http,
 };
 use matrix_register_bot::domain::config::DatabaseUrl;
 use matrix_register_bot::outside::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
@@ -49,6 +49,23 @@ const CRON_DEATHS: [&str; 18] = [
     "words noted",
     "words obeyed",
 ];
+/// The same where MAS makes the accounts.
+const MAS_DEATHS: [&str; 14] = [
+    "1/4",
+    "1/10",
+    "1/40",
+    "mas asked",
+    "mas answered",
+    "mas answered:2",
+    "mas answered:3",
+    "mas answered:5",
+    "account try noted",
+    "account noted",
+    "password noted",
+    "settle",
+    "settled:2",
+    "homeserver answered:3",
+];
 /// The size of the disk for the database; most of it holds the server's own files.
 const MEGABYTES: [(Engine, usize); 3] = [(Engine::Sqlite, 64), (Engine::Postgres, 700), (Engine::Mariadb, 700)];
 
@@ -70,6 +87,8 @@ pub struct Place {
     pub mails: MailCatcher,
     pub mail_proxy: MailProxy,
     pub synapse: Synapse,
+    /// The stand-in that makes accounts in mas mode; `synapse` is the homeserver behind it then.
+    pub mas: Option<Mas>,
     pub weather: Arc<Weather>,
     /// Logs of web servers that were killed.
     said: Mutex<String>,
@@ -83,8 +102,9 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn set_up(engine: Engine, seed: u64) -> Place {
-        let (synapse, mails, weather) = (Synapse::shared(), MailCatcher::start(), Arc::new(Weather::new(seed)));
+    pub fn set_up(engine: Engine, seed: u64, mas: Option<Mas>) -> Place {
+        let synapse = mas.as_ref().map_or_else(Synapse::shared, |mas| mas.synapse.clone());
+        let (mails, weather) = (MailCatcher::start(), Arc::new(Weather::new(seed)));
         let megabytes = MEGABYTES.iter().find(|(of, _)| *of == engine).expect("a size for each").1;
         let (mut disk, own_state) = (None, TempFolder::new("state"));
         let server = (engine != Engine::Sqlite).then(|| OwnServer::start_on(engine, |data| disk = SmallDisk::mount(data, megabytes)));
@@ -94,10 +114,13 @@ impl Place {
             state = PathBuf::from(database.name()).parent().expect("a file is in a folder").to_owned();
             disk = SmallDisk::mount(&state, megabytes);
         }
-        let homeserver = homeserver_proxy::start(&synapse.base_url, &weather);
+        let homeserver = homeserver_proxy::start(&synapse.base_url, &weather, true);
         let bot = format!("doorman{}{}", crate::world::mark(), engine.name());
         let settings = || settings(&synapse, &database).set("homeserver_url", homeserver.as_str()).set("room.bot_localpart", bot.as_str());
         let mut sites = HOSTS.map(|_| settings().set("state_folder", state.to_str().unwrap()).create());
+        if let Some(mas) = &mas {
+            behind_mas(mas, &mut sites, &bot, &weather);
+        }
         let mail_proxy = MailProxy::start(mails.port, &weather, sites.iter().map(|site| site.path().to_owned()).collect());
         let public_url = sites[0].public_url();
         for site in &mut sites {
@@ -110,11 +133,23 @@ impl Place {
         let (deaths_read, said, killed, tally, no_room) = Default::default();
         #[rustfmt::skip]
         let place = Place {
-            webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, weather, said, killed, tally, bot, hs_token,
+            webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, mas, weather, said, killed, tally, bot, hs_token,
             _state: own_state,
         };
         (0..HOSTS.len()).for_each(|web| place.start_web(web));
         place
+    }
+
+    /// MAS makes half accounts now and then, is killed, or takes its time.
+    pub fn mas_goes_wrong(&self) {
+        if let Some(mas) = &self.mas {
+            mas.fail("create", self.weather.chance.pick(&["half-made", "killed", "slow", "synapse-down", "lost"]), 1);
+        }
+    }
+
+    /// No more faults of MAS itself.
+    pub fn mas_is_well(&self) {
+        self.mas.iter().for_each(Mas::calm);
     }
 
     fn start_web(&self, web: usize) {
@@ -194,7 +229,8 @@ impl Place {
         if storm && chance.one_in(6) {
             lives_for = Duration::from_millis(15 + chance.below(150) as u64);
         } else if storm {
-            let order = match chance.pick(&CRON_DEATHS) {
+            let deaths = if self.mas.is_some() { &MAS_DEATHS[..] } else { &CRON_DEATHS };
+            let order = match chance.pick(deaths) {
                 order if order.starts_with("1/") => format!("{order}:{}", chance.next()),
                 order => order.to_owned(),
             };
@@ -441,6 +477,22 @@ fn settings(synapse: &Synapse, database: &Database) -> SiteBuilder {
     // The bot logs in itself, so that something is written to the state file.
     let site = site.unset("room.access_token").set("mail.smtp.timeout_seconds", 2);
     site.set("limits.concurrent_requests", 64).set("times.cron_budget_seconds", 90)
+}
+
+/// Accounts in MAS. The bot gets a token that may see whose an account is, and logs in nowhere.
+fn behind_mas(mas: &Mas, sites: &mut [SiteFolder], bot: &str, weather: &Arc<Weather>) {
+    mas.somebody(bot, "mas", serde_json::json!({"displayname": "Doorman"}));
+    let token = mas.personal_session(bot, "urn:matrix:client:api:* urn:matrix:client:device:REGISTERBOT urn:synapse:admin:*");
+    let admin_url = homeserver_proxy::start(&mas.admin_url, weather, false);
+    for site in sites {
+        for (key, value) in [("client_id", &mas.client_id), ("client_secret", &mas.client_secret), ("public_url", &mas.admin_url)] {
+            site.set(&format!("mas.{key}"), value.as_str());
+        }
+        site.set("mas.admin_url", admin_url.as_str());
+        site.set("room.access_token", token.as_str());
+        site.set("times.cron_budget_seconds", 400);
+        site.unset("registration_shared_secret");
+    }
 }
 
 fn kill(pid: u32) {

@@ -107,6 +107,7 @@ impl Round<'_> {
                 approved.difference(&there).collect::<Vec<_>>()
             ));
         }
+        self.accounts_in_mas(people, approved);
         for name in there {
             if !people.iter().any(|person| person.name == name && person.yes_was_said) {
                 self.wrong(format!("{name} has an account and nobody said yes"));
@@ -117,6 +118,18 @@ impl Round<'_> {
         let expected: Vec<_> = if self.mode == "local" { approved.iter().cloned().collect() } else { Vec::new() };
         if logins != expected {
             self.wrong(format!("our own table has {logins:?} instead of {expected:?}"));
+        }
+    }
+
+    /// MAS must have the approved accounts, each with its owner's address and nobody else's, and no others.
+    fn accounts_in_mas(&self, people: &[Person], approved: &BTreeSet<String>) {
+        let Some(mas) = &self.place.mas else { return };
+        for person in people {
+            let user = mas.user(&person.name);
+            let expected = if approved.contains(&person.name) { json!([person.address]) } else { Value::Null };
+            if user["emails"] != expected {
+                self.wrong(format!("{}: MAS has {user} instead of one account with {expected}", person.name));
+            }
         }
     }
 

@@ -45,7 +45,8 @@ fn a_name_is_taken_in_any_case_of_letters(engine: Engine) {
     is_refused(&story, &ada);
 }
 
-/// Somebody was faster than our only try, by a moment: the account is theirs, however young and unused it is.
+/// Somebody was faster by a moment: their account is as young as ours would be, unused, and shows the applicant's name, because the
+/// homeserver was told by both.
 fn whoever_is_faster_by_a_moment_keeps_the_account(engine: Engine) {
     let mas = Mas::start();
     let story = Story::under_mas(&mas, engine, Host::NginxCgi, |site| site);
@@ -53,8 +54,13 @@ fn whoever_is_faster_by_a_moment_keeps_the_account(engine: Engine) {
     story.ask_and_confirm(&ada);
     mas.fail("create", "race", 1);
     approve(&story, &ada);
-    is_refused(&story, &ada);
+    let said = run_cron(&story);
+    assert!(story.state(&ada) == 7 && said.contains("cron --end"), "{said}");
     assert_eq!((&mas.user(&ada)["has_password"], &mas.user(&ada)["emails"]), (&json!(false), &json!([])));
+    mas.somebody_binds(&ada, &format!("{ada}@elsewhere.test"));
+    run_cron(&story);
+    is_refused(&story, &ada);
+    assert_eq!(&mas.user(&ada)["has_password"], &json!(false));
 }
 
 /// A try that died before it asked for anything proves nothing about an account that came later.

@@ -7,6 +7,7 @@ mod world;
 #[path = "../world/story.rs"]
 mod the_story;
 
+mod check;
 mod dead_ends;
 mod kills;
 mod lost_answers;

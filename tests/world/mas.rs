@@ -45,13 +45,31 @@ pub struct Mas {
 }
 
 impl Mas {
-    /// A new client of the stand-in that all tests share, or that this process starts.
-    pub fn start() -> Mas {
+    /// What the stand-in writes about the one that all tests share, or that this process starts.
+    pub fn world_file() -> PathBuf {
         static PATH: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("TEST_MAS_WORLD") {
             Some(path) => path.into(),
             None => start(),
         });
-        let text = std::fs::read_to_string(&*PATH).unwrap_or_else(|cause| panic!("{}: {cause}", PATH.display()));
+        PATH.clone()
+    }
+
+    /// A real one; only the site's configuration is made of it.
+    pub fn given(admin_url: &str, client_id: &str, client_secret: &str, synapse: &Synapse) -> Mas {
+        Mas {
+            admin_url: admin_url.to_owned(),
+            client_id: client_id.to_owned(),
+            client_secret: client_secret.to_owned(),
+            synapse: synapse.clone(),
+            synapse_folder: PathBuf::new(),
+            stand_in: String::new(),
+        }
+    }
+
+    /// A new client of the stand-in that all tests share, or that this process starts.
+    pub fn start() -> Mas {
+        let path = Mas::world_file();
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
         let written: Written = serde_json::from_str(&text).expect("mas_stand_in.py writes JSON");
         let account = |name: &str| {
             let WrittenAccount { user_id, localpart, password, access_token } = written.users[name].clone();
@@ -115,6 +133,11 @@ impl Mas {
             (format!("{} {}", text(0), text(1)), call[2].as_u64().unwrap_or(0) as u16, text(3))
         };
         calls.as_array().into_iter().flatten().map(read).collect()
+    }
+
+    /// Somebody else adds an address to an account.
+    pub fn somebody_binds(&self, name: &str, address: &str) {
+        arrange(&self.stand_in, "POST", "bind", Some(json!({"name": name, "email": address})));
     }
 
     /// The token of a new personal session.

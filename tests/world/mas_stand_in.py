@@ -47,6 +47,7 @@ each other:
          strange       409 with a title that no MAS has today
   POST /stand-in/somebody {"client", "name", "kind"}   makes an account that is not ours: kind "mas" (an account), "used" (which
        has logged in on MAS's page), "synapse" (in Synapse only), "reserved" (an address is bound; "email")
+  POST /stand-in/bind {"name", "email"}     an address for an account
   POST /stand-in/session {"name", "scope"}  a personal session of this account: {"access_token"}
   POST /stand-in/limit {"on"}               MAS's limit on failed logins, for everybody
   GET  /stand-in/calls?client=ID            what this client asked: [[method, path, status, body], ...], passwords left out
@@ -769,6 +770,10 @@ class Mas(Handler):
             return Answer(200, {})
         if what == "users":
             return Answer(200, self.described(self.query["name"]))
+        if what == "bind":
+            email = {"id": ulid(), "user": self.world.user_of(body["name"]), "email": body["email"], "at": time.time()}
+            self.world.emails[email["id"]] = email
+            return Answer(200, {})
         if what == "session":
             self.raw = json.dumps({"actor_user_id": self.world.user_of(body["name"]).id, "human_name": "test", "scope": body["scope"]}).encode()
             made = self.personal_session().body

@@ -155,10 +155,9 @@ impl Work<'_> {
     fn create(&self, store: &mut Store, is_first: bool) -> Result<Sought, Failure> {
         match users::create(self.session, &self.registration.username, &self.display_name()) {
             Ok(Created::Made(user)) => self.keep(store, &user, false).map(Ok),
-            // Somebody was faster than our only try.
-            Ok(Created::NameTaken) if is_first => self.refused(store, "User already exists"),
             Ok(Created::Reserved) if is_first => self.refused(store, "Username is reserved by the homeserver"),
-            // An earlier try may have been at work until now, or somebody was faster: the time does not tell.
+            // A moment ago there was none: an earlier try was at work until now, something on the way sent this one twice, or
+            // somebody was faster. The time does not tell, nor does the display name, which may be a loser's.
             Ok(Created::NameTaken) => {
                 store.forget_time_of_try(self.registration.id)?;
                 Err(Failure::later("MAS made an account of this name while we asked for it; whose it is shows at the next try"))
