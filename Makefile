@@ -219,4 +219,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test test-one token-check package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean

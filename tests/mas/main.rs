@@ -8,6 +8,7 @@ mod world;
 mod the_story;
 
 mod check;
+mod checks;
 mod dead_ends;
 mod kills;
 mod lost_answers;

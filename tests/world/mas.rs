@@ -20,6 +20,7 @@ struct Written {
     room: String,
     stand_in: String,
     synapse_folder: PathBuf,
+    synapse_url: String,
     users: HashMap<String, WrittenAccount>,
 }
 
@@ -41,6 +42,8 @@ pub struct Mas {
     pub synapse: Synapse,
     /// The data folder of that Synapse.
     pub synapse_folder: PathBuf,
+    /// Its own address, at which nobody can log in.
+    pub synapse_url: String,
     stand_in: String,
 }
 
@@ -49,7 +52,7 @@ impl Mas {
     pub fn world_file() -> PathBuf {
         static PATH: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("TEST_MAS_WORLD") {
             Some(path) => path.into(),
-            None => start(),
+            None => start(&[]),
         });
         PATH.clone()
     }
@@ -62,14 +65,24 @@ impl Mas {
             client_secret: client_secret.to_owned(),
             synapse: synapse.clone(),
             synapse_folder: PathBuf::new(),
+            synapse_url: String::new(),
             stand_in: String::new(),
         }
     }
 
     /// A new client of the stand-in that all tests share, or that this process starts.
     pub fn start() -> Mas {
-        let path = Mas::world_file();
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
+        Mas::client_of(&Mas::world_file())
+    }
+
+    /// A client of a stand-in of this test's own, whose Synapse has further options of `start-synapse`. It runs as long as this
+    /// process.
+    pub fn start_own(options: &str) -> Mas {
+        Mas::client_of(&start(&["--synapse", options]))
+    }
+
+    fn client_of(path: &Path) -> Mas {
+        let text = std::fs::read_to_string(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
         let written: Written = serde_json::from_str(&text).expect("mas_stand_in.py writes JSON");
         let account = |name: &str| {
             let WrittenAccount { user_id, localpart, password, access_token } = written.users[name].clone();
@@ -92,6 +105,7 @@ impl Mas {
             client_secret: client["client_secret"].as_str().unwrap().to_owned(),
             synapse,
             synapse_folder: written.synapse_folder,
+            synapse_url: written.synapse_url,
             stand_in: written.stand_in,
         }
     }
@@ -167,12 +181,17 @@ fn arrange(stand_in: &str, method: &str, what: &str, body: Option<Value>) -> Val
 }
 
 /// Starts the stand-in and its Synapse for as long as this process lives. Returns the path of what it writes.
-fn start() -> PathBuf {
+fn start(options: &[&str]) -> PathBuf {
     static RUNNING: LazyLock<std::sync::Mutex<Vec<Child>>> = LazyLock::new(Default::default);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mas_stand_in.py");
     // It runs until our end of its standard input closes: when this process ends.
     let mut command = Command::new(script);
-    command.args(["run", "--", "sh", "-c", "echo $TEST_MAS_WORLD; exec cat"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .arg("run")
+        .args(options)
+        .args(["--", "sh", "-c", "echo $TEST_MAS_WORLD; exec cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start the stand-in for MAS: {cause}"));
     let mut line = String::new();

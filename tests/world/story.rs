@@ -53,7 +53,6 @@ impl Story {
     /// At this homeserver.
     pub fn at(synapse: Synapse, database: Database, mode: &str, host: Host, settings: impl FnOnce(SiteBuilder) -> SiteBuilder) -> Story {
         let room = synapse.create_room();
-<<<<<<< HEAD
         Story::in_room((synapse, room), database, host, |site| settings(site.mode(mode)))
     }
 
@@ -66,22 +65,6 @@ impl Story {
     ) -> Story {
         let mails = MailCatcher::start();
         let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).database(&database);
-=======
-        Story::in_room(synapse, &room, database, mode, host, settings)
-    }
-
-    /// In this room there.
-    pub fn in_room(
-        synapse: Synapse,
-        room: &str,
-        database: Database,
-        mode: &str,
-        host: Host,
-        settings: impl FnOnce(SiteBuilder) -> SiteBuilder,
-    ) -> Story {
-        let (mails, room) = (MailCatcher::start(), room.to_owned());
-        let site = SiteFolder::new(&built_programs!()).synapse(&synapse).room(&room).mail(&mails).mode(mode).database(&database);
->>>>>>> 14dd649 (Check a real MAS with make mas-check, and kill programs while accounts are made in it)
         let site = settings(site).create();
         let web = WebServer::start(&site, host);
         let browser = web.browser();
