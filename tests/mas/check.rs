@@ -123,13 +123,14 @@ impl Real {
 
     fn register(&self, way: &str) {
         let mas = Mas::given(&self.given.admin_url, &self.given.client_id, &self.given.client_secret, &self.synapse);
-        let story = Story::in_room((self.synapse.clone(), self.given.room.clone()), Database::new(Engine::Sqlite), Host::NginxCgi, |site| {
-            let site = site.mas(&mas).set("mas.public_url", self.given.public_url.as_str()).set("credentials", way);
-            match &self.given.token_url {
-                Some(url) => site.set("mas.token_url", url.as_str()),
-                None => site,
-            }
-        });
+        let story =
+            Story::in_room((self.synapse.clone(), self.given.room.clone()), Database::new(Engine::Sqlite), Host::NginxCgi, |site| {
+                let site = site.mas(&mas).set("mas.public_url", self.given.public_url.as_str()).set("credentials", way);
+                match &self.given.token_url {
+                    Some(url) => site.set("mas.token_url", url.as_str()),
+                    None => site,
+                }
+            });
         let ada = fresh("mas-check");
         println!("mas-check: credentials = {way:?}: {} asks and confirms the address", self.synapse.user_id(&ada));
         story.ask(&ada);
