@@ -53,7 +53,7 @@ struct Surroundings {
 impl Surroundings {
     fn start() -> Surroundings {
         println!("starting Synapse and a mail server ...");
-        Surroundings { mails: MailCatcher::start(), homeserver: OwnSynapse::start(&[]) }
+        Surroundings { mails: MailCatcher::start(), homeserver: OwnSynapse::start(&["--complete"]) }
     }
 }
 

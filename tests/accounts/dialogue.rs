@@ -30,7 +30,7 @@ impl Both {
         let (synapse, site) = shared_site(|site| site.database(&database));
         let table = Table::of(&site);
         let user = account(&synapse, &table);
-        let web = WebServer::start(&site, Host::NginxFastCgi);
+        let web = WebServer::start(&site, Host::NginxSystemd);
         Both { synapse, web, table, user, _site: site, _database: database }
     }
 

@@ -9,7 +9,7 @@ const CHOSEN: &str = "correct horse Bätterie";
 #[test]
 fn each_way_to_a_first_password_logs_in_at_the_homeserver() {
     let mut home = Homestead::start();
-    let web = home.serve(Host::NginxFastCgi);
+    let web = home.serve(Host::NginxSystemd);
     let initial = home.sign_up(&web, "by.mail");
     home.synapse().login("by.mail", &initial).expect("the mailed password logs in");
 

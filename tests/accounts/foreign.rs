@@ -29,7 +29,7 @@ fn who_has_a_password_in_synapse_changes_it_there_through_us() {
 #[test]
 fn where_the_sysadmin_wants_it_they_are_refused() {
     let (synapse, site) = shared_site(|site| site.set("password_change.foreign_accounts", "refuse"));
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let carol = synapse.register(&fresh("carol"), "synapse's own").localpart;
     let change = json!({"old_password": "synapse's own", "new_password": "another one"});
     let report = Client::new(&web.url()).change(&carol, "synapse's own", change);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[test]
 fn after_a_change_with_matrix_nio_only_the_new_password_logs_in() {
     let home = Homestead::start();
-    let web = home.serve(Host::NginxFastCgi);
+    let web = home.serve(Host::NginxSystemd);
     let ada = fresh("ada");
     let initial = home.sign_up(&web, &ada);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/accounts/nio_client.py");

@@ -49,7 +49,7 @@ fn who_was_approved_logs_in_with_any_client_and_after_a_change_with_the_new_pass
 #[test]
 fn what_is_wrong_with_a_change_reaches_the_user() {
     let home = Homestead::start();
-    let web = home.serve(Host::NginxFastCgi);
+    let web = home.serve(Host::NginxSystemd);
     let client = Client::new(&web.url());
     let ada = fresh("ada");
     let initial = home.sign_up(&web, &ada);
@@ -75,7 +75,7 @@ fn what_is_wrong_with_a_change_reaches_the_user() {
 #[test]
 fn guessing_does_not_keep_an_owner_who_is_logged_in_from_a_change() {
     let home = Homestead::start();
-    let web = home.serve(Host::NginxFastCgi);
+    let web = home.serve(Host::NginxSystemd);
     let client = Client::new(&web.url());
     let ada = fresh("ada");
     let initial = home.sign_up(&web, &ada);

@@ -24,7 +24,7 @@ fn reset(browser: &Browser, mails: &MailCatcher, name: &str, mails_before: usize
 #[test]
 fn whoever_let_the_initial_password_run_out_gets_in_with_a_new_one() {
     let homestead = Homestead::start();
-    let web = homestead.serve(Host::NginxFastCgi);
+    let web = homestead.serve(Host::NginxSystemd);
     let name = fresh("ada");
     let initial = homestead.sign_up(&web, &name);
     homestead.synapse().login(&name, &initial).expect("the initial password works");
@@ -46,7 +46,7 @@ fn device_after(is_admin: bool, keep_devices: bool) -> (bool, String) {
     let name = fresh("grace");
     Table::of(&site).add(&name, OLD);
     let Account { token, .. } = synapse.register(&name, OLD);
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let page = reset(&Browser::new(&web.url()), &mails, &name, 0, keep_devices);
     assert!(page.status == 200 && Table::of(&site).has_password(&name, NEW), "{}\n{}", page.text(), web.log());
     (synapse.call("GET", "/_matrix/client/v3/account/whoami", Some(&token), None).0 == 200, page.text())

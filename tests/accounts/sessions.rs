@@ -18,7 +18,7 @@ fn sessions_after(settings: impl FnOnce(SiteBuilder) -> SiteBuilder, logout_devi
     table.add(&name, OLD);
     let Account { token: first, .. } = synapse.register(&name, OLD);
     let tokens = [first, synapse.login(&name, OLD).unwrap(), synapse.login(&name, OLD).unwrap()];
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let mut body = json!({"new_password": NEW, "auth": {"type": "m.login.password", "user": name, "password": OLD}});
     if let Some(wish) = logout_devices {
         body["logout_devices"] = Value::Bool(wish);
@@ -72,7 +72,7 @@ fn nothing_is_changed_for_now(homeserver_url: &str) {
     let (_, site) = shared_site(|site| site.set("homeserver_url", homeserver_url));
     let (table, name) = (Table::of(&site), fresh("grace"));
     table.add(&name, OLD);
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let body = json!({"new_password": NEW, "auth": {"type": "m.login.password", "user": name, "password": OLD}}).to_string();
     let browser = Browser::new(&web.url()).with_header("Authorization", "Bearer syt_some_token");
     let page = browser.request("POST", "/_matrix/client/v3/account/password", "application/json", body.as_bytes());

@@ -7,7 +7,7 @@ use crate::{Story, address_of, fresh, password_in};
 
 #[test]
 fn by_keyboard_alone_a_stranger_asks_and_somebody_approves_in_english() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     from_the_form_to_the_login(&story, &visitor, "", &words("en", "form.error.username_missing", &[]));
 }
@@ -21,14 +21,14 @@ fn by_keyboard_alone_a_stranger_asks_and_somebody_approves_in_german() {
 
 #[test]
 fn without_javascript_the_way_is_the_same() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url()).without_scripts();
     from_the_form_to_the_login(&story, &visitor, "ada lovelace", &words("en", "form.error.username_characters", &[]));
 }
 
 #[test]
 fn by_keyboard_alone_a_request_is_declined_with_a_reason() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
@@ -53,7 +53,7 @@ fn by_keyboard_alone_a_request_is_declined_with_a_reason() {
 
 #[test]
 fn the_button_beside_the_username_asks_whether_it_is_free_and_sends_nothing() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("de", &story.web.url());
     let ada = fresh("ada");
     visitor.open(&story.web.url());
@@ -110,7 +110,7 @@ fn ask(story: &Story, visitor: &Visitor, localpart: &str, mistake: &str, sentenc
 
 #[test]
 fn by_keyboard_alone_a_mistyped_address_is_corrected_and_the_mail_sent_again() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     let (ada, typo) = (fresh("ada"), fresh("typo"));
     visitor.open(&story.web.url());

@@ -7,7 +7,7 @@ use url::Url;
 
 #[test]
 fn the_visible_link_changes_the_language_and_keeps_the_request() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     let ada = fresh("ada");
     ask_in_german(&story, &visitor, &ada);
@@ -40,7 +40,7 @@ fn the_visible_link_changes_the_language_and_keeps_the_request() {
 
 #[test]
 fn the_other_language_after_an_error_keeps_what_was_typed_and_enter_still_sends() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     let ada = fresh("ada");
     visitor.open(&story.web.url());

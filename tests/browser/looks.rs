@@ -35,7 +35,7 @@ fn nothing_scrolls_sideways_and_all_text_has_contrast_in_german() {
 
 /// Visits every page, with the longest names allowed.
 fn every_page_fits(language: &str) {
-    let story = Story::start_with("local", Host::NginxFastCgi, |site| {
+    let story = Story::start_with("local", Host::NginxSystemd, |site| {
         let site = site.set("server_name", SERVER).set("form.terms_url", "https://example.org/terms").language(language);
         site.set("pages.title", "Donaudampfschifffahrtsgesellschaftskapitänsvereinigung").ask_password()
     });

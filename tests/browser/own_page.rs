@@ -6,7 +6,7 @@ use crate::{Story, address_of, fresh};
 
 #[test]
 fn by_keyboard_alone_who_lost_the_name_chooses_another_answers_a_question_and_is_declined() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("en", &story.web.url());
     the_way_to_a_no(&story, &visitor, "en");
 }
@@ -20,7 +20,7 @@ fn without_javascript_the_own_page_is_the_same_in_german() {
 
 #[test]
 fn by_keyboard_alone_an_applicant_withdraws() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let visitor = Visitor::new("de", &story.web.url());
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);

@@ -14,7 +14,7 @@ const NOTE: &str =
 #[test]
 #[ignore = "it writes docs/screenshots; `make screenshots` runs it"]
 fn screenshots() {
-    let story = Story::start_with("local", Host::NginxFastCgi, |site| site.set("server_name", "example.org"));
+    let story = Story::start_with("local", Host::NginxSystemd, |site| site.set("server_name", "example.org"));
     let visitor = Visitor::new("en", &story.web.url());
     picture_form(&visitor, &story.web.url());
     picture_decision(&story, &visitor);

@@ -24,7 +24,7 @@ fn without_javascript_an_approved_applicant_chooses_a_password() {
 }
 
 fn from_the_link_to_the_login(language: &str, prepared: impl FnOnce(Visitor) -> Visitor) {
-    let story = Story::start_with("synapse", Host::NginxFastCgi, |site| SiteBuilder::send_link(site).language(language));
+    let story = Story::start_with("synapse", Host::NginxSystemd, |site| SiteBuilder::send_link(site).language(language));
     let visitor = prepared(Visitor::new(language, &story.web.url()));
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
@@ -56,7 +56,7 @@ fn from_the_link_to_the_login(language: &str, prepared: impl FnOnce(Visitor) -> 
 #[test]
 fn on_small_screens_nothing_scrolls_sideways_and_all_text_has_contrast() {
     for language in ["en", "de"] {
-        let story = Story::start_with("local", Host::NginxFastCgi, |site| {
+        let story = Story::start_with("local", Host::NginxSystemd, |site| {
             let site = site.set("server_name", "matrix.faculty-of-extraordinarily-long-names.university.example.org");
             site.set("pages.howto_url", "https://example.org/first-steps").send_link().language(language)
         });

@@ -63,5 +63,6 @@ fn connections_to(database: &Database, through: &Database) -> Vec<String> {
         Engine::Postgres => format!("SELECT pid FROM pg_stat_activity WHERE datname = '{name}' ORDER BY pid"),
         _ => format!("SELECT id FROM information_schema.processlist WHERE db = '{name}' ORDER BY id"),
     };
-    through.rows(&select).concat()
+    let own = database.own_connection();
+    through.rows(&select).concat().into_iter().filter(|id| Some(id) != own.as_ref()).collect()
 }

@@ -34,22 +34,22 @@ struct Storm {
 
 #[test]
 fn three_nodes_and_a_galera_cluster_lose_nothing_and_do_nothing_twice() {
-    Storm { engine: Engine::Mariadb, mode: "local", people: 40, at_once: 8, database_kills: 1 }.rage();
+    Storm { engine: Engine::Mariadb, mode: "local", people: 24, at_once: 6, database_kills: 1 }.rage();
 }
 
 #[test]
 fn three_nodes_and_postgresql_lose_nothing_and_do_nothing_twice() {
-    Storm { engine: Engine::Postgres, mode: "local", people: 40, at_once: 8, database_kills: 1 }.rage();
+    Storm { engine: Engine::Postgres, mode: "local", people: 24, at_once: 6, database_kills: 1 }.rage();
 }
 
 #[test]
 fn accounts_in_synapse_are_made_once_by_three_nodes() {
-    Storm { engine: Engine::Postgres, mode: "synapse", people: 12, at_once: 3, database_kills: 1 }.rage();
+    Storm { engine: Engine::Postgres, mode: "synapse", people: 8, at_once: 2, database_kills: 1 }.rage();
 }
 
 #[test]
 fn a_standby_takes_over_and_nothing_that_was_promised_is_lost() {
-    let storm = Storm { engine: Engine::Postgres, mode: "local", people: 24, at_once: 6, database_kills: 1 };
+    let storm = Storm { engine: Engine::Postgres, mode: "local", people: 16, at_once: 4, database_kills: 1 };
     storm.rage_over(Tables::with_standby());
 }
 

@@ -97,7 +97,7 @@ impl Nodes {
     pub fn run_crons(&self, node: usize, goes_on: &AtomicBool) {
         while goes_on.load(Ordering::Relaxed) {
             self.run_cron(node);
-            thread::sleep(Duration::from_millis(250));
+            thread::sleep(Duration::from_millis(500));
         }
     }
 

@@ -190,11 +190,12 @@ proptest! {
     }
 }
 
-/// Tries every single character, because random texts may miss some. Of the planes that are empty or for private use, in which
-/// all are alike, it tries some hundred each.
+/// Tries every single character, because random texts may miss some. Of the planes that are empty, for private use, or filled with
+/// ideographs that Unicode maps to nothing else, in which all are alike, it tries some hundred each.
 #[test]
 fn every_character_folds_and_parses() {
-    let is_left_out = |c: &char| matches!(c, '\u{40000}'..='\u{dffff}' | '\u{e1000}'..) && u32::from(*c) % 251 > 0;
+    let is_left_out =
+        |c: &char| matches!(c, '\u{20000}'..='\u{2f7ff}' | '\u{2fa20}'..='\u{dffff}' | '\u{e1000}'..) && u32::from(*c) % 251 > 0;
     for c in ('\0'..=char::MAX).filter(|c| !is_left_out(c)) {
         promises::fold(&format!("a{c}b {c}"));
         promises::person_name_and_note(&format!("a{c}\u{301}"));

@@ -11,7 +11,7 @@ fn token_of(link: &str) -> String {
 
 #[test]
 fn a_button_works_with_its_own_token_only() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let (ada, eve) = (fresh("ada"), fresh("eve"));
     story.ask(&ada);
     story.ask(&eve);
@@ -56,7 +56,7 @@ fn a_button_works_with_its_own_token_only() {
 
 #[test]
 fn pressing_a_button_again_does_nothing_again() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let form = story.filled_form(&ada);
     for _ in 0..3 {
@@ -85,7 +85,7 @@ fn pressing_a_button_again_does_nothing_again() {
 
 #[test]
 fn a_link_has_128_bits_and_a_wrong_one_tells_nothing() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let names: Vec<String> = (0..20).map(|_| fresh("ada")).collect();
     let tokens: BTreeSet<String> = names
         .iter()

@@ -47,7 +47,7 @@ fn check(place: &str, html: &str, ours: &str) {
 
 #[test]
 fn nothing_that_is_typed_is_markup_on_a_page() {
-    let story = Story::start("local", Host::NginxFastCgi);
+    let story = Story::start("local", Host::NginxSystemd);
     let ours = story.web.url();
     for markup in MARKUP {
         for field in ["first_name", "last_name", "username", "email", "note"] {
@@ -74,7 +74,7 @@ fn nothing_that_is_typed_is_markup_on_a_page() {
 
 #[test]
 fn nothing_that_is_typed_is_markup_in_a_mail_or_in_the_room() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let ours = story.web.url();
     for markup in MARKUP {
         let ada = fresh("ada");

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[test]
 fn nobody_gets_the_name_of_somebody_else_in_another_spelling() {
     let site = SiteFolder::new(&built_programs!()).set("form.reserved_usernames", vec!["chef"]).create();
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let ours = Site::open(&site.config_path()).unwrap();
     let login = NewLogin {
         localpart: "kate".into(),
@@ -81,7 +81,7 @@ fn a_reserved_name_is_told_from_a_taken_one_neither_by_words_nor_by_what_it_cost
         .set("form.reserved_usernames", vec!["chef"])
         .set("homeserver_url", counting_homeserver(&asked))
         .create();
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let form = web.browser().get("/register").form().put("first_name", "Eve");
     let answer = |name: &str, email: &str, action: &str| {
         asked.store(0, Ordering::SeqCst);
@@ -104,7 +104,7 @@ fn a_network_without_checks_cannot_tell_a_reserved_name_from_a_free_one() {
         .set("homeserver_url", counting_homeserver(&asked))
         .set("limits.name_checks_per_network_per_day", 1)
         .create();
-    let web = WebServer::start(&site, Host::NginxFastCgi);
+    let web = WebServer::start(&site, Host::NginxSystemd);
     let form = web.browser().get("/register").form().put("first_name", "Eve").put("email", "eve@example.org");
     let answer = |name: &str, action: &str| {
         let page = web.browser().submit(&form.clone().put("username", name).put("action", action));

@@ -9,7 +9,7 @@ fn with_the_right(engine: Engine) -> Story {
     let synapse = Synapse::shared();
     let room = synapse.create_room_of(&synapse.admin, &[&synapse.alice]);
     synapse.join(&room, &synapse.alice);
-    let mut story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+    let mut story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| {
         site.set("room.access_token", synapse.admin.token.as_str()).room(&room)
     });
     story.room = room;
@@ -53,7 +53,7 @@ fn with_the_right_people_log_in_by_their_confirmed_address(engine: Engine) {
 }
 
 fn without_the_right_nothing_changes_and_that_is_said_once(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let mut said = String::new();
     for name in ["ada", "bob", "eve"] {
         let name = fresh(name);

@@ -35,7 +35,7 @@ fn the_other_language_after_an_error_keeps_everything_that_was_typed(engine: Eng
 }
 
 fn a_form_sent_twice_is_one_request_and_both_hear_thank_you(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let form = story.filled_form(&ada);
     std::thread::scope(|scope| {
@@ -151,7 +151,7 @@ fn terms_must_be_accepted_where_there_are_some(engine: Engine) {
 
 /// Characters that phones and web pages add to pasted text must not turn anybody away, and must not reach anybody.
 fn what_cannot_be_seen_in_a_pasted_form_is_dropped_or_refused_with_a_sentence(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let pasted = story
         .filled_form(&format!("\u{feff}{ada}\u{200b}"))

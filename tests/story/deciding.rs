@@ -2,7 +2,7 @@ use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, decision_form, fresh};
 
 fn a_declined_applicant_hears_why_and_the_name_is_free_again(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.decide(&ada, "decline", "We are full.\nSorry <3");
@@ -30,7 +30,7 @@ fn the_second_decider_is_told_what_the_first_decided(engine: Engine) {
 }
 
 fn two_who_decide_at_the_same_moment_make_one_decision(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let page = story.browser.get(&story.room_message(&ada).link());

@@ -65,7 +65,7 @@ fn what_nobody_decides_ends_with_a_mail_and_can_be_taken_up_again(engine: Engine
 }
 
 fn a_no_by_mistake_is_taken_back_and_the_applicant_gets_the_account(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "decline", "Wrong button");

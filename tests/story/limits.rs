@@ -78,7 +78,7 @@ fn one_network_files_no_more_than_its_share(engine: Engine) {
 /// address.
 fn refused_requests_leave_no_rows_and_ask_the_homeserver_nothing(engine: Engine) {
     let (homeserver, asked) = counting_homeserver();
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| {
         let site = site.set("homeserver_url", homeserver).set("internal.trusted_proxies", vec!["127.0.0.1"]);
         site.set("limits.requests_per_network_per_day", 2).set("limits.requests_per_address_per_day", 5)
     });
@@ -105,7 +105,7 @@ fn refused_requests_leave_no_rows_and_ask_the_homeserver_nothing(engine: Engine)
 
 fn one_network_has_no_more_than_its_share_of_names_looked_up(engine: Engine) {
     let (homeserver, asked) = counting_homeserver();
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| {
         site.set("homeserver_url", homeserver).set("limits.name_checks_per_network_per_day", 3)
     });
     let check = |name: &str| story.browser.submit(&story.filled_form(name).press("action", "check"));
@@ -216,7 +216,7 @@ fn confirm_mails_have_a_limit_for_all_and_answers_of_the_room_have_none(engine: 
 }
 
 fn the_form_closes_politely_and_opens_again(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.set("limits.open_requests", 1));
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| site.set("limits.open_requests", 1));
     let (ada, bob) = (fresh("ada"), fresh("bob"));
     let opened_before = story.filled_form(&bob);
     let first = story.filled_form(&ada);
@@ -238,7 +238,7 @@ fn the_form_closes_politely_and_opens_again(engine: Engine) {
 }
 
 fn a_full_day_closes_the_form_until_it_is_over(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.set("limits.requests_per_day", 1));
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| site.set("limits.requests_per_day", 1));
     story.ask(&fresh("ada"));
     let page = story.browser.get("/register");
     assert_eq!(page.status, 429, "503 would be a sick machine to a load balancer");

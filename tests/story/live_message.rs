@@ -4,7 +4,7 @@ use crate::world::{Engine, Host, MailCatcher, on_every_database};
 use crate::{Story, address_of, fresh};
 
 fn the_message_says_who_approved_and_that_the_account_is_there(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     assert!(story.room_shows(&ada, "New account request").contains("View and decide: http"));

@@ -69,7 +69,7 @@ fn where_the_homeserver_cannot_tell_whether_a_name_is_free_the_account_only_wait
 }
 
 fn a_chosen_password_is_hashed_at_once(engine: Engine) {
-    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| site.ask_password());
+    let story = Story::on_with(engine, "local", Host::NginxSystemd, |site| site.ask_password());
     let ada = fresh("ada");
     let chosen = "correct horse Bätterie";
     story.ask(&ada);

@@ -204,7 +204,7 @@ fn a_name_in_our_table_is_refused_before_synapse_hears_of_it(engine: Engine) {
 
 #[test]
 fn a_restored_database_is_used_from_the_next_request_on() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let (ada, bob) = (fresh("ada"), fresh("bob"));
     story.ask(&ada);
     let path = story.site.database_path();
@@ -218,7 +218,7 @@ fn a_restored_database_is_used_from_the_next_request_on() {
 }
 
 fn no_log_line_has_a_password_a_token_or_an_address(engine: Engine) {
-    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask(&ada);
     story.site.set("homeserver_url", "http://127.0.0.1:9");

@@ -17,7 +17,7 @@ fn in_german(mut form: Form) -> Form {
 }
 
 fn who_confirms_second_chooses_another_name_and_keeps_everything_else(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, other) = (fresh("ada"), fresh("eve"));
     let address = format!("second-{}", address_of(&ada));
     story.ask(&ada);
@@ -68,7 +68,7 @@ fn a_silent_homeserver_keeps_nobody_from_confirming(engine: Engine) {
 }
 
 fn while_people_decide_the_page_says_since_when_and_how_long_it_usually_takes(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let names: Vec<String> = (0..4).map(|_| fresh("ada")).collect();
     for name in &names {
         story.ask_and_confirm(name);
@@ -86,7 +86,7 @@ fn while_people_decide_the_page_says_since_when_and_how_long_it_usually_takes(en
 }
 
 fn a_question_is_mailed_answered_on_the_page_and_read_by_those_who_decide(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask(&ada);
     let id = story.text(&format!("SELECT id FROM registrations WHERE username = '{ada}'"));
@@ -144,7 +144,7 @@ fn a_question_waits_for_the_mail_server_and_is_sent_once(engine: Engine) {
 }
 
 fn who_withdraws_is_out_and_nobody_can_decide_any_more(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, eve) = (fresh("ada"), fresh("eve"));
     story.ask(&ada);
     story.ask_and_confirm(&eve);
@@ -171,7 +171,7 @@ fn who_withdraws_is_out_and_nobody_can_decide_any_more(engine: Engine) {
 }
 
 fn the_page_tells_the_decision_with_its_reason_and_works_until_the_request_is_forgotten(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let link = story.verify_mail(&ada).link();
@@ -190,7 +190,7 @@ fn the_page_tells_the_decision_with_its_reason_and_works_until_the_request_is_fo
 }
 
 fn a_link_finds_its_page_whatever_a_mail_program_did_to_it(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask(&ada);
     let link = story.verify_mail(&ada).link();

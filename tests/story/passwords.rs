@@ -6,7 +6,7 @@ use crate::{Story, address_of, fresh, password_in};
 const CHOSEN: &str = "correct horse Bätterie";
 
 fn asking(engine: Engine, mode: &str) -> Story {
-    Story::on_with(engine, mode, Host::NginxFastCgi, SiteBuilder::ask_password)
+    Story::on_with(engine, mode, Host::NginxSystemd, SiteBuilder::ask_password)
 }
 
 fn stored(story: &Story) -> String {

@@ -15,7 +15,7 @@ fn correct(page: &Page, address: &str) -> Form {
 }
 
 fn a_mistyped_address_is_corrected_in_place_and_its_link_leads_nowhere(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, typo) = (fresh("ada"), fresh("typo"));
     let thanks = story.browser.submit(&story.filled_form(&ada).fill("email", &address_of(&typo)));
     let dead = story.mails.wait_for(&address_of(&typo), 1)[0].link();
@@ -62,7 +62,7 @@ fn a_lost_mail_is_sent_again_and_a_second_click_sends_none(engine: Engine) {
 }
 
 fn the_page_is_there_again_and_in_the_other_language_until_the_address_is_confirmed(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let thanks = story.ask(&ada);
     let (again, correction) = (send_again(&thanks), correct(&thanks, &address_of(&fresh("eve"))));
@@ -86,7 +86,7 @@ fn the_page_is_there_again_and_in_the_other_language_until_the_address_is_confir
 }
 
 fn nobody_else_reaches_the_page(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, eve) = (fresh("ada"), fresh("eve"));
     let (filled, of_eve) = (story.filled_form(&ada), story.ask(&eve));
     let of_ada = story.browser.submit(&filled);
@@ -121,7 +121,7 @@ fn what_the_mail_server_says_at_once_stands_beside_the_address(engine: Engine) {
     let (gone, unknown) = (fresh("gone"), fresh("unknown"));
     let refusing = MailCatcher::start_with(&["--reject-recipient", &address_of(&gone), "--rejection", "550 5.1.1 No such user"]);
     let deferring = MailCatcher::start_with(&["--reject-recipient", &address_of(&unknown), "--rejection", "450 4.1.2 Domain not found"]);
-    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "synapse", Host::NginxSystemd);
     for (mails, name, sentence) in [(&refusing, &gone, GONE), (&deferring, &unknown, "cannot deliver to this address right now")] {
         story.site.set("mail.smtp.port", i64::from(mails.port));
         let thanks = story.browser.submit(&story.filled_form(name));
@@ -137,7 +137,7 @@ fn what_the_mail_server_says_at_once_stands_beside_the_address(engine: Engine) {
 }
 
 fn while_the_mail_server_is_away_the_page_says_that_the_mail_will_come(engine: Engine) {
-    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let port = i64::from(story.mails.port);
     story.site.set("mail.smtp.port", 1);
@@ -150,7 +150,7 @@ fn while_the_mail_server_is_away_the_page_says_that_the_mail_will_come(engine: E
 }
 
 fn the_same_form_sent_again_sends_another_mail_and_either_link_works(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| {
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| {
         site.set("limits.unconfirmed_per_address", 1).set("limits.requests_per_address_per_day", 4)
     });
     let ada = fresh("ada");
@@ -171,7 +171,7 @@ fn the_same_form_sent_again_sends_another_mail_and_either_link_works(engine: Eng
 }
 
 fn the_limits_hold_for_mails_that_are_wanted_again(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.set("limits.requests_per_address_per_day", 2));
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| site.set("limits.requests_per_address_per_day", 2));
     let ada = fresh("ada");
     let thanks = story.ask(&ada);
     let page = story.browser.submit(&send_again(&thanks));

@@ -49,7 +49,7 @@ fn has_password(story: &Story, name: &str, password: &str) -> bool {
 }
 
 fn a_forgotten_password_is_set_anew_by_name_by_id_and_by_address(engine: Engine) {
-    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let story = Story::on(engine, "local", Host::NginxSystemd);
     let ada = fresh("ada");
     account(&story, &ada, &address_of(&ada));
     let server = story.synapse.user_id(&ada);
@@ -71,7 +71,7 @@ fn a_forgotten_password_is_set_anew_by_name_by_id_and_by_address(engine: Engine)
 }
 
 fn nobody_learns_from_the_answer_who_has_an_account(engine: Engine) {
-    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| site.set("limits.requests_per_address_per_day", 5));
+    let story = Story::on_with(engine, "local", Host::NginxSystemd, |site| site.set("limits.requests_per_address_per_day", 5));
     let (ada, off) = (fresh("ada"), fresh("off"));
     account(&story, &ada, &address_of(&ada));
     account(&story, &off, &address_of(&off));
@@ -98,7 +98,7 @@ fn nobody_learns_from_the_answer_who_has_an_account(engine: Engine) {
 }
 
 fn neither_names_of_nobody_nor_requests_for_accounts_hold_up_an_owners_mail(engine: Engine) {
-    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| {
+    let story = Story::on_with(engine, "local", Host::NginxSystemd, |site| {
         site.set("limits.confirm_mails_per_day", 3).set("limits.mails_per_address_per_day", 1)
     });
     let ada = fresh("ada");
@@ -146,7 +146,7 @@ fn opening_a_link_changes_nothing_and_it_sets_one_password(engine: Engine) {
 }
 
 fn a_link_works_for_an_hour_and_for_active_accounts(engine: Engine) {
-    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let story = Story::on(engine, "local", Host::NginxSystemd);
     let ada = fresh("ada");
     account(&story, &ada, &address_of(&ada));
     let link = mail_after_asking(&story, &ada, &address_of(&ada), 1).link();
@@ -165,7 +165,7 @@ fn a_link_works_for_an_hour_and_for_active_accounts(engine: Engine) {
 }
 
 fn accounts_with_one_address_are_in_one_mail_each_with_its_own_link(engine: Engine) {
-    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let story = Story::on(engine, "local", Host::NginxSystemd);
     let (ada, bob) = (fresh("ada"), fresh("bob"));
     account(&story, &ada, &address_of(&ada));
     account(&story, &bob, &address_of(&ada));
@@ -180,7 +180,7 @@ fn accounts_with_one_address_are_in_one_mail_each_with_its_own_link(engine: Engi
 }
 
 fn a_form_sent_twice_is_one_mail_and_no_mailbox_is_flooded(engine: Engine) {
-    let story = Story::on_with(engine, "local", Host::NginxFastCgi, |site| {
+    let story = Story::on_with(engine, "local", Host::NginxSystemd, |site| {
         site.set("limits.mails_per_address_per_day", 2).set("limits.requests_per_address_per_day", 0)
     });
     let ada = fresh("ada");
@@ -200,7 +200,7 @@ fn a_form_sent_twice_is_one_mail_and_no_mailbox_is_flooded(engine: Engine) {
 }
 
 fn wrong_guesses_at_the_old_password_do_not_count_against_the_new_one(engine: Engine) {
-    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let story = Story::on(engine, "local", Host::NginxSystemd);
     let ada = fresh("ada");
     account(&story, &ada, &address_of(&ada));
     let link = mail_after_asking(&story, &ada, &address_of(&ada), 1).link();
@@ -216,7 +216,7 @@ fn wrong_guesses_at_the_old_password_do_not_count_against_the_new_one(engine: En
 
 /// The credentials mail that waited for the mail server must not hand out the initial password.
 fn a_credentials_mail_that_comes_later_names_no_password_that_no_longer_works(engine: Engine) {
-    let mut story = Story::on(engine, "local", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "local", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let port = i64::from(story.mails.port);
@@ -235,7 +235,7 @@ fn a_credentials_mail_that_comes_later_names_no_password_that_no_longer_works(en
 }
 
 fn whoever_keeps_the_initial_password_is_reminded_once_before_it_ends(engine: Engine) {
-    let story = Story::on(engine, "local", Host::NginxFastCgi);
+    let story = Story::on(engine, "local", Host::NginxSystemd);
     let (ada, bob) = (fresh("ada"), fresh("bob"));
     for name in [&ada, &bob] {
         story.ask_and_confirm(name);
@@ -264,7 +264,7 @@ fn whoever_keeps_the_initial_password_is_reminded_once_before_it_ends(engine: En
 }
 
 fn cron_sends_what_was_left(engine: Engine) {
-    let mut story = Story::on(engine, "local", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "local", Host::NginxSystemd);
     let ada = fresh("ada");
     account(&story, &ada, &address_of(&ada));
     let port = i64::from(story.mails.port);
@@ -293,7 +293,7 @@ fn wait_until(mut done: impl FnMut() -> bool) {
 
 #[test]
 fn in_synapse_mode_the_page_says_whom_to_ask() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     for page in [story.browser.get("/reset_password"), story.browser.post("/reset_password", &[("account", "ada")])] {
         assert_eq!(page.status, 404);
         assert!(page.text().contains("contact the admins"), "{}", page.text());
@@ -303,7 +303,7 @@ fn in_synapse_mode_the_page_says_whom_to_ask() {
 
 #[test]
 fn the_form_leads_to_the_page_for_forgotten_passwords() {
-    let story = Story::start("local", Host::NginxFastCgi);
+    let story = Story::start("local", Host::NginxSystemd);
     assert!(story.browser.get("/register").body.contains("/reset_password?lang=en"));
     for typed in ["", " ", "a\u{202e}b", &"x".repeat(300)] {
         let page = ask(&story, typed);
@@ -361,7 +361,7 @@ fn on_every_web_server_the_mail_is_sent_after_the_answer() {
 /// What the mails are sent to if the account has an address that nobody can write to.
 #[test]
 fn an_account_without_an_address_gets_no_mail_and_fails_nothing() {
-    let story = Story::start("local", Host::NginxFastCgi);
+    let story = Story::start("local", Host::NginxSystemd);
     let ada = fresh("ada");
     account(&story, &ada, "");
     assert_eq!(ask(&story, &ada).status, 200);

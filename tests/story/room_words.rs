@@ -132,7 +132,7 @@ fn answered_in_room(story: &Story, count: i64) -> String {
 }
 
 fn what_the_applicant_answers_stands_in_the_thread_and_the_conversation_goes_on(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, message) = waiting(&story);
     let alice = story.synapse.alice.clone();
     in_thread(&story, &alice, &message, "!ask Which <voice>?");
@@ -168,7 +168,7 @@ fn what_the_applicant_answers_stands_in_the_thread_and_the_conversation_goes_on(
 }
 
 fn an_answer_reaches_the_room_once_whatever_fails_in_between(engine: Engine) {
-    let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let mut story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, message) = waiting(&story);
     in_thread(&story, &story.synapse.alice.clone(), &message, "!ask Who are you?");
     cron(&story);
@@ -206,7 +206,7 @@ fn an_answer_finds_the_thread_although_nobody_recorded_the_message(engine: Engin
 }
 
 fn who_withdraws_leaves_no_answer_in_the_room(engine: Engine) {
-    let story = Story::on(engine, "synapse", Host::NginxFastCgi);
+    let story = Story::on(engine, "synapse", Host::NginxSystemd);
     let (ada, message) = waiting(&story);
     in_thread(&story, &story.synapse.alice, &message, "!ask Who are you?");
     cron(&story);

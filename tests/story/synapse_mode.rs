@@ -56,7 +56,7 @@ fn the_room_sees_the_domain_that_letters_of_another_script_hide(engine: Engine) 
 }
 
 fn a_chosen_password_is_never_stored_in_clear_and_logs_in(engine: Engine) {
-    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, |site| site.ask_password());
+    let story = Story::on_with(engine, "synapse", Host::NginxSystemd, |site| site.ask_password());
     let ada = fresh("ada");
     let chosen = "correct horse Bätterie";
     story.ask(&ada);

@@ -5,7 +5,7 @@ use crate::{Story, address_of, fresh};
 
 /// From the form to the decision.
 fn signs_up_and_is_decided(kind: Kind, decision: &str) {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     sign_up(&story, kind, &ada);
     confirm(&story, kind, &ada);
@@ -70,7 +70,7 @@ fn with_elinks_people_sign_up_confirm_and_approve() {
 
 #[test]
 fn with_lynx_people_correct_an_address_and_ask_for_the_mail_again() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let ada = fresh("ada");
     let right = address_of(&ada);
     let typo = right.trim_end_matches('g');
@@ -92,7 +92,7 @@ fn with_lynx_people_correct_an_address_and_ask_for_the_mail_again() {
 
 #[test]
 fn with_lynx_people_set_a_forgotten_password() {
-    let story = Story::start("local", Host::NginxFastCgi);
+    let story = Story::start("local", Host::NginxSystemd);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
@@ -114,7 +114,7 @@ fn with_lynx_people_set_a_forgotten_password() {
 
 #[test]
 fn with_lynx_approved_people_choose_a_password_by_the_link() {
-    let story = Story::start_with("synapse", Host::NginxFastCgi, SiteBuilder::send_link);
+    let story = Story::start_with("synapse", Host::NginxSystemd, SiteBuilder::send_link);
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     story.decide(&ada, "approve", "");
@@ -129,7 +129,7 @@ fn with_lynx_approved_people_choose_a_password_by_the_link() {
 
 #[test]
 fn with_lynx_who_lost_the_name_chooses_another_answers_a_question_and_withdraws() {
-    let story = Story::start("synapse", Host::NginxFastCgi);
+    let story = Story::start("synapse", Host::NginxSystemd);
     let (ada, other) = (fresh("ada"), fresh("eve"));
     let address = format!("second-{}", address_of(&ada));
     story.ask(&ada);

@@ -16,7 +16,7 @@ const DAY: i64 = 86_400;
 const CHOOSING: i64 = 10;
 
 fn with_link(engine: Engine, mode: &str) -> Story {
-    Story::on_with(engine, mode, Host::NginxFastCgi, SiteBuilder::send_link)
+    Story::on_with(engine, mode, Host::NginxSystemd, SiteBuilder::send_link)
 }
 
 /// Until the mail with the link.
@@ -240,7 +240,7 @@ fn whatever_ends_a_request_leaves_no_password_in_the_database(engine: Engine) {
 
 /// Whoever confirmed with a password under `credentials = "confirm"` need not choose another after the key was changed.
 fn a_password_that_was_chosen_at_the_confirmation_is_used(engine: Engine) {
-    let mut story = Story::on_with(engine, "synapse", Host::NginxFastCgi, SiteBuilder::ask_password);
+    let mut story = Story::on_with(engine, "synapse", Host::NginxSystemd, SiteBuilder::ask_password);
     let ada = fresh("ada");
     story.ask(&ada);
     assert_eq!(story.confirm_choosing(&ada, CHOSEN).status, 200);
@@ -315,7 +315,7 @@ fn a_password_has_to_follow_the_homeservers_policy() {
     let own = OwnSynapse::start(&["--set", policy]);
     let room = own.synapse.create_room();
     let mut story =
-        Story::on_with(Engine::Sqlite, "synapse", Host::NginxFastCgi, |site| site.synapse(&own.synapse).room(&room).send_link());
+        Story::on_with(Engine::Sqlite, "synapse", Host::NginxSystemd, |site| site.synapse(&own.synapse).room(&room).send_link());
     (story.synapse, story.room) = (own.synapse.clone(), room);
     let ada = fresh("ada");
     approve(&story, &ada);

@@ -32,7 +32,7 @@ impl Continued {
         let fixture = Fixture::load_with(folder, |site| {
             site.synapse(synapse).room(&room).mail(&mails).set("room.access_token", synapse.admin.token.as_str())
         });
-        let web = WebServer::start(&fixture.site, Host::NginxFastCgi);
+        let web = WebServer::start(&fixture.site, Host::NginxSystemd);
         let browser = web.browser().with_language("en");
         Continued { own, mails, fixture, web, browser, room }
     }

@@ -1,5 +1,6 @@
 //! A database for each test, in SQLite, PostgreSQL or MariaDB, and access to it by command line clients.
 
+use super::connection::{Kept, run_once};
 use super::folder::TempFolder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fs::{self, File};
@@ -82,6 +83,11 @@ impl Server {
         }
     }
 
+    /// Whether somebody accepts connections at its port, which is asked faster than a client is started.
+    pub fn listens(&self) -> bool {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
     /// Whether the server answers within five seconds.
     pub fn answers(&self) -> bool {
         self.client(self.first_database()).arg(self.option_for_sql()).arg("SELECT 1").output().is_ok_and(|output| output.status.success())
@@ -128,7 +134,7 @@ impl Server {
 
     /// Runs a statement outside the tests' own databases.
     pub(super) fn execute(&self, sql: &str) {
-        run(self.client(self.first_database()).arg(self.option_for_sql()).arg(sql), sql);
+        run_once(self, self.first_database(), sql).unwrap_or_else(|failure| panic!("{sql}: {}", failure.cause));
     }
 }
 
@@ -146,6 +152,7 @@ enum Place {
         server: Server,
         name: String,
         shared: bool,
+        kept: Kept,
     },
 }
 
@@ -167,12 +174,12 @@ impl Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         server.execute(&format!("CREATE DATABASE {name}"));
-        Database { place: Place::Server { server, name, shared } }
+        Database { place: Place::Server { server, name, shared, kept: Kept::default() } }
     }
 
     /// The same database on a replica of the server.
     pub fn on_copy(&self, copy: &Server) -> Database {
-        Database { place: Place::Server { server: copy.clone(), name: self.name(), shared: false } }
+        Database { place: Place::Server { server: copy.clone(), name: self.name(), shared: false, kept: Kept::default() } }
     }
 
     /// The value of the key `database`.
@@ -220,9 +227,18 @@ impl Database {
     pub fn sql(&self, sql: &str) {
         match &self.place {
             Place::File(folder) => open(folder).execute_batch(sql).unwrap_or_else(|cause| panic!("{sql}: {cause}")),
+            Place::Server { server, name, shared: true, kept } => drop(kept.run(server, name, sql)),
             Place::Server { server, name, .. } => {
                 run(server.client(name).arg(server.option_for_sql()).arg(sql), sql);
             }
+        }
+    }
+
+    /// The server's id of this value's own connection, if there is one.
+    pub fn own_connection(&self) -> Option<String> {
+        match &self.place {
+            Place::File(_) => None,
+            Place::Server { kept, .. } => kept.id(),
         }
     }
 
@@ -230,6 +246,7 @@ impl Database {
     pub fn rows(&self, select: &str) -> Vec<Vec<String>> {
         match &self.place {
             Place::File(folder) => sqlite_rows(&open(folder), select),
+            Place::Server { server, name, shared: true, kept } => kept.run(server, name, select),
             Place::Server { server, name, .. } if server.engine == Engine::Postgres => {
                 // Separators that occur in no text.
                 let shape = ["--tuples-only", "--no-align", "--field-separator=\u{1f}", "--record-separator=\u{1e}", "--pset=null=NULL"];
@@ -274,13 +291,13 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let Place::Server { server, name, shared: true } = &self.place else {
+        let Place::Server { server, name, shared: true, .. } = &self.place else {
             return;
         };
         // The test may have left connections open, and may be panicking already, so nothing here may panic.
         let force = if server.engine == Engine::Postgres { " WITH (FORCE)" } else { "" };
         let sql = format!("DROP DATABASE IF EXISTS {name}{force}");
-        let _ = server.client(server.first_database()).arg(server.option_for_sql()).arg(sql).output();
+        let _ = run_once(server, server.first_database(), &sql);
     }
 }
 

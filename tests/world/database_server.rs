@@ -54,7 +54,7 @@ impl OwnServer {
     pub fn start_again(&mut self) {
         self.launch(&[]);
         let server = self.server.clone();
-        self.wait_until(60, || server.answers());
+        self.wait_until(60, || server.listens() && server.answers());
     }
 
     /// Starts the program with further options, without waiting for it.

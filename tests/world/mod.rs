@@ -19,6 +19,7 @@
 mod browser;
 mod chromium;
 mod conduit;
+mod connection;
 pub mod database;
 mod database_server;
 mod disk;
@@ -54,14 +55,14 @@ pub use names::{fresh, mark};
 pub use programs::{program_places, programs_of};
 pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use standby::Pair;
-pub use synapse::{Account, Message, OwnSynapse, Synapse};
+pub use synapse::{Account, Message, OwnSynapse, Synapse, pause};
 pub use text_browser::{Kind, TextBrowser};
 pub use web::{Host, WebServer, nginx_frame};
 
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {
     () => {
-        $crate::world::Programs::of(std::path::Path::new(env!("CARGO_BIN_EXE_matrix-register-bot")))
+        $crate::world::Programs::built(std::path::Path::new(env!("CARGO_BIN_EXE_matrix-register-bot")))
     };
 }
 pub(crate) use built_programs;

@@ -21,6 +21,12 @@ impl Programs {
         Programs::new(program_places().into_iter().map(|place| (place, executable)))
     }
 
+    /// The programs that Cargo built, or the copy of them that `tests/run` made where the sites of the tests are.
+    pub fn built(executable: &Path) -> Programs {
+        let copy = std::env::var_os("TEST_PROGRAM").map(PathBuf::from);
+        Programs::of(copy.as_deref().unwrap_or(executable))
+    }
+
     /// Pairs of place and file: `("public/register", "target/script")`.
     pub fn new<P: AsRef<Path>>(programs: impl IntoIterator<Item = (&'static str, P)>) -> Programs {
         Programs(programs.into_iter().map(|(place, file)| (place, file.as_ref().to_owned())).collect())

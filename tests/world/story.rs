@@ -5,7 +5,7 @@
 
 use crate::world::{
     Browser, Database, Engine, Form, Host, Mail, MailCatcher, Mas, Message, Page, SiteBuilder, SiteFolder, Synapse, WebServer,
-    built_programs,
+    built_programs, pause,
 };
 
 pub use crate::world::fresh;
@@ -116,14 +116,14 @@ impl Story {
     /// What the message about `localpart` shows, once that contains `words`; panics after 30 seconds.
     pub fn room_shows(&self, localpart: &str, words: &str) -> String {
         let message = self.room_message(localpart);
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let start = std::time::Instant::now();
         loop {
             let shown = self.synapse.shown(&self.room, &message.event_id);
             if shown.contains(words) {
                 return shown;
             }
-            assert!(std::time::Instant::now() < end, "not {words:?}, but: {shown}\n{}", self.web.log());
-            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(start.elapsed() < std::time::Duration::from_secs(30), "not {words:?}, but: {shown}\n{}", self.web.log());
+            std::thread::sleep(pause(start));
         }
     }
 

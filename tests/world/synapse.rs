@@ -149,7 +149,7 @@ impl Synapse {
     /// A private room; the guests are invited, and join only with `join`.
     pub fn create_room_of(&self, owner: &Account, guests: &[&Account]) -> String {
         let invite: Vec<_> = guests.iter().map(|guest| &guest.user_id).collect();
-        let body = json!({"preset": "private_chat", "name": "Registrations", "invite": invite});
+        let body = json!({"preset": "private_chat", "invite": invite});
         text(&self.need("POST", "/_matrix/client/v3/createRoom", Some(&owner.token), Some(body))["room_id"])
     }
 
@@ -272,16 +272,24 @@ impl Synapse {
 
     /// The messages of a room, once there are `count`; panics after 30 seconds.
     pub fn wait_for_messages(&self, room: &str, count: usize) -> Vec<Message> {
-        let end = Instant::now() + Duration::from_secs(30);
+        let start = Instant::now();
         loop {
             let messages = self.messages(room);
             if messages.len() >= count {
                 return messages;
             }
-            assert!(Instant::now() < end, "{} instead of {count} messages in the room: {messages:#?}", messages.len());
-            thread::sleep(Duration::from_millis(100));
+            assert!(start.elapsed() < PATIENCE, "{} instead of {count} messages in the room: {messages:#?}", messages.len());
+            thread::sleep(pause(start));
         }
     }
+}
+
+/// How long is waited for an event.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long to wait before the homeserver is asked again, which costs it 10 ms: the longer, the longer it has been already.
+pub fn pause(start: Instant) -> Duration {
+    (start.elapsed() / 4).clamp(Duration::from_millis(50), Duration::from_millis(500))
 }
 
 fn message(event: Value) -> Message {

@@ -21,7 +21,6 @@ import threading
 from synapse.app.complement_fork_proxied_reactor import ProxiedReactor
 from twisted.internet.main import installReactor
 
-os.environ["SYNAPSE_CACHE_FACTOR"] = "0.1"
 REACTOR = ProxiedReactor()
 installReactor(REACTOR)
 

@@ -80,6 +80,7 @@ pub struct WebServer {
     variables: Vec<(String, String)>,
     // The server itself comes first and is stopped first, so that it never misses its helpers.
     processes: Vec<Process>,
+    activated: Option<sockets::Activated>,
     folder: TempFolder,
 }
 
@@ -113,6 +114,7 @@ impl WebServer {
             hardening,
             variables: variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             processes: Vec::new(),
+            activated: None,
             folder: TempFolder::new("web"),
         };
         match host {
@@ -165,12 +167,17 @@ impl WebServer {
 
     /// The process ids of all servers, the web server first.
     pub fn pids(&self) -> Vec<u32> {
-        self.processes.iter().map(Process::pid).collect()
+        let started = self.activated.iter().flat_map(|activated| activated.processes().iter().map(Process::pid).collect::<Vec<_>>());
+        self.processes.iter().map(Process::pid).chain(started).collect()
     }
 
     /// Simulates a crash of the machine: SIGKILL to all servers and to the programs that they run.
     pub fn kill(mut self) {
         self.processes.iter_mut().for_each(Process::kill_all);
+        if let Some(activated) = &mut self.activated {
+            activated.end();
+            activated.processes().iter_mut().for_each(Process::kill_all);
+        }
     }
 
     /// Starts the helpers of the web server at once; all of them are listening when this returns.

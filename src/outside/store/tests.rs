@@ -1,5 +1,8 @@
 //! The promises of the store, for every kind of database.
 
+#[path = "../../../tests/world/connection.rs"]
+#[allow(dead_code)]
+mod connection;
 #[path = "../../../tests/world/database.rs"]
 #[allow(dead_code)]
 mod database;
