@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -21,8 +22,8 @@ INSTALLATION = pathlib.Path(os.environ.get("BENCH_PROGRAMS", ROOT))
 PASSWORD = "a password for figures"
 ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
-INTERNAL = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "intercept_change_password", "room_events"]
-FOLDERS = dict.fromkeys(PAGES, "public") | dict.fromkeys(INTERNAL, "internal") | {"cron": "cron"}
+# Each program and its folder, from the list in src/bin/main.rs.
+FOLDERS = {name: folder for folder, name in re.findall(r'^    \("([a-z]+)/([a-z_]+)", ', (ROOT / "src/bin/main.rs").read_text(), re.M)}
 
 SETTINGS = """
 server_name = "example.org"

@@ -1,6 +1,6 @@
 //! Ways around the public URLs of `docs/hosts`: the internal programs and the files must stay unreachable.
 
-use crate::world::{Host, SiteFolder, WebServer, built_programs, cheap_hash};
+use crate::world::{Host, SiteFolder, WebServer, built_programs, cheap_hash, programs_of};
 use matrix_register_bot::outside::site::Site;
 use matrix_register_bot::outside::store::{Access, NewLogin};
 use std::io::{Read, Write};
@@ -20,9 +20,8 @@ fn raw(port: u16, request: &[u8]) -> String {
 
 /// Request targets, exactly as sent.
 fn targets() -> Vec<String> {
-    let internal = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "profile/displayName"];
     let mut targets: Vec<String> = Vec::new();
-    for program in internal {
+    for program in programs_of("internal").into_iter().chain(["profile/displayName"]) {
         targets.extend([
             format!("/internal/{program}"),
             format!("/internal/{program}.php"),
@@ -137,8 +136,8 @@ fn the_world_reaches_neither_the_internal_programs_nor_a_file() {
                 }
             }
         }
-        for target in ["/register", "/verify", "/verify_admin", "/welcome", "/reset_password"] {
-            let answer = send(target, tricks);
+        for target in programs_of("public").into_iter().map(|program| format!("/{program}")) {
+            let answer = send(&target, tricks);
             assert!(answer.starts_with("HTTP/1.1 415"), "{host:?} {target}: {answer}");
         }
         // The same on the port for this machine only, which serves no files either.

@@ -151,7 +151,8 @@ fn a_silent_mail_server_holds_up_no_room_message_and_costs_one_time_out(engine: 
     mail_at(&mut story, silent());
     let begun = Instant::now();
     let run = story.site.run_cron();
-    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    // Four time-outs would take longer.
+    assert!(begun.elapsed() < Duration::from_secs(16), "{:?}", begun.elapsed());
     assert_eq!(story.state(&ada), 6, "{run:?}");
     assert_eq!(story.number("SELECT COUNT(*) FROM registrations WHERE attempts > 0"), 1);
     assert!(said(&run).contains("mail server, since"), "{run:?}");
