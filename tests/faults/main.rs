@@ -112,7 +112,8 @@ fn mariadb_loses_nothing_and_does_nothing_twice() {
 
 #[test]
 fn accounts_in_mas_are_made_once_and_for_their_owners() {
-    Campaign { engine: Engine::Sqlite, kills: 40, people: 10, crons: CRONS, ways: &[("mas", "mail"), ("mas", "link")], seed: seed(4) }.run();
+    Campaign { engine: Engine::Sqlite, kills: 40, people: 10, crons: CRONS, ways: &[("mas", "mail"), ("mas", "link")], seed: seed(4) }
+        .run();
 }
 
 /// `make planted` takes long; a patch that no longer applies is noticed here.
