@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 /// What `mas_stand_in.py` writes, and what `make mas-check` reads.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +45,8 @@ pub struct Mas {
     /// Its own address, at which nobody can log in.
     pub synapse_url: String,
     stand_in: String,
+    /// The stand-in, if it is this test's own.
+    _own: Option<OwnStandIn>,
 }
 
 impl Mas {
@@ -52,7 +54,13 @@ impl Mas {
     pub fn world_file() -> PathBuf {
         static PATH: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("TEST_MAS_WORLD") {
             Some(path) => path.into(),
-            None => start(&[]),
+            None => {
+                static RUNNING: Mutex<Vec<OwnStandIn>> = Mutex::new(Vec::new());
+                let own = OwnStandIn::start(&[]);
+                let path = own.path.clone();
+                RUNNING.lock().unwrap().push(own);
+                path
+            }
         });
         PATH.clone()
     }
@@ -67,6 +75,7 @@ impl Mas {
             synapse_folder: PathBuf::new(),
             synapse_url: String::new(),
             stand_in: String::new(),
+            _own: None,
         }
     }
 
@@ -75,10 +84,11 @@ impl Mas {
         Mas::client_of(&Mas::world_file())
     }
 
-    /// A client of a stand-in of this test's own, whose Synapse has further options of `start-synapse`. It runs as long as this
-    /// process.
+    /// A client of a stand-in of this test's own, whose Synapse has further options of `start-synapse`.
     pub fn start_own(options: &str) -> Mas {
-        Mas::client_of(&start(&["--synapse", options]))
+        let own = OwnStandIn::start(&["--synapse", options]);
+        let client = Mas::client_of(&own.path);
+        Mas { _own: Some(own), ..client }
     }
 
     fn client_of(path: &Path) -> Mas {
@@ -107,6 +117,7 @@ impl Mas {
             synapse_folder: written.synapse_folder,
             synapse_url: written.synapse_url,
             stand_in: written.stand_in,
+            _own: None,
         }
     }
 
@@ -180,24 +191,34 @@ fn arrange(stand_in: &str, method: &str, what: &str, body: Option<Value>) -> Val
     }
 }
 
-/// Starts the stand-in and its Synapse for as long as this process lives. Returns the path of what it writes.
-fn start(options: &[&str]) -> PathBuf {
-    static RUNNING: LazyLock<std::sync::Mutex<Vec<Child>>> = LazyLock::new(Default::default);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mas_stand_in.py");
-    // It runs until our end of its standard input closes: when this process ends.
-    let mut command = Command::new(script);
-    command
-        .arg("run")
-        .args(options)
-        .args(["--", "sh", "-c", "echo $TEST_MAS_WORLD; exec cat"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start the stand-in for MAS: {cause}"));
-    let mut line = String::new();
-    let output = child.stdout.take().expect("the output is piped");
-    let _ = BufReader::new(output).read_line(&mut line);
-    assert!(!line.trim().is_empty(), "the stand-in for MAS did not start; its reason stands above");
-    RUNNING.lock().unwrap().push(child);
-    line.trim().into()
+/// The stand-in and its Synapse. They end when this value is dropped or this process dies.
+#[derive(Debug)]
+struct OwnStandIn {
+    /// What it writes.
+    path: PathBuf,
+    child: Child,
+}
+
+impl OwnStandIn {
+    fn start(options: &[&str]) -> OwnStandIn {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/world/mas_stand_in.py");
+        // It runs until our end of its standard input closes.
+        let wait = ["--", "sh", "-c", "echo $TEST_MAS_WORLD; exec cat"];
+        let mut command = Command::new(script);
+        command.arg("run").args(options).args(wait).stdin(Stdio::piped()).stdout(Stdio::piped());
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().unwrap_or_else(|cause| panic!("cannot start the stand-in for MAS: {cause}"));
+        let mut line = String::new();
+        let output = child.stdout.take().expect("the output is piped");
+        let _ = BufReader::new(output).read_line(&mut line);
+        assert!(!line.trim().is_empty(), "the stand-in for MAS did not start; its reason stands above");
+        OwnStandIn { path: line.trim().into(), child }
+    }
+}
+
+impl Drop for OwnStandIn {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
 }
