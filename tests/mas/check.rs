@@ -6,6 +6,8 @@ use crate::{Story, address_of, password_in};
 use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -50,7 +52,14 @@ fn the_check_passes_with_the_stand_in() {
 fn check(path: &Path) {
     let real = Real::reach(path);
     for way in ["mail", "link", "confirm", "recovery"] {
-        real.register(way);
+        real.register(way, &real.given.admin_url);
+    }
+    // Token, look-up, account, version, address, password, end of the token.
+    for number in 1..=7 {
+        match losing(&real.given.admin_url, number) {
+            Some(proxy) => real.register_though_an_answer_is_lost(number, &proxy),
+            None => println!("mas-check: answers of MAS are lost only if admin_url begins with http://"),
+        }
     }
     println!("mas-check: all is well; the accounts named above stay");
 }
@@ -121,16 +130,29 @@ impl Real {
         println!("mas-check: the bot is {}, invited to the room", self.synapse.bot.user_id);
     }
 
-    fn register(&self, way: &str) {
-        let mas = Mas::given(&self.given.admin_url, &self.given.client_id, &self.given.client_secret, &self.synapse);
-        let story =
-            Story::in_room((self.synapse.clone(), self.given.room.clone()), Database::new(Engine::Sqlite), Host::NginxCgi, |site| {
-                let site = site.mas(&mas).set("mas.public_url", self.given.public_url.as_str()).set("credentials", way);
-                match &self.given.token_url {
-                    Some(url) => site.set("mas.token_url", url.as_str()),
-                    None => site,
-                }
-            });
+    fn site(&self, way: &str, admin_url: &str) -> Story {
+        let mas = Mas::given(admin_url, &self.given.client_id, &self.given.client_secret, &self.synapse);
+        Story::in_room((self.synapse.clone(), self.given.room.clone()), Database::new(Engine::Sqlite), Host::NginxCgi, |site| {
+            let site = site.mas(&mas).set("mas.public_url", self.given.public_url.as_str()).set("credentials", way);
+            match &self.given.token_url {
+                Some(url) => site.set("mas.token_url", url.as_str()),
+                None => site,
+            }
+        })
+    }
+
+    fn register_though_an_answer_is_lost(&self, number: usize, admin_url: &str) {
+        let story = self.site("mail", admin_url);
+        let ada = fresh("mas-check");
+        story.ask_and_confirm(&ada);
+        crate::approve(&story, &ada);
+        crate::finish(&story, &ada);
+        self.has_account(&story, "mail", &ada);
+        println!("mas-check: answer {number} of MAS was lost, and {} has one account all the same", self.synapse.user_id(&ada));
+    }
+
+    fn register(&self, way: &str, admin_url: &str) {
+        let story = self.site(way, admin_url);
         let ada = fresh("mas-check");
         println!("mas-check: credentials = {way:?}: {} asks and confirms the address", self.synapse.user_id(&ada));
         story.ask(&ada);
@@ -147,23 +169,42 @@ impl Real {
             story.browser.submit(&form.fill("password", CHOSEN).fill("password_again", CHOSEN));
         }
         self.wait(&story, &ada);
+        self.has_account(&story, way, &ada);
+    }
+
+    /// Name, address and password are the applicant's.
+    fn has_account(&self, story: &Story, way: &str, ada: &str) {
         let mails = story.mails.all();
         let last = mails.last().expect("a mail");
         let user = self.admin("GET", &format!("users/by-username/{ada}"), None, &[200]);
         let emails = self.admin("GET", &format!("user-emails?filter[user]={}", user["data"]["id"].as_str().unwrap_or("")), None, &[200]);
         println!("mas-check:   MAS has {} with {}", user["data"]["attributes"], emails["data"][0]["attributes"]["email"]);
-        assert_eq!(emails["data"][0]["attributes"]["email"], address_of(&ada));
-        assert_eq!(self.synapse.display_name(&ada).as_deref(), Some("Ada Lovelace-Größe"), "the display name at the homeserver");
+        assert_eq!(emails["data"][0]["attributes"]["email"], address_of(ada));
+        assert_eq!(self.synapse.display_name(ada).as_deref(), Some("Ada Lovelace-Größe"), "the display name at the homeserver");
         if way == "recovery" {
             assert!(last.text.contains("/recover"), "{}", last.text);
             println!("mas-check:   the mail leads to {}", last.text.lines().find(|line| line.contains("/recover")).unwrap_or(""));
             return;
         }
         let password = if way == "mail" { password_in(last) } else { CHOSEN.to_owned() };
-        match self.synapse.login(&ada, &password) {
+        match self.log_in(ada, &password) {
             Ok(_) => println!("mas-check:   m.login.password with the {} password: 200", if way == "mail" { "mailed" } else { "chosen" }),
             Err(cause) => panic!("m.login.password as {ada}: {cause}"),
         }
+    }
+
+    /// MAS takes three logins from one address, right or wrong, and then one in twenty seconds.
+    fn log_in(&self, ada: &str, password: &str) -> Result<String, String> {
+        for _ in 0..5 {
+            match self.synapse.login(ada, password) {
+                Err(cause) if cause.starts_with("429") => {
+                    println!("mas-check:   MAS takes no more logins for a moment");
+                    std::thread::sleep(Duration::from_secs(21));
+                }
+                answer => return answer,
+            }
+        }
+        self.synapse.login(ada, password)
     }
 
     fn wait(&self, story: &Story, ada: &str) {
@@ -175,6 +216,23 @@ impl Real {
         }
         println!("mas-check:   the account is made, and the mail is sent");
     }
+}
+
+/// A proxy before MAS that loses one answer, by its number. `None` if MAS speaks TLS.
+fn losing(admin_url: &str, number: usize) -> Option<String> {
+    let upstream = admin_url.strip_prefix("http://")?.trim_end_matches('/').to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (count, client) in (1..).zip(listener.incoming()) {
+            let Ok(mut client) = client else { continue };
+            let answer = http::read_request(&client).and_then(|request| http::pass_on(&upstream, &request));
+            if let Ok(answer) = answer.as_deref().map_err(drop).and_then(|answer| if count == number { Err(()) } else { Ok(answer) }) {
+                let _ = client.write_all(answer);
+            }
+        }
+    });
+    Some(url)
 }
 
 fn token(given: &Given) -> String {

@@ -177,7 +177,7 @@ impl Mas {
         (tokens["made"].as_u64().unwrap(), tokens["revoked"].as_u64().unwrap())
     }
 
-    /// MAS's limit on failed logins, for everybody.
+    /// MAS's limit on logins, for everybody.
     pub fn limit_logins(&self, on: bool) {
         arrange(&self.stand_in, "POST", "limit", Some(json!({"on": on})));
     }

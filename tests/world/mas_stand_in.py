@@ -49,7 +49,7 @@ each other:
        has logged in on MAS's page), "synapse" (in Synapse only), "reserved" (an address is bound; "email")
   POST /stand-in/bind {"name", "email"}     an address for an account
   POST /stand-in/session {"name", "scope"}  a personal session of this account: {"access_token"}
-  POST /stand-in/limit {"on"}               MAS's limit on failed logins, for everybody
+  POST /stand-in/limit {"on"}               MAS's limit on logins, right or wrong, for everybody: three, and then none
   GET  /stand-in/calls?client=ID            what this client asked: [[method, path, status, body], ...], passwords left out
   GET  /stand-in/users?name=X               what MAS has: user, addresses, whether there is a password, sessions
   GET  /stand-in/tokens?client=ID           {"made", "revoked"}: tokens for the admin API
@@ -182,7 +182,7 @@ class World:
         self.lock = threading.RLock()
         self.users, self.pending, self.emails = {}, set(), {}
         self.clients, self.tokens, self.personal = {}, {}, {}
-        self.has_limit, self.failed_logins = False, 0
+        self.has_limit, self.logins = False, 0
 
     def ask_synapse(self, method, path, body=None):
         """A call as MAS makes it: status and JSON."""
@@ -766,7 +766,7 @@ class Mas(Handler):
             self.world.clients[client.id] = client
             return Answer(200, {"client_id": client.id, "client_secret": client.secret})
         if what == "limit":
-            self.world.has_limit, self.world.failed_logins = body["on"], 0
+            self.world.has_limit, self.world.logins = body["on"], 0
             return Answer(200, {})
         if what == "users":
             return Answer(200, self.described(self.query["name"]))
@@ -844,7 +844,8 @@ class Login(Handler):
             raise matrix_error(400, "M_UNKNOWN", "Invalid login type")
         if identifier.get("type") != "m.id.user":
             raise matrix_error(400, "M_UNKNOWN", "Unsupported login identifier")
-        if world.has_limit and world.failed_logins >= 3:
+        world.logins += 1
+        if world.has_limit and world.logins > 3:
             raise matrix_error(429, "M_LIMIT_EXCEEDED", "Too many login attempts")
         name = identifier.get("user", "")
         local, _, server = name.removeprefix("@").partition(":")
@@ -852,7 +853,6 @@ class Login(Handler):
         if user and user.locked:
             raise matrix_error(401, "M_USER_LOCKED", "User account has been locked")
         if not user or user.deactivated or user.password is None or user.password != body.get("password"):
-            world.failed_logins += 1
             raise matrix_error(403, "M_FORBIDDEN", "Invalid username/password")
         device = body.get("device_id") or secrets.token_hex(5)
         shown = {"localpart": user.name, "device_id": device, "display_name": body.get("initial_device_display_name")}
