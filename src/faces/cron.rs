@@ -150,12 +150,19 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
 /// Once a day, and each hour while accounts cannot be made: says what stands in the way of accounts, or lets strangers go round the
 /// moderation, as far as that can be told without making any.
 fn check_accounts(site: &Site, store: &mut Store, summary: &mut Summary) -> Result<(), Error> {
+    let now = site.now();
     let fail = store.failing()?.iter().any(|failing| failing.trouble == back_off::Trouble::Accounts);
-    let (name, pause) = if fail { ("check of failing accounts", HOUR) } else { ("check of accounts", DAY) };
-    if !store.take_lock(name, &token::new_seed(), site.now(), site.now() + pause)? {
+    let pause = if fail { HOUR } else { DAY };
+    let is_recent = |told: &Told| told.name == word::LOOKED_AT_ACCOUNTS && (0..pause).contains(&(now - told.told_at));
+    if store.told_troubles()?.iter().any(is_recent) {
         return Ok(());
     }
     let findings = accounts::check(site);
+    if findings.is_empty() {
+        // This mode has no checks.
+        return Ok(());
+    }
+    store.note_told(&Told { name: word::LOOKED_AT_ACCOUNTS.into(), since: now, told_at: now })?;
     summary.said.extend(findings.iter().filter(|finding| finding.weight >= Weight::Warning).map(|finding| finding.to_string()));
     Ok(())
 }

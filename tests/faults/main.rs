@@ -25,7 +25,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
-use world::{Engine, Mas};
+use world::{Engine, Mas, TokenSynapse};
 
 /// The most storms in a round; remaining requests are completed in calm weather.
 const STORMS: usize = 30;
@@ -116,6 +116,12 @@ fn accounts_in_mas_are_made_once_and_for_their_owners() {
         .run();
 }
 
+#[test]
+fn accounts_with_a_registration_token_are_neither_lost_nor_made_twice() {
+    let ways = &[("registration_token", "link"), ("registration_token", "mail")];
+    Campaign { engine: Engine::Sqlite, kills: 120, people: 10, crons: CRONS, ways, seed: seed(5) }.run();
+}
+
 /// `make planted` takes long; a patch that no longer applies is noticed here.
 #[test]
 fn every_bug_that_is_planted_still_fits_the_sources() {
@@ -138,7 +144,8 @@ fn a_long_campaign() {
     let (kills, people) = (number("FAULTS_KILLS", 10_000), number("FAULTS_PEOPLE", 96));
     let ways: &[_] = match std::env::var("FAULTS_MODE").as_deref() {
         Ok("mas") => &[("mas", "mail"), ("mas", "link")],
-        Ok(other) => panic!("FAULTS_MODE is {other:?}: expected mas, or nothing"),
+        Ok("registration_token") => &[("registration_token", "mail"), ("registration_token", "link")],
+        Ok(other) => panic!("FAULTS_MODE is {other:?}: expected mas, registration_token, or nothing"),
         Err(_) => &[("synapse", "mail"), ("local", "link"), ("synapse", "link"), ("local", "mail")],
     };
     Campaign { engine, kills, people, crons: MANY_CRONS, ways, seed: seed(0) }.run();
@@ -169,8 +176,9 @@ struct Campaign {
 impl Campaign {
     fn run(&self) {
         println!("{}: seed {}", self.engine.name(), self.seed);
-        let is_mas = self.ways.iter().any(|(mode, _)| *mode == "mas");
-        let mut place = Place::set_up(self.engine, self.seed, is_mas.then(Mas::start));
+        let has = |wanted: &str| self.ways.iter().any(|(mode, _)| *mode == wanted);
+        let own_synapse = has("registration_token").then(|| TokenSynapse::start(&[]));
+        let mut place = Place::set_up(self.engine, self.seed, has("mas").then(Mas::start), own_synapse);
         let (start, mut all, mut rounds) = (Instant::now(), Found::default(), 0);
         while place.tally.kills() < self.kills {
             let way = self.ways[rounds % self.ways.len()];

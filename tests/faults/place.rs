@@ -8,7 +8,7 @@ use crate::weather::Weather;
 use crate::world::process::{log_to, running_below};
 use crate::world::{
     Account, Browser, Database, Engine, Form, Host, MailCatcher, Mas, OwnServer, Page, SiteBuilder, SiteFolder, SmallDisk, Synapse,
-    TempFolder, WebServer, built_programs, http,
+    TempFolder, TokenSynapse, WebServer, built_programs, http,
 };
 use matrix_register_bot::domain::config::DatabaseUrl;
 use matrix_register_bot::outside::fault::{DEATHS_VARIABLE, DIE_AT_VARIABLE};
@@ -98,12 +98,16 @@ pub struct Place {
     pub bot: String,
     /// With this token the test plays the homeserver that tells `internal/room_events` what happens in the room.
     hs_token: String,
+    /// The homeserver of the mode with a registration token.
+    _own_synapse: Option<TokenSynapse>,
     _state: TempFolder,
 }
 
 impl Place {
-    pub fn set_up(engine: Engine, seed: u64, mas: Option<Mas>) -> Place {
-        let synapse = mas.as_ref().map_or_else(Synapse::shared, |mas| mas.synapse.clone());
+    /// With a homeserver of its own in the modes that need another one than the rest of the tests.
+    pub fn set_up(engine: Engine, seed: u64, mas: Option<Mas>, own_synapse: Option<TokenSynapse>) -> Place {
+        let own = mas.as_ref().map(|mas| &mas.synapse).or(own_synapse.as_ref().map(|own| &own.own.synapse));
+        let synapse = own.map_or_else(Synapse::shared, Synapse::clone);
         let (mails, weather) = (MailCatcher::start(), Arc::new(Weather::new(seed)));
         let megabytes = MEGABYTES.iter().find(|(of, _)| *of == engine).expect("a size for each").1;
         let (mut disk, own_state) = (None, TempFolder::new("state"));
@@ -117,6 +121,10 @@ impl Place {
         let homeserver = homeserver_proxy::start(&synapse.base_url, &weather, true);
         let bot = format!("doorman{}{}", crate::world::mark(), engine.name());
         let settings = || settings(&synapse, &database).set("homeserver_url", homeserver.as_str()).set("room.bot_localpart", bot.as_str());
+        let settings = || match &own_synapse {
+            Some(own) => settings().set("registration_token.token", own.home.token.as_str()),
+            None => settings(),
+        };
         let mut sites = HOSTS.map(|_| settings().set("state_folder", state.to_str().unwrap()).create());
         if let Some(mas) = &mas {
             behind_mas(mas, &mut sites, &bot, &weather);
@@ -134,6 +142,7 @@ impl Place {
         #[rustfmt::skip]
         let place = Place {
             webs, disk, no_room, sites, orders, deaths, deaths_read, state, server, database, mails, mail_proxy, synapse, mas, weather, said, killed, tally, bot, hs_token,
+            _own_synapse: own_synapse,
             _state: own_state,
         };
         (0..HOSTS.len()).for_each(|web| place.start_web(web));

@@ -56,7 +56,7 @@ fn cron_says_once_a_day_what_is_wrong() {
     let first = said();
     assert!(first.contains("registration_beside_the_token: strangers can register at http://127.0.0.1"), "{first}");
     assert!(!said().contains("registration_beside_the_token"));
-    story.sql("UPDATE locks SET held_until = held_until - 86400");
+    story.sql("UPDATE troubles SET told_at = told_at - 86400");
     assert!(said().contains("registration_beside_the_token"));
 }
 

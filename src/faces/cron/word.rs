@@ -17,6 +17,9 @@ pub struct Trouble {
     pub again_after: i64,
 }
 
+/// Under this name cron remembers when it last looked at the way to accounts: a time, and no trouble.
+pub const LOOKED_AT_ACCOUNTS: &str = "accounts_looked_at";
+
 /// What to report about `troubles` at this run, one line each.
 pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<String>, store::Error> {
     let told = store.told_troubles()?;
@@ -29,7 +32,8 @@ pub fn say(store: &mut Store, troubles: &[Trouble], now: i64) -> Result<Vec<Stri
             store.note_told(&Told { name: trouble.name.clone(), since, told_at: now })?;
         }
     }
-    for over in told.iter().filter(|told| troubles.iter().all(|trouble| trouble.name != told.name)) {
+    let is_over = |told: &&Told| told.name != LOOKED_AT_ACCOUNTS && troubles.iter().all(|trouble| trouble.name != told.name);
+    for over in told.iter().filter(is_over) {
         lines.push(format!("{}: well again, after trouble since {}", over.name, utc(over.since)));
         store.forget_told(&over.name)?;
     }

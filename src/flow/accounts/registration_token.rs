@@ -12,7 +12,7 @@ use crate::flow::failure::Failure;
 use crate::outside::log;
 use crate::outside::matrix::login::{self, Login};
 use crate::outside::matrix::token_registration::{self as wire, Answered, Begun, Means, NewAccount};
-use crate::outside::matrix::{self, Homeserver, profile};
+use crate::outside::matrix::{self, Homeserver, delegation, profile};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
 use std::thread;
@@ -57,7 +57,7 @@ fn make(site: &Site, store: &mut Store, registration: &Registration, password: &
         return Err(Failure::later("token is not set in [registration_token] in config.toml; without it no account can be made"));
     };
     let homeserver = Homeserver::new(&site.config);
-    if !login::takes_passwords(&homeserver)? {
+    if !delegation::takes_passwords(&homeserver)? {
         return Err(matrix::Error::Misconfigured(token_checks::NO_PASSWORDS.into()).into());
     }
     let account = NewAccount { localpart: &registration.username, password };

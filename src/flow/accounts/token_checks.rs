@@ -7,7 +7,7 @@ use crate::domain::token::Secret;
 use crate::outside::matrix::password_policy::password_policy;
 use crate::outside::matrix::register;
 use crate::outside::matrix::token_registration::{Means, NoFlow, flows, is_open, is_valid, usable_flow};
-use crate::outside::matrix::{Error, Homeserver, bot, login, room};
+use crate::outside::matrix::{Error, Homeserver, bot, delegation, room, versions};
 use crate::outside::site::Site;
 
 /// Every stage but these needs something that a stranger may have: a mail address, an answer to a riddle, a telephone.
@@ -19,10 +19,10 @@ pub(super) const NO_PASSWORDS: &str = "the homeserver takes no logins by passwor
 pub(super) fn check(site: &Site) -> Vec<Finding> {
     let homeserver = Homeserver::new(&site.config);
     let url = homeserver.url();
-    if let Err(cause) = homeserver.answers() {
+    if let Err(cause) = versions::about(&homeserver) {
         return vec![Finding::new(Fault, "homeserver_away", cause.to_string())];
     }
-    if homeserver.is_left_to_a_service().unwrap_or(false) {
+    if matches!(delegation::authentication_service(&homeserver), Ok(Some(_))) {
         let sentence =
             format!("the homeserver at {url} leaves accounts to an authentication service (MAS), which registers nobody with a token");
         return vec![Finding::new(Fault, "left_to_a_service", sentence)];
@@ -108,7 +108,7 @@ fn token(site: &Site, homeserver: &Homeserver) -> Option<Finding> {
 }
 
 fn passwords(homeserver: &Homeserver) -> Finding {
-    match login::takes_passwords(homeserver) {
+    match delegation::takes_passwords(homeserver) {
         Ok(true) => Finding::new(Fine, "password_login", "people can log in with passwords"),
         Ok(false) => Finding::new(Fault, "no_password_login", NO_PASSWORDS),
         Err(cause) => Finding::new(Advice, "password_login_untold", cause.to_string()),

@@ -7,9 +7,6 @@ use std::fmt;
 /// The device of [`proves`], which logs out at once.
 const PROOF_DEVICE: &str = "REGISTERBOT_PROOF";
 
-/// The type of logins with a password.
-const BY_PASSWORD: &str = "m.login.password";
-
 /// A session on the homeserver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
@@ -37,16 +34,6 @@ struct LoginRequest<'a> {
 struct UserIdentifier<'a> {
     r#type: &'static str,
     user: &'a str,
-}
-
-#[derive(Deserialize)]
-struct LoginFlows {
-    flows: Vec<LoginFlow>,
-}
-
-#[derive(Deserialize)]
-struct LoginFlow {
-    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -100,15 +87,6 @@ pub(crate) fn proof(homeserver: &Homeserver, localpart: &str, password: &str) ->
     }
 }
 
-/// Whether people can log in with a password (Client-Server API, `GET /login`).
-pub(crate) fn takes_passwords(homeserver: &Homeserver) -> Result<bool, Error> {
-    match homeserver.ask::<LoginFlows>(&Call::get("/_matrix/client/v3/login".into()))? {
-        Ok(offered) => Ok(offered.flows.iter().any(|flow| flow.r#type == BY_PASSWORD)),
-        Err(refusal) if refusal.is(404, "M_UNRECOGNIZED") => Ok(false),
-        Err(refusal) => Err(refusal.unexpected()),
-    }
-}
-
 /// Whether the homeserver compares passwords with its own table, so that a failed proof ([`proves`]) means something. Synapse
 /// says so by `m.change_password` (Client-Server API, `GET /capabilities`), which is off while `password_config.localdb_enabled`
 /// is false (observed with Synapse 1.163). A homeserver that does not mention this counts as one that does not.
@@ -132,7 +110,7 @@ fn attempt(
     device_name: &str,
 ) -> Result<Result<Login, Refusal>, Error> {
     let request = LoginRequest {
-        r#type: BY_PASSWORD,
+        r#type: "m.login.password",
         identifier: UserIdentifier { r#type: "m.id.user", user: localpart },
         password,
         device_id,

@@ -175,16 +175,6 @@ impl Homeserver {
         self.base.is_loopback()
     }
 
-    /// Whether the homeserver answers at all.
-    pub(crate) fn answers(&self) -> Result<(), Error> {
-        self.ask::<serde_json::Value>(&Call::get("/_matrix/client/versions".into()))?.map(|_| ()).map_err(Refusal::unexpected)
-    }
-
-    /// Whether an authentication service (MAS) has the accounts (Client-Server API, "OAuth 2.0 API").
-    pub(crate) fn is_left_to_a_service(&self) -> Result<bool, Error> {
-        Ok(self.ask::<serde_json::Value>(&Call::get("/_matrix/client/v1/auth_metadata".into()))?.is_ok())
-    }
-
     /// Sends a request. `Ok(Err(..))` is a refusal that the caller has to interpret. Failures that mean the same to
     /// every caller (429, an unknown token, no answer, an unreadable answer) are `Err`.
     fn ask<T: DeserializeOwned>(&self, call: &Call) -> Result<Result<T, Refusal>, Error> {
