@@ -62,7 +62,7 @@ pub struct Failure {
 }
 
 enum Connection {
-    Postgres(postgres::Client),
+    Postgres(Box<postgres::Client>),
     Mariadb(mysql::Conn),
 }
 
@@ -73,7 +73,7 @@ impl Connection {
             let mut config = postgres::Config::new();
             config.host_path(&server.socket).port(server.port).user(&server.user).password(&server.password).dbname(database);
             let client = config.connect_timeout(Duration::from_secs(5)).connect(postgres::NoTls);
-            return client.map(Connection::Postgres).map_err(|cause| format!("{cause:?}"));
+            return client.map(|client| Connection::Postgres(Box::new(client))).map_err(|cause| format!("{cause:?}"));
         }
         let options = mysql::OptsBuilder::new().socket(server.socket.to_str()).user(Some(&server.user)).pass(Some(&server.password));
         let options = options.db_name(Some(database)).init(vec!["SET NAMES utf8mb4"]);
