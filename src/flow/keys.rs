@@ -7,6 +7,7 @@
 //! and send everything twice.
 
 use crate::domain::address::Address;
+use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::domain::password;
@@ -120,6 +121,11 @@ fn new_key(site: &Site, secret: &Secret, registration: &Registration) -> Result<
 /// What the sysadmin has to know about a request that cannot simply continue.
 fn remark(site: &Site, registration: &Registration, new: &NewKey) -> Option<String> {
     let mxid = names::mxid(&registration.username, &site.config.server_name);
+    if matches!(new.first_password, FirstPassword::Lost) && registration.mode(&site.config) == OperationMode::Mas {
+        return Some(format!(
+            "{mxid} is made, and its initial password is lost with the key; a new one is set in MAS and mailed, unless somebody has logged in"
+        ));
+    }
     if matches!(new.first_password, FirstPassword::Lost) {
         return Some(format!(
             "{mxid} is made, and its initial password is lost with the key. The bot sets a new one and mails it, if its account is a server administrator; or do that yourself"

@@ -160,6 +160,25 @@ fn a_wrong_configuration_is_named_with_its_key(engine: Engine) {
     wrong(json!({}), |site| site.set("mas.admin_url", "http://127.0.0.1:9"), "admin_url");
 }
 
+/// MAS counts every login: while it takes none, nobody is told that a name is somebody else's.
+#[test]
+fn a_limit_on_logins_only_delays_the_proof() {
+    let mas = Mas::start_own("");
+    let story = Story::under_mas(&mas, Engine::Sqlite, Host::NginxCgi, |site| site);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    mas.somebody(&ada, "mas", json!({"password": "somebody else's"}));
+    mas.limit_logins(true);
+    for _ in 0..3 {
+        assert!(mas.synapse.login("alice", "pw-alice").is_ok());
+    }
+    approve(&story, &ada);
+    assert_eq!(story.state(&ada), 7);
+    mas.limit_logins(false);
+    run_cron(&story);
+    is_refused(&story, &ada);
+}
+
 /// A title that no MAS has today means "later".
 fn an_answer_that_nobody_knows_means_later(engine: Engine) {
     let mas = Mas::start();

@@ -80,6 +80,18 @@ fn a_half_made_account_that_nothing_proves_waits_for_the_operator(engine: Engine
     is_complete(&story, &mas, &ada);
 }
 
+/// The account may exist in MAS, and only MAS can say whose it is.
+fn a_request_goes_on_in_mas_after_another_mode_was_set(engine: Engine) {
+    let mas = Mas::start();
+    let mut story = Story::under_mas(&mas, engine, Host::NginxCgi, |site| site);
+    mas.fail("create", "lost", 1);
+    let ada = approved(&mas, &story, "ada");
+    story.site.set("operation_mode", "local");
+    finish(&story, &ada);
+    is_complete(&story, &mas, &ada);
+    assert_eq!(story.number("SELECT count(*) FROM logins"), 0);
+}
+
 /// What the log tells the operator to do instead.
 fn a_half_made_account_that_the_operator_completed_is_found(engine: Engine) {
     let mas = Mas::start();
@@ -167,4 +179,4 @@ on_every_database! {
 }
 
 // What follows depends on no database.
-on_every_database!(once Sqlite: an_account_is_recognised_whatever_time_mas_has a_half_made_account_that_nothing_proves_waits_for_the_operator a_half_made_account_that_the_operator_completed_is_found a_homeserver_that_is_away_only_delays whoever_is_down_only_delays);
+on_every_database!(once Sqlite: a_request_goes_on_in_mas_after_another_mode_was_set an_account_is_recognised_whatever_time_mas_has a_half_made_account_that_nothing_proves_waits_for_the_operator a_half_made_account_that_the_operator_completed_is_found a_homeserver_that_is_away_only_delays whoever_is_down_only_delays);

@@ -146,6 +146,7 @@ impl Work<'_> {
             Found::Nobody { at } => {
                 let is_first = note.first_try_at.is_none();
                 let was_free = if is_first { self.was_free() } else { note.was_free };
+                store.note_account_try(self.registration.id, self.site.now())?;
                 store.note_try(self.registration.id, at.as_second(), was_free)?;
                 self.create(store, is_first)
             }
@@ -166,7 +167,7 @@ impl Work<'_> {
             Ok(Created::NotValid(sentence)) => self.refused(store, &sentence),
             Err(NotCreated { cause, left }) => {
                 match left {
-                    Left::Nothing if is_first => store.forget_try(self.registration.id)?,
+                    Left::Nothing if is_first => self.forget_try(store)?,
                     Left::Half => store.note_half(self.registration.id)?,
                     Left::Nothing | Left::Unknown => {}
                 }
@@ -176,8 +177,14 @@ impl Work<'_> {
     }
 
     fn refused(&self, store: &mut Store, reason: &str) -> Result<Sought, Failure> {
-        store.forget_try(self.registration.id)?;
+        self.forget_try(store)?;
         Ok(Err(Outcome::Refused(reason.to_owned())))
+    }
+
+    /// Nothing of ours is in MAS.
+    fn forget_try(&self, store: &mut Store) -> Result<(), Failure> {
+        store.forget_try(self.registration.id)?;
+        Ok(store.forget_account_try(self.registration.id)?)
     }
 
     /// Decides about an account that MAS has.
