@@ -327,6 +327,31 @@ fn whoever_writes_in_an_encrypted_room_hears_once_that_only_reactions_can_be_rea
     assert_eq!(story.state(&ada), 6);
 }
 
+/// The other side is a client library, which says what it says in its own way.
+#[test]
+fn with_matrix_nio_a_moderator_approves_declines_asks_and_reopens() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let alice = story.synapse.alice.clone();
+    let python = crate::world::installed("nio").join("bin/python");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/story/nio_moderator.py");
+    let act = |event: &str, what: &str, said: &str| {
+        let arguments = [script, &story.synapse.base_url, &alice.user_id, &alice.token, &story.room, event, what, said];
+        let output = crate::world::process::guarded(&python).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        cron(&story);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let ((ada, about_ada), (max, about_max)) = (waiting(&story), waiting(&story));
+    assert!(act(&about_ada, "react", "👍").starts_with("New account request"));
+    assert_eq!(story.state(&ada), 100);
+    act(&about_max, "thread", "!ask Who are you?");
+    assert_eq!(story.number("SELECT count(*) FROM questions"), 1);
+    act(&about_max, "reply", "decline: We are full.");
+    assert_eq!(story.state(&max), 13);
+    act(&about_max, "thread", "!reopen");
+    assert_eq!(story.state(&max), 6);
+}
+
 on_every_database!(
     a_reply_declines_with_its_reason_and_the_applicant_reads_it,
     in_a_thread_only_commands_count_and_what_cannot_be_meant_gets_one_answer,
