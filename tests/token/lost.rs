@@ -1,7 +1,8 @@
 //! Each answer is lost in turn, and everything starts over: one account, the right password and name, and no device left.
 
-use crate::world::{Conduit, Engine, on_every_database};
-use crate::{approved, at_conduit, fresh, is_complete, run_cron, sign_up};
+use crate::losing::{CALLS, Losing};
+use crate::world::{Conduit, Engine, TokenHomeserver, TokenSynapse, on_every_database};
+use crate::{SiteBuilder, Story, approved, at_conduit, fresh, is_complete, run_cron, sign_up};
 use serde_json::json;
 
 const REGISTER: &str = "POST /_matrix/client/v3/register";
@@ -28,6 +29,44 @@ fn whichever_answer_is_lost_there_is_one_account_and_no_device(engine: Engine) {
         assert_eq!(conduit.devices(&ada).len(), 0, "{call}");
         is_complete(&story, &conduit.home, &ada);
         assert_eq!(story.mails.mails(&crate::address_of(&ada)).len(), 2, "{call}");
+    }
+}
+
+/// One person after the other, each with another lost answer. Returns their names, with that answer.
+pub fn each_answer_is_lost_in_turn(
+    home: &TokenHomeserver,
+    engine: Engine,
+    settings: impl FnOnce(SiteBuilder) -> SiteBuilder,
+) -> Option<Vec<(String, &'static str)>> {
+    let losing = Losing::before(&home.clients.base_url)?;
+    let story: Story = sign_up(home, engine, |site| settings(site).set("homeserver_url", losing.url.as_str()));
+    let mut done = Vec::new();
+    for call in CALLS {
+        let ada = fresh("ada");
+        story.ask_and_confirm(&ada);
+        let link = story.room_message(&ada).link();
+        losing.lose(call);
+        story.browser.submit(&story.browser.get(&link).form().put("decision", "approve"));
+        let was_lost = losing.has_lost();
+        assert_eq!(story.state(&ada), if was_lost { 7 } else { 100 }, "{call:?}: {}", story.web.log());
+        if was_lost {
+            run_cron(&story);
+            done.push((ada.clone(), call.0));
+        }
+        is_complete(&story, home, &ada);
+    }
+    Some(done)
+}
+
+#[test]
+fn whichever_answer_of_a_synapse_is_lost_there_is_one_account_and_no_device() {
+    let synapse = TokenSynapse::start(&[]);
+    let done = each_answer_is_lost_in_turn(&synapse.home, Engine::Sqlite, |site| site).unwrap();
+    assert_eq!(done.len(), CALLS.len(), "two stages and the first request: {done:?}");
+    for (ada, call) in done {
+        let path = format!("/_synapse/admin/v2/users/@{ada}:example.test/devices");
+        let (_, devices) = synapse.own.synapse.call("GET", &path, Some(&synapse.own.synapse.admin.token), None);
+        assert_eq!(devices["total"], 1, "{call}: only that of this test's login: {devices}");
     }
 }
 

@@ -12,6 +12,7 @@ mod check;
 mod checks;
 mod dead_ends;
 mod limits;
+mod losing;
 mod lost;
 mod room;
 mod sign_up;
