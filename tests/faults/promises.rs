@@ -207,9 +207,8 @@ impl Round<'_> {
             &format!("SELECT registration_id, kind FROM owed_actions WHERE {STILL_OWED}"),
             UNREAD,
             "SELECT id FROM password_resets WHERE lease IS NOT NULL OR is_done = 0",
-            // The lock of a program that died stays until the next one wants it, and ends before. The checks of accounts are held on
-            // purpose, so that they are made once a day.
-            &format!("SELECT name FROM locks WHERE held_until > {} AND name NOT LIKE 'check of %'", now()),
+            // The lock of a program that died stays until the next one wants it, and ends before.
+            &format!("SELECT name FROM locks WHERE held_until > {}", now()),
         ] {
             let held = self.place.database.rows(sql);
             if !held.is_empty() {
