@@ -20,7 +20,8 @@
 # make nodes         several machines: 600 people, three nodes, Galera and PostgreSQL, while servers are killed
 # make faults        nothing lost, nothing twice: FAULTS_KILLS (10000) kills while people sign up, with FAULTS_DATABASE (sqlite,
 #                    postgres, mariadb) and failing servers; FAULTS_PEOPLE (96) at a time; FAULTS_SEED repeats the random choices
-#                    FAULTS_MODE=mas: with accounts in a stand-in for matrix-authentication-service
+#                    FAULTS_MODE=mas: with accounts in a stand-in for matrix-authentication-service;
+#                    FAULTS_MODE=registration_token: with a token, at a Synapse that requires one
 # make mas-check     MAS_WORLD=/path/to/world.json make mas-check: whole registrations against a real matrix-authentication-service
 # make planted       checks that `make faults` finds bugs: plants them one at a time in a copy of the sources
 # make bench         how fast everything is, compared with minimal CGI and FastCGI programs: docs/performance.md; bench/README.md lists
