@@ -26,7 +26,7 @@ use std::process::ExitCode;
 type Program = fn() -> ExitCode;
 
 /// Each program: its folder and name, and its main function. The Makefile and the tests read these lines, and `make test`
-/// compares the rest with them: units, the pages of `docs/hosts`, README.
+/// compares the rest with them: units, the pages of `docs/hosts`, docs/install.md.
 const PROGRAMS: &[(&str, Program)] = &[
     ("public/register", register::main),
     ("public/verify", verify::main),

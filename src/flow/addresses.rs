@@ -58,6 +58,6 @@ pub(crate) fn missing_right(site: &Site) -> String {
         false => Homeserver::new(&site.config).mxid(&site.config.room.bot_localpart),
     };
     format!(
-        "confirmed addresses are not added to the accounts, because {bot} is not a server administrator; see \"The confirmed address\" in the README, or leave it as it is"
+        "confirmed addresses are not added to the accounts, because {bot} is not a server administrator; see \"The confirmed address\" in docs/accounts.md, or leave it as it is"
     )
 }

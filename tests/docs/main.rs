@@ -12,6 +12,9 @@ use std::process::Command;
 use toml::{Table, Value};
 
 const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const INSTALLATION: &str = include_str!("../../docs/install.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 const SAMPLE: &str = include_str!("../../config.sample.toml");
 
 /// Section and key, e.g. `("mail.smtp", "host")`; the section is empty at the top of the file.
@@ -33,14 +36,12 @@ fn sample_keys() -> BTreeMap<Key, String> {
     keys
 }
 
-/// The rows of the README's tables of keys: the cell with the default. The heading names the section: "### `[room]`".
+/// The rows of the tables of keys in docs/configuration.md: the cell with the default. The heading names the section: "## `[room]`".
 fn described_keys() -> BTreeMap<Key, String> {
-    let part = README.split_once("\n## Configuration\n").expect("README has a part on the configuration").1;
-    let part = part.split("\n## ").next().unwrap_or(part);
     let mut section = String::new();
     let mut keys = BTreeMap::new();
-    for line in part.lines() {
-        if let Some(heading) = line.strip_prefix("### ") {
+    for line in CONFIGURATION.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
             section = heading.split(['[', ']']).nth(1).unwrap_or("").to_owned();
         } else if let Some((key, rest)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` | ")) {
             let default = rest.split(" |").next().unwrap_or("");
@@ -72,17 +73,17 @@ fn parsed(value: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_readme_has_every_key_and_no_other() {
+fn every_key_is_described_and_no_other() {
     let (sample, described): (BTreeSet<Key>, BTreeSet<Key>) = (sample_keys().into_keys().collect(), described_keys().into_keys().collect());
     assert!(sample.len() > 40, "the sample is read: {}", sample.len());
-    assert_eq!(sample.difference(&described).collect::<Vec<_>>(), [] as [&Key; 0], "not in the README");
+    assert_eq!(sample.difference(&described).collect::<Vec<_>>(), [] as [&Key; 0], "not in docs/configuration.md");
     assert_eq!(described.difference(&sample).collect::<Vec<_>>(), [] as [&Key; 0], "not in config.sample.toml");
 }
 
 /// If a default is in the code, it is compared; "needed ..." must be refused if missing; for any other key the sample shows an
 /// example.
 #[test]
-fn every_default_of_the_readme_is_the_samples_and_the_programs() {
+fn every_default_that_is_described_is_the_samples_and_the_programs() {
     let described = described_keys();
     for (key, sample) in sample_keys() {
         let said = &described[&key];
@@ -99,9 +100,9 @@ fn every_default_of_the_readme_is_the_samples_and_the_programs() {
 }
 
 #[test]
-fn the_readme_mentions_every_program() {
+fn the_installation_names_every_program() {
     for program in program_places() {
-        assert!(README.contains(&format!("`{program}`")), "{program}");
+        assert!(INSTALLATION.contains(&format!("`{program}`")), "{program}");
     }
 }
 
@@ -133,7 +134,7 @@ fn every_hosting_and_the_manual_name_every_program() {
 }
 
 #[test]
-fn the_readme_explains_every_word_of_the_log() {
+fn every_word_of_the_log_is_explained() {
     let mut sources = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut words = BTreeSet::new();
     while let Some(path) = sources.pop() {
@@ -146,7 +147,7 @@ fn the_readme_explains_every_word_of_the_log() {
         }
     }
     assert!(words.len() > 20, "{words:?}");
-    let unexplained: Vec<&String> = words.iter().filter(|word| !README.contains(&format!("`{word}"))).collect();
+    let unexplained: Vec<&String> = words.iter().filter(|word| !TROUBLESHOOTING.contains(&format!("`{word}"))).collect();
     assert_eq!(unexplained, [] as [&String; 0]);
 }
 
@@ -169,15 +170,23 @@ fn the_way_back_names_every_table_in_an_order_in_which_they_can_be_dropped() {
     );
 }
 
-/// The README quotes what visitors read, so that admins find the row. Two sentences are the web server's.
+/// docs/troubleshooting.md quotes what visitors read, so that admins find the row. Two sentences are the web server's.
 #[test]
 fn what_visitors_may_report_is_what_the_pages_say() {
     let texts = include_str!("../../templates/locales/en.toml");
-    let table = README.split_once("What visitors may report:").expect("the table").1.split("\n## ").next().unwrap_or_default();
+    let table = TROUBLESHOOTING.split_once("What visitors may report:").expect("the table").1.split("\n## ").next().unwrap_or_default();
     let quoted: Vec<&str> = table.lines().filter_map(|line| line.strip_prefix("| \"")?.split('"').next()).collect();
     let ours = quoted.iter().filter(|sentence| !["429 Too Many Requests", "Too many requests at the moment"].contains(sentence));
     assert!(quoted.len() > 8, "{quoted:?}");
     assert_eq!(ours.filter(|sentence| !texts.contains(*sentence)).collect::<Vec<_>>(), [] as [&&str; 0]);
+}
+
+/// Whoever follows the short way must not meet a key that does not exist.
+#[test]
+fn the_short_way_of_the_readme_fits_a_screen_and_has_a_configuration_that_can_be_used() {
+    assert!(README.lines().count() <= 200, "{} lines", README.lines().count());
+    let shown = README.split_once("```toml\n").and_then(|(_, rest)| rest.split_once("```")).expect("a configuration").0;
+    Config::parse(shown, PathBuf::new()).unwrap_or_else(|cause| panic!("{cause}"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::outside::store::CronClock;
 
 const MINUTE: i64 = 60;
 
-/// The longest gap between runs for cron jobs set up as in the README; longer gaps of a crontab are learnt.
+/// The longest gap between runs for cron jobs set up as in docs/install.md; longer gaps of a crontab are learnt.
 const EVEN_GAP: i64 = HOUR;
 /// The longest gap that is learnt.
 const LONGEST_USUAL_GAP: i64 = DAY;
