@@ -2,8 +2,9 @@
 //!
 //! Only root can test this; otherwise these tests are skipped with a message.
 
-use crate::world::Host;
+use crate::world::{Host, program_places};
 use crate::{Story, fresh};
+use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,9 +33,10 @@ fn user_id() -> u32 {
 
 /// All files below the folder, except for the programs and those that existed before.
 fn made(folder: &Path) -> Vec<PathBuf> {
+    let known: BTreeSet<&str> = program_places().into_iter().filter_map(|place| place.split('/').next()).chain(["config.toml"]).collect();
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .filter(|path| ["public", "internal", "cron", "config.toml"].iter().all(|known| !path.ends_with(known)))
+        .filter(|path| known.iter().all(|known| !path.ends_with(known)))
         .flat_map(|path| if path.is_dir() { [made(&path), vec![path]].concat() } else { vec![path] })
         .collect()
 }
