@@ -1,12 +1,16 @@
 //! All programs are one executable. The name of its file decides which of them runs, and nothing that comes from outside.
 
-use crate::world::{Browser, Host, SiteFolder, TempFolder, WebServer, built_programs, program_places};
+use crate::world::{Browser, Host, Programs, SiteFolder, TempFolder, WebServer, built_programs, program_places};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Command, Output};
 
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_matrix-register-bot");
+
+/// A site whose only program is the executable under a name that belongs to none of the programs.
+fn nameless() -> SiteFolder {
+    SiteFolder::new(&Programs::new([("public/nameless", EXECUTABLE)])).create()
+}
 
 fn shows_the_form(output: &Output) -> bool {
     String::from_utf8_lossy(&output.stdout).contains("name=\"username\"")
@@ -41,7 +45,8 @@ fn a_caller_who_gives_it_another_name_starts_the_program_of_the_file() {
 fn a_symbolic_link_is_a_name_as_well() {
     let site = SiteFolder::new(&built_programs!()).create();
     let folder = TempFolder::new("links");
-    symlink(EXECUTABLE, folder.join("register")).unwrap();
+    let nameless = nameless();
+    symlink(nameless.program("nameless"), folder.join("register")).unwrap();
     let mut register = Command::new(folder.join("register"));
     register.env_clear().env("REQUEST_METHOD", "GET").env("MATRIX_REGISTER_BOT_CONFIG", site.config_path());
     let output = register.output().unwrap();
@@ -50,8 +55,9 @@ fn a_symbolic_link_is_a_name_as_well() {
 
 #[test]
 fn under_no_programs_name_it_says_how_it_is_used_and_does_nothing() {
-    for name in ["matrix-register-bot", "register.new", "index.php", "", "/"] {
-        let mut command = Command::new(Path::new(EXECUTABLE));
+    let nameless = nameless();
+    for name in ["nameless", "register.new", "index.php", "", "/"] {
+        let mut command = Command::new(nameless.program("nameless"));
         let output = command.arg0(name).arg("register").env_clear().env("REQUEST_METHOD", "GET").output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(64), &[][..]), "{name}: {said}");
