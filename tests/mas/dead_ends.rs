@@ -1,5 +1,6 @@
 //! Names that somebody has, and configurations that cannot work: nobody's account is taken over, and the sentence says what to do.
 
+use crate::world::impostor::http_impostor;
 use crate::world::{Engine, Host, Mas, SiteBuilder, on_every_database};
 use crate::{Story, address_of, approve, fresh, is_complete, run_cron, wait_for_state};
 use serde_json::{Value, json};
@@ -177,6 +178,54 @@ fn a_limit_on_logins_only_delays_the_proof() {
     mas.limit_logins(false);
     run_cron(&story);
     is_refused(&story, &ada);
+}
+
+/// Whatever answers in MAS's place: nothing is made, nobody hears that the name is taken, and the line names the section.
+#[test]
+fn nonsense_in_the_place_of_mas_only_delays() {
+    let answer = |status: &str, kind: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let token = |token: Value| answer("200 OK", "application/json", token.to_string().as_bytes());
+    let mut nonsense = vec![
+        answer("200 OK", "text/html", b"<html><h1>Welcome</h1></html>"),
+        answer("200 OK", "application/json", b"{}"),
+        answer("200 OK", "application/json", b"\xff\xfe\x00"),
+        answer("200 OK", "application/json", &vec![b'['; 2_000_000]),
+        answer("200 OK", "application/json", b"[[[[[[[[[["),
+        answer("204 No Content", "application/json", b""),
+        answer("301 Moved Permanently", "text/html", b""),
+        answer("401 Unauthorized", "application/json", b"{\"error\":\"\\u202e\\n\\u0000 evil\"}"),
+        answer("418 I'm a teapot", "text/plain", b"short and stout"),
+        answer("500 Internal Server Error", "text/plain", b"pool timed out"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"acc".to_vec(),
+        b"SSH-2.0-OpenSSH\r\n".to_vec(),
+    ];
+    nonsense.push(token(json!({"access_token": 5, "scope": "urn:mas:admin"})));
+    nonsense.push(token(json!({"access_token": "mat_x\r\nX-Evil: 1", "scope": "urn:mas:admin"})));
+    nonsense.push(token(json!({"access_token": "mat_x", "scope": "urn:mas:administrator"})));
+    // The same answer to every call: a token that is no account.
+    nonsense.push(token(json!({"access_token": "mat_x", "scope": "urn:mas:admin", "data": {"id": "x", "attributes": {"username": 7}}})));
+    let mas = Mas::start();
+    let mut story = Story::under_mas(&mas, Engine::Sqlite, Host::NginxCgi, |site| site);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    mas.fail("token", "refused", 1);
+    approve(&story, &ada);
+    for bytes in nonsense {
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+        story.site.set("mas.admin_url", http_impostor(bytes));
+        run_cron(&story);
+        let why = story.text("SELECT last_error FROM registrations");
+        assert_eq!(story.state(&ada), 7, "{shown}: {why}");
+        assert!(why.contains("[mas]") || why.contains("MAS"), "{shown}: {why}");
+        assert!(!why.contains("panicked") && !why.contains("mat_x") && !why.contains('\u{202e}'), "{shown}: {why}");
+    }
+    assert_eq!(story.number("SELECT count(*) FROM account_notes"), 0);
+    story.site.set("mas.admin_url", mas.admin_url.as_str());
+    crate::finish(&story, &ada);
+    is_complete(&story, &mas, &ada);
 }
 
 /// A title that no MAS has today means "later".
