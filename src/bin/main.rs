@@ -44,14 +44,19 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("internal/room_events", room_events::main),
 ];
 
+/// The name of the executable that Cargo makes. The operator's command has it, too.
+const WHOLE: &str = env!("CARGO_BIN_NAME");
+
 /// sysexits.h: wrong use of the command.
 const EX_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    // The file that runs decides, as the kernel names it. The name by which it was called counts only where the file is not named
-    // for a program: with symbolic links, and while an upgrade replaces the file.
+    // The file that runs decides, as the kernel names it. The name by which it was called counts only where the file is named for
+    // nothing but the whole: with symbolic links, and while an upgrade replaces the file.
     let called = std::env::args_os().next().map(PathBuf::from);
-    match std::env::current_exe().ok().and_then(|file| named(&file)).or_else(|| named(&called?)) {
+    let file = std::env::current_exe().ok();
+    let of_file = file.as_deref().filter(|file| file.file_name() != Some(OsStr::new(WHOLE))).and_then(named);
+    match of_file.or_else(|| named(&called?)).or_else(|| named(&file?)) {
         Some(program) => program(),
         None => explain(),
     }
