@@ -235,7 +235,9 @@ fn an_answer_to_a_forgotten_password_costs_the_same_whoever_asks() {
         }
     }
     for (typed, of_kind) in FORGOTTEN.iter().zip(&times) {
-        let (ratio, chance) = (of_kind.median() / times[0].median(), of_kind.chance_of_greater(&times[0]));
+        // Names among names and addresses among addresses: which of the two was typed is no secret.
+        let like = FORGOTTEN.iter().position(|other| other.contains('@') == typed.contains('@')).unwrap();
+        let (ratio, chance) = (of_kind.median() / times[like].median(), of_kind.chance_of_greater(&times[like]));
         println!("{typed:20} median {:.3} ms, ratio {ratio:.4}, longer in {chance:.3}", of_kind.median() * 1e3);
         assert!((chance - 0.5).abs() <= RANK_TOLERANCE, "{typed}: ratio {ratio}, longer in {chance}");
     }

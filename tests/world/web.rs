@@ -190,7 +190,7 @@ impl WebServer {
             started.push((Process::start(&name, command, Some(&log)), socket));
         }
         for (mut process, socket) in started {
-            process.wait_until(10, || socket.exists());
+            process.wait_until(10, || is_listening(&socket));
             self.processes.push(process);
         }
     }
@@ -202,6 +202,15 @@ impl WebServer {
         process.wait_until(10, || TcpStream::connect(("127.0.0.1", port)).is_ok());
         self.processes.insert(0, process);
     }
+}
+
+/// Whether connections to a unix socket are taken; its file exists a moment earlier. Not tried out, because a program logs a
+/// connection without a request.
+fn is_listening(socket: &Path) -> bool {
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    // Num RefCount Protocol Flags Type St Inode Path; the flag is SO_ACCEPTCON.
+    let mut lines = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines.any(|fields| fields.get(3) == Some(&"00010000") && fields.get(7).is_some_and(|path| Path::new(path) == socket))
 }
 
 impl Drop for WebServer {
