@@ -57,7 +57,7 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
         return Err(Error::bad_request(format!("there is no request {id}; cron --waiting lists them")));
     };
     let Some(to) = from.after(Event::EndedByOperator) else { return Err(Error::bad_request(format!("request {id} is over already"))) };
-    let perhaps_made = from == State::Register && account_was_asked_for(&mut store, id);
+    let perhaps_made = matches!(from, State::Register | State::ChooseSend | State::Choosing) && account_was_asked_for(&mut store, id);
     let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
     if !store.end(id, from, reason, &Decider::Operator(ownership::shell_user()), site.now())? {
         return Err(Error::unavailable(format!("a program is at request {id} just now; try again in some minutes")));

@@ -131,7 +131,8 @@ impl Work<'_> {
                 self.mxid(),
                 self.registration.id
             ))),
-            Some(_) => Ok(Ok(Account { id, is_used: false })),
+            // Its owner may have changed the password since, if our database was restored.
+            Some(_) => Ok(Ok(Account { is_used: !sessions::is_unused(self.session, &id)?, id })),
             None => {
                 store.note_account_lost(self.registration.id)?;
                 self.seek(store)
@@ -169,7 +170,9 @@ impl Work<'_> {
                 match left {
                     Left::Nothing if is_first => self.forget_try(store)?,
                     Left::Half => store.note_half(self.registration.id)?,
-                    Left::Nothing | Left::Unknown => {}
+                    // An account that somebody makes in the minutes after this try is not ours.
+                    Left::Nothing => store.forget_time_of_try(self.registration.id)?,
+                    Left::Unknown => {}
                 }
                 Err(cause.into())
             }

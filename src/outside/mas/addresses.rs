@@ -36,7 +36,8 @@ pub fn bind(session: &Session, id: &str, address: &str) -> Result<Bound, Error> 
             // Also if this account has it.
             Meaning::AddressTaken if owners(session, address)?.iter().all(|owner| owner == id) => Ok(Bound::ToAccount),
             Meaning::AddressTaken => Ok(Bound::ToAnother),
-            Meaning::AddressNotValid => Ok(Bound::Refused(refusal.sentence(""))),
+            // MAS repeats the address in its sentence.
+            Meaning::AddressNotValid => Ok(Bound::Refused("MAS does not accept the confirmed address, and the account has none".into())),
             _ => Err(refusal.unexpected()),
         },
     }

@@ -173,8 +173,13 @@ pub fn look_at_room(site: &Site) -> Result<RoomReport, Error> {
 pub fn own_accounts(site: &Site, homeserver: &Homeserver, access_token: &str) -> Result<Vec<String>, Error> {
     let mut own = vec![homeserver.mxid(&site.config.room.bot_localpart)];
     if site.config.access_token()?.is_some() {
+        // Without an answer the bot's own reactions would count as somebody's.
         let owner = sessions::whoami(homeserver, access_token)?;
-        own.extend(owner.ok().map(|owner| owner.user_id));
+        own.push(
+            owner
+                .map_err(|refused| Error::Unexpected(format!("whoami: {} {}: {}", refused.status, refused.errcode, refused.error)))?
+                .user_id,
+        );
     }
     Ok(own)
 }

@@ -288,7 +288,9 @@ impl Store {
             if !store.settle_inside(id, from, holder, to, now)? {
                 return Ok(false);
             }
-            let sql = "UPDATE registrations SET refusal = ?, password_chosen = 0, account_tried_at = NULL WHERE id = ?";
+            // Unless the account exists already, and only lacks its password.
+            let sql = "UPDATE registrations SET refusal = ?, password_chosen = 0, account_tried_at = CASE WHEN EXISTS (SELECT 1 FROM account_notes
+                       WHERE registration_id = registrations.id AND account_id IS NOT NULL) THEN account_tried_at ELSE NULL END WHERE id = ?";
             store.execute(sql, &[refusal.into(), id.into()])?;
             Ok(true)
         })
