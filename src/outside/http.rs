@@ -8,7 +8,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 /// Time limit for connecting, TLS handshake included.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Time limit for a whole request that has none of its own.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A client that takes every status for an answer and follows no redirect. Certificates are checked against the system's
 /// certificate authorities.

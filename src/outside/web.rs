@@ -1,12 +1,9 @@
 //! Fetches a page as a stranger's browser would: with the certificate authorities of this machine, and no redirect.
 
 use crate::domain::characters;
-use std::time::Duration;
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Error};
+use crate::outside::http;
+use ureq::Error;
 
-/// Time limit for a page.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes read of a page.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -22,17 +19,7 @@ pub struct Fetched {
 
 /// GET. The error says why there is no page.
 pub fn fetch(url: &str) -> Result<Fetched, String> {
-    let agent: Agent = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
-        .timeout_global(Some(PATIENCE))
-        .user_agent(concat!("matrix-register-bot/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let mut response = agent.get(url).call().map_err(|cause| why(&cause))?;
+    let mut response = http::agent().get(url).call().map_err(|cause| why(&cause))?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(characters::one_line);
     let (location, content_type) = (header("Location"), header("Content-Type").unwrap_or_default());
     let status = response.status().as_u16();
@@ -42,7 +29,7 @@ pub fn fetch(url: &str) -> Result<Fetched, String> {
 
 fn why(cause: &Error) -> String {
     match cause {
-        Error::Timeout(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        Error::Timeout(_) => format!("no answer within {} s", http::PATIENCE.as_secs()),
         Error::HostNotFound => "the name of the host is not known (DNS)".into(),
         cause => characters::one_line(&cause.to_string()),
     }
