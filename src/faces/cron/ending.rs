@@ -12,7 +12,7 @@ use crate::flow::steps;
 use crate::outside::log;
 use crate::outside::ownership;
 use crate::outside::site::Site;
-use crate::outside::store::{self, Access, Store, Waiting};
+use crate::outside::store::{self, Access, Listed, Store, Which};
 
 /// The largest number of requests listed.
 const MOST_LISTED: i64 = 1000;
@@ -21,7 +21,7 @@ const MOST_LISTED: i64 = 1000;
 pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for state in State::ALL.into_iter().filter(|state| !state.is_final()) {
-        if let Some(oldest) = store.waiting(Some(state), 1)?.first() {
+        if let Some(oldest) = store.listed(Which::In(&[state]), None, 1)?.first() {
             let (count, since) = (store.count(state)?, oldest.since.map_or("?".into(), utc));
             lines.push(format!("{count} wait for {}, the longest, registration={}, since {since}", state.awaits(), oldest.id));
         }
@@ -32,13 +32,13 @@ pub(super) fn counts(store: &mut Store) -> Result<Vec<String>, Error> {
 /// All waiting requests, one line each, the longest waiting first.
 pub fn waiting(site: &Site) -> Result<String, Error> {
     let mut store = site.store(Access::Read)?;
-    let listed = store.waiting(None, MOST_LISTED)?;
-    let lines = listed.iter().map(|waiting| line(site, waiting));
+    let listed = store.listed(Which::Open, None, MOST_LISTED)?;
+    let lines = listed.iter().map(|listed| line(site, listed));
     Ok(lines.collect())
 }
 
-fn line(site: &Site, waiting: &Waiting) -> String {
-    let Waiting { id, state, username, since, error } = waiting;
+fn line(site: &Site, listed: &Listed) -> String {
+    let Listed { id, state, username, since, error, .. } = listed;
     let awaited = state.map_or("nothing that this program knows (column state)", State::awaits);
     let since = since.map_or("?".into(), utc);
     let mxid = names::mxid(username, &site.config.server_name);

@@ -8,7 +8,7 @@ use crate::domain::names;
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, utc};
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Decided, Listed, OwedNow, Question, Registration, Store};
+use crate::outside::store::{Access, Decided, Listed, OwedNow, Question, Registration, Store, Which};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Write;
@@ -30,14 +30,15 @@ struct Line {
 }
 
 pub fn list(site: &Site, all: bool, stages: &[Stage], older: Option<i64>) -> Result<Answer, Refusal> {
-    let wanted = |state: &State| match stages {
-        [] => all || !state.is_final(),
-        stages => stages.contains(&Stage::of(*state)),
+    let states: Vec<State> = State::ALL.into_iter().filter(|state| stages.contains(&Stage::of(*state))).collect();
+    let which = match (stages, all) {
+        ([], true) => Which::All,
+        ([], false) => Which::Open,
+        _ => Which::In(&states),
     };
-    let states: Vec<State> = State::ALL.into_iter().filter(wanted).collect();
     let before = older.map(|age| site.now() - age);
     let lines: Vec<Line> =
-        site.store(Access::Read)?.listed(&states, before, MOST_LISTED)?.into_iter().map(|listed| line(site, listed)).collect();
+        site.store(Access::Read)?.listed(which, before, MOST_LISTED)?.into_iter().map(|listed| line(site, listed)).collect();
     let mut rows = table::Rows::new(&["No.", "Username", "Waits for", "Since", "Last error"]);
     for line in &lines {
         let awaited = if line.waits_for == "nothing" { line.state.unwrap_or("?") } else { line.waits_for };

@@ -41,18 +41,36 @@ pub struct Kept {
     pub decided_at: Option<i64>,
 }
 
+/// Which requests are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    All,
+    /// Those that are not over, also those in a state that this program does not know.
+    Open,
+    In(&'a [State]),
+}
+
+impl Which<'_> {
+    fn condition(self) -> String {
+        let numbers = |states: &[State]| states.iter().map(|state| state.number().to_string()).collect::<Vec<_>>().join(", ");
+        match self {
+            Which::All => "1 = 1".into(),
+            Which::Open => {
+                let over: Vec<State> = State::ALL.into_iter().filter(|state| state.is_final()).collect();
+                format!("state NOT IN ({})", numbers(&over))
+            }
+            Which::In(states) => format!("state IN ({})", numbers(states)),
+        }
+    }
+}
+
 impl Store {
-    /// Requests in these states, in them since before `before`, the longest waiting first.
-    pub fn listed(&mut self, states: &[State], before: Option<i64>, limit: i64) -> Result<Vec<Listed>, Error> {
+    /// Requests, the longest waiting first; with `before` those that have been in their state since then. Values that cannot be read
+    /// are left out.
+    pub fn listed(&mut self, which: Which, before: Option<i64>, limit: i64) -> Result<Vec<Listed>, Error> {
         const LISTED: Selection = Selection {
             table: "registrations",
             columns: &[Column::Id, Column::State, Column::Username, Column::Email, Column::StateSince, Column::LastError],
-        };
-        let numbers: Vec<String> = states.iter().map(|state| state.number().to_string()).collect();
-        let which = match numbers.len() == State::ALL.len() {
-            // Also those of unknown states.
-            true => "1 = 1".to_owned(),
-            false => format!("state IN ({})", if numbers.is_empty() { "NULL".to_owned() } else { numbers.join(", ") }),
         };
         let read = |row: NamedRow| {
             Ok(Listed {
@@ -64,8 +82,13 @@ impl Store {
                 error: row.optional_text(Column::LastError),
             })
         };
-        let rest = format!("WHERE {which} AND state_since <= ? ORDER BY state_since, id LIMIT ?");
-        self.select(&LISTED, &rest, &[before.unwrap_or(i64::MAX).into(), limit.into()], read)
+        let (mut values, mut conditions) = (Vec::new(), vec![which.condition()]);
+        if let Some(before) = before {
+            conditions.push("state_since <= ?".to_owned());
+            values.push(before.into());
+        }
+        values.push(limit.into());
+        self.select(&LISTED, &format!("WHERE {} ORDER BY state_since, id LIMIT ?", conditions.join(" AND ")), &values, read)
     }
 
     /// Requests for this username, the newest first.

@@ -154,19 +154,6 @@ pub struct SameAddress {
     pub since: i64,
 }
 
-/// An open request, as far as its row can be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    pub id: i64,
-    /// `None` for a state that this program does not know.
-    pub state: Option<State>,
-    pub username: String,
-    /// When it reached this state (seconds since 1970).
-    pub since: Option<i64>,
-    /// The error of the last attempt.
-    pub error: Option<String>,
-}
-
 impl Store {
     pub fn registration(&mut self, id: i64) -> Result<Option<Registration>, Error> {
         self.registration_where("id = ?", id.into())
@@ -270,26 +257,6 @@ impl Store {
         let known = State::ALL.map(|state| state.number().to_string()).join(", ");
         let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
         self.query(&sql, &[])?.into_iter().map(|row| row.integer()).collect()
-    }
-
-    /// Open requests, in `state` or in any, the longest waiting first. Values that cannot be read are left out.
-    pub fn waiting(&mut self, state: Option<State>, limit: i64) -> Result<Vec<Waiting>, Error> {
-        let over: Vec<String> = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.number().to_string()).collect();
-        let which = state.map_or(format!("state NOT IN ({})", over.join(", ")), |state| format!("state = {}", state.number()));
-        const WAITING: Selection = Selection {
-            table: "registrations",
-            columns: &[Column::Id, Column::State, Column::Username, Column::StateSince, Column::LastError],
-        };
-        let read = |row: NamedRow| {
-            Ok(Waiting {
-                id: row.integer(Column::Id)?,
-                state: row.readable_integer(Column::State).and_then(State::from_number),
-                username: row.optional_text(Column::Username).unwrap_or_default(),
-                since: row.readable_integer(Column::StateSince),
-                error: row.optional_text(Column::LastError),
-            })
-        };
-        self.select(&WAITING, &format!("WHERE {which} ORDER BY state_since, id LIMIT ?"), &[limit.into()], read)
     }
 
     /// The number of requests that reached `state` before `before`, and the id of the first; `None` if there are none.

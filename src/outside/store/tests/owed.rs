@@ -231,7 +231,7 @@ fn a_row_with_text_where_a_number_belongs_is_named_and_can_be_put_off() {
     assert_eq!(store.tries(step(broken, State::EmailSend)).unwrap().count, 1);
     store.forget_times_of_a_wrong_clock(1000).unwrap();
     assert_eq!(store.registration(broken).unwrap().unwrap().requested_at, 1000, "what can be mended is mended");
-    assert_eq!((store.newest_time(5000).unwrap(), store.waiting(None, 10).unwrap().len()), (Some(1000), 2));
+    assert_eq!((store.newest_time(5000).unwrap(), store.listed(Which::Open, None, 10).unwrap().len()), (Some(1000), 2));
 }
 
 #[test]
@@ -243,7 +243,12 @@ fn a_state_that_is_none_is_found() {
     store.execute("UPDATE registrations SET state = 77 WHERE id = ?", &[number.into()]).unwrap();
     assert_eq!(store.of_unknown_state().unwrap(), [text, number]);
     assert!(store.state(text).is_err() && store.state(fine).unwrap() == Some(State::EmailSend));
-    assert_eq!(store.waiting(None, 10).unwrap().len(), 3);
+    // A time that cannot be read hides nothing either.
+    store.execute("UPDATE registrations SET state_since = 'then' WHERE id = ?", &[fine.into()]).unwrap();
+    for which in [Which::Open, Which::All] {
+        assert_eq!(store.listed(which, None, 10).unwrap().len(), 3, "{which:?}");
+    }
+    assert_eq!(store.listed(Which::In(&[State::EmailSend]), None, 10).unwrap().len(), 1);
 }
 
 on_every_database! {
