@@ -63,6 +63,7 @@ impl Visitor {
     }
 
     pub fn sees_heading_in(&self, language: &str, key: &str) {
+        self.chromium.wait_until("return document.readyState === 'complete' && document.querySelector('h1') !== null");
         let seen = self.chromium.script("return [document.documentElement.lang, document.querySelector('h1')?.innerText]", json!([]));
         assert_eq!(seen, json!([language, words(language, key, &[])]), "{}: {}", self.chromium.url(), self.chromium.text());
     }

@@ -74,6 +74,11 @@ impl Process {
         // Kills the server if it hangs, and helpers that it left behind.
         let _ = kill_process_group(pid, Signal::KILL);
         let _ = self.child.wait();
+        // A killed program finishes what the kernel does for it, such as making a folder.
+        let end = Instant::now() + Duration::from_secs(10);
+        while in_group(self.pid()) && Instant::now() < end {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends a signal to the server and to all processes that it started. The server comes first, so that it starts no more of
@@ -102,8 +107,7 @@ impl Process {
         if !self.is_running() {
             return Vec::new();
         }
-        let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let all: Vec<_> = names.filter_map(|name| name.to_str()?.parse().ok()).filter_map(|pid| Some((pid, parent(pid)?))).collect();
+        let all: Vec<_> = pids().filter_map(|pid| Some((pid, parent(pid)?))).collect();
         let mut family = vec![self.pid()];
         let mut next = 0;
         while let Some(pid) = family.get(next).copied() {
@@ -131,23 +135,38 @@ impl Drop for Process {
 
 /// The parent of a running process; `None` if the process has ended, even if it is still a zombie.
 fn parent(pid: u32) -> Option<u32> {
+    Some(parent_and_group(pid)?.0)
+}
+
+/// The parent and the process group of a running process.
+fn parent_and_group(pid: u32) -> Option<(u32, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before the state may contain spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    fields.next()?.parse().ok().filter(|_| state != "Z" && state != "X")
+    let state = fields.next().filter(|state| *state != "Z" && *state != "X");
+    state.and(Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?)))
+}
+
+/// Whether a process of this group is still running.
+fn in_group(group: u32) -> bool {
+    pids().any(|pid| parent_and_group(pid).is_some_and(|(_, of)| of == group))
+}
+
+/// The process ids of the machine.
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Processes whose executable lies below a folder: process id, parent's id, executable.
 pub fn running_below(folder: &Path) -> Vec<(u32, u32, PathBuf)> {
-    let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let process = |pid: u32| {
         let program = fs::read_link(format!("/proc/{pid}/exe")).ok().filter(|program| program.starts_with(folder))?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
         Some((pid, parent, program))
     };
-    names.filter_map(|name| process(name.to_str()?.parse().ok()?)).collect()
+    pids().filter_map(process).collect()
 }
 
 /// A command that gets SIGTERM when this process dies. Its environment is empty, so servers see neither secrets nor settings of
