@@ -40,7 +40,9 @@ fn a_site_that_works_is_all_right() {
     let story = healthy();
     let (status, findings) = check(&story);
     assert_eq!(status, Some(0), "{findings:#?}");
-    for subject in ["files", "database", "templates", "homeserver", "accounts", "bot", "room", "public_url", "internal", "cron", "mail"] {
+    for subject in
+        ["files", "database", "templates", "homeserver", "shared_secret", "bot", "room", "public_url", "internal", "cron", "mail"]
+    {
         assert!(findings.iter().any(|finding| finding.starts_with(&format!("ok {subject}: "))), "{subject}: {findings:#?}");
     }
     let text = story.site.run_with("matrix-register-bot", &["check"], &[], b"").stdout;
@@ -51,7 +53,7 @@ fn a_site_that_works_is_all_right() {
 fn a_wrong_homeserver_or_secret_is_found() {
     let mut story = healthy();
     story.site.set("registration_shared_secret", "wrong");
-    finds(&story, "accounts", &["registration_shared_secret", "homeserver.yaml"]);
+    finds(&story, "shared_secret_wrong", &["registration_shared_secret", "homeserver.yaml"]);
     story.site.unset("registration_shared_secret");
     let (status, findings) = check(&story);
     assert!(status == Some(78) && findings[0].starts_with("wrong configuration: ") && findings[0].contains("registration_shared_secret"));
@@ -60,7 +62,7 @@ fn a_wrong_homeserver_or_secret_is_found() {
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     finds(&story, "homeserver", &["homeserver_url"]);
     story.site.set("homeserver_url", story.site.public_url());
-    finds(&story, "accounts", &["homeserver_url does not reach"]);
+    finds(&story, "shared_secret_wrong", &["homeserver_url does not reach"]);
     story.site.set("homeserver_url", url);
     story.site.set("server_name", "other.test");
     finds(&story, "server_name", &["example.test", "other.test"]);

@@ -40,6 +40,15 @@ fn cron_is_silent_where_all_is_well_and_talks_when_asked_to(engine: Engine) {
     assert!(String::from_utf8_lossy(&talkative.stdout).contains("0 failed"), "{talkative:?}");
 }
 
+#[test]
+fn cron_says_that_no_account_can_be_made_before_anybody_needs_one() {
+    let story = Story::start_with("synapse", Host::NginxCgi, |site| site.set("registration_shared_secret", "wrong"));
+    let first = String::from_utf8(story.site.run_cron().stderr).unwrap();
+    assert!(first.contains("shared_secret_wrong: ") && first.contains("registration_shared_secret in config.toml"), "{first}");
+    let second = story.site.run_cron();
+    assert!(second.status.success() && second.stderr.is_empty(), "said once a day: {second:?}");
+}
+
 /// The crontab may write the output to a file, whose disk may be full.
 #[test]
 fn a_log_that_takes_no_more_is_no_reason_for_cron_to_fail() {

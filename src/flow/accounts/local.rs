@@ -1,7 +1,8 @@
 //! Accounts in our own table, for which Synapse checks passwords with us.
 
+use super::Weight::Advice;
 use super::first_password::open;
-use super::{Accounts, Outcome, php, synapse};
+use super::{Accounts, Finding, Outcome, php, secret_checks, synapse};
 use crate::domain::password;
 use crate::domain::seconds::DAY;
 use crate::domain::token::Secret;
@@ -11,11 +12,18 @@ use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
 use crate::outside::store::{Login, NewLogin, Registration, Store};
 
+const NO_SECRET: &str = "accounts are made in our own table; with registration_shared_secret in config.toml each account is also made in Synapse, \
+     which keeps its name from others";
+
 pub(super) struct InOurTable;
 
 impl Accounts for InOurTable {
     fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
         make(site, store, registration, &site.state.secret()?)
+    }
+
+    fn check(&self, site: &Site) -> Vec<Finding> {
+        secret_checks::check(site, Finding::new(Advice, "own_table", NO_SECRET))
     }
 
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {

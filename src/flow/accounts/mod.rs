@@ -9,6 +9,7 @@ mod local;
 mod mas;
 mod php;
 mod registration_token;
+mod secret_checks;
 mod synapse;
 mod token_checks;
 
@@ -65,9 +66,7 @@ trait Accounts {
     }
 
     /// What can be told about this way to accounts without creating one. Takes a dozen requests at most.
-    fn check(&self, _site: &Site) -> Vec<Finding> {
-        Vec::new()
-    }
+    fn check(&self, site: &Site) -> Vec<Finding>;
 
     /// Binds the confirmed address to the account. `false`: it stays unbound, and no further try would change that.
     fn bind_address(&self, _site: &Site, _store: &mut Store, _registration: &Registration) -> Result<bool, Failure> {

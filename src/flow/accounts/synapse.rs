@@ -1,7 +1,8 @@
 //! Accounts in Synapse, by shared-secret registration.
 
+use super::Weight::Fault;
 use super::first_password::FirstPassword;
-use super::{Accounts, Outcome, php};
+use super::{Accounts, Finding, Outcome, php, secret_checks};
 use crate::domain::names;
 use crate::flow::addresses;
 use crate::flow::failure::Failure;
@@ -11,12 +12,18 @@ use crate::outside::matrix::{self, Homeserver, bot, login};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
 
+const NO_SECRET: &str = "registration_shared_secret is not set in config.toml; without it no account can be made";
+
 pub(super) struct InSynapse;
 
 impl Accounts for InSynapse {
     fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
         let password = FirstPassword::of(site, store, registration)?;
         password.judge(make(site, store, registration, &password.text)?)
+    }
+
+    fn check(&self, site: &Site) -> Vec<Finding> {
+        secret_checks::check(site, Finding::new(Fault, "shared_secret_missing", NO_SECRET))
     }
 
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -35,7 +42,7 @@ impl Accounts for InSynapse {
 /// anybody can choose it.
 pub(super) fn make(site: &Site, store: &mut Store, registration: &Registration, password: &str) -> Result<Outcome, Failure> {
     let Some(shared_secret) = site.config.registration_shared_secret()? else {
-        return Err(Failure::later("registration_shared_secret is not set in config.toml; without it no account can be made"));
+        return Err(Failure::later(NO_SECRET));
     };
     let homeserver = Homeserver::new(&site.config);
     let nonce = register::nonce(&homeserver)?;

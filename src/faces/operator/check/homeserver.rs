@@ -2,16 +2,11 @@
 
 use super::machine::{CLOCKS_DIFFER, CLOCKS_DIFFER_MUCH};
 use super::{Finding, ok, warning, wrong};
-use crate::domain::token;
 use crate::faces::cron;
 use crate::flow::accounts::{self, Weight};
-use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::room_report::RoomReport;
 use crate::outside::matrix::{Error, Homeserver, bot, sessions, versions};
 use crate::outside::site::Site;
-
-/// A name that no homeserver gives, so that nothing is made (observed with Synapse 1.163: the secret is checked before the name).
-const IMPOSSIBLE: &str = "_check";
 
 /// Whether the homeserver answers, and what its clock says.
 pub fn homeserver(site: &Site) -> Vec<Finding> {
@@ -30,45 +25,15 @@ pub fn homeserver(site: &Site) -> Vec<Finding> {
 
 /// Whether accounts could be made; makes none.
 pub fn accounts(site: &Site) -> Vec<Finding> {
-    let found = accounts::check(site);
-    if !found.is_empty() {
-        return found.into_iter().map(of_mode).collect();
-    }
-    let secret = match site.config.registration_shared_secret() {
-        Ok(secret) => secret,
-        Err(cause) => return vec![wrong("accounts", cause.to_string())],
-    };
-    match secret {
-        None if site.config.operation_mode.has_own_passwords() => vec![warning(
-            "accounts",
-            "in our own table; with registration_shared_secret in config.toml each account would also be made in Synapse, which keeps its name from others",
-        )],
-        None => vec![wrong("accounts", "registration_shared_secret is not set in config.toml; without it no account can be made")],
-        Some(secret) => vec![shared_secret(site, &secret)],
-    }
+    accounts::check(site).into_iter().map(of_mode).collect()
 }
 
 /// What the mode's own check found.
 fn of_mode(found: accounts::Finding) -> Finding {
     match found.weight {
-        Weight::Fine | Weight::Advice => ok(found.name, found.sentence),
-        Weight::Warning => warning(found.name, found.sentence),
+        Weight::Fine => ok(found.name, found.sentence),
+        Weight::Advice | Weight::Warning => warning(found.name, found.sentence),
         Weight::Fault => wrong(found.name, found.sentence),
-    }
-}
-
-fn shared_secret(site: &Site, secret: &str) -> Finding {
-    let account = NewAccount { localpart: IMPOSSIBLE, password: &token::new_seed(), display_name: None, is_bot: false };
-    match register::register(&Homeserver::new(&site.config), secret, &account) {
-        Ok(Registered::NameRefused { .. } | Registered::NameInUse { .. }) => ok("accounts", "registration_shared_secret is right"),
-        Ok(Registered::PasswordRefused(error)) => {
-            ok("accounts", format!("registration_shared_secret is right; passwords have rules: {error}"))
-        }
-        Ok(Registered::Made) => warning(
-            "accounts",
-            format!("registration_shared_secret is right, but the homeserver made the account {IMPOSSIBLE}: deactivate it"),
-        ),
-        Err(cause) => wrong("accounts", cause.to_string()),
     }
 }
 
