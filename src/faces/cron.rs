@@ -252,12 +252,14 @@ fn speak(
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
     troubles.extend(unread.map(of_unread_reactions));
     troubles.extend(service_trouble);
-    troubles.extend(limits::closed_by(site, store)?.map(of_closed_form));
+    let closed = limits::closed_by(site, store)?;
+    troubles.extend(closed.as_ref().and_then(of_closed_form));
     troubles.extend(of_open_files(&exposure::close(&site.config)));
     troubles.extend(of_undecided(site, store)?);
     troubles.extend(of_unbound_addresses(site, store)?);
     summary.said.extend(word::say(store, &troubles, site.now())?);
     summary.all = troubles.iter().map(word::full).collect();
+    summary.all.extend(closed.iter().filter(|closed| closed.is_by_hand()).map(limits::why_closed));
     summary.all.extend(ending::counts(store)?);
     Ok(())
 }
@@ -282,12 +284,9 @@ fn of_unread_reactions(why: String) -> Trouble {
     Trouble { name: "reactions_unread".into(), since: None, what, again_after: DAY }
 }
 
-fn of_closed_form(closed: Closed) -> Trouble {
-    let what = match closed {
-        Closed::TooManyOpen => "as many requests wait for confirmation or decision as limits.open_requests in config.toml allows",
-        Closed::TooManyToday(_) => "as many requests came in 24 hours as limits.requests_per_day in config.toml allows",
-    };
-    Trouble { name: "form_closed".into(), since: None, what: what.into(), again_after: DAY }
+/// What the operator closed on purpose is no trouble.
+fn of_closed_form(closed: &Closed) -> Option<Trouble> {
+    (!closed.is_by_hand()).then(|| Trouble { name: "form_closed".into(), since: None, what: limits::why_closed(closed), again_after: DAY })
 }
 
 /// Reports files that every user of the machine may read, and whose mode only somebody else can change.

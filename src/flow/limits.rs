@@ -4,6 +4,7 @@
 use crate::domain::address;
 use crate::domain::back_off::Blame;
 use crate::domain::config::Limits;
+use crate::domain::seconds::utc;
 use crate::domain::token::Secret;
 use crate::flow::caller;
 use crate::flow::failure::Failure;
@@ -68,15 +69,28 @@ pub(crate) fn of_resets<'a>(limits: &Limits, network: &'a str, asked_for: &'a st
 /// Whether the form is closed, so that nobody fills it in for nothing. If the database cannot be reached, the form stays open:
 /// the database may not exist yet, and sending the form reports the problem.
 pub fn closed(site: &Site) -> Option<Closed> {
-    match (site.config.limits.open_requests.0, site.config.limits.requests_per_day.0) {
-        (0, 0) => None,
-        _ => closed_by(site, &mut *site.store(Access::Read).ok()?).ok()?,
-    }
+    closed_by(site, &mut *site.store(Access::Read).ok()?).ok()?
 }
 
 /// The same for callers with an open database.
 pub(crate) fn closed_by(site: &Site, store: &mut Store) -> Result<Option<Closed>, store::Error> {
     store.closed(&of_everybody(&site.config.limits), site.now())
+}
+
+/// Why the form is closed, for the operator.
+pub fn why_closed(closed: &Closed) -> String {
+    match closed {
+        Closed::ByHand(closed) => {
+            let until = closed.opens_at.map_or_else(|| "matrix-register-bot open opens it".into(), |at| format!("until {}", utc(at)));
+            format!("the form is closed by {}, since {}, {until}", closed.closed_by, utc(closed.closed_at))
+        }
+        Closed::TooManyOpen => {
+            "the form is closed: as many requests wait for confirmation or decision as limits.open_requests in config.toml allows".into()
+        }
+        Closed::TooManyToday(_) => {
+            "the form is closed: as many requests came in 24 hours as limits.requests_per_day in config.toml allows".into()
+        }
+    }
 }
 
 /// A mail that was counted, in case it is not sent.

@@ -65,6 +65,21 @@ pub(crate) fn ask(
     Ok(store.ask_reset(&new, &limits::of_resets(&site.config.limits, network, &subject))?)
 }
 
+/// Owes the owner of an account a mail with a link. The operator is not held to the limits for visitors. Returns what
+/// [`Store::is_reset_settled`] knows it by.
+pub(crate) fn ask_for_owner(site: &Site, store: &mut Store, localpart: &str, language: Language) -> Result<String, store::Error> {
+    let submission = token::hash(&token::new_seed());
+    let new = NewReset {
+        submission: submission.clone(),
+        asked_for: localpart.to_owned(),
+        seed: token::new_seed(),
+        language,
+        asked_at: site.now(),
+    };
+    store.ask_reset(&new, &[])?;
+    Ok(submission)
+}
+
 /// Sends the mail of a request, if there is such an account.
 pub(crate) fn mail(site: &Site, store: &mut Store, row: OwedRow) -> Result<Tried, store::Error> {
     let act = |store: &mut Store| match store.reset(row.id)? {

@@ -6,9 +6,11 @@ mod world;
 #[path = "../world/story.rs"]
 mod the_story;
 
+mod accounts_by_hand;
 mod addresses;
 mod bad_input;
 mod check;
+mod closed_form;
 mod cron;
 mod dead_ends;
 mod deciding;

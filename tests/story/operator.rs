@@ -6,24 +6,24 @@ use serde_json::Value;
 use std::process::Output;
 
 /// A homeserver and a mail server that nobody reaches.
-const NOWHERE: &str = "http://127.0.0.1:9";
+pub const NOWHERE: &str = "http://127.0.0.1:9";
 
-fn run(story: &Story, arguments: &[&str]) -> Output {
+pub fn run(story: &Story, arguments: &[&str]) -> Output {
     story.site.run_with("matrix-register-bot", arguments, &[], b"")
 }
 
-fn says(story: &Story, arguments: &[&str]) -> String {
+pub fn says(story: &Story, arguments: &[&str]) -> String {
     let run = run(story, arguments);
     assert!(run.status.success(), "{arguments:?}: {run:?}");
     String::from_utf8(run.stdout).unwrap()
 }
 
-fn json(story: &Story, arguments: &[&str]) -> Value {
+pub fn json(story: &Story, arguments: &[&str]) -> Value {
     serde_json::from_str(&says(story, &[arguments, &["--json"]].concat())).unwrap()
 }
 
 /// What is said when nothing was done, and the exit status.
-fn refusal(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
+pub fn refusal(story: &Story, arguments: &[&str]) -> (Option<i32>, String) {
     let run = run(story, arguments);
     assert!(run.stdout.is_empty(), "{run:?}");
     (run.status.code(), String::from_utf8(run.stderr).unwrap())

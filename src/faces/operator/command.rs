@@ -94,6 +94,22 @@ pub enum Command {
         #[arg(long)]
         account: bool,
     },
+    /// Look at the accounts of local mode, and change them
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Close the form; requests that were filed before go on
+    Close {
+        /// Open it by itself at this time of the zone in config.toml, for example 2027-01-07 or "2027-01-07 18:00"
+        #[arg(long, value_name = "DATE", value_parser = date)]
+        until: Option<jiff::civil::DateTime>,
+        /// Tell visitors this; "de=..." is for German only; may be repeated
+        #[arg(long = "text", value_name = "TEXT")]
+        texts: Vec<String>,
+    },
+    /// Open the form that was closed with close
+    Open,
     /// Count requests and decisions
     Stats {
         /// Only what was asked for since then, for example 30d
@@ -108,6 +124,44 @@ pub enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Manual { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = "USER is a username, a Matrix ID or an email address.")]
+pub enum User {
+    /// List accounts
+    List {
+        /// Only those with this in the username or email address, or with a name that begins so
+        search: Option<String>,
+        /// Only those that are disabled
+        #[arg(long)]
+        disabled: bool,
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        page: u32,
+        /// Accounts on a page [default: as many as the terminal has lines; without a terminal 10000]
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        per_page: Option<u32>,
+    },
+    /// Show everything about an account but the hash of its password
+    Show { user: String },
+    /// Let nobody in with this account any more
+    Disable {
+        user: String,
+        /// Log out its devices; the bot has to be a server administrator
+        #[arg(long)]
+        devices: bool,
+    },
+    /// Let the owner of a disabled account in again, with the password as it was
+    Enable { user: String },
+    /// Mail the owner a link to set a new password
+    Reset {
+        user: String,
+        /// Log out the devices of the account now; the bot has to be a server administrator
+        #[arg(long)]
+        devices: bool,
+    },
+    /// Delete the account, and everything else that is stored about its owner
+    Forget { user: String },
 }
 
 /// The states of a request as the operator names them.
@@ -173,6 +227,10 @@ fn age(typed: &str) -> Result<i64, String> {
     Ok(i64::from(number) * seconds)
 }
 
+fn date(typed: &str) -> Result<jiff::civil::DateTime, String> {
+    typed.trim().parse().map_err(|_| "expected a date, or a date and a time, for example 2027-01-07 or \"2027-01-07 18:00\"".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +246,16 @@ mod tests {
         assert_eq!(["90m", "12h", "2d", "3w", "0d"].map(age), [Ok(5400), Ok(43200), Ok(172_800), Ok(1_814_400), Ok(0)]);
         for wrong in ["", "2", "d", "-1d", "2 d", "1.5d", "2y", "99999999999d", "2é"] {
             assert!(age(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn dates_have_a_time_or_begin_with_the_day() {
+        let read = |typed| date(typed).map(|date| date.to_string());
+        assert_eq!(read("2027-01-07").as_deref(), Ok("2027-01-07T00:00:00"));
+        assert_eq!(read("2027-01-07 18:30").as_deref(), Ok("2027-01-07T18:30:00"));
+        for wrong in ["", "tomorrow", "7.1.2027", "2027-13-01", "2027-02-30", "2027-01-07 25:00"] {
+            assert!(date(wrong).is_err(), "{wrong:?}");
         }
     }
 

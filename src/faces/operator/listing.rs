@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Refusal};
 use super::command::Stage;
-use super::{find, table};
+use super::{closing, find, table};
 use crate::domain::characters::one_line;
 use crate::domain::names;
 use crate::domain::registration::State;
@@ -37,8 +37,9 @@ pub fn list(site: &Site, all: bool, stages: &[Stage], older: Option<i64>) -> Res
         _ => Which::In(&states),
     };
     let before = older.map(|age| site.now() - age);
-    let lines: Vec<Line> =
-        site.store(Access::Read)?.listed(which, before, MOST_LISTED)?.into_iter().map(|listed| line(site, listed)).collect();
+    let mut store = site.store(Access::Read)?;
+    let (form_closed, _) = closing::told(site, &mut store)?;
+    let lines: Vec<Line> = store.listed(which, before, MOST_LISTED)?.into_iter().map(|listed| line(site, listed)).collect();
     let mut rows = table::Rows::new(&["No.", "Username", "Waits for", "Since", "Last error"]);
     for line in &lines {
         let awaited = if line.waits_for == "nothing" { line.state.unwrap_or("?") } else { line.waits_for };
@@ -46,7 +47,7 @@ pub fn list(site: &Site, all: bool, stages: &[Stage], older: Option<i64>) -> Res
         rows.add(&[&line.request.to_string(), &line.mxid, awaited, &since, line.last_error.as_deref().unwrap_or_default()]);
     }
     let text = if lines.is_empty() { "no request\n".to_owned() } else { rows.to_string() };
-    Ok(Answer { text, json: json!(lines) })
+    Ok(Answer { text: form_closed + &text, json: json!(lines) })
 }
 
 fn line(site: &Site, listed: Listed) -> Line {
@@ -222,6 +223,8 @@ struct Counted {
     /// From the confirmation of the address to the decision.
     median_seconds_to_a_decision: Option<i64>,
     by_week: Vec<Week>,
+    /// How the form is closed, if it is.
+    form_closed: serde_json::Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -237,7 +240,8 @@ pub fn stats(site: &Site, since: Option<i64>) -> Result<Answer, Refusal> {
     let mut counted = Counted::default();
     let mut gaps = Vec::new();
     let mut weeks = std::collections::BTreeMap::<i64, Week>::new();
-    site.store(Access::Read)?.each_kept(from, |kept| {
+    let mut store = site.store(Access::Read)?;
+    store.each_kept(from, |kept| {
         let stage = kept.state.map(Stage::of);
         let is_approved = matches!(stage, Some(Stage::Choosing | Stage::Approved | Stage::Done));
         let is_declined = stage == Some(Stage::Declined);
@@ -264,9 +268,11 @@ pub fn stats(site: &Site, since: Option<i64>) -> Result<Answer, Refusal> {
     for week in &counted.by_week {
         rows.add(&[&utc(week.begins_at)[..10], &week.asked.to_string(), &week.approved.to_string(), &week.declined.to_string()]);
     }
+    let (form_closed, of_form) = closing::told(site, &mut store)?;
+    counted.form_closed = of_form;
     let median = counted.median_seconds_to_a_decision.map_or("none yet".into(), span);
     let text = format!(
-        "{} asked, {} confirmed their address, {} approved, {} declined, {} expired, {} withdrawn, {} undecided\nmedian time to a decision: {median}\n{rows}",
+        "{form_closed}{} asked, {} confirmed their address, {} approved, {} declined, {} expired, {} withdrawn, {} undecided\nmedian time to a decision: {median}\n{rows}",
         counted.asked, counted.confirmed, counted.approved, counted.declined, counted.expired, counted.withdrawn, counted.undecided
     );
     Ok(Answer { text, json: json!(counted) })

@@ -6,6 +6,7 @@
 
 mod answer;
 mod check;
+mod closing;
 mod command;
 mod deciding;
 mod find;
@@ -13,6 +14,7 @@ mod listing;
 mod mending;
 mod people;
 mod table;
+mod user;
 
 use crate::domain::config::CONFIG_VARIABLE;
 use crate::faces::cron;
@@ -101,6 +103,9 @@ fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {
         Command::Retry { request, .. } => mending::retry(site, request.as_deref()),
         Command::Export { address } => people::export(site, &address),
         Command::Forget { address, account } => people::forget(site, &address, account),
+        Command::User { command } => user::obey(site, command),
+        Command::Close { until, texts } => closing::close(site, until, &texts),
+        Command::Open => closing::open(site),
         Command::Stats { since } => listing::stats(site, since),
         Command::Appservice => {
             let file = cron::print_service(site)?;

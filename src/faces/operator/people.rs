@@ -7,15 +7,15 @@ use crate::domain::registration::{Event, State};
 use crate::outside::log;
 use crate::outside::ownership;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Leaves, Store};
-use serde_json::json;
+use crate::outside::store::{Access, Account, Leaves, Store};
+use serde_json::{Value, json};
 
 /// Everything that is stored about whoever has this address.
 pub fn export(site: &Site, email: &str) -> Result<Answer, Refusal> {
     let folded = folded(email)?;
     let mut store = site.store(Access::Read)?;
     let mut requests = Vec::new();
-    for id in store.requests_of_address(&folded)? {
+    for id in store.all_requests_of_address(&folded)? {
         if let Some(registration) = store.registration(id)? {
             requests.push(listing::whole(site, &mut store, registration)?);
         }
@@ -39,33 +39,68 @@ pub fn export(site: &Site, email: &str) -> Result<Answer, Refusal> {
 /// wait are withdrawn first; one whose account is being made has to be ended or finished before.
 pub fn forget(site: &Site, email: &str, with_account: bool) -> Result<Answer, Refusal> {
     let folded = folded(email)?;
-    let secret = site.state.secret()?;
     let mut store = site.store(Access::Write)?;
-    let ids = store.requests_of_address(&folded)?;
-    for id in &ids {
-        withdraw(site, &mut store, *id)?;
-    }
-    let leaves = Leaves { outcome: false, redactions_at: site.config.room.redact_when_forgotten.then(|| site.now()) };
-    let mut requests = 0;
-    for id in ids {
-        requests += u64::from(store.forget_now(id, leaves)?);
-    }
-    let remembered = store.forget_person(&secret.token("person", &address::person(&folded)))?;
-    let accounts = if with_account { store.delete_accounts_of_address(&folded)? } else { 0 };
-    let kept = store.accounts_of_address(&folded)?.len();
-    store.tidy()?;
-    if requests + remembered + accounts == 0 {
+    let ids = store.all_requests_of_address(&folded)?;
+    let accounts = store.accounts_of_address(&folded)?;
+    let (unwanted, kept) = if with_account { (&accounts[..], 0) } else { (&[][..], accounts.len()) };
+    let deleted = delete(site, &mut store, &ids, Some(&folded), unwanted)?;
+    if deleted.is_nothing() {
         return Err(Refusal::No(match kept {
             0 => "nothing is stored about that address".into(),
             _ => "only an account is stored about that address; --account deletes it".into(),
         }));
     }
-    log::info("forgotten_on_demand", None, &format!("{requests} requests, {accounts} accounts, by={}", ownership::shell_user()));
-    let redacted = if leaves.redactions_at.is_some() { "; the next run of cron redacts the messages in the room" } else { "" };
     let left = if kept > 0 { "; the account is kept, --account deletes it" } else { "" };
-    let sentence = format!("{requests} requests, {remembered} remembered outcomes and {accounts} accounts are deleted{redacted}{left}");
-    let json = json!({ "requests": requests, "remembered": remembered, "accounts": accounts, "said": sentence });
-    Ok(Answer { text: sentence + "\n", json })
+    let sentence = format!("{}{left}", deleted.sentence());
+    Ok(Answer { json: deleted.json(&sentence), text: sentence + "\n" })
+}
+
+/// What was deleted.
+#[derive(Debug, Default)]
+pub struct Deleted {
+    requests: u64,
+    remembered: u64,
+    accounts: u64,
+    are_messages_redacted: bool,
+}
+
+impl Deleted {
+    fn is_nothing(&self) -> bool {
+        self.requests + self.remembered + self.accounts == 0
+    }
+
+    pub fn sentence(&self) -> String {
+        let Deleted { requests, remembered, accounts, .. } = self;
+        let redacted = if self.are_messages_redacted { "; the next run of cron redacts the messages in the room" } else { "" };
+        format!("{requests} requests, {remembered} remembered outcomes and {accounts} accounts are deleted{redacted}")
+    }
+
+    pub fn json(&self, said: &str) -> Value {
+        json!({ "requests": self.requests, "remembered": self.remembered, "accounts": self.accounts, "said": said })
+    }
+}
+
+/// Deletes these requests and accounts, and what is remembered of the person with the folded address `person`.
+pub fn delete(site: &Site, store: &mut Store, ids: &[i64], person: Option<&str>, accounts: &[Account]) -> Result<Deleted, Refusal> {
+    let secret = site.state.secret()?;
+    for id in ids {
+        withdraw(site, store, *id)?;
+    }
+    let leaves = Leaves { outcome: false, redactions_at: site.config.room.redact_when_forgotten.then(|| site.now()) };
+    let mut deleted = Deleted { are_messages_redacted: leaves.redactions_at.is_some(), ..Deleted::default() };
+    for id in ids {
+        deleted.requests += u64::from(store.forget_now(*id, leaves)?);
+    }
+    if let Some(folded) = person {
+        deleted.remembered = store.forget_person(&secret.token("person", &address::person(folded)))?;
+    }
+    deleted.accounts = store.delete_accounts(accounts)?;
+    store.tidy()?;
+    if !deleted.is_nothing() {
+        let Deleted { requests, accounts, .. } = deleted;
+        log::info("forgotten_on_demand", None, &format!("{requests} requests, {accounts} accounts, by={}", ownership::shell_user()));
+    }
+    Ok(deleted)
 }
 
 fn folded(email: &str) -> Result<String, Refusal> {

@@ -28,6 +28,11 @@ impl fmt::Display for Rows {
     }
 }
 
+/// The number of rows that fit the terminal below `others` lines; without a terminal `most`.
+pub fn height(most: u32, others: u16) -> u32 {
+    rustix::termios::tcgetwinsize(std::io::stdout()).map_or(most, |size| u32::from(size.ws_row.saturating_sub(others).max(10)))
+}
+
 fn width() -> u16 {
     rustix::termios::tcgetwinsize(std::io::stdout()).map_or(WIDE, |size| size.ws_col).clamp(60, WIDE)
 }

@@ -126,6 +126,7 @@ fn merge(whole: &mut Value, more: Value) {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DeadEnd {
     Closed,
+    ClosedByHand,
     LinkUnknown,
     LinkMissing,
     LinkExpired,

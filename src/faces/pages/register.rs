@@ -88,8 +88,9 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
     let language = language(site, request);
     match limits::closed(site) {
         Some(closed) => {
-            let page = dead_end(site, language, None, CLOSED, DeadEnd::Closed, json!({}))?;
-            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+            let kind = if closed.is_by_hand() { DeadEnd::ClosedByHand } else { DeadEnd::Closed };
+            let page = dead_end(site, language, None, CLOSED, kind, words_of(&closed, language))?;
+            Ok(page.header("Retry-After", opens_in(&closed, site.now()).to_string()))
         }
         None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
     }
@@ -218,8 +219,9 @@ fn file(
             refused(site, language, typed, (Field::Form, text::NETWORK_USED_UP), "requests_per_network_per_day", seconds)
         }
         Filed::Closed(closed) => {
-            let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, text::CLOSED)]), json!({}))?;
-            Ok(page.header("Retry-After", opens_in(closed).to_string()))
+            let fault = if closed.is_by_hand() { text::CLOSED_BY_HAND } else { text::CLOSED };
+            let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, fault)]), words_of(&closed, language))?;
+            Ok(page.header("Retry-After", opens_in(&closed, site.now()).to_string()))
         }
         // A reserved name gets the same words as a taken one, so that nobody learns which names are reserved.
         Filed::NameTaken => again(site, language, typed, &Faults::from([(Field::Username, text::USERNAME_UNAVAILABLE)])),
@@ -327,10 +329,19 @@ fn names_used_up(site: &Site, language: Language, typed: &Typed, seconds: i64) -
 }
 
 /// Seconds after which requests may be accepted again.
-fn opens_in(closed: Closed) -> i64 {
+fn opens_in(closed: &Closed, now: i64) -> i64 {
     match closed {
+        Closed::ByHand(closed) => closed.opens_at.map_or(DAY, |opens_at| opens_at - now),
         Closed::TooManyOpen => HOUR,
-        Closed::TooManyToday(seconds) => seconds,
+        Closed::TooManyToday(seconds) => *seconds,
+    }
+}
+
+/// What the operator who closed the form has to say, and when it opens again.
+fn words_of(closed: &Closed, language: Language) -> Value {
+    match closed {
+        Closed::ByHand(closed) => json!({ "words": closed.texts.in_language(language), "opens_at": closed.opens_at }),
+        Closed::TooManyOpen | Closed::TooManyToday(_) => json!({}),
     }
 }
 

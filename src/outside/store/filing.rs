@@ -1,7 +1,7 @@
 //! Turns a form into a row of `registrations`, or refuses it. A form sent twice is one row, by a `UNIQUE` column. The username is
 //! reserved only when the address is confirmed ([`Store::confirm`]).
 
-use super::{Allowance, AllowanceKind, End, Error, LONGEST_WAIT, Registration, Store};
+use super::{Allowance, AllowanceKind, ClosedByHand, End, Error, LONGEST_WAIT, Registration, Store};
 use crate::domain::config::Language;
 use crate::domain::registration::State;
 use crate::domain::seconds::DAY;
@@ -68,12 +68,20 @@ impl<'a> FilingLimits<'a> {
 }
 
 /// Why no requests are accepted at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
+    /// By the operator.
+    ByHand(Box<ClosedByHand>),
     /// Too many requests await confirmation or decision.
     TooManyOpen,
     /// Too many requests were made within 24 hours; seconds until the next one.
     TooManyToday(i64),
+}
+
+impl Closed {
+    pub fn is_by_hand(&self) -> bool {
+        matches!(self, Closed::ByHand(_))
+    }
 }
 
 impl Store {
@@ -151,6 +159,9 @@ impl Store {
 
     /// Why no requests are accepted at present, if so. Not exact to the last one if several arrive at the same moment.
     pub fn closed(&mut self, limits: &FilingLimits, now: i64) -> Result<Option<Closed>, Error> {
+        if let Some(closed) = self.closed_by_hand(now)? {
+            return Ok(Some(Closed::ByHand(Box::new(closed))));
+        }
         if limits.open > 0 {
             let sql = "SELECT COUNT(*) FROM registrations WHERE state IN (?, ?, ?, ?)";
             let open = [State::EmailSend, State::EmailVerify, State::AdminSend, State::AdminVerify].map(|state| state.number().into());

@@ -103,6 +103,12 @@ impl Store {
         self.query(sql, &[folded.into(), MOST_FOUND.into()])?.into_iter().map(|row| row.integer()).collect()
     }
 
+    /// The same, without a limit.
+    pub fn all_requests_of_address(&mut self, folded: &str) -> Result<Vec<i64>, Error> {
+        let sql = "SELECT id FROM registrations WHERE email_folded = ? ORDER BY id DESC";
+        self.query(sql, &[folded.into()])?.into_iter().map(|row| row.integer()).collect()
+    }
+
     /// What is owed for a request, and how its tries went.
     pub fn owed_now(&mut self, id: i64) -> Result<Vec<OwedNow>, Error> {
         const QUEUE: &[Column] = &[Column::DueAt, Column::Attempts, Column::FailingSince, Column::LastError];

@@ -84,17 +84,6 @@ impl Found {
     }
 }
 
-/// An account of our own table, for the operator. Times are seconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    pub localpart: String,
-    pub first_name: String,
-    pub last_name: String,
-    pub email: String,
-    pub created_at: Option<i64>,
-    pub is_active: bool,
-}
-
 impl Store {
     /// Adds an account and its directory terms; `Conflict` if the localpart is taken. Part of a transaction.
     pub(super) fn add_login(&mut self, login: &NewLogin) -> Result<(), Error> {
@@ -129,30 +118,6 @@ impl Store {
     pub(crate) fn import_logins(&mut self, logins: impl IntoIterator<Item = NewLogin>) -> Result<(), Error> {
         let mut logins = logins.into_iter();
         self.attempt(&mut |store: &mut Store| logins.try_for_each(|login| store.add_login(&login)).map(super::End::Commit))
-    }
-
-    /// Accounts with this folded address, those that are switched off included.
-    pub fn accounts_of_address(&mut self, folded: &str) -> Result<Vec<Account>, Error> {
-        const ACCOUNT: Selection = Selection {
-            table: "logins",
-            columns: &[Column::Localpart, Column::FirstName, Column::LastName, Column::Email, Column::CreatedAt, Column::Active],
-        };
-        let read = |row: NamedRow| {
-            Ok(Account {
-                localpart: row.text(Column::Localpart)?,
-                first_name: row.name(Column::FirstName)?,
-                last_name: row.name(Column::LastName)?,
-                email: row.address(Column::Email)?,
-                created_at: row.readable_integer(Column::CreatedAt),
-                is_active: row.readable_integer(Column::Active) == Some(1),
-            })
-        };
-        self.select(&ACCOUNT, "WHERE email_folded = ? ORDER BY id", &[folded.into()], read)
-    }
-
-    /// Deletes the accounts with this folded address, and what belongs to them. Returns their number.
-    pub fn delete_accounts_of_address(&mut self, folded: &str) -> Result<u64, Error> {
-        self.execute("DELETE FROM logins WHERE email_folded = ?", &[folded.into()])
     }
 
     /// Whether an account has this localpart, active or not.

@@ -17,7 +17,9 @@
 //! did not answer in time is not used again.
 
 mod account_notes;
+mod accounts_by_hand;
 mod allowances;
+mod closing;
 mod columns;
 mod decisions;
 mod error;
@@ -51,7 +53,9 @@ mod troubles;
 mod unconfirmed;
 
 pub use account_notes::{AccountNote, WasFree};
+pub use accounts_by_hand::{Account, AccountSearch};
 pub(crate) use allowances::{Allowance, AllowanceKind};
+pub use closing::{ClosedByHand, ClosingTexts};
 use columns::{Column, Selection};
 pub use decisions::Decided;
 pub use error::Error;

@@ -42,7 +42,7 @@ fn wrong(subject: &'static str, sentence: impl Into<String>) -> Finding {
 
 /// Checks everything; `mail_to` gets a mail. The second value: whether all that is needed is all right.
 pub fn check(site: &Site, mail_to: Option<&str>) -> (Answer, bool) {
-    let checks: [fn(&Site) -> Vec<Finding>; 9] = [
+    let checks: [fn(&Site) -> Vec<Finding>; 10] = [
         machine::files,
         machine::database,
         machine::templates,
@@ -51,6 +51,7 @@ pub fn check(site: &Site, mail_to: Option<&str>) -> (Answer, bool) {
         homeserver::bot_and_room,
         homeserver::service,
         site::pages,
+        site::form_is_open,
         machine::cron,
     ];
     let mut findings: Vec<Finding> = checks.into_iter().flat_map(|check| check(site)).collect();

@@ -3,7 +3,9 @@
 use super::{Finding, ok, warning, wrong};
 use crate::domain::token;
 use crate::faces::pages::register::own_word;
+use crate::flow::limits;
 use crate::outside::site::Site;
+use crate::outside::store::Access;
 use crate::outside::web::{self, Fetched};
 
 /// Whether the form is behind `public_url`, and what is for the homeserver is not.
@@ -11,6 +13,17 @@ pub fn pages(site: &Site) -> Vec<Finding> {
     let mut findings = vec![form(site), internal(site)];
     findings.extend(well_known(site));
     findings
+}
+
+/// Whether strangers can ask for accounts.
+pub fn form_is_open(site: &Site) -> Vec<Finding> {
+    let closed = site.store(Access::Read).and_then(|mut store| Ok(limits::closed_by(site, &mut store)?));
+    match closed {
+        Ok(None) => vec![ok("form", "open")],
+        Ok(Some(closed)) => vec![warning("form", limits::why_closed(&closed))],
+        // The finding about the database has the reason.
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Fetches the form with a word that only this installation can answer.
