@@ -22,6 +22,8 @@ INSTALLATION = pathlib.Path(os.environ.get("BENCH_PROGRAMS", ROOT))
 PASSWORD = "a password for figures"
 ROOM_TOKEN = "the token of the bot"
 PAGES = ["register", "verify", "verify_admin"]
+# To each FastCGI program, as many as wrk has.
+KEPT_CONNECTIONS = 4
 # Each program and its folder, from the list in src/bin/main.rs.
 FOLDERS = {name: folder for folder, name in re.findall(r'^    \("([a-z]+)/([a-z_]+)", ', (ROOT / "src/bin/main.rs").read_text(), re.M)}
 
@@ -68,11 +70,19 @@ def build():
     for name, libraries in [("cgi", []), ("start", []), ("responder", ["-lfcgi"])]:
         run("cc", "-O2", "-o", KEPT / name, BENCH / f"floor/{name}.c", *libraries)
     run("cc", "-O2", "-shared", "-fPIC", "-o", KEPT / "reap.so", BENCH / "floor/reap.c")
-    run("cargo", "build", "--quiet", "--example", "generate_users", cwd=ROOT)
+    run("cargo", "build", "--quiet", "--example", "generate_users", "--example", "empty_responder", cwd=ROOT)
+
+
+def example(name):
+    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples" / name
 
 
 def generator():
-    return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/examples/generate_users"
+    return example("generate_users")
+
+
+def empty_responder():
+    return example("empty_responder")
 
 
 class Homeserver:
@@ -179,7 +189,8 @@ class Servers:
         self.folder, self.site, self.port, self.children = folder, site, free_port(), []
         self.environment = {"PATH": os.environ["PATH"], "MATRIX_REGISTER_BOT_CONFIG": str(site.config)}
         self.wrap = self.start(["fcgiwrap", "-f", "-c", "2", "-s", f"unix:{folder}/fcgiwrap"], {"LD_PRELOAD": str(KEPT / "reap.so")})
-        self.fastcgi = {"floor": self.listen("floor", KEPT / "responder")}
+        # libfcgi serves one connection at a time, so there is a process for each that nginx keeps.
+        self.fastcgi = {"floor": self.listen("floor", KEPT / "responder", str(KEPT_CONNECTIONS)), "empty": self.listen("empty", empty_responder())}
         for name in self.FASTCGI:
             self.fastcgi[name] = self.listen(name, program(name))
         self.start_nginx()
@@ -189,23 +200,24 @@ class Servers:
         self.children.append(process)
         return process
 
-    def listen(self, name, program):
+    def listen(self, name, program, *arguments):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.folder / f"{name}.socket"))
             listener.listen(511)
-            return self.start([program], stdin=listener)
+            return self.start([program, *arguments], stdin=listener)
 
     def start_nginx(self):
         folder = self.folder
         parameters = "include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; client_max_body_size 64m; client_body_buffer_size 2m;"
         places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", program(name)) for name in self.FASTCGI]
         lines = [f"location = /{path} {{ {parameters} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
-        lines += [f"location = /fastcgi/{name} {{ {parameters} fastcgi_pass unix:{folder}/{name}.socket; }}" for name in self.fastcgi]
+        lines += [f"location = /fastcgi/{name} {{ {parameters} fastcgi_keep_conn on; fastcgi_pass {name}; }}" for name in self.fastcgi]
+        kept = [f"upstream {name} {{ server unix:{folder}/{name}.socket; keepalive {KEPT_CONNECTIONS}; keepalive_requests 1000000; }}" for name in self.fastcgi]
         (folder / "nginx.conf").write_text(
             f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
             events {{ worker_connections 256; }}
             http {{ access_log off; client_body_temp_path {folder}/body; fastcgi_temp_path {folder}/answer; proxy_temp_path {folder}/proxy;
-            uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; keepalive_requests 1000000; server {{ listen 127.0.0.1:{self.port}; {' '.join(lines)} }} }}"""
+            uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; keepalive_requests 1000000; {' '.join(kept)} server {{ listen 127.0.0.1:{self.port}; {' '.join(lines)} }} }}"""
         )
         if os.getuid() == 0:
             user = "user root; "
@@ -240,6 +252,7 @@ def bodies(folder, users):
     search = lambda terms: [{"by": "name", "search_term": term} for term in terms]
     sets = {
         "single": [{"lookup": entry(email)} for _, email in asked],
+        "from_memory": [{"lookup": {"medium": "msisdn", "address": "4930123456"}}],
         "bulk_100": many(100),
         "bulk_1000": many(1000),
         "bulk_10000": many(10_000),

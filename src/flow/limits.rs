@@ -66,10 +66,16 @@ pub(crate) fn of_resets<'a>(limits: &Limits, network: &'a str, asked_for: &'a st
     ]
 }
 
-/// Whether the form is closed, so that nobody fills it in for nothing. If the database cannot be reached, the form stays open:
-/// the database may not exist yet, and sending the form reports the problem.
+/// Whether the form is closed, so that nobody fills it in for nothing; what other programs change shows after a second at most
+/// ([`crate::outside::lately`]). Sending the form asks again. If the database cannot be reached, the form stays open: the database
+/// may not exist yet, and sending the form reports the problem.
 pub fn closed(site: &Site) -> Option<Closed> {
-    closed_by(site, &mut *site.store(Access::Read).ok()?).ok()?
+    site.closed.known_or(|| closed_by(site, &mut *site.store(Access::Read).ok()?).ok()?)
+}
+
+/// This program has filed a request, or found the form closed: the next visitor's form shows it.
+pub(crate) fn ask_anew_whether_closed(site: &Site) {
+    site.closed.forget();
 }
 
 /// The same for callers with an open database.

@@ -6,9 +6,10 @@
 use crate::domain::config::{Config, DatabaseUrl, Language};
 use crate::domain::error::Error;
 use crate::outside::cgi::Response;
+use crate::outside::lately::Lately;
 use crate::outside::page::{self, Compiled, PageName};
 use crate::outside::state_file::StateFile;
-use crate::outside::store::{self, Access, Store};
+use crate::outside::store::{self, Access, Closed, Store};
 use crate::outside::take_over;
 use serde::Serialize;
 use std::ops::{Deref, DerefMut};
@@ -25,6 +26,8 @@ pub struct Site {
     idle: Mutex<Vec<Store>>,
     /// Compiled pages.
     compiled: Compiled,
+    /// Whether the form is closed; see `flow::limits`.
+    pub(crate) closed: Lately<Option<Closed>>,
 }
 
 impl Site {
@@ -36,7 +39,7 @@ impl Site {
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {
         let state = StateFile::inside(&config.state_folder);
-        Site { config, state, clock, idle: Mutex::default(), compiled: Compiled::default() }
+        Site { config, state, clock, idle: Mutex::default(), compiled: Compiled::default(), closed: Lately::default() }
     }
 
     /// An open database, which returns to the site when dropped. A database of the PHP program is taken over first.
@@ -72,6 +75,17 @@ impl Site {
     /// The page `templates/page/NAME.html` as an answer.
     pub fn page(&self, language: Language, status: u16, name: PageName, context: &impl Serialize) -> Result<Response, Error> {
         page::respond((&self.config, &self.compiled), language, status, name, context)
+    }
+
+    /// The page `templates/page/NAME.html` that is the same for everybody but for the value `own`; [`page::respond_to_everybody`].
+    pub fn page_of_everybody<C: Serialize>(
+        &self,
+        language: Language,
+        name: PageName,
+        context: impl Fn(&str) -> C,
+        own: &str,
+    ) -> Result<Response, Error> {
+        page::respond_to_everybody((&self.config, &self.compiled), language, name, context, own)
     }
 
     /// When an initial password created now expires (seconds since 1970); `None`: never.

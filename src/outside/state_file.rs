@@ -17,8 +17,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::token::{Secret, random};
+use crate::outside::watched::Stamp;
 use crate::outside::{disk, fault, ownership};
 
 /// Flags for opening: an error for a symbolic link, and no waiting for a named pipe.
@@ -28,10 +30,12 @@ fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
-/// The path of `config.json`. Every call reads the file again, so that all programs see the same state.
+/// The path of `config.json`. Every call looks at the file again, so that all programs see the same state.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
+    /// The secret, which every form needs, and the file that it was read from.
+    kept: Arc<Mutex<Option<(Stamp, Secret)>>>,
 }
 
 /// The content of the file.
@@ -91,16 +95,29 @@ impl From<Error> for crate::domain::error::Error {
 impl StateFile {
     /// `config.json` in a folder.
     pub fn inside(folder: &Path) -> StateFile {
-        StateFile { path: folder.join("config.json") }
+        StateFile { path: folder.join("config.json"), kept: Arc::default() }
     }
 
     /// The secret from which tokens and passwords are derived; created at the first call.
     pub fn secret(&self) -> Result<Secret, Error> {
+        // Taken before the file is read, so that a change in between is noticed at the next call.
+        let stamp = fs::symlink_metadata(&self.path).ok().map(|file| Stamp::from(&file));
+        if let Some((seen, secret)) = &*self.kept()
+            && Some(seen) == stamp.as_ref()
+        {
+            return Ok(secret.clone());
+        }
         let state = match self.read()? {
             state if state.secret_key.is_some() => state,
             _ => self.update(|_| {})?,
         };
-        self.secret_of(&state)
+        let secret = self.secret_of(&state)?;
+        *self.kept() = stamp.filter(Stamp::is_settled).map(|stamp| (stamp, secret.clone()));
+        Ok(secret)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(Stamp, Secret)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The secret, unless it does not exist yet or cannot be read: for code that must work without it.
@@ -274,6 +291,28 @@ mod tests {
         let first = file.secret().unwrap();
         assert_eq!(first.derive("x", &[]), file.secret().unwrap().derive("x", &[]));
         assert_eq!(fs::metadata(folder.join("config.json")).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_another_program_changed_is_used_at_once() {
+        let folder = folder("changed");
+        let file = StateFile::inside(&folder);
+        let path = folder.join("config.json");
+        let token = |file: &StateFile| file.secret().unwrap().token("a", "b");
+        let old = token(&file);
+        let begun = std::time::Instant::now();
+        while file.kept().is_none() {
+            assert!(token(&file) == old && begun.elapsed().as_secs() < 10, "a file that has settled is read once");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        StateFile::inside(&folder).update(|state| state.secret_key = Some("ab".repeat(32))).unwrap();
+        assert_ne!(token(&file), old);
+        fs::write(&path, "{").unwrap();
+        assert!(file.secret().is_err());
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &path).unwrap();
+        assert!(file.secret().is_err());
         fs::remove_dir_all(folder).unwrap();
     }
 

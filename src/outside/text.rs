@@ -7,9 +7,9 @@ use crate::domain::characters;
 use crate::domain::config::{Config, Language, TimeZone};
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, date};
+use crate::outside::watched::Watched;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::sync::OnceLock;
 
 const MONTHS: [Key; 12] = [
@@ -38,13 +38,18 @@ pub struct Texts {
 impl Texts {
     /// The texts of `language`; the operator's own replace the built-in ones.
     pub fn load(config: Option<&Config>, language: Language) -> Result<Texts, Error> {
+        Texts::watched(config, language, &mut Watched::default())
+    }
+
+    /// The same; the operator's file is watched from now on.
+    pub(crate) fn watched(config: Option<&Config>, language: Language, files: &mut Watched) -> Result<Texts, Error> {
         let mut texts = built_in(language);
         if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
             let path = folder.join("locales").join(format!("{}.toml", language.tag()));
-            match std::fs::read_to_string(&path) {
-                Ok(own) => collect(&mut texts, "", parse(&own, &path.display().to_string())?),
-                Err(cause) if cause.kind() == ErrorKind::NotFound => {}
-                Err(cause) => return Err(Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display()))),
+            let own =
+                files.read(&path).map_err(|cause| Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display())))?;
+            if let Some(own) = own {
+                collect(&mut texts, "", parse(&own, &path.display().to_string())?);
             }
         }
         let time_zone = config.map_or(Some(TimeZone::UTC), |config| config.time_zone.clone());

@@ -5,18 +5,13 @@ use crate::domain::error::Error;
 use crate::outside::cgi::Request;
 use crate::outside::log;
 use crate::outside::site::Site;
+use crate::outside::watched::Stamp;
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Paths to remember before the process forgets them all: a path derived from the `Host` header must not fill the memory.
 const MAX_REMEMBERED: usize = 256;
-
-/// A file younger than this may change again without a new time stamp (they tick every few milliseconds), so it is read at each
-/// request.
-const YOUNG_SECONDS: i64 = 2;
 
 /// Open sites by the path of their configuration.
 pub struct Sites {
@@ -79,33 +74,5 @@ impl Entry {
                 Err(Error { cause: String::new(), ..error })
             }
         }
-    }
-}
-
-/// Changes when a file is edited, replaced, or restored with an old time.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
-        let file = std::fs::metadata(path).ok()?;
-        Some(Stamp {
-            device: file.dev(),
-            inode: file.ino(),
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        })
-    }
-
-    fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs() as i64);
-        now.abs_diff(self.changed.0) > YOUNG_SECONDS as u64
     }
 }

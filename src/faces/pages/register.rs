@@ -92,7 +92,7 @@ pub fn show(site: &Site, request: &Request) -> Result<Response, Error> {
             let page = dead_end(site, language, None, CLOSED, kind, words_of(&closed, language))?;
             Ok(page.header("Retry-After", opens_in(&closed, site.now()).to_string()))
         }
-        None => form(site, language, 200, &Typed::default(), &Faults::new(), json!({})),
+        None => empty_form(site, language),
     }
 }
 
@@ -193,6 +193,7 @@ fn file(
     match filed {
         Filed::Accepted(id) => {
             log::info("request_filed", Some(id), "");
+            limits::ask_anew_whether_closed(site);
             steps::carry_on_or_leave(site, &mut store, id);
             registered::thanks(site, &mut store, language, &page_token, id)
         }
@@ -219,6 +220,7 @@ fn file(
             refused(site, language, typed, (Field::Form, text::NETWORK_USED_UP), "requests_per_network_per_day", seconds)
         }
         Filed::Closed(closed) => {
+            limits::ask_anew_whether_closed(site);
             let fault = if closed.is_by_hand() { text::CLOSED_BY_HAND } else { text::CLOSED };
             let page = form(site, language, CLOSED, typed, &Faults::from([(Field::Form, fault)]), words_of(&closed, language))?;
             Ok(page.header("Retry-After", opens_in(&closed, site.now()).to_string()))
@@ -350,14 +352,24 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
     form(site, language, 422, typed, faults, json!({}))
 }
 
+/// The form that everybody gets: only its token differs.
+fn empty_form(site: &Site, language: Language) -> Result<Response, Error> {
+    let form_token = token::form_token(&site.state.secret()?, "register", "", site.now());
+    let values = |form_token: &str| values(&site.config, language, &Typed::default(), (&Faults::new(), json!({})), form_token);
+    site.page_of_everybody(language, PageName::Register, values, &form_token)
+}
+
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {
-    let config = &site.config;
-    let shown_again = !faults.is_empty() || !typed.form_token.is_empty();
     // An unused token is used again, so that a visitor who corrects one letter need not wait.
     let form_token = match typed.form_token.is_empty() {
         true => token::form_token(&site.state.secret()?, "register", "", site.now()),
         false => typed.form_token.clone(),
     };
+    site.page(language, status, PageName::Register, &values(&site.config, language, typed, (faults, notices), &form_token))
+}
+
+fn values(config: &Config, language: Language, typed: &Typed, (faults, notices): (&Faults, Value), form_token: &str) -> Value {
+    let shown_again = !faults.is_empty() || !typed.form_token.is_empty();
     let own = json!({
         "values": Shown {
             first_name: &typed.first_name,
@@ -375,6 +387,5 @@ fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Fa
         "username_max_length": config.form.username_max_length.0,
         "form_token": form_token,
     });
-    let whole = if shown_again { again_context(language, None, "request", own) } else { context(language, None, own) };
-    site.page(language, status, PageName::Register, &whole)
+    if shown_again { again_context(language, None, "request", own) } else { context(language, None, own) }
 }

@@ -2,17 +2,17 @@
 
 use crate::domain::config::Config;
 use crate::domain::error::Error;
+use crate::outside::watched::Watched;
 use std::borrow::Cow;
-use std::io::ErrorKind;
 
 /// The operator's file, else the built-in one.
-pub(super) fn source(config: Option<&Config>, name: &str) -> Result<Cow<'static, str>, Error> {
+pub(super) fn source(config: Option<&Config>, name: &str, files: &mut Watched) -> Result<Cow<'static, str>, Error> {
     if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
         let path = folder.join(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => return Ok(Cow::Owned(text)),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
-            Err(cause) => return Err(Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display()))),
+        let own =
+            files.read(&path).map_err(|cause| Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display())))?;
+        if let Some(text) = own {
+            return Ok(Cow::Owned(text));
         }
     }
     let built_in = BUILT_IN.iter().find(|(known, _)| *known == name);

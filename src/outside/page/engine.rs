@@ -7,6 +7,7 @@ use crate::domain::error::Error;
 use crate::domain::names::{NAME_MAX_CHARACTERS, NOTE_MAX_CHARACTERS};
 use crate::domain::text_key;
 use crate::outside::text::{self, Texts, lines, one_line, quoted};
+use crate::outside::watched::Watched;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,12 +25,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(config: Option<&Config>, language: Language, names: &[&str]) -> Result<Engine, Error> {
-        let texts = Arc::new(Texts::load(config, language)?);
+    /// All files that are read are watched from now on.
+    pub(super) fn new(config: Option<&Config>, language: Language, names: &[&str], files: &mut Watched) -> Result<Engine, Error> {
+        let texts = Arc::new(Texts::watched(config, language, files)?);
         let mut tera = Tera::new();
         *tera.global_context() = site_values(config, language, &texts);
         register(&mut tera, &texts, config, names.iter().all(|name| !name.starts_with("room/")));
-        let templates = with_parents(config, names)?;
+        let templates = with_parents(config, names, files)?;
         tera.add_raw_templates(templates.iter().map(|(name, source)| (name.as_str(), source.as_ref())))
             .map_err(|cause| broken(config, &cause.to_string()))?;
         Ok(Engine { tera })
@@ -46,12 +48,12 @@ impl Engine {
 }
 
 /// The named templates and those they extend or include.
-fn with_parents<'a>(config: Option<&Config>, names: &[&str]) -> Result<BTreeMap<String, Cow<'a, str>>, Error> {
+fn with_parents<'a>(config: Option<&Config>, names: &[&str], files: &mut Watched) -> Result<BTreeMap<String, Cow<'a, str>>, Error> {
     let mut templates: BTreeMap<String, Cow<'a, str>> = BTreeMap::new();
     let mut wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     while let Some(name) = wanted.pop() {
         if let Entry::Vacant(place) = templates.entry(name) {
-            let source = source(config, place.key())?;
+            let source = source(config, place.key(), files)?;
             wanted.extend(parents(&source));
             place.insert(source);
         }

@@ -1,7 +1,8 @@
 //! Pages, mails and room messages, rendered from `templates/`.
 //!
 //! Each rendering reads only the templates it needs, because under CGI every page is a new process; a FastCGI program
-//! keeps compiled pages ([`Compiled`]). A file below `pages.templates` replaces the built-in template of the same name.
+//! keeps compiled pages ([`Compiled`]), and the text of a page that is the same for everybody ([`common`]), until one of the
+//! operator's files changes. A file below `pages.templates` replaces the built-in template of the same name.
 //! If the file cannot be used, the error names it, and no partial page is sent.
 //!
 //! Besides tera's own, templates can use:
@@ -16,6 +17,7 @@
 
 mod apps;
 mod built_in;
+mod common;
 mod engine;
 #[cfg(test)]
 mod tests;
@@ -25,13 +27,16 @@ use crate::domain::error::Error;
 use crate::domain::text_key::Key;
 use crate::outside::cgi::Response;
 use crate::outside::text::{one_line, without_gaps};
+use crate::outside::watched::Watched;
 use built_in::source;
+use common::Common;
 use data_encoding::BASE64;
 use engine::{Engine, context_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Mail clients and servers cut longer subjects anyway.
 const SUBJECT_LENGTH: usize = 150;
@@ -198,7 +203,7 @@ fn render(config: &Config, language: Language, name: PageName, context: &impl Se
 /// Compiles all templates of the operator, or the built-in ones, in all languages. The error names the first that cannot be used.
 pub fn compile_all(config: &Config) -> Result<(), Error> {
     let names: Vec<&str> = built_in::BUILT_IN.iter().map(|(name, _)| *name).collect();
-    Language::ALL.into_iter().try_for_each(|language| Engine::new(Some(config), language, &names).map(drop))
+    Language::ALL.into_iter().try_for_each(|language| Engine::new(Some(config), language, &names, &mut Watched::default()).map(drop))
 }
 
 /// The page as an answer, with headers that keep a browser from doing more than showing it.
@@ -210,10 +215,26 @@ pub fn respond(
     context: &impl Serialize,
 ) -> Result<Response, Error> {
     let page = kept.page(config, language, name)?;
-    let html = page.render(context)?;
-    let response = protected(Response::html(status, html), language, &page.style_hash);
-    // Search engines may list the form, but no other page.
-    Ok(if name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") })
+    Ok(page.answer(language, status, page.render(context)?))
+}
+
+/// The same, with status 200, for a page whose values are the same for everybody but for one, `own`, which consists of letters,
+/// digits, `-` and `_`. `context` returns all values; nothing else in them may depend on the request.
+pub fn respond_to_everybody<C: Serialize>(
+    (config, kept): (&Config, &Compiled),
+    language: Language,
+    name: PageName,
+    context: impl Fn(&str) -> C,
+    own: &str,
+) -> Result<Response, Error> {
+    let page = kept.page(config, language, name)?;
+    let render = |value: &str| page.render(&context(value));
+    // A page that is asked for once, as under CGI, is rendered once.
+    let html = match page.was_asked_for.swap(true, Ordering::Relaxed) {
+        true => page.common(render)?.map(|common| common.with(own)),
+        false => None,
+    };
+    Ok(page.answer(language, 200, html.map_or_else(|| render(own), Ok)?))
 }
 
 /// The page for a request that ended with `error`; the gateway adds the headers of its status. This function never
@@ -238,7 +259,7 @@ pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Resp
 /// The mail of `templates/mail/NAME.subject`, `.txt` and `.html`.
 pub fn mail(config: &Config, language: Language, name: MailName, context: &impl Serialize) -> Result<MailText, Error> {
     let [subject, text, html] = ["subject", "txt", "html"].map(|kind| format!("mail/{}.{kind}", name.as_str()));
-    let engine = Engine::new(Some(config), language, &[&subject, &text, &html])?;
+    let engine = Engine::new(Some(config), language, &[&subject, &text, &html], &mut Watched::default())?;
     let context = context_of(context)?;
     Ok(MailText {
         subject: one_line(&engine.render(&subject, &context)?).chars().take(SUBJECT_LENGTH).collect(),
@@ -251,7 +272,7 @@ pub fn mail(config: &Config, language: Language, name: MailName, context: &impl 
 /// text notifies nobody.
 pub fn room(config: &Config, language: Language, name: RoomPost, context: &impl Serialize) -> Result<RoomText, Error> {
     let [text, html] = ["txt", "html"].map(|kind| format!("room/{}.{kind}", name.as_str()));
-    let engine = Engine::new(Some(config), language, &[&text, &html])?;
+    let engine = Engine::new(Some(config), language, &[&text, &html], &mut Watched::default())?;
     let context = context_of(context)?;
     let html = engine.render(&html, &context)?;
     Ok(RoomText {
@@ -268,20 +289,17 @@ pub struct Compiled(Mutex<Pages>);
 type Pages = HashMap<(Language, PageName), Arc<Page>>;
 
 impl Compiled {
+    /// The page, compiled anew after a change of one of the operator's files.
     fn page(&self, config: &Config, language: Language, name: PageName) -> Result<Arc<Page>, Error> {
-        // The operator's files may change at any time; the built-in ones never do.
-        if config.pages.templates.is_some() {
-            return Page::compile(Some(config), language, name).map(Arc::new);
-        }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.get(&(language, name)) {
-            Some(page) => Ok(page.clone()),
-            None => {
-                let page = Arc::new(Page::compile(Some(config), language, name)?);
-                kept.insert((language, name), page.clone());
-                Ok(page)
-            }
+        if let Some(page) = kept.get(&(language, name)).filter(|page| page.files.is_current()) {
+            return Ok(page.clone());
         }
+        let page = Arc::new(Page::compile(Some(config), language, name)?);
+        if page.files.is_settled() {
+            kept.insert((language, name), page.clone());
+        }
+        Ok(page)
     }
 }
 
@@ -291,19 +309,41 @@ struct Page {
     engine: Engine,
     /// SHA-256 of the style sheet in Base64.
     style_hash: String,
+    /// The operator's files that it was made of.
+    files: Watched,
+    was_asked_for: AtomicBool,
+    /// Once it was made; `None` inside if it cannot be made of these templates.
+    common: OnceLock<Option<Common>>,
 }
 
 impl Page {
     fn compile(config: Option<&Config>, language: Language, name: PageName) -> Result<Page, Error> {
-        let mut engine = Engine::new(config, language, &[name.template()])?;
+        let mut files = Watched::default();
+        let mut engine = Engine::new(config, language, &[name.template()], &mut files)?;
         // Browsers convert CRLF to LF before hashing, so the sheet is converted first.
-        let style = source(config, "page/style.css")?.replace("\r\n", "\n");
+        let style = source(config, "page/style.css", &mut files)?.replace("\r\n", "\n");
         engine.insert("style", &style);
-        Ok(Page { name, engine, style_hash: BASE64.encode(&Sha256::digest(style.as_bytes())) })
+        let style_hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
+        Ok(Page { name, engine, style_hash, files, was_asked_for: AtomicBool::default(), common: OnceLock::new() })
     }
 
     fn render(&self, context: &impl Serialize) -> Result<String, Error> {
         self.engine.render(self.name.template(), &context_of(context)?)
+    }
+
+    /// The page with a gap for the one value, made at the first call.
+    fn common(&self, render: impl Fn(&str) -> Result<String, Error>) -> Result<Option<&Common>, Error> {
+        if let Some(made) = self.common.get() {
+            return Ok(made.as_ref());
+        }
+        let made = Common::of(render)?;
+        Ok(self.common.get_or_init(|| made).as_ref())
+    }
+
+    fn answer(&self, language: Language, status: u16, html: String) -> Response {
+        let response = protected(Response::html(status, html), language, &self.style_hash);
+        // Search engines may list the form, but no other page.
+        if self.name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") }
     }
 }
 

@@ -417,6 +417,57 @@ fn the_operators_files_replace_ours_one_by_one() {
     assert!(render(&config, Language::English, PageName::Register, &minimal()[0].1).unwrap().contains("first_name"));
 }
 
+/// The form as everybody gets it.
+fn form_of(config: &Config, kept: &Compiled, language: Language, token: &str) -> String {
+    let values = |token: &str| {
+        let mut values = minimal()[0].1.clone();
+        values["form_token"] = json!(token);
+        values["language_links"] = json!(language_links(language, None));
+        values
+    };
+    let response = respond_to_everybody((config, kept), language, PageName::Register, values, token).unwrap();
+    let anew = respond((config, &Compiled::default()), language, 200, PageName::Register, &values(token)).unwrap();
+    assert_eq!(response.to_bytes(false), anew.to_bytes(false));
+    String::from_utf8(response.body().to_vec()).unwrap()
+}
+
+#[test]
+fn the_form_of_everybody_is_that_of_one_visitor_but_for_the_token() {
+    let (config, kept) = (config(""), Compiled::default());
+    for number in 0..4 {
+        for language in Language::ALL {
+            let token = format!("token-{number}_{}", language.tag());
+            let form = form_of(&config, &kept, language, &token);
+            assert_eq!(form.matches("token-").count(), 1, "{form}");
+            assert!(form.contains(&format!("value=\"{token}\"")), "{form}");
+        }
+    }
+    let made = kept.page(&config, Language::German, PageName::Register).unwrap();
+    assert!(made.common.get().is_some_and(Option::is_some), "it is kept");
+}
+
+#[test]
+fn a_change_of_the_operators_files_shows_although_pages_are_kept() {
+    let folder = temporary("kept", "page/style.css", "body { color: red }");
+    std::fs::create_dir_all(folder.join("locales")).unwrap();
+    let (config, kept) = (config(&format!("templates = {:?}", folder.0)), Compiled::default());
+    let form = || form_of(&config, &kept, Language::English, "t");
+    let is_kept = || kept.0.lock().unwrap().values().any(|page| page.common.get().is_some());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !is_kept() {
+        assert!(form().contains("color: red") && std::time::Instant::now() < deadline, "files that have settled are kept");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::fs::write(folder.join("page/style.css"), "body { color: tan }").unwrap();
+    assert!(form().contains("color: tan"));
+    std::fs::write(folder.join("locales/en.toml"), "[register]\nsend = \"Off you go\"\n").unwrap();
+    assert!(form().contains("Off you go"), "a file that was not there");
+    std::fs::write(folder.join("page/register.html"), "Own {{ form_token }}").unwrap();
+    assert_eq!(form(), "Own t");
+    std::fs::remove_file(folder.join("page/register.html")).unwrap();
+    assert!(form().contains("color: tan"));
+}
+
 #[test]
 fn a_broken_template_is_refused_by_name() {
     for source in ["{% if", "{{ no_such_value }}", "{% extends \"page/nowhere.html\" %}"] {
