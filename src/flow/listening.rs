@@ -129,6 +129,7 @@ fn read_in_time(site: &Site, store: &mut Store, turn: &mut Turn) -> Result<(), s
             }
             Err(failure) => {
                 log::warn("words_unread", Some(words.registration), &failure.sentence);
+                store.put_off_words(&words.event.event_id)?;
                 turn.note(failure);
             }
         }
@@ -196,7 +197,7 @@ fn answer_of_member(site: &Site, token: &str, words: &WordsToRead) -> Result<Opt
         return Ok(None);
     }
     let has_a_say = match answer.body {
-        Some(_) => may_decide(&site.config.room, &homeserver, token, room_id, &answer.sender)?,
+        Some(_) => may_decide(site, &homeserver, token, room_id, &answer.sender)?,
         None => members::is_joined(&homeserver, token, room_id, &answer.sender)?,
     };
     Ok(has_a_say.then_some(answer))

@@ -196,22 +196,34 @@ fn see(site: &Site, homeserver: &Homeserver, token: &str, event: &RoomEvent, sin
     }
     let is_contradicted = is_contradicted(&reactions, &own);
     let begun = Instant::now();
-    for Vote { sender, verdict } in votes(&reactions, &own).into_iter().take(MOST_ASKED_ABOUT) {
+    for (number, Vote { sender, verdict }) in votes(&reactions, &own).into_iter().enumerate() {
+        if number == MOST_ASKED_ABOUT {
+            return Err(matrix::Error::Unexpected(format!(
+                "the first {MOST_ASKED_ABOUT} people who reacted to a message have no say, and no more are asked about; decide by the link in the message, or by a word"
+            )));
+        }
         if begun.elapsed() > ASKING {
             return Err(matrix::Error::Unreachable("the homeserver takes too long to say who is in the room".into()));
         }
-        if may_decide(&site.config.room, homeserver, token, &event.room_id, sender)? {
+        if may_decide(site, homeserver, token, &event.room_id, sender)? {
             return Ok(Seen { wanted: Some((verdict, sender.to_owned())), is_contradicted });
         }
     }
     Ok(Seen { wanted: None, is_contradicted })
 }
 
-/// Whether this person may decide at this moment: a member of the room, and what the configuration asks for.
-pub(super) fn may_decide(rules: &Room, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {
-    if rules.decide_only_own_server && !homeserver.is_of_this_server(user_id) {
+/// Whether this person may decide at this moment: a member of the room of the message, and of the room where requests are decided now
+/// if that is another one, with what the configuration asks for in both.
+pub(super) fn may_decide(site: &Site, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {
+    let rules = &site.config.room;
+    if rules.decide_only_own_server && !homeserver.is_of_this_server(user_id) || !has_a_say(rules, homeserver, token, room_id, user_id)? {
         return Ok(false);
     }
+    let living_room = bot::living_room(site, token)?;
+    Ok(living_room == room_id || has_a_say(rules, homeserver, token, &living_room, user_id)?)
+}
+
+fn has_a_say(rules: &Room, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {
     if !members::is_joined(homeserver, token, room_id, user_id)? {
         return Ok(false);
     }

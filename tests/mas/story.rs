@@ -135,6 +135,20 @@ fn an_address_of_another_account_stays_there_and_the_room_hears_of_it(engine: En
     }
 }
 
+/// Recovery goes by the address, so without one the mail has a password.
+fn whoever_has_an_address_that_mas_refuses_gets_a_password_instead_of_recovery(engine: Engine) {
+    let mas = Mas::start();
+    mas.fail("bind", "not-valid", 0);
+    let story = Story::under_mas(&mas, engine, Host::NginxCgi, |site| site.set("credentials", "recovery"));
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    approve(&story, &ada);
+    wait_for_state(&story, &ada, 100);
+    let mail = credentials(&story, &ada);
+    assert!(!mail.text.contains("/recover"), "{}", mail.text);
+    assert!(mas.synapse.login(&ada, &crate::password_in(&mail)).is_ok());
+}
+
 /// MAS dropped the display name before 1.18, and did not say its version before 1.4.
 fn the_display_name_is_shown_by_older_versions_too(engine: Engine) {
     for version in [json!("v1.17.3"), Value::Null] {
@@ -156,4 +170,4 @@ on_every_database! {
 }
 
 // What follows depends on no database.
-on_every_database!(once Sqlite: the_page_of_a_yes_does_not_wait_for_mas whoever_chooses_a_password_by_the_link_gets_in_with_it a_password_that_mas_finds_too_weak_is_chosen_again a_password_chosen_with_the_address_logs_in the_display_name_is_shown_by_older_versions_too);
+on_every_database!(once Sqlite: the_page_of_a_yes_does_not_wait_for_mas whoever_chooses_a_password_by_the_link_gets_in_with_it a_password_that_mas_finds_too_weak_is_chosen_again a_password_chosen_with_the_address_logs_in whoever_has_an_address_that_mas_refuses_gets_a_password_instead_of_recovery the_display_name_is_shown_by_older_versions_too);

@@ -48,7 +48,7 @@ fn in_a_room_that_was_upgraded_what_is_open_can_be_decided_and_what_is_new_comes
     waiting.react(&synapse.alice, NO);
     let said = String::from_utf8_lossy(&story.site.run_cron().stderr).into_owned();
     assert!(said.contains(&new_room) && said.contains("invite @"), "{said}");
-    assert!([12, 13].contains(&story.state(&waiting.applicant)), "alice may still react in the old room");
+    assert_eq!(story.state(&waiting.applicant), 6, "who may decide is seen in the new room");
     synapse.invite(&new_room, &synapse.alice, &synapse.bot);
     story.sql("UPDATE owed_actions SET due_at = 0, owed_since = 0");
     story.site.run_cron();
@@ -61,6 +61,26 @@ fn in_a_room_that_was_upgraded_what_is_open_can_be_decided_and_what_is_new_comes
     synapse.react(&new_room, &synapse.alice, &posted[0].event_id, YES);
     assert!(story.site.run_cron().status.success());
     assert!(synapse.exists(&eve));
+}
+
+#[test]
+fn who_is_only_in_a_former_room_decides_nothing_there() {
+    let mut waiting = in_a_room_of_alice();
+    let synapse = waiting.story.synapse.clone();
+    let former = waiting.story.room.clone();
+    synapse.invite(&former, &synapse.alice, &synapse.bob);
+    synapse.join(&former, &synapse.bob);
+    let room = synapse.create_room_of(&synapse.alice, &[&synapse.bot]);
+    waiting.story.site.set("room.id", room.as_str());
+    let (story, applicant) = (&waiting.story, &waiting.applicant);
+    synapse.react(&former, &synapse.bob, &waiting.event_id, YES);
+    let reply = json!({"m.in_reply_to": {"event_id": waiting.event_id}});
+    synapse.send(&former, &synapse.bob, "m.room.message", json!({"msgtype": "m.text", "body": "!approve", "m.relates_to": reply}));
+    story.site.run_cron();
+    assert_eq!(story.state(applicant), 6);
+    synapse.react(&former, &synapse.alice, &waiting.event_id, NO);
+    story.site.run_cron();
+    assert_eq!(story.state(applicant), 13, "alice is in both");
 }
 
 #[test]

@@ -34,6 +34,8 @@ each other:
          bad-gateway   a proxy's 502, in HTML; nothing was done
          database      MAS's database is gone
          silent        no answer, nothing done; ends when the caller hangs up
+       and `bind` also with
+         not-valid     MAS does not accept the address
        and `create` also with
          synapse-down  Synapse does not answer the first question
          synapse-silent  the same after a second (MAS waits 60 s)
@@ -369,7 +371,7 @@ class Mas(Handler):
         client.calls.append(entry)
         try:
             self.early(fault)
-            answer = work(fault) if at == "create" else work()
+            answer = work(fault) if at in ("create", "bind") else work()
         except Answer as early:
             answer = early
         if fault == "lost":
@@ -692,14 +694,14 @@ class Mas(Handler):
         attributes = {"created_at": stamp(email["at"]), "user_id": email["user"].id, "email": email["email"]}
         return {"type": "user-email", "id": email["id"], "attributes": attributes}
 
-    def bind(self):
+    def bind(self, fault):
         body = self.json(user_id=(str, True), email=(str, True))
         if not is_ulid(body["user_id"]):
             raise Answer(422, "Failed to deserialize the JSON body into the target type: user_id: invalid length")
         user = self.world.by_id(body["user_id"])
         if not user:
             raise api_error(404, "User ID %s not found" % body["user_id"])
-        if not re.fullmatch(r'(".*"|[^\s@]+)@[^\s@]+', body["email"]):
+        if fault == "not-valid" or not re.fullmatch(r'(".*"|[^\s@]+)@[^\s@]+', body["email"]):
             raise api_error(400, 'Email "%s" is not valid' % body["email"], "Missing domain or user")
         with self.world.lock:
             if any(email["email"].lower() == body["email"].lower() for email in self.world.emails.values()):

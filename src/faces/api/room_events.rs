@@ -197,8 +197,8 @@ impl<'de> Visitor<'de> for EachEvent {
 }
 
 /// The sender of an event, and where it leads, unless the homeserver hides it from the room (observed with Synapse 1.163).
-fn wake(event: &str) -> Option<(String, Wake)> {
-    let event: Value = serde_json::from_str(event).ok()?;
+fn wake(json: &str) -> Option<(String, Wake)> {
+    let event: Value = serde_json::from_str(json).ok()?;
     if event["unsigned"]["io.element.synapse.soft_failed"] == Value::Bool(true) {
         return None;
     }
@@ -206,7 +206,7 @@ fn wake(event: &str) -> Option<(String, Wake)> {
         return Some((event["sender"].as_str()?.to_owned(), Wake::TakenBack));
     }
     if event["type"] != "m.reaction" {
-        let answer = messages::answer(event)?;
+        let answer = messages::answer(json)?;
         return Some((answer.sender, Wake::Answer { event_id: answer.event_id, to: answer.to }));
     }
     let reaction: Reaction = serde_json::from_value(event).ok()?;

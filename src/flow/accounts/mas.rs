@@ -100,8 +100,23 @@ struct Work<'a> {
 /// An account that is ours.
 struct Account {
     id: String,
-    /// Somebody has logged in, so its password and its name are its owner's.
-    is_used: bool,
+    use_: Use,
+}
+
+/// Whether somebody has logged in to an account of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    None,
+    /// Its password and its name are its owner's.
+    ByOwner,
+    /// It has the password of this request, which was tried.
+    WithOurPassword,
+}
+
+impl Use {
+    fn by_owner_if(is_used: bool) -> Use {
+        if is_used { Use::ByOwner } else { Use::None }
+    }
 }
 
 /// An account that is ours, or the outcome without one.
@@ -114,12 +129,11 @@ impl Work<'_> {
             Err(outcome) => return Ok(outcome),
         };
         let note = store.account_note(self.registration.id)?;
-        if !account.is_used && !is_set(&note, self.registration) {
+        if account.use_ == Use::None && !is_set(&note, self.registration) {
             self.show_name(&account)?;
         }
-        self.bind_address(store, &account)?;
-        let note = store.account_note(self.registration.id)?;
-        self.give_password(store, &account, &note)
+        let has_address = self.bind_address(store, &account)?;
+        self.give_password(store, &account, &note, has_address)
     }
 
     /// The account of the notes, or one that is found or made now.
@@ -132,7 +146,7 @@ impl Work<'_> {
                 self.registration.id
             ))),
             // Its owner may have changed the password since, if our database was restored.
-            Some(_) => Ok(Ok(Account { is_used: !sessions::is_unused(self.session, &id)?, id })),
+            Some(_) => Ok(Ok(Account { use_: Use::by_owner_if(!sessions::is_unused(self.session, &id)?), id })),
             None => {
                 store.note_account_lost(self.registration.id)?;
                 self.seek(store)
@@ -156,7 +170,7 @@ impl Work<'_> {
 
     fn create(&self, store: &mut Store, is_first: bool) -> Result<Sought, Failure> {
         match users::create(self.session, &self.registration.username, &self.display_name()) {
-            Ok(Created::Made(user)) => self.keep(store, &user, false).map(Ok),
+            Ok(Created::Made(user)) => self.keep(store, &user, Use::None).map(Ok),
             Ok(Created::Reserved) if is_first => self.refused(store, "Username is reserved by the homeserver"),
             // A moment ago there was none: an earlier try was at work until now, something on the way sent this one twice, or
             // somebody was faster. The time does not tell, nor does the display name, which may be a loser's.
@@ -193,7 +207,7 @@ impl Work<'_> {
     /// Decides about an account that MAS has.
     fn judge(&self, store: &mut Store, user: &User, note: &AccountNote) -> Result<Sought, Failure> {
         match whose::whose(self, user, note)? {
-            Whose::Ours { is_used } => self.keep(store, user, is_used).map(Ok),
+            Whose::Ours(use_) => self.keep(store, user, use_).map(Ok),
             Whose::SomebodyElses => self.refused(store, "User already exists"),
             Whose::Unclear => Err(Failure::later(format!(
                 "{0} exists in MAS, made at another time than any try of ours, and never used; if it is the applicant's, add the applicant's address to it in \
@@ -205,7 +219,7 @@ impl Work<'_> {
     }
 
     /// Notes that an account is ours.
-    fn keep(&self, store: &mut Store, user: &User, is_used: bool) -> Result<Account, Failure> {
+    fn keep(&self, store: &mut Store, user: &User, use_: Use) -> Result<Account, Failure> {
         if !user.username.eq_ignore_ascii_case(&self.registration.username) {
             return Err(Failure::later(format!(
                 "MAS made the account {:?} when asked for {:?}",
@@ -213,7 +227,7 @@ impl Work<'_> {
             )));
         }
         store.note_account(self.registration.id, &user.id)?;
-        Ok(Account { id: user.id.clone(), is_used })
+        Ok(Account { id: user.id.clone(), use_ })
     }
 
     /// Whether the homeserver has no account of this name, as far as it tells.
@@ -250,7 +264,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn bind_address(&self, store: &mut Store, account: &Account) -> Result<(), Failure> {
+    /// Whether the account has the address.
+    fn bind_address(&self, store: &mut Store, account: &Account) -> Result<bool, Failure> {
         let bound = addresses::bind(self.session, &account.id, &self.registration.email)?;
         store.note_address_of_another(self.registration.id, bound == Bound::ToAnother)?;
         match bound {
@@ -260,19 +275,19 @@ impl Work<'_> {
                 Some(self.registration.id),
                 "the address belongs to another account in MAS, and stays there; the new account has none",
             ),
-            Bound::Refused(sentence) => log::warn("address_refused", Some(self.registration.id), &sentence),
+            Bound::Refused(ref sentence) => log::warn("address_refused", Some(self.registration.id), sentence),
         }
-        Ok(())
+        Ok(bound == Bound::ToAccount)
     }
 
-    /// Sets the first password, unless that was done, or its owner has set another one.
-    fn give_password(&self, store: &mut Store, account: &Account, note: &AccountNote) -> Result<Outcome, Failure> {
-        // Recovery goes by the address, which leads elsewhere if it is another account's.
-        let is_recovered = wants_none(self.site, self.registration) && !note.address_is_anothers;
-        if is_recovered || is_set(note, self.registration) {
+    /// Sets the first password, unless that was done, or the account is in use: its owner has a password then, which we do not know.
+    fn give_password(&self, store: &mut Store, account: &Account, note: &AccountNote, has_address: bool) -> Result<Outcome, Failure> {
+        // Recovery goes by the address.
+        let is_recovered = wants_none(self.site, self.registration) && has_address;
+        if is_recovered || is_set(note, self.registration) || account.use_ == Use::ByOwner {
             return Ok(Outcome::Made);
         }
-        if !account.is_used {
+        if account.use_ == Use::None {
             match users::set_password(self.session, &account.id, &self.password.text, self.password.is_chosen)? {
                 PasswordSet::Yes => {}
                 PasswordSet::TooWeak => return Ok(Outcome::PasswordRefused("Password is too weak".into())),

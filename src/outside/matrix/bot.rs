@@ -154,6 +154,11 @@ fn speaker(site: &Site) -> Result<Homeserver, Error> {
     })
 }
 
+/// The room where requests are decided now: that of `[room]`, or the one that replaced it.
+pub fn living_room(site: &Site, token: &str) -> Result<String, Error> {
+    Bot { site, homeserver: Homeserver::new(&site.config) }.living_room(token)
+}
+
 /// What the room where requests are decided is like. Accepts an invitation, as the first message would.
 pub fn look_at_room(site: &Site) -> Result<RoomReport, Error> {
     with_token(site, |token| {

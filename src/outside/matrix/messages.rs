@@ -5,7 +5,7 @@
 
 use super::{Call, Error, Homeserver, Refusal, segment};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// How many recent messages are read.
@@ -38,7 +38,8 @@ pub struct Answer {
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
-    chunk: Vec<Value>,
+    /// Read one by one, because one that cannot be read (nested too deep) must not hide the others.
+    chunk: Vec<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +76,8 @@ struct InReplyTo {
 }
 
 /// What an event answers, if it is a text or encrypted message that answers another one. Edits and notices are none.
-pub fn answer(event: Value) -> Option<Answer> {
-    let Event { r#type, event_id, sender, content } = serde_json::from_value(event).ok()?;
+pub fn answer(event: &str) -> Option<Answer> {
+    let Event { r#type, event_id, sender, content } = serde_json::from_str(event).ok()?;
     let body = match (r#type.as_str(), content.msgtype.as_str()) {
         ("m.room.message", "m.text") => Some(content.body?),
         ("m.room.encrypted", _) => None,
@@ -96,8 +97,8 @@ pub fn answer(event: Value) -> Option<Answer> {
 /// [`Error::Forbidden`]: the bot is not in the room.
 pub fn read(homeserver: &Homeserver, access_token: &str, room_id: &str, event_id: &str) -> Result<Option<Answer>, Error> {
     let path = format!("/_matrix/client/v3/rooms/{}/event/{}", segment(room_id), segment(event_id));
-    match homeserver.ask::<Value>(&Call::get(path).token(access_token).patience(PATIENCE))? {
-        Ok(event) => Ok(answer(event).filter(|answer| answer.event_id == event_id)),
+    match homeserver.ask::<Box<RawValue>>(&Call::get(path).token(access_token).patience(PATIENCE))? {
+        Ok(event) => Ok(answer(event.get()).filter(|answer| answer.event_id == event_id)),
         Err(refusal) if refusal.status == 404 && refusal.is_matrix_error() => Ok(None),
         Err(refusal) => Err(Refusal::unexpected(refusal)),
     }
@@ -109,13 +110,13 @@ pub fn recent(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Res
     let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit={RECENT}", segment(room_id));
     let call = Call { largest: LARGEST_PAGE, ..Call::get(path).token(access_token).patience(PATIENCE) };
     let page = homeserver.ask::<Page>(&call)?.map_err(Refusal::unexpected)?;
-    Ok(page.chunk.into_iter().take(RECENT).filter_map(answer).collect())
+    Ok(page.chunk.iter().take(RECENT).filter_map(|event| answer(event.get())).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn message(relates_to: Value) -> Value {
         json!({"type": "m.room.message", "event_id": "$1", "sender": "@a:b", "content": {"msgtype": "m.text", "body": "approve", "m.relates_to": relates_to}})
@@ -125,7 +126,7 @@ mod tests {
     fn only_texts_that_answer_something_are_answers() {
         let reply = json!({"m.in_reply_to": {"event_id": "$ours"}});
         let thread = json!({"rel_type": "m.thread", "event_id": "$ours", "is_falling_back": true, "m.in_reply_to": {"event_id": "$last"}});
-        let of = |event: Value| answer(event).map(|answer| (answer.to, answer.way, answer.body));
+        let of = |event: Value| answer(&event.to_string()).map(|answer| (answer.to, answer.way, answer.body));
         let text = Some("approve".to_owned());
         assert_eq!(of(message(reply.clone())), Some(("$ours".into(), Answering::Reply, text.clone())));
         assert_eq!(of(message(thread)), Some(("$ours".into(), Answering::InThread, text)));

@@ -7,6 +7,7 @@ use super::{Call, Error, Homeserver, Refusal, segment};
 use crate::outside::store::RoomEvent;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
@@ -36,10 +37,16 @@ pub struct Reaction {
 
 #[derive(Deserialize)]
 struct Page {
+    /// Read one by one, because one that cannot be read (nested too deep) must not hide the others.
     #[serde(default)]
-    chunk: Vec<Value>,
+    chunk: Vec<Box<RawValue>>,
     #[serde(default)]
     next_batch: Value,
+}
+
+#[derive(Deserialize)]
+struct AnyEvent {
+    event_id: String,
 }
 
 /// An event of a page. Anybody in the room can send anything, so it may not have this form.
@@ -66,10 +73,10 @@ struct Annotation {
     key: String,
 }
 
-/// The reactions to a message, the oldest first as far as the homeserver can tell; at most 2,000. None if there is no such
-/// message.
+/// The reactions to a message, the oldest first as far as the homeserver can tell. None if there is no such message.
 ///
-/// [`Error::Forbidden`]: the bot is not in the room.
+/// [`Error::Forbidden`]: the bot is not in the room. [`Error::Unexpected`]: there are more than [`MOST_PAGES`] pages, and a part of
+/// them could decide something else than all.
 pub fn reactions(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Reaction>, Error> {
     let forwards = read(homeserver, access_token, event, "dir=f&limit=100")?;
     if !forwards.is_empty() {
@@ -83,7 +90,7 @@ pub fn reactions(homeserver: &Homeserver, access_token: &str, event: &RoomEvent)
 /// Sorts what [`reactions`] returned if the homeserver ignores the direction. Costs a request, so only for cases in which the
 /// order decides.
 pub fn put_in_order(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, found: &mut [Reaction]) -> Result<(), Error> {
-    let newest = page(homeserver, access_token, event, "dir=b&limit=100")?.map(|page| of_page(page.chunk, event));
+    let newest = page(homeserver, access_token, event, "dir=b&limit=100")?.map(|page| of_page(&page.chunk, event));
     let ignores_direction =
         newest.is_some_and(|newest| newest.first().map(|newest| &newest.event_id) == found.first().map(|first| &first.event_id));
     if ignores_direction && found.len() > 1 {
@@ -101,28 +108,34 @@ pub struct Edit {
 
 /// The edits of a message; at most 2,000. None if there is no such message, or it was redacted.
 pub fn edits(homeserver: &Homeserver, access_token: &str, event: &RoomEvent) -> Result<Vec<Edit>, Error> {
-    all(homeserver, access_token, event, EDITS, "limit=100", |page| {
-        page.into_iter().filter_map(|event| serde_json::from_value(event).ok()).collect()
-    })
+    let of_page = |page: Vec<Box<RawValue>>| page.iter().filter_map(|event| serde_json::from_str(event.get()).ok()).collect();
+    Ok(all(homeserver, access_token, event, EDITS, "limit=100", of_page)?.0)
 }
 
 fn read(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Vec<Reaction>, Error> {
-    all(homeserver, access_token, event, REACTIONS, query, |page| of_page(page, event))
+    match all(homeserver, access_token, event, REACTIONS, query, |page| of_page(&page, event))? {
+        (found, true) => Ok(found),
+        (found, false) => Err(Error::Unexpected(format!(
+            "a message in the room has more than {} reactions, so what they decide is not looked up; decide by the link in the message, or by a word",
+            found.len()
+        ))),
+    }
 }
 
 fn page(homeserver: &Homeserver, access_token: &str, event: &RoomEvent, query: &str) -> Result<Option<Page>, Error> {
     page_of(homeserver, access_token, event, REACTIONS, query, None)
 }
 
-/// What `wanted` finds in all pages. Ends with the first page that brings nothing new, as a homeserver may begin again.
+/// What `wanted` finds in the pages, and whether those were all. Ends with the first page that brings nothing new, as a homeserver may
+/// begin again.
 fn all<T>(
     homeserver: &Homeserver,
     access_token: &str,
     event: &RoomEvent,
     kind: &str,
     query: &str,
-    wanted: impl Fn(Vec<Value>) -> Vec<T>,
-) -> Result<Vec<T>, Error> {
+    wanted: impl Fn(Vec<Box<RawValue>>) -> Vec<T>,
+) -> Result<(Vec<T>, bool), Error> {
     let (mut found, mut seen, mut from): (Vec<T>, HashSet<String>, Option<String>) = Default::default();
     let begun = Instant::now();
     for _ in 0..MOST_PAGES {
@@ -130,20 +143,18 @@ fn all<T>(
             let seconds = PATIENCE_IN_ALL.as_secs();
             return Err(Error::Unreachable(format!("the homeserver did not list what belongs to a message within {seconds} s")));
         }
-        let Some(page) = page_of(homeserver, access_token, event, kind, query, from.as_deref())? else { break };
+        let Some(page) = page_of(homeserver, access_token, event, kind, query, from.as_deref())? else { return Ok((found, true)) };
         let next = page.next_batch.as_str().map(str::to_owned);
         let mut events = page.chunk;
-        events.retain(|event| event["event_id"].as_str().is_some_and(|id| seen.insert(id.to_owned())));
-        if events.is_empty() {
-            break;
-        }
+        events.retain(|event| serde_json::from_str::<AnyEvent>(event.get()).is_ok_and(|event| seen.insert(event.event_id)));
+        let is_last = events.is_empty() || next.is_none() || next == from;
         found.extend(wanted(events));
-        if next.is_none() || next == from {
-            break;
+        if is_last {
+            return Ok((found, true));
         }
         from = next;
     }
-    Ok(found)
+    Ok((found, false))
 }
 
 /// One page of one kind of relations; `None` if the homeserver does not know the message.
@@ -166,8 +177,8 @@ fn page_of(
 }
 
 /// The reactions of a page to this event; everything else is left out.
-fn of_page(chunk: Vec<Value>, to: &RoomEvent) -> Vec<Reaction> {
-    let events = chunk.into_iter().filter_map(|event| serde_json::from_value::<ReactionEvent>(event).ok());
+fn of_page(chunk: &[Box<RawValue>], to: &RoomEvent) -> Vec<Reaction> {
+    let events = chunk.iter().filter_map(|event| serde_json::from_str::<ReactionEvent>(event.get()).ok());
     let reactions = events.filter(|event| {
         let Annotation { rel_type, event_id, key } = &event.content.relates_to;
         event.r#type == "m.reaction" && rel_type == "m.annotation" && *event_id == to.event_id && key.len() <= LONGEST_KEY
@@ -208,7 +219,16 @@ mod tests {
         timeless["origin_server_ts"] = json!("now");
         let chunk =
             [event("$1", json!("👍")), event("$1", json!("👎")), elsewhere, edit, message, text, timeless].into_iter().chain(strange);
-        let found = of_page(chunk.collect(), &ours);
+        let chunk: Vec<_> = chunk.map(|event| serde_json::value::to_raw_value(&event).unwrap()).collect();
+        let found = of_page(&chunk, &ours);
         assert_eq!(found.iter().map(|reaction| (reaction.event_id.as_str(), reaction.sent_at)).collect::<Vec<_>>(), [("$1", 5), ("$8", 0)]);
+    }
+
+    #[test]
+    fn an_event_that_is_nested_too_deep_hides_no_other() {
+        let ours = RoomEvent { room_id: "!r".into(), event_id: "$ours".into() };
+        let deep = format!(r#"{{"event_id": "$deep", "content": {}{}}}"#, "[".repeat(500), "]".repeat(500));
+        let page: Page = serde_json::from_str(&format!(r#"{{"chunk": [{deep}, {}]}}"#, event("$1", json!("👍")))).unwrap();
+        assert_eq!(of_page(&page.chunk, &ours).len(), 1);
     }
 }

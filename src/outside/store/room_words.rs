@@ -37,14 +37,19 @@ impl Store {
         noted
     }
 
-    /// What is still to be read, the oldest first.
+    /// What is still to be read: the oldest first, and after that what failed.
     pub fn words_to_read(&mut self, limit: i64) -> Result<Vec<WordsToRead>, Error> {
         const WORDS: Selection = Selection { table: "room_words", columns: &[Column::RegistrationId, Column::RoomId, Column::EventId] };
         let read = |row: NamedRow| {
             let event = RoomEvent { room_id: row.text(Column::RoomId)?, event_id: row.text(Column::EventId)? };
             Ok(WordsToRead { registration: row.integer(Column::RegistrationId)?, event })
         };
-        self.select(&WORDS, "WHERE read_at IS NULL ORDER BY id LIMIT ?", &[limit.into()], read)
+        self.select(&WORDS, "WHERE read_at IS NULL ORDER BY failures, id LIMIT ?", &[limit.into()], read)
+    }
+
+    /// A message could not be read, or what it asks for not be done. Others come first from now on.
+    pub(crate) fn put_off_words(&mut self, event_id: &str) -> Result<(), Error> {
+        self.execute("UPDATE room_words SET failures = failures + 1 WHERE event_id = ?", &[event_id.into()]).map(|_| ())
     }
 
     /// What a message asks for is done, or it asks for nothing.

@@ -2,7 +2,7 @@
 //! it. MAS completes it when told to skip the homeserver's check, but would hand over anybody's account in the same way; so that is
 //! done only for one that is proved to be ours.
 
-use super::{Outcome, Sought, Work};
+use super::{Outcome, Sought, Use, Work};
 use crate::domain::names;
 use crate::flow::failure::Failure;
 use crate::outside::log;
@@ -40,7 +40,7 @@ fn take(work: &Work, store: &mut Store) -> Result<Sought, Failure> {
         "an earlier try made the account in the homeserver and not in MAS; it is completed now",
     );
     match users::complete_half_made(work.session, &work.registration.username, &work.display_name()) {
-        Ok(Created::Made(user)) => work.keep(store, &user, false).map(Ok),
+        Ok(Created::Made(user)) => work.keep(store, &user, Use::None).map(Ok),
         Ok(other) => Err(Failure::later(format!("MAS does not complete {}: {other:?}", work.mxid()))),
         Err(NotCreated { cause, left }) => {
             if left == Left::Half {

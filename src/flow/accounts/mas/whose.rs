@@ -1,6 +1,6 @@
 //! Whose an account is that MAS has, after a try whose answer was lost or a database that was restored.
 
-use super::{Work, wants_none};
+use super::{Use, Work, wants_none};
 use crate::domain::address::Address;
 use crate::flow::failure::Failure;
 use crate::outside::log;
@@ -17,10 +17,7 @@ const CLOCK_MARGIN_SECONDS: i64 = 600;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    Ours {
-        /// Somebody has logged in.
-        is_used: bool,
-    },
+    Ours(Use),
     SomebodyElses,
     /// Nothing is against it, and nothing proves it.
     Unclear,
@@ -44,7 +41,7 @@ struct Facts {
 pub(super) fn whose(work: &Work, user: &User, note: &AccountNote) -> Result<Whose, Failure> {
     let facts = facts(work, user, note)?;
     match by_facts(facts) {
-        Whose::Ours { is_used } => Ok(Whose::Ours { is_used }),
+        Whose::Ours(use_) => Ok(Whose::Ours(use_)),
         doubtful if facts.is_deactivated || wants_none(work.site, work.registration) => Ok(doubtful),
         doubtful => match login::proves(&Homeserver::new(&work.site.config), &work.registration.username, &work.password.text)? {
             true => {
@@ -53,7 +50,7 @@ pub(super) fn whose(work: &Work, user: &User, note: &AccountNote) -> Result<Whos
                     Some(work.registration.id),
                     "the account exists with the password of this request, and counts as made",
                 );
-                Ok(Whose::Ours { is_used: true })
+                Ok(Whose::Ours(Use::WithOurPassword))
             }
             false => Ok(doubtful),
         },
@@ -83,10 +80,10 @@ fn by_facts(facts: Facts) -> Whose {
     }
     // The address was confirmed to us, and MAS has it for this account: both are the same person's.
     if has_our_address && facts.was_made_after_the_request {
-        return Whose::Ours { is_used: !is_unused };
+        return Whose::Ours(Use::by_owner_if(!is_unused));
     }
     match (is_unused, facts.was_made_in_our_try, facts.is_awaited) {
-        (true, true, _) => Whose::Ours { is_used: false },
+        (true, true, _) => Whose::Ours(Use::None),
         (true, false, true) => Whose::Unclear,
         _ => Whose::SomebodyElses,
     }
@@ -108,8 +105,8 @@ mod tests {
 
     #[test]
     fn an_account_made_in_our_try_and_never_used_is_ours() {
-        assert_eq!(by_facts(FRESH), Whose::Ours { is_used: false });
-        assert_eq!(by_facts(Facts { has_our_address: true, ..FRESH }), Whose::Ours { is_used: false });
+        assert_eq!(by_facts(FRESH), Whose::Ours(Use::None));
+        assert_eq!(by_facts(Facts { has_our_address: true, ..FRESH }), Whose::Ours(Use::None));
     }
 
     #[test]
@@ -130,6 +127,6 @@ mod tests {
     #[test]
     fn after_a_restored_database_the_confirmed_address_proves_whose_it_is() {
         let restored = Facts { has_our_address: true, was_made_in_our_try: false, is_awaited: false, is_unused: false, ..FRESH };
-        assert_eq!(by_facts(restored), Whose::Ours { is_used: true });
+        assert_eq!(by_facts(restored), Whose::Ours(Use::ByOwner));
     }
 }

@@ -52,7 +52,26 @@ fn an_event_id_longer_than_any_is_not_kept(engine: Engine) {
     assert!(store.room_message(id, RoomMessageKind::Request).unwrap().is_none(), "it goes with its request");
 }
 
+fn words_that_could_not_be_read_let_others_pass(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = accepted(&mut store, "max");
+    store.confirm(id, None, None, 1).unwrap();
+    store.note_room_message(id, RoomMessageKind::Request, &event("$request"), 2).unwrap();
+    for words in ["$broken", "$fine", "$fine"] {
+        store.note_words(words, "$request", 3).unwrap();
+    }
+    assert!(!store.note_words("$other", "$unknown", 3).unwrap());
+    let first = |store: &mut Store| store.words_to_read(1).unwrap().remove(0).event.event_id;
+    assert_eq!(first(&mut store), "$broken");
+    store.put_off_words("$broken").unwrap();
+    assert_eq!(first(&mut store), "$fine");
+    store.settle_words("$fine", 4).unwrap();
+    assert_eq!(first(&mut store), "$broken");
+}
+
 on_every_database! {
+    words_that_could_not_be_read_let_others_pass,
     each_message_about_an_undecided_request_has_its_turn_to_be_read,
     an_event_id_longer_than_any_is_not_kept,
 }

@@ -1,0 +1,2 @@
+-- how often a message could not be read; those that never failed come first
+ALTER TABLE room_words ADD COLUMN failures BIGINT NOT NULL DEFAULT 0;
