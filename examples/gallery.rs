@@ -106,7 +106,7 @@ fn in_room() -> Value {
 
 fn request() -> Value {
     json!({
-        "full_name": "Zoë Ångström-Núñez", "username": "zoe.angstrom", "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net",
+        "full_name": "Zoë Ångström-Núñez", "username": "zoe.angstrom", "number": "#1042", "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net",
         "note": "Hi, I'm Zoë from the Tuesday choir.\nGreta told me about the server.\n\nBest wishes!", "asked_at": 1_796_047_500_i64,
         "language": "en", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "questions": [],
         "link": "https://register.example.org/verify_admin?t=0123456789abcdef0123456789abcdef",
@@ -132,9 +132,8 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let mut decline = decide.clone();
     decline["preset"] = json!("decline");
     decline["note"] = json!("");
-    decline["same_address"] = json!([{"mxid": "@zoe:example.org", "state": "done", "asked_at": 1_795_047_500_i64}]);
-    let sent =
-        json!({"email": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org", "expires": 1_796_220_300_i64, "hours": 48});
+    decline["same_address"] = json!([{"number": "#1042", "mxid": "@zoe:example.org", "state": "done", "asked_at": 1_795_047_500_i64}]);
+    let sent = json!({"email": "zoe.angstrom@choir.example.net", "number": "#1042", "mxid": "@zoe.angstrom:example.org", "expires": 1_796_220_300_i64, "hours": 48});
     let mut verify = sent.clone();
     verify["token"] = json!("0123456789abcdef");
     verify["form_token"] = json!("AAAA");
@@ -153,7 +152,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     let mut verify_name_errors = verify_name.clone();
     verify_name_errors["typed_name"] = json!("zoe");
     verify_name_errors["errors"] = json!({"username": "form.error.username_unavailable"});
-    let welcome = json!({"mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "email": "zoe.angstrom@choir.example.net",
+    let welcome = json!({"number": "#1042", "mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "email": "zoe.angstrom@choir.example.net",
         "expires": 1_796_220_300_i64, "token": "0123456789abcdef", "form_token": "AAAA", "password_min_length": 10, "password_needs": [], "refusal": "", "errors": {}});
     let welcome = |more: Value| {
         let mut whole = welcome.clone();
@@ -162,7 +161,7 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
     };
     let needs = json!(["digit", "symbol", "uppercase", "lowercase"]);
     let refused = json!({"refusal": "password too weak: min 8 chars", "errors": {"password": "form.error.password_refused"}});
-    let decided = |outcome| json!({"outcome": outcome, "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
+    let decided = |outcome| json!({"outcome": outcome, "number": "#1042", "mxid": "@zoe.angstrom:example.org", "email": "zoe@example.net"});
     let mut plain = form(json!({}), json!({}), json!({}));
     plain["terms_url"] = Value::Null;
     let mut pages = vec![
@@ -235,14 +234,22 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
         ("reset-elsewhere", PageName::Message, json!({"kind": "reset_elsewhere"})),
         ("new-password", PageName::NewPassword, new_password(json!({}), false)),
         ("new-password-errors", PageName::NewPassword, new_password(json!({"password": "form.error.password_too_short"}), true)),
-        ("password-set", PageName::Message, json!({"kind": "password_set", "mxid": "@zoe.angstrom:example.org"})),
-        ("password-set-everywhere", PageName::Message, json!({"kind": "password_set_everywhere", "mxid": "@zoe.angstrom:example.org"})),
-        ("password-set-devices-left", PageName::Message, json!({"kind": "password_set_devices_left", "mxid": "@zoe.angstrom:example.org"})),
+        ("password-set", PageName::Message, json!({"kind": "password_set", "number": "#1042", "mxid": "@zoe.angstrom:example.org"})),
+        (
+            "password-set-everywhere",
+            PageName::Message,
+            json!({"kind": "password_set_everywhere", "number": "#1042", "mxid": "@zoe.angstrom:example.org"}),
+        ),
+        (
+            "password-set-devices-left",
+            PageName::Message,
+            json!({"kind": "password_set_devices_left", "number": "#1042", "mxid": "@zoe.angstrom:example.org"}),
+        ),
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
         ("message-choose-unknown", PageName::Message, json!({"kind": "choose_link_unknown"})),
-        ("message-admin-choosing", PageName::Message, json!({"kind": "decided_choosing", "mxid": "@zoe:example.org"})),
-        ("message-admin-unchosen", PageName::Message, json!({"kind": "decided_unchosen", "mxid": "@zoe:example.org"})),
-        ("message-admin", PageName::Message, json!({"kind": "decided_declined", "mxid": "@zoe:example.org"})),
+        ("message-admin-choosing", PageName::Message, json!({"kind": "decided_choosing", "number": "#1042", "mxid": "@zoe:example.org"})),
+        ("message-admin-unchosen", PageName::Message, json!({"kind": "decided_unchosen", "number": "#1042", "mxid": "@zoe:example.org"})),
+        ("message-admin", PageName::Message, json!({"kind": "decided_declined", "number": "#1042", "mxid": "@zoe:example.org"})),
     ];
     for (name, _, values) in pages.iter_mut().filter(|(name, ..)| !name.starts_with("password-set") && *name != "reset-asked") {
         values["language_links"] =
@@ -270,7 +277,7 @@ const FORMS_SHOWN_AGAIN: [(&str, &str); 8] = [
 /// The applicant's own page while people decide, with more values.
 fn waiting(more: Value) -> Value {
     let values = json!({
-        "email": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org", "asked_at": 1_796_047_500_i64,
+        "email": "zoe.angstrom@choir.example.net", "number": "#1042", "mxid": "@zoe.angstrom:example.org", "asked_at": 1_796_047_500_i64,
         "token": "0123456789abcdef", "form_token": "AAAA", "questions": [],
     });
     with(values, more)
@@ -279,7 +286,7 @@ fn waiting(more: Value) -> Value {
 /// The applicant's own page after the decision, with more values.
 fn standing(kind: &str, more: Value) -> Value {
     let values = json!({
-        "kind": kind, "mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "decided_at": 1_796_050_000_i64,
+        "kind": kind, "number": "#1042", "mxid": "@zoe.angstrom:example.org", "username": "zoe.angstrom", "decided_at": 1_796_050_000_i64,
         "token": "0123456789abcdef", "form_token": "AAAA",
     });
     with(values, more)
@@ -304,7 +311,7 @@ fn with(mut values: Value, more: Value) -> Value {
 /// The thank-you page, with more values.
 fn registered(more: Value) -> Value {
     let mut values = json!({
-        "email": "zoe.angstrom@choir.example.net", "typed": "zoe.angstrom@choir.example.net", "mxid": "@zoe.angstrom:example.org",
+        "email": "zoe.angstrom@choir.example.net", "typed": "zoe.angstrom@choir.example.net", "number": "#1042", "mxid": "@zoe.angstrom:example.org",
         "expires": 1_796_220_300_i64, "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "round": 0, "errors": {},
     });
     if let (Some(values), Value::Object(more)) = (values.as_object_mut(), more) {
@@ -315,46 +322,46 @@ fn registered(more: Value) -> Value {
 
 fn new_password(errors: Value, can_log_out: bool) -> Value {
     json!({
-        "mxid": "@zoe.angstrom:example.org", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "errors": errors,
+        "number": "#1042", "mxid": "@zoe.angstrom:example.org", "token": "0123456789abcdef0123456789abcdef", "form_token": "AAAA", "errors": errors,
         "password_min_length": 10, "can_log_out": can_log_out, "log_out": can_log_out,
     })
 }
 
 fn mails() -> Vec<(MailName, Value)> {
     let mxid = "@zoe.angstrom:example.org";
-    let choose = json!({"mxid": mxid, "name": "Zoë Ångström", "link": "https://register.example.org/welcome?t=0123456789abcdef0123456789abcdef",
+    let choose = json!({"number": "#1042", "mxid": mxid, "name": "Zoë Ångström", "link": "https://register.example.org/welcome?t=0123456789abcdef0123456789abcdef",
         "expires": 1_796_220_300_i64});
     let mut choose_again = choose.clone();
     choose_again["refusal"] = json!("password too weak: min 8 chars");
     vec![
         (
             MailName::Verify,
-            json!({"mxid": mxid, "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef", "hours": 48, "expires": 1_796_220_300_i64}),
+            json!({"number": "#1042", "mxid": mxid, "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef", "hours": 48, "expires": 1_796_220_300_i64}),
         ),
         (MailName::Choose, choose.clone()),
         (MailName::ChooseReminder, choose.clone()),
         (MailName::ChooseAgain, choose_again),
         (
             MailName::Credentials,
-            json!({"mxid": mxid, "username": "zoe.angstrom", "name": "Zoë Ångström", "password": "k7mq-3xva-9tpd", "password_until": 1_796_220_300_i64}),
+            json!({"number": "#1042", "mxid": mxid, "username": "zoe.angstrom", "name": "Zoë Ångström", "password": "k7mq-3xva-9tpd", "password_until": 1_796_220_300_i64}),
         ),
         (
             MailName::Declined,
-            json!({"mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
+            json!({"number": "#1042", "mxid": mxid, "name": "Zoë Ångström", "reason": "We only know people from the choir.\n\nPlease ask Greta."}),
         ),
-        (MailName::Refused, json!({"mxid": mxid, "name": "Zoë Ångström"})),
+        (MailName::Refused, json!({"number": "#1042", "mxid": mxid, "name": "Zoë Ångström"})),
         (
             MailName::Question,
-            json!({"mxid": mxid, "name": "Zoë Ångström", "question": "Which voice do you sing?", "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef"}),
+            json!({"number": "#1042", "mxid": mxid, "name": "Zoë Ångström", "question": "Which voice do you sing?", "link": "https://register.example.org/verify?t=0123456789abcdef0123456789abcdef"}),
         ),
         (
             MailName::PasswordEnds,
-            json!({"mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false, "reset_url": "https://register.example.org/reset_password"}),
+            json!({"number": "#1042", "mxid": mxid, "name": "Zoë Ångström", "until": 1_796_220_300_i64, "is_over": false, "reset_url": "https://register.example.org/reset_password"}),
         ),
         (
             MailName::ResetPassword,
             json!({"accounts": [
-                {"mxid": mxid, "link": "https://register.example.org/reset_password?t=0123456789abcdef0123456789abcdef"},
+                {"number": "#1042", "mxid": mxid, "link": "https://register.example.org/reset_password?t=0123456789abcdef0123456789abcdef"},
                 {"mxid": "@choir:example.org", "link": "https://register.example.org/reset_password?t=123456789abcdef0123456789abcdef0"},
             ], "hours": 1, "expires": 1_796_220_300_i64}),
         ),

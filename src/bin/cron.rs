@@ -17,6 +17,7 @@
 
 use matrix_register_bot::domain::characters::one_line;
 use matrix_register_bot::domain::config::{self, LogTarget};
+use matrix_register_bot::domain::number::Number;
 use matrix_register_bot::faces::cron;
 use matrix_register_bot::flow::keys;
 use matrix_register_bot::outside::log;
@@ -101,16 +102,16 @@ fn say(site: &Site, line: &str) {
 }
 
 fn ask(site: &Site, id: &str, question: &str) -> ExitCode {
-    match id.parse() {
-        Ok(id) => report(cron::ask(site, id, question)),
-        Err(_) => complain("--ask expects the number of a request; --waiting lists them", EX_USAGE),
+    match Number::parse(id) {
+        Some(Number(id)) => report(cron::ask(site, id, question)),
+        None => complain("--ask expects the number of a request; --waiting lists them", EX_USAGE),
     }
 }
 
 fn end(site: &Site, id: &str, reason: Option<&str>) -> ExitCode {
-    match id.parse() {
-        Ok(id) => report(cron::end(site, id, reason)),
-        Err(_) => complain("--end expects the number of a request; --waiting lists them", EX_USAGE),
+    match Number::parse(id) {
+        Some(Number(id)) => report(cron::end(site, id, reason)),
+        None => complain("--end expects the number of a request; --waiting lists them", EX_USAGE),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod decision;
 pub mod directory;
 pub mod error;
 pub mod names;
+pub mod number;
 pub mod password;
 pub mod registration;
 pub mod seconds;

@@ -133,6 +133,6 @@ fn send_question(site: &Site, store: &mut Store, row: OwedRow, registration: &Re
         "question": question.question,
         "link": steps::verify_link(site, &site.state.secret()?, registration),
     });
-    steps::send(site, store, registration, MailName::Question, &format!(" {}", question.id), &context)?;
+    steps::send(site, store, registration, MailName::Question, &format!(" {}", question.id), context)?;
     Ok(Beside::Done)
 }

@@ -9,6 +9,7 @@ use crate::domain::back_off::Peer;
 use crate::domain::decision::Decider;
 use crate::domain::error::Error;
 use crate::domain::names;
+use crate::domain::number::Number;
 use crate::domain::registration::SideAction;
 use crate::domain::text_key::{Key, room::words as text};
 use crate::flow::asking;
@@ -158,7 +159,7 @@ fn read_one(site: &Site, store: &mut Store, words: &WordsToRead, known: &Words) 
     // The homeserver may have taken so long that the connection was closed.
     store.distrust_connection();
     let heard = match answer {
-        Some(answer) if store.is_message_of(registration.id, &answer.to)? => meaning(answer, known),
+        Some(answer) if store.is_message_of(registration.id, &answer.to)? => meaning(answer, known, registration.number()),
         _ => Heard::Nothing,
     };
     match heard {
@@ -203,12 +204,12 @@ fn answer_of_member(site: &Site, token: &str, words: &WordsToRead) -> Result<Opt
     Ok(has_a_say.then_some(answer))
 }
 
-fn meaning(answer: Answer, known: &Words) -> Heard {
+fn meaning(answer: Answer, known: &Words, of: Number) -> Heard {
     let place = match answer.way {
         Answering::Reply => Place::Reply,
         Answering::InThread => Place::Thread,
     };
-    match answer.body.map(|body| known.read(&body, place)) {
+    match answer.body.map(|body| known.read(&body, place, of)) {
         None => Heard::Hidden,
         Some(Meaning::Talk) => Heard::Nothing,
         Some(meaning) => Heard::Meant(answer.sender, meaning),
@@ -297,6 +298,7 @@ fn of_mistake(site: &Site, mistake: Mistake) -> Value {
         Mistake::NothingAsked => "nothing_asked",
         Mistake::TooLong => "too_long",
         Mistake::NoSuchReason => "no_such_reason",
+        Mistake::OtherRequest => "other_request",
     };
     let reasons = if mistake == Mistake::NoSuchReason { site.config.room.reasons.clone() } else { Vec::new() };
     json!({ "kind": kind, "reasons": reasons })
@@ -322,6 +324,7 @@ fn list(site: &Site, store: &mut Store) -> Result<Value, store::Error> {
         // One that cannot be read is named by cron.
         let Ok(Some(registration)) = store.registration(id) else { continue };
         requests.push(json!({
+            "number": registration.number().to_string(),
             "full_name": registration.full_name(),
             "mxid": names::mxid(&registration.username, &site.config.server_name),
             "asked_at": registration.requested_at,
@@ -355,7 +358,9 @@ fn say(
     occasion: &str,
     answer: &Value,
 ) -> Result<Result<(), Failure>, store::Error> {
-    Ok(page::room(&site.config, site.config.default_language, RoomPost::Answer, answer)
+    let mut answer = answer.clone();
+    answer["number"] = json!(registration.number().to_string());
+    Ok(page::room(&site.config, site.config.default_language, RoomPost::Answer, &answer)
         .map_err(Failure::from)
         .and_then(|text| room_message::post_under(site, store, registration, RoomMessageKind::Answer, &text, occasion)))
 }

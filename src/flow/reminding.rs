@@ -67,6 +67,7 @@ fn post(site: &Site, store: &mut Store, held: &[(OwedRow, Registration)]) -> Res
     }
     let shown = |(_, registration): &(OwedRow, Registration)| -> Value {
         json!({
+            "number": registration.number().to_string(),
             "full_name": registration.full_name(),
             "mxid": names::mxid(&registration.username, &site.config.server_name),
             "asked_at": registration.requested_at,

@@ -279,6 +279,7 @@ fn progress(registration: &Registration, decided: Option<&Decided>, is_late: boo
 /// The facts about a request for the room: in its message and on the page behind the link.
 pub fn facts(site: &Site, registration: &Registration) -> Value {
     json!({
+        "number": registration.number().to_string(),
         "full_name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "email": Address::parse(&registration.email).map_or_else(|_| registration.email.clone(), |address| address.for_deciding()),

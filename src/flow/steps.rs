@@ -168,7 +168,7 @@ fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration
         "wants_password": site.config.credentials() == Credentials::Confirm,
         "expires": promised_expiry(registration.state_since, site.now(), hours as i64 * HOUR),
     });
-    send(site, store, registration, MailName::Verify, "", &context)
+    send(site, store, registration, MailName::Verify, "", context)
 }
 
 /// When, according to the mail, the link expires. Time counts from when the mail is sent. Delays count in steps of six hours,
@@ -216,7 +216,7 @@ pub(super) fn send_choose_link(
         "expires": expires,
         "refusal": registration.refusal,
     });
-    send(site, store, registration, name, mark, &context)
+    send(site, store, registration, name, mark, context)
 }
 
 fn send_credentials(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
@@ -232,7 +232,7 @@ fn send_credentials(site: &Site, store: &mut Store, registration: &Registration)
         "password_until": until,
         "recover_link": recover_link,
     });
-    send(site, store, registration, MailName::Credentials, "", &context)?;
+    send(site, store, registration, MailName::Credentials, "", context)?;
     // The mail was sent: no failure from here on may send it again.
     if site.config.operation_mode.has_own_passwords() && matches!(store.login_exists(&registration.username), Ok(false)) {
         log::warn(
@@ -260,7 +260,7 @@ fn send_decline(site: &Site, store: &mut Store, registration: &Registration) -> 
     // After a no was taken back, the next one is another mail.
     let taken_back = decisions.iter().filter(|decided| decided.outcome == decision::Outcome::TakenBack).count();
     let which = if taken_back > 0 { format!(" {taken_back}") } else { String::new() };
-    send(site, store, registration, name, &which, &context)
+    send(site, store, registration, name, &which, context)
 }
 
 /// Sends templates/mail/NAME to the applicant. The Message-ID is always the same; `which` tells mails of one name apart.
@@ -270,8 +270,9 @@ pub(super) fn send(
     registration: &Registration,
     name: MailName,
     which: &str,
-    context: &serde_json::Value,
+    mut context: serde_json::Value,
 ) -> Result<(), Failure> {
+    context["number"] = json!(registration.number().to_string());
     // Mail servers drop a copy of a mail that they have, so one that the applicant wants again is another mail.
     let seed = match (name, registration.mail_round) {
         (MailName::Verify, 1..) => format!("{} {}", registration.seed, registration.mail_round),
@@ -285,7 +286,7 @@ pub(super) fn send(
         seed: &seed,
         registration: Some(registration.id),
     };
-    letters::send(site, store, &site.state.secret()?, &envelope, context)
+    letters::send(site, store, &site.state.secret()?, &envelope, &context)
 }
 
 /// The link with which the applicant confirms the address: the applicant's own page.

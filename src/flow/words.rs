@@ -5,6 +5,7 @@
 //! only what begins with `!` counts. Anything else is talk.
 
 use crate::domain::names;
+use crate::domain::number::Number;
 
 /// Where something is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Mistake {
     TooLong,
     /// There is no reason with this number in the configuration.
     NoSuchReason,
+    /// The command names another request than the one whose message it answers.
+    OtherRequest,
 }
 
 /// What a message of a person means to the bot.
@@ -112,18 +115,33 @@ impl Words {
         Words { verbs, silently, reasons: reasons.to_vec() }
     }
 
-    /// The meaning of the `body` of a message.
-    pub fn read(&self, body: &str, place: Place) -> Meaning {
+    /// The meaning of the `body` of a message that answers the one about request `of`.
+    pub fn read(&self, body: &str, place: Place, of: Number) -> Meaning {
         let own = without_quote(body).trim();
         match own.strip_prefix('!') {
-            Some(command) => self.command(command),
+            Some(command) => self.command(command, of),
             None if place == Place::Thread => Meaning::Talk,
-            None => self.reply(own),
+            None => self.reply(own, of),
         }
     }
 
-    /// `approve`, `decline`, `decline: reason`.
-    fn reply(&self, own: &str) -> Meaning {
+    /// `approve`, `decline`, `decline: reason`; the number of the request may stand behind the word.
+    fn reply(&self, own: &str, of: Number) -> Meaning {
+        let (word, rest) = own.split_once(char::is_whitespace).unwrap_or((own, ""));
+        let (Some((number, others)), Some(Verb::Approve | Verb::Decline)) = (number_first(rest), self.verb(word.trim_end_matches(':')))
+        else {
+            return self.decision(own);
+        };
+        let has_colon = word.ends_with(':') || rest.split_whitespace().next().is_some_and(|number| number.ends_with(':'));
+        match (others, has_colon) {
+            ("", _) | (_, true) if number != of => Meaning::Mistake(Mistake::OtherRequest),
+            ("", _) => self.decision(word.trim_end_matches(':')),
+            (_, true) => self.decision(&format!("{}: {others}", word.trim_end_matches(':'))),
+            (_, false) => Meaning::Talk,
+        }
+    }
+
+    fn decision(&self, own: &str) -> Meaning {
         let (word, reason) = match own.split_once(':') {
             Some((word, reason)) => (word, Some(reason.trim())),
             None => (own, None),
@@ -136,12 +154,17 @@ impl Words {
     }
 
     /// What stands behind the `!`.
-    fn command(&self, command: &str) -> Meaning {
+    fn command(&self, command: &str, of: Number) -> Meaning {
         let (word, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-        let rest = rest.trim();
-        let alone = |command: Command| if rest.is_empty() { Meaning::Command(command) } else { Meaning::Mistake(Mistake::TooMuch) };
         // People who know the reply with its colon write it here as well.
-        match self.verb(word.trim_end_matches(':')) {
+        let verb = self.verb(word.trim_end_matches(':'));
+        let rest = match rest_about(rest.trim(), of) {
+            Some(rest) => rest,
+            None if verb.is_some() => return Meaning::Mistake(Mistake::OtherRequest),
+            None => rest,
+        };
+        let alone = |command: Command| if rest.is_empty() { Meaning::Command(command) } else { Meaning::Mistake(Mistake::TooMuch) };
+        match verb {
             Some(Verb::Approve) => alone(Command::Approve),
             Some(Verb::Reopen) => alone(Command::Reopen),
             Some(Verb::Who) => alone(Command::Who),
@@ -156,7 +179,10 @@ impl Words {
             Some(Verb::Decline) => {
                 let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 match self.silently.contains(&first.trim_end_matches(':').to_lowercase()) {
-                    true => self.decline(others, true),
+                    true => match rest_about(others.trim(), of) {
+                        Some(reason) => self.decline(reason, true),
+                        None => Meaning::Mistake(Mistake::OtherRequest),
+                    },
                     false => self.decline(rest, false),
                 }
             }
@@ -184,6 +210,21 @@ impl Words {
         let word = word.trim().to_lowercase();
         self.verbs.iter().find(|(known, _)| *known == word).map(|(_, verb)| *verb)
     }
+}
+
+/// What follows the number of this request, or all if no number comes first; `None`: it is the number of another request.
+fn rest_about(rest: &str, of: Number) -> Option<&str> {
+    match number_first(rest) {
+        None => Some(rest),
+        Some((number, others)) => (number == of).then_some(others),
+    }
+}
+
+/// A number with its sign at the beginning, and the rest. Without the sign it is the number of a reason.
+fn number_first(rest: &str) -> Option<(Number, &str)> {
+    let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let number = Number::parse(first.trim_end_matches([':', ','])).filter(|_| first.starts_with('#'))?;
+    Some((number, others.trim()))
 }
 
 /// A body without the quoted message that some clients put before a reply: lines that begin with `> `, and an empty line.
@@ -220,6 +261,8 @@ mod tests {
         help: "hilfe",
     };
 
+    const THIS: Number = Number(1042);
+
     fn words() -> Words {
         Words::new(&[ENGLISH, GERMAN], &["We only know people from the choir.".into(), "Please write to Greta.".into()])
     }
@@ -255,8 +298,43 @@ mod tests {
             ("!liste", Meaning::Command(Command::List)),
             ("!HELP ", Meaning::Command(Command::Help)),
         ] {
-            assert_eq!(words().read(body, Place::Reply), meaning, "{body:?}");
+            assert_eq!(words().read(body, Place::Reply, THIS), meaning, "{body:?}");
         }
+    }
+
+    #[test]
+    fn the_number_of_another_request_is_never_taken_for_a_reason() {
+        let approve = Meaning::Command(Command::Approve);
+        let another = Meaning::Mistake(Mistake::OtherRequest);
+        for (body, meaning) in [
+            ("!approve #1042", approve.clone()),
+            ("approve #1042", approve),
+            ("!decline #1042 spam", declined("spam", false)),
+            ("!decline #1042: 2", declined("Please write to Greta.", false)),
+            ("decline: #1042 spam", declined("spam", false)),
+            ("decline #1042: spam", declined("spam", false)),
+            ("decline #1042", declined("", false)),
+            ("!decline silently #1042", declined("", true)),
+            ("!decline 1", declined("We only know people from the choir.", false)),
+            ("!who #1042", Meaning::Command(Command::Who)),
+            ("!ask #1042 Which voice?", Meaning::Command(Command::Ask("Which voice?".into()))),
+            ("!approve #1043", another.clone()),
+            ("approve #1043", another.clone()),
+            ("decline: #1043", another.clone()),
+            ("decline: #1043 spam", another.clone()),
+            ("decline #1043: spam", another.clone()),
+            ("!decline #1043", another.clone()),
+            ("!decline #1, spam", another.clone()),
+            ("!decline silently #1043", another.clone()),
+            ("!who #1043", another.clone()),
+            ("!ask #1043 Which voice?", another),
+            ("approve #1043 is the same person", Meaning::Talk),
+            ("approve #1042 first?", Meaning::Talk),
+            ("#1043", Meaning::Talk),
+        ] {
+            assert_eq!(words().read(body, Place::Reply, THIS), meaning, "{body:?}");
+        }
+        assert_eq!(words().read("!decline #spam", Place::Thread, THIS), declined("#spam", false));
     }
 
     #[test]
@@ -285,25 +363,25 @@ mod tests {
             "approve\ndecline",
         ];
         for body in bodies {
-            assert_eq!(words().read(body, Place::Reply), Meaning::Talk, "{body:?}");
+            assert_eq!(words().read(body, Place::Reply, THIS), Meaning::Talk, "{body:?}");
         }
     }
 
     #[test]
     fn in_a_thread_only_commands_count() {
         for body in ["approve", "decline", "decline: spam", "genehmigen", "no, wait"] {
-            assert_eq!(words().read(body, Place::Thread), Meaning::Talk, "{body:?}");
+            assert_eq!(words().read(body, Place::Thread, THIS), Meaning::Talk, "{body:?}");
         }
-        assert_eq!(words().read("!approve", Place::Thread), Meaning::Command(Command::Approve));
+        assert_eq!(words().read("!approve", Place::Thread, THIS), Meaning::Command(Command::Approve));
     }
 
     #[test]
     fn a_quoted_message_is_no_command() {
         let quoted = "> <@regbot:example.test> Max wants in\n> decline: no\n\n";
-        assert_eq!(words().read(&format!("{quoted}decline: spam"), Place::Reply), declined("spam", false));
-        assert_eq!(words().read(&format!("{quoted}well"), Place::Reply), Meaning::Talk);
-        assert_eq!(words().read("> decline: no", Place::Reply), Meaning::Talk);
-        assert_eq!(words().read(">\n> x\n\n\n!approve", Place::Thread), Meaning::Command(Command::Approve));
+        assert_eq!(words().read(&format!("{quoted}decline: spam"), Place::Reply, THIS), declined("spam", false));
+        assert_eq!(words().read(&format!("{quoted}well"), Place::Reply, THIS), Meaning::Talk);
+        assert_eq!(words().read("> decline: no", Place::Reply, THIS), Meaning::Talk);
+        assert_eq!(words().read(">\n> x\n\n\n!approve", Place::Thread, THIS), Meaning::Command(Command::Approve));
     }
 
     #[test]
@@ -322,7 +400,7 @@ mod tests {
             (&format!("!decline {long}"), Mistake::TooLong),
             (&format!("!ask {long}"), Mistake::TooLong),
         ] {
-            assert_eq!(words().read(body, Place::Reply), Meaning::Mistake(mistake), "{body:.20}");
+            assert_eq!(words().read(body, Place::Reply, THIS), Meaning::Mistake(mistake), "{body:.20}");
         }
     }
 }

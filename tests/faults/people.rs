@@ -446,7 +446,7 @@ impl<'a> People<'a> {
             return Some(());
         }
         let shown = self.place.synapse.shown(&self.room, &message.event_id);
-        let seen = match (shown.starts_with("Approved: "), shown.starts_with("Declined: ")) {
+        let seen = match (shown.contains(" Approved: "), shown.contains(" Declined: ")) {
             (true, _) => Some("approved"),
             (_, true) => Some("declined"),
             // The page of the link looks at the reactions, too.

@@ -24,6 +24,7 @@ mod logs;
 mod lost_key;
 mod memory;
 mod modes;
+mod numbers;
 mod operator;
 mod outages;
 mod own_page;

@@ -19,10 +19,12 @@ pub fn ask(site: &Site, id: i64, question: &str) -> Result<String, Error> {
     let asked = asking::ask(site, &mut store, id, &question, &Decider::Operator(ownership::shell_user()))?;
     queue::show_in_room(site);
     match asked {
-        Asked::Yes(_) => Ok(format!("request {id}: the question is mailed, and the answer is shown on the page where the room decides\n")),
+        Asked::Yes(_) => Ok(format!("request #{id}: the question is mailed, and the answer is shown on the page where the room decides\n")),
         Asked::NotUndecided => Err(Error::bad_request(format!(
-            "request {id} does not wait for a decision, so there is nothing to ask; cron --waiting lists those that do"
+            "request #{id} does not wait for a decision, so there is nothing to ask; cron --waiting lists those that do"
         ))),
-        Asked::TooMany => Err(Error::bad_request(format!("request {id} has {MOST_QUESTIONS} questions already, and no more are possible"))),
+        Asked::TooMany => {
+            Err(Error::bad_request(format!("request #{id} has {MOST_QUESTIONS} questions already, and no more are possible")))
+        }
     }
 }

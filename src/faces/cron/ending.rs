@@ -43,7 +43,7 @@ fn line(site: &Site, listed: &Listed) -> String {
     let since = since.map_or("?".into(), utc);
     let mxid = names::mxid(username, &site.config.server_name);
     let error = error.as_deref().map_or(String::new(), |error| format!("; last error: {error}"));
-    let line = format!("{id}: {mxid} waits for {awaited} since {since}{error}");
+    let line = format!("#{id}: {mxid} waits for {awaited} since {since}{error}");
     characters::one_line(&line) + "\n"
 }
 
@@ -54,13 +54,13 @@ pub fn end(site: &Site, id: i64, reason: Option<&str>) -> Result<String, Error> 
     };
     let mut store = site.store(Access::Write)?;
     let Some(from) = store.state(id)? else {
-        return Err(Error::bad_request(format!("there is no request {id}; cron --waiting lists them")));
+        return Err(Error::bad_request(format!("there is no request #{id}; cron --waiting lists them")));
     };
-    let Some(to) = from.after(Event::EndedByOperator) else { return Err(Error::bad_request(format!("request {id} is over already"))) };
+    let Some(to) = from.after(Event::EndedByOperator) else { return Err(Error::bad_request(format!("request #{id} is over already"))) };
     let perhaps_made = matches!(from, State::Register | State::ChooseSend | State::Choosing) && account_was_asked_for(&mut store, id);
     let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
     if !store.end(id, from, reason, &Decider::Operator(ownership::shell_user()), site.now())? {
-        return Err(Error::unavailable(format!("a program is at request {id} just now; try again in some minutes")));
+        return Err(Error::unavailable(format!("a program is at request #{id} just now; try again in some minutes")));
     }
     log::info("ended_by_operator", Some(id), &format!("{from:?} -> {to:?}"));
     if to.owes().is_some() {
@@ -95,5 +95,5 @@ fn told(id: i64, to: State, perhaps_made: bool, mail_waits: bool) -> String {
         true => ". The homeserver was asked for the account and may have made it without our hearing of it: look, and deactivate it",
         false => "",
     };
-    format!("request {id} is {became}{account}\n")
+    format!("request #{id} is {became}{account}\n")
 }

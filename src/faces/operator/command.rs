@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// Decides about requests for accounts, and helps with them, in a shell.
 #[derive(Debug, Parser)]
 #[command(name = "matrix-register-bot", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "REQUEST is the number of a request, a username, a Matrix ID or an email address.\n\n\
+#[command(after_help = "REQUEST is the number of a request (1042, or '#1042' in quotes), a username, a Matrix ID or an email address.\n\n\
     Exit status: 0 done, 1 not found or not possible, 64 wrong arguments, 75 something that is needed does not work at \
     present, 78 wrong configuration.")]
 pub struct CommandLine {

@@ -46,16 +46,16 @@ pub fn decide(site: &Site, named: &str, verdict: Verdict, reason: Option<&str>) 
         }
         (Verdict::Approve, _) => "approved; the rest follows as soon as homeserver and mail server allow it",
     };
-    Ok(changed(id, reached, &format!("request {id} of {mxid} is {became}")))
+    Ok(changed(id, reached, &format!("request #{id} of {mxid} is {became}")))
 }
 
 fn not_undecided(registration: &Registration) -> Refusal {
     let (id, state) = (registration.id, registration.state);
     Refusal::No(match state {
         _ if state.is_unconfirmed() => {
-            format!("request {id} cannot be decided yet: it waits for {}", state.awaits())
+            format!("request #{id} cannot be decided yet: it waits for {}", state.awaits())
         }
-        _ => format!("request {id} is decided already: matrix-register-bot show {id}"),
+        _ => format!("request #{id} is decided already: matrix-register-bot show {id}"),
     })
 }
 
@@ -76,16 +76,16 @@ pub fn reopen(site: &Site, named: &str) -> Result<Answer, Refusal> {
     let registration = find::request(site, &mut store, named)?;
     let id = registration.id;
     if !deciding::can_be_taken_back(&registration) {
-        return Err(Refusal::No(format!("request {id} was not declined by a person, so there is nothing to take back")));
+        return Err(Refusal::No(format!("request #{id} was not declined by a person, so there is nothing to take back")));
     }
     keys::check(site, &registration)?;
     let taken_back = deciding::take_back(site, &mut store, &registration, &Decider::Operator(ownership::shell_user()))?;
     drop(store);
     queue::show_in_room(site);
     match taken_back {
-        TakenBack::Yes => Ok(changed(id, Some(State::AdminVerify), &format!("request {id} waits for a decision again"))),
+        TakenBack::Yes => Ok(changed(id, Some(State::AdminVerify), &format!("request #{id} waits for a decision again"))),
         TakenBack::NameTaken => {
-            Err(Refusal::No(format!("the username of request {id} belongs to somebody else by now, so the no cannot be taken back")))
+            Err(Refusal::No(format!("the username of request #{id} belongs to somebody else by now, so the no cannot be taken back")))
         }
         TakenBack::NotDeclined => Err(Refusal::No(format!("somebody else was faster: matrix-register-bot show {id}"))),
     }

@@ -5,6 +5,7 @@ use super::command::Stage;
 use super::{closing, find, table};
 use crate::domain::characters::one_line;
 use crate::domain::names;
+use crate::domain::number::Number;
 use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, utc};
 use crate::outside::site::Site;
@@ -44,7 +45,7 @@ pub fn list(site: &Site, all: bool, stages: &[Stage], older: Option<i64>) -> Res
     for line in &lines {
         let awaited = if line.waits_for == "nothing" { line.state.unwrap_or("?") } else { line.waits_for };
         let since = line.since.map_or("?".into(), utc);
-        rows.add(&[&line.request.to_string(), &line.mxid, awaited, &since, line.last_error.as_deref().unwrap_or_default()]);
+        rows.add(&[&Number(line.request).to_string(), &line.mxid, awaited, &since, line.last_error.as_deref().unwrap_or_default()]);
     }
     let text = if lines.is_empty() { "no request\n".to_owned() } else { rows.to_string() };
     Ok(Answer { text: form_closed + &text, json: json!(lines) })
@@ -66,6 +67,8 @@ fn line(site: &Site, listed: Listed) -> Line {
 #[derive(Debug, Serialize)]
 pub struct Whole {
     request: i64,
+    /// The numbers that it had before its address was corrected.
+    former_numbers: Vec<i64>,
     state: &'static str,
     waits_for: &'static str,
     since: i64,
@@ -146,8 +149,10 @@ pub fn whole(site: &Site, store: &mut Store, of: Registration) -> Result<Whole, 
         failing_since,
         last_error: error,
     });
+    let former_numbers = store.former_numbers(of.id)?.into_iter().map(|Number(number)| number).collect();
     Ok(Whole {
         request: of.id,
+        former_numbers,
         state: Stage::of(of.state).name(),
         waits_for: of.state.awaits(),
         since: of.state_since,
@@ -178,7 +183,9 @@ fn told(whole: &Whole) -> String {
         }
     };
     let time = |at: Option<i64>| at.map(utc).unwrap_or_default();
-    say("Request", &whole.request.to_string());
+    let former = whole.former_numbers.iter().map(|number| Number(*number).to_string()).collect::<Vec<_>>().join(", ");
+    let former = if former.is_empty() { former } else { format!(", before its address was corrected {former}") };
+    say("Request", &format!("{}{former}", Number(whole.request)));
     say("Username", &whole.mxid);
     say("Name", &whole.name);
     say("Email", &whole.email);

@@ -43,7 +43,7 @@ fn unconfirmed(site: &Site, store: &mut Store, named: &str) -> Result<Registrati
         false => {
             let id = registration.id;
             Err(Refusal::No(format!(
-                "the address of request {id} is confirmed, or the request is over; matrix-register-bot retry {id} tries again what failed"
+                "the address of request #{id} is confirmed, or the request is over; matrix-register-bot retry {id} tries again what failed"
             )))
         }
     }
@@ -54,16 +54,16 @@ fn sent(site: &Site, store: &mut Store, before: i64, again: Again) -> Result<Ans
         Again::Owed(id) => {
             log::info("mail_wanted_again", Some(id), &format!("by={}", ownership::shell_user()));
             let reached = steps::carry_on_or_leave(site, store, id);
-            let number = if id == before { String::new() } else { format!(", which was {before}") };
+            let number = if id == before { String::new() } else { format!(", which was #{before}") };
             let sentence = match reached {
-                Some(State::EmailVerify) => format!("request {id}{number}: the mail is sent"),
-                _ => format!("request {id}{number}: the mail follows as soon as the mail server takes it"),
+                Some(State::EmailVerify) => format!("request #{id}{number}: the mail is sent"),
+                _ => format!("request #{id}{number}: the mail follows as soon as the mail server takes it"),
             };
             Ok(changed(id, reached, &sentence))
         }
-        Again::Enough => Err(Refusal::No(format!("request {before} has had as many mails as one request gets"))),
+        Again::Enough => Err(Refusal::No(format!("request #{before} has had as many mails as one request gets"))),
         Again::Over | Again::NotAwaited | Again::AddressBusy | Again::UsedUp(..) => {
-            Err(Refusal::No(format!("request {before} was changed at the same moment: matrix-register-bot show {before}")))
+            Err(Refusal::No(format!("request #{before} was changed at the same moment: matrix-register-bot show {before}")))
         }
     }
 }
@@ -73,12 +73,12 @@ pub fn withdraw(site: &Site, named: &str) -> Result<Answer, Refusal> {
     let registration = find::request(site, &mut store, named)?;
     let id = registration.id;
     if !store.withdraw(id, site.now())? {
-        return Err(Refusal::No(format!("request {id} cannot be withdrawn any more: there is an account, or it is over")));
+        return Err(Refusal::No(format!("request #{id} cannot be withdrawn any more: there is an account, or it is over")));
     }
     log::info("withdrawn", Some(id), &format!("by={}", ownership::shell_user()));
     drop(store);
     queue::show_in_room(site);
-    Ok(changed(id, Some(State::Withdrawn), &format!("request {id} is withdrawn, and its username is free again")))
+    Ok(changed(id, Some(State::Withdrawn), &format!("request #{id} is withdrawn, and its username is free again")))
 }
 
 pub fn end(site: &Site, named: &str, reason: Option<&str>) -> Result<Answer, Refusal> {
@@ -102,10 +102,10 @@ pub fn retry(site: &Site, named: Option<&str>) -> Result<Answer, Refusal> {
     drop(store);
     queue::show_in_room(site);
     let sentence = match (due, reached) {
-        (0, _) => format!("request {id} owes nothing"),
-        (_, Some(state)) if state.is_final() => format!("request {id} is over: nothing is left to do for it"),
-        (_, Some(state)) => format!("request {id} waits for {}; matrix-register-bot show {id} has the last error", state.awaits()),
-        (_, None) => format!("request {id}: the next run of cron tries again"),
+        (0, _) => format!("request #{id} owes nothing"),
+        (_, Some(state)) if state.is_final() => format!("request #{id} is over: nothing is left to do for it"),
+        (_, Some(state)) => format!("request #{id} waits for {}; matrix-register-bot show {id} has the last error", state.awaits()),
+        (_, None) => format!("request #{id}: the next run of cron tries again"),
     };
     Ok(changed(id, reached, &sentence))
 }

@@ -119,7 +119,7 @@ fn withdraw(site: &Site, store: &mut Store, id: i64) -> Result<(), Refusal> {
     match is_stuck {
         false => Ok(()),
         true => Err(Refusal::No(format!(
-            "request {id} waits for {}, and its account may exist: finish it with retry, or end it with end, and forget it then",
+            "request #{id} waits for {}, and its account may exist: finish it with retry, or end it with end, and forget it then",
             state.awaits()
         ))),
     }

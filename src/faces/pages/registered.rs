@@ -170,6 +170,7 @@ fn page(
     let is_sent = mail.is_some_and(|mail| mail.is_sent);
     let is_typed = said.typed.is_some();
     let own = json!({
+        "number": registration.number().to_string(),
         "email": registration.email,
         "typed": said.typed.unwrap_or(&registration.email),
         "mxid": names::mxid(&registration.username, &site.config.server_name),

@@ -164,7 +164,11 @@ impl Visit<'_> {
     }
 
     fn facts(&self, registration: &Registration) -> Value {
-        json!({ "mxid": names::mxid(&registration.username, &self.site.config.server_name), "email": registration.email })
+        json!({
+            "number": registration.number().to_string(),
+            "mxid": names::mxid(&registration.username, &self.site.config.server_name),
+            "email": registration.email,
+        })
     }
 }
 

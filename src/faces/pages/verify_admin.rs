@@ -156,10 +156,18 @@ fn carry_out(site: &Site, language: Language, link_token: &str, store: &mut Stor
         _ => SoFar::Pending,
     };
     let Some(registration) = store.registration(id)? else { return decided(site, language, link_token, None) };
-    let mxid = names::mxid(&registration.username, &site.config.server_name);
-    let mut own = json!({ "outcome": outcome, "mxid": mxid, "email": registration.email });
+    let mut own = so_far(site, outcome, &registration);
     super::merge(&mut own, super::look_again(site, &registration, language, "verify_admin", link_token));
     site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own))
+}
+
+fn so_far(site: &Site, outcome: SoFar, registration: &Registration) -> Value {
+    json!({
+        "outcome": outcome,
+        "number": registration.number().to_string(),
+        "mxid": names::mxid(&registration.username, &site.config.server_name),
+        "email": registration.email,
+    })
 }
 
 /// A no was a mistake, or there is a second thought.
@@ -266,7 +274,7 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
     };
     let again = super::look_again(site, registration, language, "verify_admin", link_token);
     if again != json!({}) {
-        let mut own = json!({ "outcome": SoFar::Pending, "mxid": names::mxid(&registration.username, &site.config.server_name), "email": registration.email });
+        let mut own = so_far(site, SoFar::Pending, registration);
         super::merge(&mut own, again);
         return site.page(language, 200, PageName::Decided, &context(language, Some(link_token), own));
     }
@@ -286,6 +294,7 @@ fn decided(site: &Site, language: Language, link_token: &str, registration: Opti
         State::AdminSend | State::AdminVerify => return Err(Error::unavailable("a request that was decided is read as undecided")),
     };
     let mut more = json!({
+        "number": registration.number().to_string(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "decided_at": registration.decided_at,
         "decided_by": last.as_ref().map(who),

@@ -19,10 +19,11 @@ fn config(extra: &str) -> Config {
 fn minimal() -> Vec<(PageName, Value)> {
     let form = json!({"values": {}, "errors": {}, "notices": {}, "terms_url": null,
         "username_min_length": 3, "username_max_length": 64, "form_token": "f"});
-    let sent = json!({"email": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t", "form_token": "f"});
-    let registered = json!({"email": "e@example.net", "typed": "e@example.net", "mxid": "@u:example.org", "expires": 0, "token": "t",
+    let sent =
+        json!({"email": "e@example.net", "number": "#1042", "mxid": "@u:example.org", "expires": 0, "token": "t", "form_token": "f"});
+    let registered = json!({"email": "e@example.net", "typed": "e@example.net", "number": "#1042", "mxid": "@u:example.org", "expires": 0, "token": "t",
         "form_token": "f", "round": 0, "errors": {}});
-    let new_password = json!({"mxid": "@u:example.org", "token": "t", "form_token": "f", "password_min_length": 10, "can_log_out": false,
+    let new_password = json!({"number": "#1042", "mxid": "@u:example.org", "token": "t", "form_token": "f", "password_min_length": 10, "can_log_out": false,
         "log_out": false, "errors": {}});
     vec![
         (PageName::Register, form),
@@ -30,11 +31,11 @@ fn minimal() -> Vec<(PageName, Value)> {
         (PageName::Verify, sent.clone()),
         (
             PageName::Verified,
-            json!({"email": "e@example.net", "mxid": "@u:example.org", "asked_at": 0, "token": "t", "form_token": "f", "questions": []}),
+            json!({"email": "e@example.net", "number": "#1042", "mxid": "@u:example.org", "asked_at": 0, "token": "t", "form_token": "f", "questions": []}),
         ),
-        (PageName::Standing, json!({"kind": "withdrawn"})),
+        (PageName::Standing, json!({"number": "#1042", "kind": "withdrawn"})),
         (PageName::Decide, request("n", "")),
-        (PageName::Decided, json!({"outcome": "approved", "mxid": "@u:example.org", "email": "e@example.net"})),
+        (PageName::Decided, json!({"outcome": "approved", "number": "#1042", "mxid": "@u:example.org", "email": "e@example.net"})),
         (PageName::Message, json!({"kind": "link_unknown"})),
         (PageName::ResetPassword, json!({"form_token": "f", "errors": {}})),
         (PageName::NewPassword, new_password),
@@ -47,7 +48,7 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     let values: Value = fields.iter().map(|field| (field.to_string(), json!(evil))).collect::<serde_json::Map<_, _>>().into();
     let form = json!({"values": values, "errors": values, "notices": {"username": evil}, "terms_url": evil,
         "username_min_length": 3, "username_max_length": 64, "form_token": evil, "shows_hidden_field": true});
-    let sent = json!({"email": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true,
+    let sent = json!({"email": evil, "number": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "already": true,
         "wants_password": true, "password_min_length": 10, "asks_for_name": true, "typed_name": evil, "username_min_length": 3,
         "username_max_length": 64, "errors": {"username": evil, "password": evil, "password_again": evil}});
     let questions = json!([
@@ -67,9 +68,9 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     standing["choose_link"] = json!(evil);
     standing["withdraws"] = json!(true);
     standing["back"] = json!(true);
-    let registered = json!({"email": evil, "typed": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "round": 1,
+    let registered = json!({"email": evil, "typed": evil, "number": evil, "mxid": evil, "expires": 0, "token": evil, "form_token": evil, "round": 1,
         "errors": {"email": evil, "form": evil}, "notice": evil, "is_delayed": true});
-    let new_password = json!({"mxid": evil, "token": evil, "form_token": evil, "password_min_length": 10, "can_log_out": true,
+    let new_password = json!({"number": evil, "mxid": evil, "token": evil, "form_token": evil, "password_min_length": 10, "can_log_out": true,
         "log_out": true, "errors": {"password": evil, "password_again": evil}});
     let mut decide = request(evil, evil);
     decide["preset"] = json!("decline");
@@ -77,7 +78,7 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
     decide["questions"] = questions;
     decide["reason"] = json!(evil);
     decide["reason_error"] = json!("form.error.reason_too_long");
-    decide["same_address"] = json!([{"mxid": evil, "state": "done", "asked_at": 0}]);
+    decide["same_address"] = json!([{"number": evil, "mxid": evil, "state": "done", "asked_at": 0}]);
     vec![
         (PageName::Register, form),
         (PageName::Registered, registered),
@@ -85,15 +86,15 @@ fn maximal(evil: &str) -> Vec<(PageName, Value)> {
         (PageName::Verified, waiting),
         (PageName::Standing, standing),
         (PageName::Decide, decide),
-        (PageName::Decided, json!({"outcome": "refused", "mxid": evil, "email": evil, "already": true})),
-        (PageName::Message, json!({"kind": "link_expired", "mxid": evil, "back": true})),
+        (PageName::Decided, json!({"outcome": "refused", "number": evil, "mxid": evil, "email": evil, "already": true})),
+        (PageName::Message, json!({"kind": "link_expired", "number": evil, "mxid": evil, "back": true})),
         (PageName::ResetPassword, json!({"account": evil, "form_token": evil, "errors": {"account": evil, "form": evil}})),
         (PageName::NewPassword, new_password),
     ]
 }
 
 fn request(name: &str, note: &str) -> Value {
-    json!({"full_name": name, "username": "u", "mxid": "@u:example.org", "email": "e@example.net", "note": note, "asked_at": 0,
+    json!({"full_name": name, "username": "u", "number": "#1042", "mxid": "@u:example.org", "email": "e@example.net", "note": note, "asked_at": 0,
         "language": "de", "token": "t", "form_token": "f", "questions": [], "link": "https://register.example.org/verify_admin?t=1",
         "standing": {"is_open": true, "is_gone": false, "heading": "room.request.heading", "progress": null, "by": null, "reason": null, "asked": []}})
 }
@@ -102,23 +103,29 @@ fn request(name: &str, note: &str) -> Value {
 fn declined(evil: &str) -> Value {
     let mut whole = request(evil, evil);
     whole["standing"] = json!({"is_open": false, "is_gone": false, "heading": "room.standing.declined", "progress": "room.progress.declined",
-        "by": {"way": "word", "mxid": evil, "at": 0}, "reason": evil, "asked": [{"question": evil, "asked_at": 0}]});
+        "by": {"way": "word", "number": evil, "mxid": evil, "at": 0}, "reason": evil, "asked": [{"question": evil, "asked_at": 0}]});
     whole
 }
 
 fn mails(evil: &str) -> Vec<(MailName, Value)> {
     vec![
         (MailName::Verify, json!({"link": "https://example.org/?t=1&x=2", "hours": 48, "expires": 0})),
-        (MailName::Credentials, json!({"mxid": evil, "username": evil, "name": evil, "password": evil, "password_until": 0})),
-        (MailName::Credentials, json!({"mxid": evil, "username": evil})),
-        (MailName::Declined, json!({"mxid": evil, "name": evil, "reason": evil})),
-        (MailName::Declined, json!({"mxid": evil})),
-        (MailName::Refused, json!({"mxid": evil, "name": evil})),
-        (MailName::Undecided, json!({"mxid": evil, "name": evil})),
-        (MailName::PasswordEnds, json!({"mxid": evil, "name": evil, "until": 0, "is_over": false})),
-        (MailName::PasswordEnds, json!({"mxid": evil, "until": 0, "is_over": true})),
-        (MailName::ResetPassword, json!({"accounts": [{"mxid": evil, "link": "https://example.org/?t=1"}], "hours": 1, "expires": 0})),
-        (MailName::Question, json!({"mxid": evil, "name": evil, "question": evil, "link": evil})),
+        (
+            MailName::Credentials,
+            json!({"number": evil, "mxid": evil, "username": evil, "name": evil, "password": evil, "password_until": 0}),
+        ),
+        (MailName::Credentials, json!({"number": evil, "mxid": evil, "username": evil})),
+        (MailName::Declined, json!({"number": evil, "mxid": evil, "name": evil, "reason": evil})),
+        (MailName::Declined, json!({"number": evil, "mxid": evil})),
+        (MailName::Refused, json!({"number": evil, "mxid": evil, "name": evil})),
+        (MailName::Undecided, json!({"number": evil, "mxid": evil, "name": evil})),
+        (MailName::PasswordEnds, json!({"number": evil, "mxid": evil, "name": evil, "until": 0, "is_over": false})),
+        (MailName::PasswordEnds, json!({"number": evil, "mxid": evil, "until": 0, "is_over": true})),
+        (
+            MailName::ResetPassword,
+            json!({"accounts": [{"number": evil, "mxid": evil, "link": "https://example.org/?t=1"}], "hours": 1, "expires": 0}),
+        ),
+        (MailName::Question, json!({"number": evil, "mxid": evil, "name": evil, "question": evil, "link": evil})),
     ]
 }
 
@@ -236,7 +243,7 @@ fn a_subject_is_one_line_whatever_the_name_is() {
 
 #[test]
 fn a_stranger_cannot_write_to_others_through_the_verification_mail() {
-    let context = json!({"mxid": "@u:example.org", "link": "https://example.org/", "hours": 1, "expires": 0,
+    let context = json!({"number": "#1042", "mxid": "@u:example.org", "link": "https://example.org/", "hours": 1, "expires": 0,
         "name": "Buy now", "full_name": "Buy now", "first_name": "Buy now", "note": "Buy now"});
     let mail = mail(&config(""), Language::English, MailName::Verify, &context).unwrap();
     assert!(!format!("{} {} {}", mail.subject, mail.text, mail.html).contains("Buy now"));
@@ -273,9 +280,13 @@ fn nothing_that_cannot_be_seen_reaches_the_room_or_a_mail() {
     let hidden = "\u{61c}\u{34f}\u{206a}\u{200f}\u{2067}\u{202e}\u{3164}\u{e0041}\u{feff}";
     let typed = format!("M{hidden}a\u{2800}x{}", "\u{300}\u{316}".repeat(50));
     let message = room(&config(""), Language::English, RoomPost::Request, &request(&typed, &typed)).unwrap();
-    let declined =
-        mail(&config(""), Language::English, MailName::Declined, &json!({"mxid": "@u:example.org", "name": typed, "reason": typed}))
-            .unwrap();
+    let declined = mail(
+        &config(""),
+        Language::English,
+        MailName::Declined,
+        &json!({"number": "#1042", "mxid": "@u:example.org", "name": typed, "reason": typed}),
+    )
+    .unwrap();
     for text in [message.text, message.html, declined.text, declined.html] {
         assert!(!text.contains(|c| hidden.contains(c) || c == '\u{2800}') && text.contains("Ma x"), "{text:?}");
         assert!(text.matches(['\u{300}', '\u{316}']).count() <= 8, "{text:?}");
@@ -297,7 +308,7 @@ fn a_room_message_has_only_tags_that_matrix_allows() {
 #[test]
 fn an_applicants_answer_stands_in_the_room_as_it_was_typed_and_nothing_else() {
     for language in Language::ALL {
-        let context = json!({"full_name": EVIL, "mxid": EVIL, "question": EVIL, "answer": format!("{EVIL}\nsecond line")});
+        let context = json!({"full_name": EVIL, "number": EVIL, "mxid": EVIL, "question": EVIL, "answer": format!("{EVIL}\nsecond line")});
         let said = room(&config(""), language, RoomPost::OfApplicant, &context).unwrap();
         for tag in said.html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
             assert!(["p", "strong", "blockquote", "br"].contains(&tag), "<{tag}> in {}", said.html);
@@ -323,6 +334,7 @@ fn an_answer_in_the_room_has_nothing_raw_and_a_text_for_each_kind() {
         "who",
         "list",
         "list_none",
+        "other_request",
         "help",
         "encrypted",
     ];
@@ -335,8 +347,8 @@ fn an_answer_in_the_room_has_nothing_raw_and_a_text_for_each_kind() {
     };
     for language in Language::ALL {
         for (kind, mxid) in kinds.iter().flat_map(|kind| [(kind, ""), (kind, EVIL)]) {
-            let answer = json!({"kind": kind, "history": entry(mxid), "reasons": [EVIL],
-                "requests": [{"full_name": EVIL, "mxid": EVIL, "asked_at": 0}]});
+            let answer = json!({"kind": kind, "number": EVIL, "history": entry(mxid), "reasons": [EVIL],
+                "requests": [{"full_name": EVIL, "number": EVIL, "mxid": EVIL, "asked_at": 0}]});
             let said = room(&config(""), language, RoomPost::Answer, &answer).unwrap();
             for tag in said.html.split('<').skip(1).map(|tag| tag.trim_start_matches('/').split(['>', ' ']).next().unwrap_or("")) {
                 assert!(["p", "strong", "ul", "ol", "li", "code", "blockquote", "br"].contains(&tag), "{kind}: <{tag}> in {}", said.html);

@@ -5,6 +5,7 @@ use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Selection, Store, Value};
 use crate::domain::config::{Config, Language, OperationMode};
 use crate::domain::names;
+use crate::domain::number::Number;
 use crate::domain::registration::State;
 
 /// A request in the database. Times are seconds since 1970.
@@ -81,6 +82,11 @@ const REGISTRATION: Selection = Selection {
 };
 
 impl Registration {
+    /// What people call it.
+    pub fn number(&self) -> Number {
+        Number(self.id)
+    }
+
     /// First and last name; the username if there is none, because the PHP program did not always ask for a name.
     pub fn full_name(&self) -> String {
         match names::display_name(&self.first_name, &self.last_name) {
@@ -157,6 +163,24 @@ pub struct SameAddress {
 impl Store {
     pub fn registration(&mut self, id: i64) -> Result<Option<Registration>, Error> {
         self.registration_where("id = ?", id.into())
+    }
+
+    /// The registration with this number, now or before its address was corrected.
+    pub fn registration_by_number(&mut self, number: Number) -> Result<Option<Registration>, Error> {
+        if let Some(registration) = self.registration(number.0)? {
+            return Ok(Some(registration));
+        }
+        let sql = "SELECT registration_id FROM former_numbers WHERE number = ?";
+        match self.first(sql, &[number.0.into()], |row| row.integer())? {
+            Some(id) => self.registration(id),
+            None => Ok(None),
+        }
+    }
+
+    /// The numbers that a registration had before its address was corrected, in order.
+    pub fn former_numbers(&mut self, id: i64) -> Result<Vec<Number>, Error> {
+        let sql = "SELECT number FROM former_numbers WHERE registration_id = ? ORDER BY number";
+        self.query(sql, &[id.into()])?.into_iter().map(|row| row.integer().map(Number)).collect()
     }
 
     /// The registration with this hash of its form token.

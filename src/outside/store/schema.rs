@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 22] = steps!(
+pub(super) const STEPS: [Step; 23] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -62,7 +62,8 @@ pub(super) const STEPS: [Step; 22] = steps!(
     "0019_modes",
     "0020_account_notes",
     "0021_form_closed",
-    "0022_words_put_off"
+    "0022_words_put_off",
+    "0023_former_numbers"
 );
 
 /// Runs before the first step.

@@ -6,6 +6,7 @@
 use super::filing::{FilingLimits, NewRegistration};
 use super::{AllowanceKind, Column, End, Error, NamedRow, Registration, Selection, Store};
 use crate::domain::back_off::{AddressFault, Trouble};
+use crate::domain::number::Number;
 use crate::domain::registration::{Event, State};
 use crate::outside::fault;
 
@@ -126,8 +127,9 @@ impl Store {
         })
     }
 
-    /// Corrects the address of a request, and owes it a mail. The request becomes another row with another link: whoever opens the
-    /// link of an earlier mail at this very moment confirms nothing, nor does a program that is still sending that mail.
+    /// Corrects the address of a request, and owes it a mail. The request becomes another row with another number and another link.
+    /// The old number leads to it, the old link does not: whoever opens the link of an earlier mail at this very moment confirms
+    /// nothing, nor does a program that is still sending that mail.
     pub(crate) fn correct_address(
         &mut self,
         id: i64,
@@ -145,10 +147,15 @@ impl Store {
                 return Ok(Again::AddressBusy);
             }
             let new = corrected(registration, &unconfirmed, to, now);
+            let mut numbers = store.former_numbers(id)?;
+            numbers.push(Number(id));
             if !store.delete_unconfirmed(id, round)? {
                 return Ok(Again::Over);
             }
             let id = store.insert_registration(&new)?;
+            for number in numbers {
+                store.execute("INSERT INTO former_numbers (number, registration_id) VALUES (?, ?)", &[number.0.into(), id.into()])?;
+            }
             let sql = "UPDATE registrations SET mail_round = ?, corrections = ? WHERE id = ?";
             store.execute(sql, &[(round + 1).into(), (unconfirmed.corrections + 1).into(), id.into()])?;
             fault::point("address corrected");

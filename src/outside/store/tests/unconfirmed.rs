@@ -1,6 +1,7 @@
 //! Mails that are wanted again and addresses that are corrected, with every kind of database.
 
 use super::*;
+use crate::domain::number::Number;
 
 const NO_LIMITS: FilingLimits = FilingLimits { unconfirmed_per_address: 3, network: None, address: None, open: 0, per_day: 0 };
 
@@ -155,6 +156,20 @@ fn who_confirmed_one_of_two_equal_requests_finds_it_by_either(engine: Engine) {
     assert!(store.confirmed_twin(&of_another_address).unwrap().is_none());
 }
 
+fn the_number_of_a_forgotten_request_never_becomes_anothers(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let gone = accepted(&mut store, "max");
+    assert!(store.withdraw(gone, 1000).unwrap() && store.forget_now(gone, Leaves::default()).unwrap());
+    let next = accepted(&mut store, "moritz");
+    assert!(next > gone, "{next} after {gone}");
+    assert!(store.withdraw(next, 1000).unwrap() && store.forget_now(next, Leaves::default()).unwrap());
+    drop(store);
+    let mut store = scratch.open(Access::Write);
+    assert!(accepted(&mut store, "ada") > next);
+    assert!(store.registration_by_number(Number(gone)).unwrap().is_none());
+}
+
 impl Store {
     /// The only request for a username.
     fn registration_of(&mut self, username: &str) -> Registration {
@@ -171,4 +186,5 @@ on_every_database! {
     who_tries_addresses_by_corrections_is_soon_refused_all_of_them,
     one_request_gets_few_mails_and_corrections_and_none_after_the_confirmation,
     who_confirmed_one_of_two_equal_requests_finds_it_by_either,
+    the_number_of_a_forgotten_request_never_becomes_anothers,
 }
