@@ -11,7 +11,7 @@ mod word;
 
 pub use asking::ask;
 pub use ending::{end, waiting};
-pub use service::registration as print_service;
+pub use service::{registration as print_service, trouble as service_trouble};
 
 use crate::domain::back_off;
 use crate::domain::error::Error;
@@ -93,11 +93,6 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
-}
-
-/// Why the homeserver does not tell us at once what happens in the room; `None`: it does, or there is no application service.
-pub fn service_trouble(site: &Site) -> Result<Option<String>, Error> {
-    Ok(service::check(site)?.map(|trouble| trouble.what))
 }
 
 /// One run.

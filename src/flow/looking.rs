@@ -212,6 +212,12 @@ fn see(site: &Site, homeserver: &Homeserver, token: &str, event: &RoomEvent, sin
     Ok(Seen { wanted: None, is_contradicted })
 }
 
+/// Whether the configuration lets a member of the room with this power decide.
+pub fn lets_decide(rules: &Room, homeserver: &Homeserver, user_id: &str, power: i64) -> bool {
+    let is_near_enough = !rules.decide_only_own_server || homeserver.is_of_this_server(user_id);
+    is_near_enough && rules.decide_from_power.as_ref().is_none_or(|least| power >= least.0 as i64)
+}
+
 /// Whether this person may decide at this moment: a member of the room of the message, and of the room where requests are decided now
 /// if that is another one, with what the configuration asks for in both.
 pub(super) fn may_decide(site: &Site, homeserver: &Homeserver, token: &str, room_id: &str, user_id: &str) -> Result<bool, matrix::Error> {

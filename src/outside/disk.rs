@@ -14,8 +14,13 @@ pub fn full(file: &Path, cause: &io::Error) -> Option<String> {
 
 /// The message if the disk of `file` is full now: for errors that do not carry the system's error number.
 pub(crate) fn full_now(file: &Path) -> Option<String> {
-    let disk = rustix::fs::statvfs(ownership::above(file)).ok()?;
-    (disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE).then(|| sentence(file))
+    (free_bytes(ownership::above(file))? < LITTLE).then(|| sentence(file))
+}
+
+/// What is free for us on the disk of a folder; `None`: that is not known.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// The message for a `file` whose disk is known to be full.

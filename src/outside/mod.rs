@@ -1,7 +1,7 @@
 //! The world around the programs: web server, database, homeserver, mail server, templates, log. One module for each.
 
 pub mod cgi;
-mod disk;
+pub mod disk;
 pub mod exposure;
 pub mod fault;
 mod http;

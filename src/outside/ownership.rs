@@ -6,7 +6,8 @@
 use crate::domain::characters;
 use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
-use rustix::process::geteuid;
+use rustix::process::{Gid, Uid, geteuid};
+use rustix::thread;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
@@ -111,6 +112,41 @@ pub fn owner(path: &Path) -> String {
 pub fn shell_user() -> String {
     let called_by = std::env::var("SUDO_USER").ok().filter(|user| geteuid().is_root() && !user.is_empty());
     called_by.map_or_else(|| name(rustix::process::getuid().as_raw()), |user| characters::one_line(&user))
+}
+
+/// Goes on as the owner of the folder, if this process runs as root, and so meets the obstacles that the programs meet. For the
+/// beginning of a process, because threads that run already stay root's.
+pub fn become_owner(folder: &Path) -> io::Result<()> {
+    let Ok(found) = fs::metadata(folder) else { return Ok(()) };
+    if !geteuid().is_root() || found.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(found.uid()), Gid::from_raw(group_of(found.uid()).unwrap_or(found.gid())));
+    let further: Vec<Gid> = groups_with(&name(found.uid())).into_iter().map(Gid::from_raw).chain([group]).collect();
+    thread::set_thread_groups(&further)?;
+    thread::set_thread_res_gid(group, group, group)?;
+    Ok(thread::set_thread_res_uid(user, user, user)?)
+}
+
+/// The first group of a user, of `/etc/passwd`.
+fn group_of(uid: u32) -> Option<u32> {
+    let known = fs::read_to_string("/etc/passwd").ok()?;
+    known.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        (fields.next()?.parse() == Ok(uid)).then(|| fields.next()?.parse().ok())?
+    })
+}
+
+/// The further groups of a user, of `/etc/group`.
+fn groups_with(user: &str) -> Vec<u32> {
+    let known = fs::read_to_string("/etc/group").unwrap_or_default();
+    let is_member = |members: &str| members.split(',').any(|member| member == user);
+    let of_line = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let id = fields.next()?.parse().ok()?;
+        is_member(fields.next()?).then_some(id)
+    };
+    known.lines().filter_map(of_line).collect()
 }
 
 /// Why this process must not write for a site: it runs neither as root nor as the owner of the folder, so that the programs could not

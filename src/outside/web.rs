@@ -2,10 +2,13 @@
 
 use crate::domain::characters;
 use crate::outside::http;
+use std::io::ErrorKind;
 use ureq::Error;
 
 /// Bytes read of a page.
 const LARGEST: u64 = 1024 * 1024;
+
+const UNKNOWN_HOST: &str = "the name of the host is not known (DNS)";
 
 /// A page, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +30,19 @@ pub fn fetch(url: &str) -> Result<Fetched, String> {
     Ok(Fetched { status, location, content_type, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
+/// Why there is no page, and who can help.
 fn why(cause: &Error) -> String {
+    let said = characters::one_line(&cause.to_string());
     match cause {
         Error::Timeout(_) => format!("no answer within {} s", http::PATIENCE.as_secs()),
-        Error::HostNotFound => "the name of the host is not known (DNS)".into(),
-        cause => characters::one_line(&cause.to_string()),
+        Error::HostNotFound => UNKNOWN_HOST.into(),
+        _ if said.contains("lookup address") => UNKNOWN_HOST.into(),
+        _ if said.contains("InvalidContentType") => format!("nobody speaks TLS there: {said}"),
+        _ if said.contains("certificate") => format!("the web server has no certificate for this name that browsers trust: {said}"),
+        Error::ConnectionFailed => "nobody answers at this address and port; does the web server run, and listen there?".into(),
+        Error::Io(refused) if refused.kind() == ErrorKind::ConnectionRefused => {
+            "nobody listens at this address and port; does the web server run, and listen there?".into()
+        }
+        _ => said,
     }
 }

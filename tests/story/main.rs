@@ -10,6 +10,8 @@ mod accounts_by_hand;
 mod addresses;
 mod bad_input;
 mod check;
+mod check_machine;
+mod check_site;
 mod closed_form;
 mod cron;
 mod dead_ends;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The user who runs the programs behind this web server.
-const USER: &str = "www-data";
+pub const USER: &str = "www-data";
 
 /// A site behind a web server that does not run as root; `None` if the tests do not run as root.
-fn site_of_another_user() -> Option<Story> {
+pub fn site_of_another_user() -> Option<Story> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("NOT TESTED: needs root");
         return None;

@@ -2,7 +2,8 @@
 """Catch mails for tests and demonstrations: a real SMTP server (aiosmtpd) that stores mails as files.
 
   python3 mail_catcher.py --folder DIR [--port 0] [--starttls | --tls] [--certificate PEM --key PEM]
-                          [--auth USER:PASSWORD] [--login-only] [--bare] [--reject-recipient ADDRESS]... [--rejection "550 5.1.1 No such user"]
+                          [--auth USER:PASSWORD] [--login-only] [--bare] [--reject-sender ADDRESS]... [--reject-recipient ADDRESS]...
+                          [--rejection "550 5.1.1 No such user"]
   python3 mail_catcher.py --many SOCKET
 
 Listens on 127.0.0.1, and then prints one JSON line, {"port": 40123, "pid": 4711}. Each accepted mail becomes
@@ -62,10 +63,17 @@ except ImportError:
 class Keeper:
     """How the server handles recipients and mails."""
 
-    def __init__(self, folder, rejected, rejection):
-        self.folder, self.rejected, self.rejection = folder, rejected, rejection
+    def __init__(self, folder, senders, rejected, rejection):
+        self.folder, self.senders, self.rejected, self.rejection = folder, senders, rejected, rejection
         os.makedirs(folder, exist_ok=True)
         self.number = max([int(name[:4]) for name in os.listdir(folder) if re.match(r"\d{4}-", name)], default=0)
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if address.lower() in self.senders:
+            return "553 5.7.1 Sender address rejected: not owned by user"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 Ok"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.lower() in self.rejected:
@@ -135,7 +143,8 @@ async def until_the_end(parent):
 
 async def serve(o, output, end):
     """Serves until `end` returns."""
-    keeper = Keeper(o.folder, {address.lower() for address in o.reject_recipient}, o.rejection)
+    lower = lambda addresses: {address.lower() for address in addresses}
+    keeper = Keeper(o.folder, lower(o.reject_sender), lower(o.reject_recipient), o.rejection)
     options = server_options(o)
     server = await asyncio.get_running_loop().create_server(
         lambda: (BareSMTP if o.bare else SMTP)(keeper, **options), "127.0.0.1", o.port, ssl=certificate(o) if o.tls else None)
@@ -187,6 +196,7 @@ def options_parser():
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="mails only after this login")
     parser.add_argument("--login-only", action="store_true", help="AUTH LOGIN, and not PLAIN")
     parser.add_argument("--bare", action="store_true", help="answers are codes without a text")
+    parser.add_argument("--reject-sender", action="append", default=[], metavar="ADDRESS")
     parser.add_argument("--reject-recipient", action="append", default=[], metavar="ADDRESS")
     parser.add_argument("--rejection", default="550 5.1.1 No such user here", help="what a rejected recipient is told")
     return parser

@@ -57,7 +57,7 @@ pub use site::{Programs, SiteBuilder, SiteFolder};
 pub use standby::Pair;
 pub use synapse::{Account, Message, OwnSynapse, Synapse, pause};
 pub use text_browser::{Kind, TextBrowser};
-pub use web::{Host, WebServer, nginx_frame};
+pub use web::{Host, WebServer, nginx_frame, self_signed};
 
 /// The programs as Cargo built them for this integration test.
 macro_rules! built_programs {

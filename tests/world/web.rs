@@ -15,6 +15,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+pub use tls::self_signed;
 
 /// A web server and how it runs the programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

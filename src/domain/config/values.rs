@@ -99,6 +99,14 @@ impl FromStr for ServerName {
     }
 }
 
+impl ServerName {
+    /// The name without its port.
+    pub fn host(&self) -> &str {
+        let end = if self.0.starts_with('[') { self.0.find(']').map(|bracket| bracket + 1) } else { self.0.find(':') };
+        &self.0[..end.unwrap_or(self.0.len())]
+    }
+}
+
 impl fmt::Display for ServerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

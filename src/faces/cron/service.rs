@@ -34,20 +34,38 @@ fn localpart(site: &Site) -> Result<String, Error> {
 
 /// Has the homeserver call us, if there is a service. Returns what is wrong.
 pub fn check(site: &Site) -> Result<Option<Trouble>, Error> {
-    let Some(tokens) = site.state.service()? else { return Ok(None) };
-    let why = match service::ping(&Homeserver::new(&site.config), &tokens.as_token) {
-        Ok(()) => return Ok(None),
+    let what = match hindrance(site)? {
         // The rest of cron says so where it matters.
-        Err(matrix::Error::Unreachable(_) | matrix::Error::Limited { .. }) => return Ok(None),
-        Err(matrix::Error::UnknownToken { .. }) => {
+        None | Some(matrix::Error::Unreachable(_) | matrix::Error::Limited { .. }) => return Ok(None),
+        Some(cause) => sentence(&cause),
+    };
+    Ok(Some(Trouble { name: "application_service".into(), since: None, what, again_after: DAY }))
+}
+
+/// The same for somebody who waits for the answer: no answer is trouble as well.
+pub fn trouble(site: &Site) -> Result<Option<String>, Error> {
+    Ok(hindrance(site)?.map(|cause| match &cause {
+        matrix::Error::Unreachable(_) => format!("{}; does it reach internal.url of config.toml?", sentence(&cause)),
+        _ => sentence(&cause),
+    }))
+}
+
+/// Why the homeserver does not call us; `None`: it does, or there is no service.
+fn hindrance(site: &Site) -> Result<Option<matrix::Error>, Error> {
+    let Some(tokens) = site.state.service()? else { return Ok(None) };
+    Ok(service::ping(&Homeserver::new(&site.config), &tokens.as_token).err())
+}
+
+fn sentence(cause: &matrix::Error) -> String {
+    let why = match cause {
+        matrix::Error::UnknownToken { .. } => {
             "the homeserver does not know the service of cron --print-appservice: name its file in app_service_config_files, restart the homeserver, and see docs/room.md; \
              to do without, take \"service\" out of config.json"
                 .into()
         }
-        Err(cause) => cause.to_string(),
+        cause => cause.to_string(),
     };
-    let what = format!(
+    format!(
         "the homeserver does not tell us at once of reactions and words in the room, so that they count only at the next run of cron: {why}"
-    );
-    Ok(Some(Trouble { name: "application_service".into(), since: None, what, again_after: DAY }))
+    )
 }

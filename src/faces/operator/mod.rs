@@ -16,7 +16,8 @@ mod people;
 mod table;
 mod user;
 
-use crate::domain::config::CONFIG_VARIABLE;
+use crate::domain::config::{CONFIG_VARIABLE, Config};
+use crate::domain::error::Error;
 use crate::faces::cron;
 use crate::flow::deciding::Verdict;
 use crate::outside::log;
@@ -57,23 +58,16 @@ pub fn run() -> ExitCode {
         _ => {}
     }
     let path = line.config.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from)).unwrap_or_else(site::default_config_path);
+    if let Command::Check { mail } = &line.command {
+        return check(&path, line.json, mail.as_deref());
+    }
     let site = match Site::open(&path) {
         Ok(site) => site,
-        Err(error) if matches!(line.command, Command::Check { .. }) => {
-            print(line.json, &check::of_configuration(&error.cause));
-            return ExitCode::from(EX_CONFIG);
-        }
         Err(error) => return complain(line.json, &error.cause, EX_CONFIG),
     };
-    log::start(site.config.log, site.config.log_level);
-    log::warnings_only();
+    start_log(&site);
     if let Some(why) = ownership::stranger(&site.config.state_folder) {
         return complain(line.json, &why, EX_CONFIG);
-    }
-    if let Command::Check { mail } = &line.command {
-        let (answer, is_well) = check::check(&site, mail.as_deref());
-        print(line.json, &answer);
-        return if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_POSSIBLE) };
     }
     match obey(&site, line.command) {
         Ok(answer) => {
@@ -83,6 +77,36 @@ pub fn run() -> ExitCode {
         Err(refusal @ Refusal::No(_)) => complain(line.json, refusal.sentence(), NOT_POSSIBLE),
         Err(refusal @ Refusal::Failed(_)) => complain(line.json, refusal.sentence(), EX_TEMPFAIL),
     }
+}
+
+/// As the user that runs the programs.
+fn check(path: &Path, is_json: bool, mail_to: Option<&str>) -> ExitCode {
+    let of_configuration = |error: &Error| {
+        print(is_json, &check::of_configuration(&error.cause));
+        ExitCode::from(EX_CONFIG)
+    };
+    let folder = match Config::load(path) {
+        Ok(config) => config.state_folder,
+        Err(error) => return of_configuration(&error.into()),
+    };
+    if let Some(why) = ownership::stranger(&folder) {
+        return complain(is_json, &why, EX_CONFIG);
+    }
+    let stays_root = ownership::become_owner(&folder).err();
+    // Read again, because the user of the programs may not be allowed to.
+    let site = match Site::open(path) {
+        Ok(site) => site,
+        Err(error) => return of_configuration(&error),
+    };
+    start_log(&site);
+    let (answer, is_well) = check::check(&site, stays_root, mail_to);
+    print(is_json, &answer);
+    if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_POSSIBLE) }
+}
+
+fn start_log(site: &Site) {
+    log::start(site.config.log, site.config.log_level);
+    log::warnings_only();
 }
 
 fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {

@@ -51,18 +51,37 @@ pub fn is_joined(homeserver: &Homeserver, access_token: &str, room_id: &str, use
 
 /// The power of a user in the room; `i64::MAX` for the creators of a room of version 12 or later, who have no number.
 pub fn power(homeserver: &Homeserver, access_token: &str, room_id: &str, user_id: &str) -> Result<i64, Error> {
-    let create: Option<CreateEvent> = state(homeserver, access_token, room_id, "m.room.create/?format=event")?;
-    if create.is_some_and(|create| create.gives_all_power_to(user_id)) {
-        return Ok(i64::MAX);
-    }
-    let levels: Option<PowerLevels> = state(homeserver, access_token, room_id, "m.room.power_levels/")?;
-    Ok(levels.map_or(0, |levels| number(levels.users.get(user_id).unwrap_or(&levels.users_default))))
+    Ok(powers(homeserver, access_token, room_id)?.of(user_id))
 }
 
-/// The power that sending a message takes.
-pub(super) fn power_to_send(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Result<i64, Error> {
-    let levels: Option<PowerLevels> = state(homeserver, access_token, room_id, "m.room.power_levels/")?;
-    Ok(levels.map_or(0, |levels| number(levels.events.get("m.room.message").unwrap_or(&levels.events_default))))
+/// The powers in the room at this moment.
+pub(super) fn powers(homeserver: &Homeserver, access_token: &str, room_id: &str) -> Result<Powers, Error> {
+    Ok(Powers {
+        create: state(homeserver, access_token, room_id, "m.room.create/?format=event")?,
+        levels: state(homeserver, access_token, room_id, "m.room.power_levels/")?,
+    })
+}
+
+/// Who has which power in a room.
+pub(super) struct Powers {
+    create: Option<CreateEvent>,
+    levels: Option<PowerLevels>,
+}
+
+impl Powers {
+    /// See [`power`].
+    pub fn of(&self, user_id: &str) -> i64 {
+        match (&self.create, &self.levels) {
+            (Some(create), _) if create.gives_all_power_to(user_id) => i64::MAX,
+            (_, Some(levels)) => number(levels.users.get(user_id).unwrap_or(&levels.users_default)),
+            (_, None) => 0,
+        }
+    }
+
+    /// The power that sending a message takes.
+    pub fn to_send(&self) -> i64 {
+        self.levels.as_ref().map_or(0, |levels| number(levels.events.get("m.room.message").unwrap_or(&levels.events_default)))
+    }
 }
 
 impl CreateEvent {

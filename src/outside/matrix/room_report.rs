@@ -19,7 +19,14 @@ pub struct RoomReport {
     /// Whether the bot has the power to send messages.
     pub may_send: bool,
     /// Members other than the bot.
-    pub people: Vec<String>,
+    pub people: Vec<Person>,
+}
+
+/// A member of the room, and the power that this person has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    pub user_id: String,
+    pub power: i64,
 }
 
 #[derive(Deserialize)]
@@ -48,14 +55,15 @@ pub fn report(homeserver: &Homeserver, access_token: &str, room_id: &str, own: &
     let join_rules: Option<JoinRules> = members::state(homeserver, access_token, room_id, &of_room("m.room.join_rules"))?;
     let list = Call::get(format!("/_matrix/client/v3/rooms/{}/joined_members", segment(room_id))).token(access_token).patience(PATIENCE);
     let joined = homeserver.ask::<JoinedMembers>(&list)?.map_err(Refusal::unexpected)?.joined;
+    let powers = members::powers(homeserver, access_token, room_id)?;
     let me = own.iter().find(|own| joined.contains_key(*own));
-    let power = me.map(|me| members::power(homeserver, access_token, room_id, me)).transpose()?.unwrap_or(0);
+    let people = joined.keys().filter(|user| !own.contains(user));
     Ok(RoomReport {
         room_id: room_id.to_owned(),
         is_encrypted: encryption.is_some(),
         history_visibility: history.map_or("shared".into(), |history| super::line(&history.history_visibility)),
         is_public: join_rules.is_some_and(|rules| rules.join_rule == "public"),
-        may_send: power >= members::power_to_send(homeserver, access_token, room_id)?,
-        people: joined.into_keys().filter(|user| !own.contains(user)).collect(),
+        may_send: me.map_or(0, |me| powers.of(me)) >= powers.to_send(),
+        people: people.map(|user| Person { user_id: user.clone(), power: powers.of(user) }).collect(),
     })
 }

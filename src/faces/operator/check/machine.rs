@@ -1,19 +1,26 @@
 //! What is on this machine: files, database, templates, cron, and the way to the mail server.
 
 use super::{Finding, ok, warning, wrong};
-use crate::domain::config::{DatabaseUrl, Language};
+use crate::domain::config::{DatabaseUrl, Language, MailTransport};
 use crate::domain::seconds::{DAY, HOUR, utc};
+use crate::domain::token;
+use crate::outside::disk;
 use crate::outside::exposure;
 use crate::outside::mail::{Address, Letter, Mailer};
 use crate::outside::ownership;
 use crate::outside::page;
 use crate::outside::site::Site;
-use crate::outside::store::Access;
+use crate::outside::store::{self, Access, Store};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// cron should have run within this time, in seconds.
 const CRON_SECONDS: i64 = HOUR;
 /// Less free space than this is worth a warning, in bytes.
 const LITTLE_SPACE: u64 = 200 * 1024 * 1024;
+/// With less free space than this, the next requests may be refused, in bytes.
+const TOO_LITTLE_SPACE: u64 = 1024 * 1024;
 
 /// Whether the programs can use the files, and nobody else.
 pub fn files(site: &Site) -> Vec<Finding> {
@@ -23,43 +30,83 @@ pub fn files(site: &Site) -> Vec<Finding> {
         Err(cause) => vec![wrong("files", format!("{cause} (state_folder)"))],
     };
     findings.extend(exposure::close(&site.config).into_iter().map(|sentence| wrong("files", sentence)));
-    if let Ok(space) = rustix::fs::statvfs(folder)
-        && space.f_bavail * space.f_frsize < LITTLE_SPACE
-    {
-        findings.push(warning(
-            "files",
-            format!("{} MB are free on the disk of {}", space.f_bavail * space.f_frsize / 1_048_576, folder.display()),
-        ));
-    }
+    findings.extend(site.config.internal_secret().err().map(|cause| wrong("files", cause.to_string())));
+    findings.extend(disks(site));
     findings
 }
 
-/// Whether the database can be written to, and has the schema of this version.
+/// Whether there is room on the disks that are written to; each is named once.
+fn disks(site: &Site) -> Vec<Finding> {
+    let mut places = vec![(site.config.state_folder.clone(), "state_folder")];
+    if let Ok(DatabaseUrl::Sqlite(path)) = site.config.database() {
+        places.push((ownership::above(&path).to_owned(), "database"));
+    }
+    if site.config.mail.transport == MailTransport::File {
+        places.push((site.config.mail.folder.clone(), "folder in [mail]"));
+    }
+    let mut seen = Vec::new();
+    let little = |(place, key): &(PathBuf, &str)| {
+        let (disk, free) = (fs::metadata(place).ok()?.dev(), disk::free_bytes(place)?);
+        if free >= LITTLE_SPACE || seen.contains(&disk) {
+            return None;
+        }
+        seen.push(disk);
+        let sentence = format!("{} MB are free on the disk of {} ({key})", free / 1_048_576, place.display());
+        Some(if free < TOO_LITTLE_SPACE { wrong("files", sentence) } else { warning("files", sentence) })
+    };
+    places.iter().filter_map(little).collect()
+}
+
+/// Whether the database can be written to, and has the schema of this version. A database of the PHP program stays as it is.
 pub fn database(site: &Site) -> Vec<Finding> {
-    let kind = match site.config.database() {
-        Ok(DatabaseUrl::Sqlite(path)) => format!("SQLite, {}", path.display()),
-        Ok(DatabaseUrl::Mysql(_)) => "MySQL or MariaDB".into(),
-        Ok(DatabaseUrl::Postgres(_)) => "PostgreSQL".into(),
+    let url = match site.config.database() {
+        Ok(url) => url,
         Err(cause) => return vec![wrong("database", cause.to_string())],
     };
-    match site.store(Access::Write) {
-        Ok(_) => vec![ok("database", kind)],
-        Err(error) => vec![wrong("database", format!("{kind}: {} (database)", error.cause))],
-    }
+    let kind = match &url {
+        DatabaseUrl::Sqlite(path) => format!("SQLite, {}", path.display()),
+        DatabaseUrl::Mysql(_) => "MySQL or MariaDB".into(),
+        DatabaseUrl::Postgres(_) => "PostgreSQL".into(),
+    };
+    vec![match write(&url, site.now()) {
+        Ok(()) => ok("database", kind),
+        Err(store::Error::OfPhp) => warning(
+            "database",
+            format!(
+                "{kind}: it is the PHP program's, and the first program that is used takes it over; cron --dry-run says how (database)"
+            ),
+        ),
+        Err(cause) => wrong("database", format!("{kind}: {cause}")),
+    }]
+}
+
+/// Writes a row and takes it out again.
+fn write(url: &DatabaseUrl, now: i64) -> Result<(), store::Error> {
+    let mut store = Store::open(url, Access::Write)?;
+    let holder = token::new_seed();
+    store.take_lock("check", &holder, now, now + 1)?;
+    store.release_lock("check", &holder)
 }
 
 /// Whether all templates and texts of the operator can be used.
 pub fn templates(site: &Site) -> Vec<Finding> {
+    if let Some(folder) = &site.config.pages.templates
+        && let Err(cause) = fs::read_dir(folder)
+    {
+        return vec![wrong("templates", format!("{} cannot be read: {cause} (pages.templates)", folder.display()))];
+    }
     vec![match (page::compile_all(&site.config), &site.config.pages.templates) {
         (Ok(()), None) => ok("templates", "the built-in ones"),
         (Ok(()), Some(folder)) => ok("templates", format!("all templates and texts can be used, with those in {}", folder.display())),
-        (Err(error), _) => wrong("templates", error.cause),
+        (Err(error), _) if error.cause.contains("pages.templates") => wrong("templates", error.cause),
+        (Err(error), _) => wrong("templates", format!("{} (pages.templates)", error.cause)),
     }]
 }
 
 /// Whether cron runs.
 pub fn cron(site: &Site) -> Vec<Finding> {
-    let Ok(mut store) = site.store(Access::Read) else { return Vec::new() };
+    // What is wrong with the database was said before.
+    let Some(mut store) = site.config.database().ok().and_then(|url| Store::open(&url, Access::Read).ok()) else { return Vec::new() };
     let crontab = "see cron/crontab.sample, or /etc/cron.d/matrix-register-bot of the package";
     vec![match store.cron_clock() {
         Ok(Some(clock)) if site.now() - clock.ran_at <= CRON_SECONDS => ok("cron", format!("ran last on {}", utc(clock.ran_at))),

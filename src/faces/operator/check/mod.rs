@@ -6,9 +6,11 @@ mod machine;
 mod site;
 
 use super::answer::Answer;
+use crate::outside::ownership;
 use crate::outside::site::Site;
 use serde::Serialize;
 use serde_json::json;
+use std::io;
 
 /// What was found about one subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,24 +42,22 @@ fn wrong(subject: &'static str, sentence: impl Into<String>) -> Finding {
     Finding { subject, verdict: Verdict::Wrong, sentence: sentence.into() }
 }
 
-/// Checks everything; `mail_to` gets a mail. The second value: whether all that is needed is all right.
-pub fn check(site: &Site, mail_to: Option<&str>) -> (Answer, bool) {
-    let checks: [fn(&Site) -> Vec<Finding>; 10] = [
-        machine::files,
-        machine::database,
-        machine::templates,
-        homeserver::homeserver,
-        homeserver::accounts,
-        homeserver::bot_and_room,
-        homeserver::service,
-        site::pages,
-        site::form_is_open,
-        machine::cron,
-    ];
-    let mut findings: Vec<Finding> = checks.into_iter().flat_map(|check| check(site)).collect();
+/// Checks everything; `mail_to` gets a mail. `stays_root`: why this process could not go on as the user of the programs. The second
+/// value: whether all that is needed is all right.
+pub fn check(site: &Site, stays_root: Option<io::Error>, mail_to: Option<&str>) -> (Answer, bool) {
+    let mut findings: Vec<Finding> = stays_root.map(|cause| as_root(site, &cause)).into_iter().collect();
+    for look in [machine::files, machine::database, machine::templates, homeserver::all, site::pages, site::form_is_open, machine::cron] {
+        findings.extend(look(site));
+    }
     findings.extend(machine::mail(site, mail_to));
     let is_well = findings.iter().all(|finding| finding.verdict != Verdict::Wrong);
     (answer(&findings, is_well), is_well)
+}
+
+fn as_root(site: &Site, cause: &io::Error) -> Finding {
+    let owner = ownership::owner(&site.config.state_folder);
+    let sentence = format!("looked at as root, who may do more than {owner}, because this process cannot go on as {owner}: {cause}");
+    warning("files", sentence)
 }
 
 /// The configuration cannot be used, so nothing else can be checked.
