@@ -9,6 +9,7 @@
 //! * `--rekey` gives a new key to requests whose `config.json` is lost for good.
 //! * `--dry-run` prints what taking over the PHP program's database would do, and changes nothing.
 //! * `--open-backup FILE` writes the database that was backed up before the take-over to standard output.
+//! * `--help` and `--version` need no configuration.
 //!
 //! Exit status: 0 success, 64 wrong arguments, 75 something failed in this run, or keeps failing (other than addresses that take no
 //! mail, and mails that wait for a limit), 78 wrong configuration.
@@ -35,22 +36,82 @@ const EX_TEMPFAIL: u8 = 75;
 /// sysexits.h: the configuration is wrong.
 const EX_CONFIG: u8 = 78;
 
+const USAGE: &str = "\
+usage: cron [-v]                     complete, end and delete what is due; -v prints everything that fails or waits
+       cron --waiting                list the requests that are not over
+       cron --end ID [REASON]        end a request
+       cron --ask ID QUESTION        mail a question to an applicant
+       cron --print-appservice       print the file of the application service for the homeserver
+       cron --rekey                  give a new key to requests whose config.json is lost
+       cron --dry-run                say what taking over the PHP program's database would do
+       cron --open-backup FILE       print the database of a backup before the take-over
+       cron --help | --version
+
+The configuration is what MATRIX_REGISTER_BOT_CONFIG names, config.toml of the installation, or
+/etc/matrix-register-bot/config.toml.
+To check the installation and to look at requests: matrix-register-bot --help
+";
+
+/// What the arguments ask for.
+enum Wanted<'a> {
+    Run { talkative: bool },
+    Waiting,
+    End { id: &'a str, reason: Option<&'a str> },
+    Ask { id: &'a str, question: &'a str },
+    PrintService,
+    Rekey,
+    DryRun,
+    OpenBackup { file: &'a str },
+}
+
+fn wanted<'a>(arguments: &[&'a str]) -> Option<Wanted<'a>> {
+    Some(match *arguments {
+        [] => Wanted::Run { talkative: false },
+        ["-v"] => Wanted::Run { talkative: true },
+        ["--waiting"] => Wanted::Waiting,
+        ["--end", id] => Wanted::End { id, reason: None },
+        ["--end", id, reason] => Wanted::End { id, reason: Some(reason) },
+        ["--ask", id, question] => Wanted::Ask { id, question },
+        ["--print-appservice"] => Wanted::PrintService,
+        ["--rekey"] => Wanted::Rekey,
+        ["--dry-run"] => Wanted::DryRun,
+        ["--open-backup", file] => Wanted::OpenBackup { file },
+        _ => return None,
+    })
+}
+
 pub fn main() -> ExitCode {
     log::speak_as("cron");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let wanted = match arguments[..] {
+        ["--help" | "-h"] => return print(USAGE),
+        ["--version" | "-V"] => return print(concat!("matrix-register-bot ", env!("CARGO_PKG_VERSION"), "\n")),
+        ["--check"] => {
+            return complain("cron checks nothing; matrix-register-bot check reaches everything that config.toml names", EX_USAGE);
+        }
+        _ => match wanted(&arguments) {
+            Some(wanted) => wanted,
+            None => return complain("these arguments are not known; cron --help lists them", EX_USAGE),
+        },
+    };
     let path = std::env::var_os(config::CONFIG_VARIABLE).map_or_else(site::default_config_path, Into::into);
-    let site = match site::Site::open(&path) {
+    let site = match Site::open(&path) {
         Ok(site) => site,
         Err(error) => return complain(&error.cause, EX_CONFIG),
     };
     log::start(site.config.log, site.config.log_level);
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => {
+    act(&site, wanted)
+}
+
+fn act(site: &Site, wanted: Wanted) -> ExitCode {
+    match wanted {
+        Wanted::Run { talkative: false } => {
             log::warnings_only();
             log::hold_back(&["step_failed", "reactions_unread"]);
-            finish(&site, false)
+            finish(site, false)
         }
-        ["-v"] => {
+        Wanted::Run { talkative: true } => {
             if let Some(owner) = ownership::owner_beside_root(&site.config.state_folder) {
                 log::info(
                     "run_as_root",
@@ -58,21 +119,22 @@ pub fn main() -> ExitCode {
                     &format!("what is made is given to {owner}; better run cron as {owner}: sudo -u {owner} ..."),
                 );
             }
-            finish(&site, true)
+            finish(site, true)
         }
-        ["--waiting"] => report(cron::waiting(&site)),
-        ["--end", id] => end(&site, id, None),
-        ["--end", id, reason] => end(&site, id, Some(reason)),
-        ["--ask", id, question] => ask(&site, id, question),
-        ["--print-appservice"] => report(cron::print_service(&site)),
-        ["--rekey"] => report(keys::renew(&site)),
-        ["--dry-run"] => report(take_over::describe(&site.before_take_over())),
-        ["--open-backup", file] => report(take_over::backup::print(&site.state, file.as_ref())),
-        _ => complain(
-            "expected no argument, -v, --waiting, --end ID [REASON], --ask ID QUESTION, --print-appservice, --rekey, --dry-run or --open-backup FILE",
-            EX_USAGE,
-        ),
+        Wanted::Waiting => report(cron::waiting(site)),
+        Wanted::End { id, reason } => end(site, id, reason),
+        Wanted::Ask { id, question } => ask(site, id, question),
+        Wanted::PrintService => report(cron::print_service(site)),
+        Wanted::Rekey => report(keys::renew(site)),
+        Wanted::DryRun => report(take_over::describe(&site.before_take_over())),
+        Wanted::OpenBackup { file } => report(take_over::backup::print(&site.state, file.as_ref())),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    // println! would panic if the output cannot be written.
+    let _ = write!(std::io::stdout(), "{text}");
+    ExitCode::SUCCESS
 }
 
 fn finish(site: &Site, talkative: bool) -> ExitCode {

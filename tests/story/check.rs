@@ -70,6 +70,44 @@ fn a_site_that_works_is_all_right() {
     assert!(!story.synapse.exists("_check:") && !story.synapse.exists("_check"));
 }
 
+/// The documents show the output for a room that the bot is not in.
+#[test]
+fn the_output_that_the_documents_show_is_the_real_one() {
+    let mails = MailCatcher::start_with(&["--auth", "register@example.org:right"]);
+    let mut story = Story::start_with("synapse", Host::NginxFastCgi, |site| {
+        let site = site.unset("database").set("mail.from", "register@example.org").set("mail.smtp.port", i64::from(mails.port));
+        site.set("mail.smtp.user", "register@example.org").set("mail.smtp.password", "right")
+    });
+    let synapse = story.synapse.clone();
+    let room = synapse.create_room_of(&synapse.alice, &[]);
+    story.site.set("room.id", room.as_str());
+    assert!(story.site.run_cron().status.success());
+    let run = story.site.run_with("matrix-register-bot", &["check"], &[], b"");
+    let (mut shown, folder) = (String::from_utf8(run.stdout).unwrap(), story.site.path().to_str().unwrap());
+    let date = shown.split("ran last on ").nth(1).and_then(|rest| rest.lines().next()).unwrap().to_owned();
+    for (real, invented) in [
+        (&*format!("{folder}/ belongs to root"), "/var/lib/matrix-register-bot belongs to matrix-register-bot"),
+        (folder, "/var/lib/matrix-register-bot"),
+        (&story.synapse.base_url, "http://127.0.0.1:8008"),
+        (&room, "!abcdef:example.org"),
+        (&room.replace('!', "%21"), "%21abcdef%3Aexample.org"),
+        (&story.site.public_url(), "https://register.example.org/"),
+        ("example.test", "example.org"),
+        (&format!("127.0.0.1:{}", mails.port), "mail.example.org:587"),
+        (&date, "2026-11-28 09:55 UTC"),
+        ("cannot be fetched: the name of the host is not known (DNS)", "answers 404"),
+    ] {
+        shown = shown.replace(real, invented);
+    }
+    let document = |name: &str| fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let indented: String = shown.lines().map(|line| format!("    {line}\n")).collect();
+    assert!(document("docs/operating.md").contains(&indented), "docs/operating.md should show:\n{indented}");
+    let is_of_check = |line: &&str| ["    ok  ", "    WRONG  ", "    look at  "].iter().any(|word| line.starts_with(word));
+    for line in document("README.md").lines().filter(is_of_check) {
+        assert!(indented.lines().any(|real| real == line), "README.md shows {line:?}, and not one of:\n{indented}");
+    }
+}
+
 #[test]
 fn a_wrong_homeserver_secret_or_mode_is_found() {
     let mut story = healthy();

@@ -49,6 +49,31 @@ fn cron_says_that_no_account_can_be_made_before_anybody_needs_one() {
     assert!(second.status.success() && second.stderr.is_empty(), "said once a day: {second:?}");
 }
 
+#[test]
+fn programs_explain_themselves_in_a_shell_without_a_configuration() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    std::fs::remove_file(story.site.config_path()).unwrap();
+    let names = ["public", "internal", "cron"].into_iter().flat_map(|folder| story.site.programs_in(folder));
+    for name in names.chain(["matrix-register-bot".to_owned()]) {
+        for argument in ["--help", "--version"] {
+            let run = story.site.run_with(&name, &[argument], &[], b"");
+            let said = String::from_utf8(run.stdout.clone()).unwrap();
+            assert!(run.status.success() && run.stderr.is_empty() && said.contains("matrix-register-bot"), "{name} {argument}: {run:?}");
+        }
+    }
+    let checked = story.site.run_cron_with(&["--check"]);
+    assert!(checked.status.code() == Some(64) && String::from_utf8_lossy(&checked.stderr).contains("matrix-register-bot check"));
+    assert_eq!(story.site.run_cron_with(&["--nonsense"]).status.code(), Some(64));
+    // By mistake, on a terminal.
+    let register = story.site.program("register");
+    let typed = std::process::Command::new("script").args(["-qec", register.to_str().unwrap(), "/dev/null"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&typed.stdout).contains("a web server starts this program"), "{typed:?}");
+    assert_eq!(typed.status.code(), Some(64));
+    // A web server that sends no variables gets an answer.
+    let run = story.site.run("register", &[], b"");
+    assert!(String::from_utf8_lossy(&run.stdout).starts_with("Status: 400"), "{run:?}");
+}
+
 /// The crontab may write the output to a file, whose disk may be full.
 #[test]
 fn a_log_that_takes_no_more_is_no_reason_for_cron_to_fail() {

@@ -24,6 +24,7 @@ mod fastcgi;
 mod gate;
 mod plain;
 mod program;
+mod shell;
 mod sites;
 mod supervisor;
 mod variables;
@@ -47,7 +48,7 @@ use std::sync::atomic::AtomicBool;
 /// cause is logged here.
 pub fn serve(program: Program) -> ExitCode {
     if !is_listening_socket() {
-        return plain::run(program);
+        return shell::explain(program.name).unwrap_or_else(|| plain::run(program));
     }
     let stop = stop_flag();
     match supervisor::is_worker() {
