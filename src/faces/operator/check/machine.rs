@@ -80,6 +80,11 @@ pub fn database(site: &Site) -> Vec<Finding> {
     }]
 }
 
+/// To read; no database of the PHP program is taken over for that. `None`: what is wrong was said where the database is checked.
+pub fn store_as_it_is(site: &Site) -> Option<Store> {
+    Store::open(&site.config.database().ok()?, Access::Read).ok()
+}
+
 /// Writes a row and takes it out again.
 fn write(url: &DatabaseUrl, now: i64) -> Result<(), store::Error> {
     let mut store = Store::open(url, Access::Write)?;
@@ -105,8 +110,7 @@ pub fn templates(site: &Site) -> Vec<Finding> {
 
 /// Whether cron runs.
 pub fn cron(site: &Site) -> Vec<Finding> {
-    // What is wrong with the database was said before.
-    let Some(mut store) = site.config.database().ok().and_then(|url| Store::open(&url, Access::Read).ok()) else { return Vec::new() };
+    let Some(mut store) = store_as_it_is(site) else { return Vec::new() };
     let crontab = "see cron/crontab.sample, or /etc/cron.d/matrix-register-bot of the package";
     vec![match store.cron_clock() {
         Ok(Some(clock)) if site.now() - clock.ran_at <= CRON_SECONDS => ok("cron", format!("ran last on {}", utc(clock.ran_at))),

@@ -1,13 +1,12 @@
 //! The pages, as a stranger's browser reaches them.
 
-use super::{Finding, Verdict, ok, warning, wrong};
+use super::{Finding, Verdict, machine, ok, warning, wrong};
 use crate::domain::characters;
 use crate::domain::token;
 use crate::faces::pages::register::own_word;
 use crate::flow::limits;
 use crate::outside::ownership;
 use crate::outside::site::Site;
-use crate::outside::store::Access;
 use crate::outside::web::{self, Fetched};
 
 /// The programs for the homeserver and for identity servers.
@@ -28,12 +27,11 @@ pub fn pages(site: &Site) -> Vec<Finding> {
 
 /// Whether strangers can ask for accounts.
 pub fn form_is_open(site: &Site) -> Vec<Finding> {
-    let closed = site.store(Access::Read).and_then(|mut store| Ok(limits::closed_by(site, &mut store)?));
-    match closed {
-        Ok(None) => vec![ok("form", "open")],
-        Ok(Some(closed)) => vec![warning("form", limits::why_closed(&closed))],
+    match machine::store_as_it_is(site).map(|mut store| limits::closed_by(site, &mut store)) {
+        Some(Ok(None)) => vec![ok("form", "open")],
+        Some(Ok(Some(closed))) => vec![warning("form", limits::why_closed(&closed))],
         // The finding about the database has the reason.
-        Err(_) => Vec::new(),
+        Some(Err(_)) | None => Vec::new(),
     }
 }
 
