@@ -9,6 +9,9 @@
 # TOKEN_WORLD=/path/to/json make token-check
 #                    whole registrations at a homeserver with a registration token: docs/homeservers.md
 # make package-test  the package in a clean Debian: install, sign up, upgrade, remove, purge; as root
+# make container     the package with nginx and cron as an image for containers: docs/container.md
+# make container-test
+#                    the image in a container without rights: form, sign-up, restart, end; as root
 # make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed;
 #                    those of the room with MATRIX_CLIENT=FOLDER, a built Cinny: tests/browser/room_pictures.rs
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
@@ -53,7 +56,7 @@ COMPLETIONS_FISH = $(PREFIX)/share/fish/vendor_completions.d
 with_places = sed -e 's|@LIBRARY@|$(LIBRARY)|g' -e 's|@DOCUMENTS@|$(DOCUMENTS)|g'
 # In the installed documents, links lead to the installed templates and Synapse module; links to files that are not installed are removed.
 with_near_links = sed -E -e 's@\]\((\.\./)?(synapse/README\.md|templates|cron/crontab\.sample)\)@](\1../../matrix-register-bot/\2)@g' \
-	-e 's@\[([^]]*)\]\((\.\./)?(src|tests|bench)(/[^)]*)?\)@\1@g'
+	-e 's@\[([^]]*)\]\((\.\./)?(src|tests|bench|packaging)(/[^)]*)?\)@\1@g'
 # Writes $(1) from the code blocks of page $(2) below heading $(3); existing files in /etc are kept.
 lines = [ -e $(DESTDIR)$(SETTINGS)/$(1).conf ] || \
 	{ mkdir -p $(DESTDIR)$(SETTINGS)/$(dir $(1)) && packaging/lines $(2) $(3) > $(DESTDIR)$(SETTINGS)/$(1).conf; }
@@ -93,22 +96,15 @@ install:
 	$(call lines,apache/internal,apache-proxy-fcgi,"What Synapse and identity servers ask")
 	$(call lines,apache/homeserver,apache-proxy-fcgi,"Password changes")
 
-PACKAGE_TOOLS = target/tools
 PACKAGE_ROOT = $(CURDIR)/target/package
-# Not target/debian, which cargo-deb empties.
 DEBS ?= target/packages
 DEB_REVISION ?= 1
-# cargo-deb copies every name of the executable; this makes them links again, and compresses better.
-LINKS ?= packaging/links
-# Cargo.toml lists the files that go into the package.
-deb: all $(PACKAGE_TOOLS)/bin/cargo-deb
+# packaging/debian has the texts and scripts of the package.
+deb: all
+	@command -v dpkg-shlibdeps >/dev/null || { echo "dpkg-shlibdeps is missing; please install dpkg-dev" >&2; exit 1; }
 	rm -rf $(PACKAGE_ROOT)
-	$(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
-	package=$$($(PACKAGE_TOOLS)/bin/cargo-deb --no-build --no-strip --fast --deb-revision $(DEB_REVISION) --output $(DEBS)/) && \
-		$(LINKS) "$$package" usr/lib/matrix-register-bot $(PROGRAMS)
-
-$(PACKAGE_TOOLS)/bin/cargo-deb:
-	cargo install --locked cargo-deb --version 3.8.0 --root $(PACKAGE_TOOLS)
+	umask 022; $(MAKE) install DESTDIR=$(PACKAGE_ROOT) PREFIX=/usr
+	packaging/deb $(PACKAGE_ROOT) $(DEB_REVISION) $(DEBS)
 
 demo:
 	examples/demo/run $(PROGRAMS)
@@ -173,12 +169,25 @@ bench: all
 bench-lookups:
 	$(OPTIMISED) test --lib figures_of_the_lookups -- --ignored --nocapture
 
-# Two packages: the first with a file for each program, as older versions have, and the second as an upgrade.
+# Two packages: the first with a file for each program, as older versions have, and the second as an upgrade. What lintian may
+# find is explained in packaging/debian/lintian-overrides.
 package-test:
 	$(WORLD)/install test
-	$(MAKE) deb LINKS=true
+	$(WORLD)/install package
+	LINKS=no $(MAKE) deb
 	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
-	$(WORLD)/start-synapse run -- cargo test --test package -- --ignored --nocapture
+	lintian --allow-root --fail-on error,warning target/packages/upgrade/matrix-register-bot_*-2_*.deb
+	$(WORLD)/start-synapse run -- cargo test --test package in_a_clean_debian -- --ignored --nocapture
+
+# The image for containers, from the package; CONTAINER_BUILD can also be "docker build".
+container: deb
+	packaging/container/build $(DEBS)
+
+container-test:
+	$(WORLD)/install test
+	$(WORLD)/install container
+	$(MAKE) deb
+	$(WORLD)/start-synapse run -- cargo test --test package the_container -- --ignored --nocapture
 
 load:
 	$(WORLD)/install test
@@ -221,4 +230,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test container container-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean

@@ -3,98 +3,17 @@
 //! `make package-test` builds the two packages and runs this as root. systemd cannot run in there, so the programs are started
 //! as its units say.
 
+use crate::debian::{Debian, USER, install, package};
 use crate::installation::{CONFIG, configure, inside, run, setting, start_nginx, start_services};
+use crate::left_behind::remove_and_purge;
 use crate::registration::Applicant;
-use crate::world::process::guarded;
-use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, program_places, programs_of};
+use crate::world::{Browser, MailCatcher, Synapse, free_port, program_places, programs_of};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-const RELEASE: &str = "bookworm";
-const USER: &str = "matrix-register-bot";
-
-/// A fresh Debian, removed when this is dropped.
-struct Debian {
-    root: TempFolder,
-}
-
-impl Debian {
-    fn new() -> Debian {
-        assert!(rustix::process::geteuid().is_root(), "NOT TESTED: debootstrap needs root; run make package-test as root");
-        let root = TempFolder::new("debian");
-        let cache = PathBuf::from(std::env::var("HOME").expect("there is a HOME")).join(".cache/matrix-register-bot/debian");
-        fs::create_dir_all(&cache).unwrap();
-        // Programs of other users must be able to enter.
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = guarded("debootstrap");
-        command.args(["--variant=minbase", &format!("--cache-dir={}", cache.display()), RELEASE]).arg(root.path());
-        println!("debootstrap {RELEASE} ...");
-        run(command);
-        fs::write(root.join("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n").unwrap();
-        fs::set_permissions(root.join("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755)).unwrap();
-        Debian { root }
-    }
-
-    fn path(&self) -> &Path {
-        self.root.path()
-    }
-
-    /// A command inside, as root. Only this command sees /proc, so nothing has to be unmounted.
-    fn command(&self, program: &str) -> Command {
-        let mut command = guarded("unshare");
-        command.args(["--mount", "--", "sh", "-c", "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\""]);
-        command.arg(self.path()).arg(program);
-        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive").env_remove("TMPDIR");
-        command
-    }
-
-    /// The same as the user of the programs; it ends with its parent.
-    fn command_of_user(&self, program: &str) -> Command {
-        let mut command = self.command("setpriv");
-        command.args(["--reuid", USER, "--regid", USER, "--init-groups", "--reset-env", "--pdeathsig", "TERM", "--", program]);
-        command
-    }
-
-    fn run(&self, line: &str) -> String {
-        let mut words = line.split(' ');
-        let mut command = self.command(words.next().expect("a program"));
-        command.args(words);
-        println!("{line} ...");
-        run(command)
-    }
-
-    /// Mode, user and group of a file inside.
-    fn owned(&self, path: &str) -> String {
-        self.run(&format!("stat -c %a:%U:%G {path}")).trim().to_owned()
-    }
-
-    /// All files with our name, except for those that apt and dpkg keep.
-    fn traces(&self) -> Vec<String> {
-        let found = self.run("find /etc /usr /var /run /home /opt /srv -name *matrix-register-bot* -not -path /var/cache/*");
-        found.lines().map(str::to_owned).collect()
-    }
-}
-
-/// The packages of `make package-test`: the first, and its upgrade.
-fn package(revision: u8) -> PathBuf {
-    let folder = if revision == 1 { "target/packages" } else { "target/packages/upgrade" };
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let version = format!("matrix-register-bot_{}-{revision}_", env!("CARGO_PKG_VERSION"));
-    let mut found = files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&version)));
-    found.next().unwrap_or_else(|| panic!("NOT TESTED: no {version}*.deb in {}; run make package-test", folder.display()))
-}
-
-fn install(debian: &Debian, revision: u8) -> String {
-    let file = debian.root.join(format!("root/{revision}.deb"));
-    fs::copy(package(revision), file).unwrap();
-    debian.run(&format!("apt-get install -y --no-install-recommends /root/{revision}.deb"))
-}
 
 #[test]
 #[ignore = "long, and for root: make package-test"]
@@ -105,7 +24,9 @@ fn in_a_clean_debian_it_installs_serves_upgrades_and_leaves_no_trace() {
     let log = debian.root.join("log");
     debian.run("apt-get install -y --no-install-recommends nginx-light");
     let said = install(&debian, 1);
-    assert!(said.contains("What to do next") && said.contains("systemctl enable --now"), "{said}");
+    for next in ["What to do next", "private room without encryption", "systemctl enable --now", "matrix-register-bot check"] {
+        assert!(said.contains(next), "{next} in {said}");
+    }
     everything_is_in_its_place(&debian);
 
     let (synapse, mails, port) = (Synapse::shared(), MailCatcher::start(), free_port());
@@ -115,7 +36,7 @@ fn in_a_clean_debian_it_installs_serves_upgrades_and_leaves_no_trace() {
     let mut services = start_services(debian.path(), &log, &|program| debian.command_of_user(program));
     give_sockets_to_the_web_server(&debian);
     fs::remove_file(debian.root.join("etc/nginx/sites-enabled/default")).unwrap();
-    let server = format!("server {{ listen 127.0.0.1:{port}; include /etc/matrix-register-bot/nginx/pages.conf; }}\n");
+    let server = format!("server {{ listen 127.0.0.1:{port}; include /etc/matrix-register-bot/nginx/pages*.conf; }}\n");
     fs::write(debian.root.join("etc/nginx/sites-enabled/register"), server).unwrap();
     debian.run("nginx -t");
     let mut nginx = debian.command("nginx");
@@ -251,29 +172,4 @@ fn upgrade_under_load(debian: &Debian, browser: &Browser, log: &Path) {
     assert_ne!(before, after);
     assert_eq!(debian.owned("/etc/matrix-register-bot/config.toml"), "640:root:matrix-register-bot");
     assert!(debian.run("dpkg-query -W matrix-register-bot").contains("-2"));
-}
-
-fn remove_and_purge(debian: &Debian) {
-    debian.run("apt-get remove -y matrix-register-bot");
-    for (path, stays) in [
-        ("usr/lib/matrix-register-bot", false),
-        ("usr/lib/systemd/system/matrix-register-bot-public@.service", false),
-        ("etc/matrix-register-bot/config.toml", true),
-        ("var/lib/matrix-register-bot/data/register.sqlite", true),
-        ("var/lib/matrix-register-bot/config.json", true),
-    ] {
-        assert_eq!(debian.root.join(path).exists(), stays, "{path} after the removal");
-    }
-    let line = fs::read_to_string(debian.root.join("etc/cron.d/matrix-register-bot")).unwrap();
-    let (_, told) = line.lines().last().and_then(|line| line.split_once(&format!(" {USER} "))).expect("a line for the user");
-    let mut cron = debian.command("sh");
-    cron.args(["-c", told]);
-    assert_eq!(run(cron), "", "the crontab's line is silent without the program");
-
-    // systemd would have removed the sockets.
-    fs::remove_dir_all(debian.root.join("run/matrix-register-bot")).unwrap();
-    debian.run("apt-get purge -y matrix-register-bot");
-    assert_eq!(debian.traces(), [] as [&str; 0]);
-    let users = fs::read_to_string(debian.root.join("etc/passwd")).unwrap() + &fs::read_to_string(debian.root.join("etc/group")).unwrap();
-    assert!(!users.contains(USER), "{users}");
 }

@@ -72,6 +72,27 @@ fn an_installation_over_another_leaves_what_the_sysadmin_edited() {
     assert_eq!(fs::read_to_string(edited).unwrap(), "# mine\n");
 }
 
+/// The commands of docs/uninstall.md, below a folder instead of `/`; those for systemd and the user are left out.
+#[test]
+fn what_make_install_lays_out_is_gone_after_the_commands_of_the_page_on_uninstalling() {
+    let root = TempFolder::new("root");
+    let mut make = Command::new("make");
+    make.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-s", "install"]);
+    make.arg(format!("DESTDIR={}", root.path().display())).arg(concat!("BUILT=", env!("CARGO_BIN_EXE_matrix-register-bot")));
+    run(make);
+    fs::create_dir_all(root.join("var/lib/matrix-register-bot/data")).unwrap();
+    let page = include_str!("../../docs/uninstall.md");
+    let section = page.split("### `make install`").nth(1).and_then(|rest| rest.split("\n### ").next()).expect("the section");
+    let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands: String = blocks.flat_map(str::lines).filter(|line| line.starts_with("rm ")).map(|line| format!("{line}\n")).collect();
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &commands.replace(" /", &format!(" {}/", root.path().display()))]);
+    run(shell);
+    let mut find = Command::new("find");
+    find.arg(root.path()).args(["-mindepth", "1", "(", "!", "-type", "d", "-o", "-name", "*register-bot*", ")"]);
+    assert_eq!(run(find), "", "files are left");
+}
+
 #[test]
 fn the_programs_are_one_file_under_every_name() {
     let root = installed();

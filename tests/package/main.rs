@@ -7,6 +7,10 @@ mod world;
 mod the_story;
 
 mod clean_debian;
+mod container;
+mod debian;
+mod engine;
 mod installation;
 mod laid_out;
+mod left_behind;
 mod registration;
