@@ -151,16 +151,29 @@ fn every_word_of_the_log_is_explained() {
     assert_eq!(unexplained, [] as [&String; 0]);
 }
 
+/// All tables of the schema but `schema_version`, in quotes, in the order in which they were made.
+fn tables() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/outside/store/schema/sqlite");
+    let mut steps: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    steps.sort();
+    let schema: String = steps.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let made = schema.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next());
+    made.map(|name| format!("`{name}`")).collect()
+}
+
+/// Whoever is asked what is stored about people must find each table.
+#[test]
+fn the_page_about_privacy_names_every_table() {
+    let page = include_str!("../../docs/privacy.md");
+    let missing: Vec<String> = tables().into_iter().filter(|table| !page.contains(table)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// The list for a return to the PHP program must contain each table, those that refer to others first.
 #[test]
 fn the_way_back_names_every_table_in_an_order_in_which_they_can_be_dropped() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut steps: Vec<_> =
-        fs::read_dir(root.join("src/outside/store/schema/sqlite")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    steps.sort();
-    let schema: String = steps.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    let made = schema.split("CREATE TABLE ").skip(1).filter_map(|rest| rest.split(' ').next());
-    let mut names: Vec<String> = made.map(|name| format!("`{name}`")).collect();
+    let mut names = tables();
     names.reverse();
     let guide = fs::read_to_string(root.join("docs/moving-from-php.md")).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
