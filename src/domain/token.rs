@@ -10,8 +10,13 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 
 /// The secret key of an installation (from `config.json`). It is never shown.
+///
+/// While it replaces a former one, it knows that as well: for what was made with the former key, and is not yet made anew.
 #[derive(Clone)]
-pub struct Secret([u8; 32]);
+pub struct Secret {
+    key: [u8; 32],
+    former: Option<[u8; 32]>,
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,14 +26,37 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     pub fn new(bytes: [u8; 32]) -> Secret {
-        Secret(bytes)
+        Secret { key: bytes, former: None }
+    }
+
+    /// The same key while it replaces a former one.
+    pub fn replacing(self, former: [u8; 32]) -> Secret {
+        Secret { former: Some(former), ..self }
+    }
+
+    /// The key that this one is replacing.
+    pub fn former(&self) -> Option<Secret> {
+        self.former.map(Secret::new)
+    }
+
+    /// The key with which the request with this seed was filed, known by the hash of its applicant's link. `None`: neither this one
+    /// nor the former one.
+    pub fn of_request(&self, seed: &str, verify_token_hash: &str) -> Option<Secret> {
+        let is_of = |secret: &Secret| secret.link_token_hashes(seed).0 == verify_token_hash;
+        if is_of(self) { Some(self.clone()) } else { self.former().filter(is_of) }
+    }
+
+    /// The key that signed a form token; this one if neither did.
+    pub fn signer_of(&self, purpose: &str, subject: &str, token: &str) -> Secret {
+        let former = self.former().filter(|former| check_form_token(former, purpose, subject, token, i64::MAX, i64::MAX).is_ok());
+        former.unwrap_or_else(|| self.clone())
     }
 
     /// HMAC-SHA256 of a purpose and its parts. Each part is preceded by its length, so that different lists of parts never
     /// collide.
     pub fn derive(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         #[allow(clippy::expect_used)] // HMAC accepts keys of any length
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("a key of any length");
         for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -110,8 +138,11 @@ pub fn check_form_token(secret: &Secret, purpose: &str, subject: &str, token: &s
         return Err(FormTokenFault::Forged);
     };
     let made = i64::from_be_bytes(*time);
-    let expected = sign_form_token(secret, purpose, subject, made, nonce);
-    if !bool::from(expected.as_bytes().ct_eq(token.as_bytes())) {
+    let is_signed_with = |secret: &Secret| {
+        let expected = sign_form_token(secret, purpose, subject, made, nonce);
+        bool::from(expected.as_bytes().ct_eq(token.as_bytes()))
+    };
+    if !is_signed_with(secret) && !secret.former().is_some_and(|former| is_signed_with(&former)) {
         return Err(FormTokenFault::Forged);
     }
     if made > now.saturating_add(60) || now.saturating_sub(made) > max_age {
@@ -136,6 +167,21 @@ mod tests {
         for broken in ["", "AAAA", &token[1..], &format!("{token}A")] {
             assert_eq!(check_form_token(&secret, "register", "", broken, 1100, 3600), Err(FormTokenFault::Forged), "{broken}");
         }
+    }
+
+    #[test]
+    fn while_a_key_replaces_another_both_know_what_they_made() {
+        let (old, new) = (Secret::new([7; 32]), Secret::new([8; 32]));
+        let both = new.clone().replacing([7; 32]);
+        let (form, hash) = (form_token(&old, "register", "", 1000), old.link_token_hashes("seed").0);
+        assert_eq!(check_form_token(&both, "register", "", &form, 1100, 3600), Ok(1000));
+        assert_eq!(check_form_token(&both, "register", "", &form_token(&new, "register", "", 1000), 1100, 3600), Ok(1000));
+        assert_eq!(both.signer_of("register", "", &form).token("x", ""), old.token("x", ""));
+        assert_eq!(both.of_request("seed", &hash).unwrap().token("x", ""), old.token("x", ""));
+        assert_eq!(both.of_request("seed", &new.link_token_hashes("seed").0).unwrap().token("x", ""), new.token("x", ""));
+        assert_eq!(both.token("x", ""), new.token("x", ""), "what is made from now on");
+        assert!(new.of_request("seed", &hash).is_none());
+        assert!(check_form_token(&both, "register", "", &form_token(&Secret::new([9; 32]), "register", "", 1000), 1100, 3600).is_err());
     }
 
     #[test]

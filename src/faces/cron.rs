@@ -27,6 +27,7 @@ use crate::flow::looking;
 use crate::flow::password_check;
 use crate::flow::queue::{self, Worked};
 use crate::flow::resets;
+use crate::flow::rotation;
 use crate::flow::steps;
 use crate::outside::exposure;
 use crate::outside::log;
@@ -124,6 +125,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.worked = queue::work(site, store, deadline)?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
+    rotation::carry_on(site, store)?;
     let others = keys::others(site, store)?;
     if judged.is_trusted() {
         // If the key had changed, nobody could have confirmed in time.

@@ -7,6 +7,7 @@
 use crate::domain::back_off::Peer;
 use crate::flow::deciding;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside::log;
 use crate::outside::matrix::{Error, bot};
 use crate::outside::site::Site;
@@ -37,7 +38,7 @@ pub(super) fn update(site: &Site, store: &mut Store, registration: &Registration
 }
 
 fn put(site: &Site, registration: &Registration, message: &RoomEvent) -> Result<bool, Failure> {
-    let secret = site.state.secret()?;
+    let secret = keys::of(site, registration)?;
     for key in KEYS {
         // A request that waits for the second time has a second ballot.
         let txn_id = secret.token(&format!("txnId of {key} since {}", registration.state_since), &registration.seed);

@@ -10,6 +10,7 @@ use crate::flow::accounts;
 use crate::flow::attempt::{Tried, attempt};
 use crate::flow::ballot;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::flow::password_ends;
 use crate::flow::room_message;
 use crate::flow::steps;
@@ -131,7 +132,7 @@ fn send_question(site: &Site, store: &mut Store, row: OwedRow, registration: &Re
         "name": registration.full_name(),
         "mxid": names::mxid(&registration.username, &site.config.server_name),
         "question": question.question,
-        "link": steps::verify_link(site, &site.state.secret()?, registration),
+        "link": steps::verify_link(site, &keys::of(site, registration)?, registration),
     });
     steps::send(site, store, registration, MailName::Question, &format!(" {}", question.id), context)?;
     Ok(Beside::Done)

@@ -22,13 +22,15 @@ use crate::outside::store::{Access, Correction, FirstPassword, NewKey, Registrat
 const LOCK_SECONDS: i64 = 600;
 const REMEDY: &str = "restore config.json from a backup, or copy it from the other machine; if it is lost for good, cron --rekey gives these requests a new key";
 
-/// Whether the request was filed with the key in `config.json`.
+/// Whether the request was filed with the key in `config.json`, or with the one that this is replacing.
 pub fn fits(site: &Site, registration: &Registration) -> Result<bool, state_file::Error> {
-    Ok(is_of(&site.state.secret()?, &registration.seed, &registration.verify_token_hash))
+    Ok(site.state.secret()?.of_request(&registration.seed, &registration.verify_token_hash).is_some())
 }
 
-fn is_of(secret: &Secret, seed: &str, verify_token_hash: &str) -> bool {
-    secret.link_token_hashes(seed).0 == verify_token_hash
+/// The key with which everything of this request is made.
+pub fn of(site: &Site, registration: &Registration) -> Result<Secret, state_file::Error> {
+    let secret = site.state.secret()?;
+    Ok(secret.of_request(&registration.seed, &registration.verify_token_hash).unwrap_or(secret))
 }
 
 /// What a request gets with another address: links of its own, so that those in earlier mails lead nowhere.
@@ -63,7 +65,7 @@ pub fn others(site: &Site, store: &mut Store) -> Result<Option<(u64, String)>, E
 
 fn ids_of_others(secret: &Secret, store: &mut Store) -> Result<Vec<i64>, Error> {
     let keys = store.keys_of_open_requests()?;
-    Ok(keys.into_iter().filter(|key| !is_of(secret, &key.seed, &key.verify_token_hash)).map(|key| key.id).collect())
+    Ok(keys.into_iter().filter(|key| secret.of_request(&key.seed, &key.verify_token_hash).is_none()).map(|key| key.id).collect())
 }
 
 /// `cron --rekey`: gives all open requests with another key a new one. Returns a message about what was done.

@@ -24,6 +24,7 @@ pub mod reading;
 pub mod reminding;
 pub mod resets;
 pub mod room_message;
+pub mod rotation;
 pub mod steps;
 pub mod votes;
 pub mod words;

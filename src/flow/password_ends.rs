@@ -5,6 +5,7 @@ use crate::domain::address::{self, Address};
 use crate::domain::names;
 use crate::domain::seconds::DAY;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::flow::letters::{self, Envelope};
 use crate::outside::page::MailName;
 use crate::outside::site::Site;
@@ -46,7 +47,7 @@ pub(crate) fn remind(site: &Site, store: &mut Store, registration: &Registration
         seed: &registration.seed,
         registration: Some(registration.id),
     };
-    letters::send(site, store, &site.state.secret()?, &envelope, &context)?;
+    letters::send(site, store, &keys::of(site, registration)?, &envelope, &context)?;
     Ok(true)
 }
 

@@ -65,18 +65,23 @@ fn post(site: &Site, store: &mut Store, held: &[(OwedRow, Registration)]) -> Res
     for (row, registration) in held {
         seeds.push(format!("{} {} {}", registration.seed, registration.state_since, store.round(*row)?));
     }
+    let of = |registration: &Registration| {
+        secret.of_request(&registration.seed, &registration.verify_token_hash).unwrap_or_else(|| secret.clone())
+    };
     let shown = |(_, registration): &(OwedRow, Registration)| -> Value {
         json!({
             "number": registration.number().to_string(),
             "full_name": registration.full_name(),
             "mxid": names::mxid(&registration.username, &site.config.server_name),
             "asked_at": registration.requested_at,
-            "link": room_message::decide_link(site, &secret, registration),
+            "link": room_message::decide_link(site, &of(registration), registration),
         })
     };
     let context = json!({ "requests": held.iter().map(shown).collect::<Vec<_>>() });
     let text = page::room(&site.config, site.config.default_language, RoomPost::Reminders, &context)?;
-    let txn_id = secret.token("txnId of reminders", &seeds.join("\n"));
+    // While the secret key is being replaced, a repeated try has the key of the first.
+    let key = held.first().map_or_else(|| secret.clone(), |(_, registration)| of(registration));
+    let txn_id = key.token("txnId of reminders", &seeds.join("\n"));
     let event = bot::say(site, &RoomMessage { text: &text.text, html: &text.html }, &txn_id).map_err(room_message::of_room)?;
     if site.config.room.redact_when_forgotten {
         store.owe_redaction(&event, site.now() + site.config.times.forget_after_days.0 as i64 * DAY)?;

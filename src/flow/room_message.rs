@@ -40,7 +40,7 @@ pub(super) fn post(site: &Site, store: &mut Store, registration: &Registration) 
 
 fn post_text(site: &Site, store: &mut Store, registration: &Registration, text: &RoomText) -> Result<RoomEvent, Failure> {
     store.note_message_try(registration.id, &hash(text))?;
-    let txn_id = site.state.secret()?.token("txnId of request", &registration.seed);
+    let txn_id = keys::of(site, registration)?.token("txnId of request", &registration.seed);
     let posted = bot::say(site, &message(text), &txn_id).map_err(of_room)?;
     // Written before the state changes: the link may be used at this moment.
     store.note_room_message(registration.id, RoomMessageKind::Request, &posted, site.now())?;
@@ -49,7 +49,7 @@ fn post_text(site: &Site, store: &mut Store, registration: &Registration, text: 
 
 /// Reminds the room in the thread under the message of the request: once, however often it is tried.
 pub(super) fn remind(site: &Site, store: &mut Store, row: OwedRow, registration: &Registration) -> Result<(), Failure> {
-    let secret = site.state.secret()?;
+    let secret = keys::of(site, registration)?;
     let mut context = facts(site, registration);
     context["link"] = json!(decide_link(site, &secret, registration));
     let text = page::room(&site.config, site.config.default_language, RoomPost::Reminder, &context)?;
@@ -79,7 +79,7 @@ pub(super) fn post_under(
     text: &RoomText,
     which: &str,
 ) -> Result<(), Failure> {
-    let txn_id = site.state.secret()?.token(&format!("txnId of {which}"), &registration.seed);
+    let txn_id = keys::of(site, registration)?.token(&format!("txnId of {which}"), &registration.seed);
     let posted = match root(site, store, registration)? {
         Some(root) => bot::say_under(site, &root, &message(text), &txn_id),
         None => bot::say(site, &message(text), &txn_id),
@@ -165,7 +165,7 @@ fn edit(site: &Site, store: &mut Store, registration: &Registration) -> Result<M
         None => post_text(site, store, registration, &text)?,
     };
     let revision = live.revision + 1;
-    let txn_id = site.state.secret()?.token(&format!("txnId of edit {revision} {hash}"), &registration.seed);
+    let txn_id = keys::of(site, registration)?.token(&format!("txnId of edit {revision} {hash}"), &registration.seed);
     match bot::edit(site, &posted, &message(&text), &txn_id).map_err(of_room)? {
         Edited::Yes => Ok(Made::Edit { revision, hash }),
         Edited::RoomLeft => Ok(Made::RoomLeft),
@@ -189,7 +189,7 @@ fn text(site: &Site, store: &mut Store, registration: &Registration) -> Result<R
     let mut context = facts(site, registration);
     context["same_address"] = json!(store.same_address(registration)?.len());
     context["earlier"] = earlier(site, store, registration)?;
-    context["link"] = json!(decide_link(site, &site.state.secret()?, registration));
+    context["link"] = json!(decide_link(site, &keys::of(site, registration)?, registration));
     context["standing"] = standing(site, store, registration)?;
     Ok(page::room(&site.config, site.config.default_language, RoomPost::Request, &context)?)
 }

@@ -163,7 +163,7 @@ fn settle(site: &Site, store: &mut Store, registration: &Registration, holder: &
 fn send_confirm_mail(site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
     let hours = site.config.times.confirm_within_hours.0;
     let context = json!({
-        "link": verify_link(site, &site.state.secret()?, registration),
+        "link": verify_link(site, &keys::of(site, registration)?, registration),
         "hours": hours,
         "wants_password": site.config.credentials() == Credentials::Confirm,
         "expires": promised_expiry(registration.state_since, site.now(), hours as i64 * HOUR),
@@ -207,7 +207,7 @@ pub(super) fn send_choose_link(
     (name, mark): (MailName, &str),
     expires: i64,
 ) -> Result<(), Failure> {
-    let token = site.state.secret()?.choose_token(&registration.seed);
+    let token = keys::of(site, registration)?.choose_token(&registration.seed);
     store.note_choose_token(registration.id, &token::hash(&token))?;
     let context = json!({
         "name": registration.full_name(),
@@ -286,7 +286,7 @@ pub(super) fn send(
         seed: &seed,
         registration: Some(registration.id),
     };
-    letters::send(site, store, &site.state.secret()?, &envelope, &context)
+    letters::send(site, store, &keys::of(site, registration)?, &envelope, &context)
 }
 
 /// The link with which the applicant confirms the address: the applicant's own page.

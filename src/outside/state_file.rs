@@ -44,9 +44,18 @@ pub struct State {
     /// 32 random bytes in hexadecimal: all links, form tokens and initial passwords are derived from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret_key: Option<String>,
+    /// The key that `secret_key` is replacing, until nothing is left that was made with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former_secret_key: Option<String>,
+    /// Since when; seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret_key_replaced_at: Option<i64>,
     /// The password of the bot's own account; the name of the key comes from the PHP program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register_password: Option<String>,
+    /// The password that the bot is about to get: kept before the homeserver is asked, so that neither can be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_register_password: Option<String>,
     /// The bot's access token from its login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
@@ -136,11 +145,38 @@ impl StateFile {
         if let Some(service) = self.service()? {
             return Ok(service);
         }
-        let state = self.update(|state| {
-            let new = || HEXLOWER.encode(&random::<32>());
-            state.service = Some(Service { as_token: new(), hs_token: new() });
-        })?;
+        let state = self.update(|state| state.service = Some(new_service()))?;
         state.service.ok_or_else(|| self.error("has no tokens of the application service although they were just written"))
+    }
+
+    /// Puts a new secret key in place of the present one, which is kept as the former one. If one is being replaced already, nothing
+    /// changes, and the result is `false`.
+    pub fn begin_new_secret(&self, now: i64) -> Result<bool, Error> {
+        let mut has_begun = false;
+        self.update(|state| {
+            if state.former_secret_key.is_none() {
+                state.former_secret_key = state.secret_key.replace(new_key());
+                state.secret_key_replaced_at = Some(now);
+                has_begun = true;
+            }
+        })?;
+        Ok(has_begun)
+    }
+
+    /// Since when the present secret key is replacing a former one (seconds since 1970).
+    pub fn secret_replaced_at(&self) -> Result<Option<i64>, Error> {
+        Ok(self.read()?.secret_key_replaced_at)
+    }
+
+    /// Forgets the former secret key.
+    pub fn forget_former_secret(&self) -> Result<(), Error> {
+        let forget = |state: &mut State| (state.former_secret_key, state.secret_key_replaced_at) = (None, None);
+        self.update(forget).map(|_| ())
+    }
+
+    /// Other tokens for the application service.
+    pub fn renew_service(&self) -> Result<(), Error> {
+        self.update(|state| state.service = Some(new_service())).map(|_| ())
     }
 
     /// The present state; a missing secret key or bot password is created.
@@ -155,8 +191,8 @@ impl StateFile {
     pub fn update(&self, change: impl FnOnce(&mut State)) -> Result<State, Error> {
         let _lock = self.lock()?;
         let mut state = self.read()?;
-        state.secret_key.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
-        state.register_password.get_or_insert_with(|| HEXLOWER.encode(&random::<32>()));
+        state.secret_key.get_or_insert_with(new_key);
+        state.register_password.get_or_insert_with(new_key);
         change(&mut state);
         self.replace(&state)?;
         Ok(state)
@@ -190,10 +226,12 @@ impl StateFile {
     }
 
     fn secret_of(&self, state: &State) -> Result<Secret, Error> {
-        let key = state.secret_key.as_deref().and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok());
-        key.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-            .map(Secret::new)
-            .ok_or_else(|| self.error("has a secret_key that is not 64 hexadecimal digits; restore it from a backup"))
+        let wrong = |name: &str| self.error(&format!("has a {name} that is not 64 hexadecimal digits; restore it from a backup"));
+        let secret = key_of(state.secret_key.as_deref().unwrap_or_default()).map(Secret::new).ok_or_else(|| wrong("secret_key"))?;
+        match state.former_secret_key.as_deref() {
+            None => Ok(secret),
+            Some(former) => Ok(secret.replacing(key_of(former).ok_or_else(|| wrong("former_secret_key"))?)),
+        }
     }
 
     fn lock(&self) -> Result<File, Error> {
@@ -271,6 +309,19 @@ impl StateFile {
     fn error(&self, what: &str) -> Error {
         Error(format!("the state file {} {what}", self.path.display()))
     }
+}
+
+/// 32 random bytes in hexadecimal.
+pub(crate) fn new_key() -> String {
+    HEXLOWER.encode(&random::<32>())
+}
+
+fn new_service() -> Service {
+    Service { as_token: new_key(), hs_token: new_key() }
+}
+
+fn key_of(hex: &str) -> Option<[u8; 32]> {
+    <[u8; 32]>::try_from(HEXLOWER.decode(hex.as_bytes()).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ mod room;
 mod room_push;
 mod room_troubles;
 mod room_words;
+mod secrets;
 mod synapse_mode;
 mod text_browsers;
 mod welcome;

@@ -99,6 +99,11 @@ pub enum Command {
         #[command(subcommand)]
         command: User,
     },
+    /// Replace secrets of the bot
+    Secrets {
+        #[command(subcommand)]
+        command: Secrets,
+    },
     /// Close the form; requests that were filed before go on
     Close {
         /// Open it by itself at this time of the zone in config.toml, for example 2027-01-07 or "2027-01-07 18:00"
@@ -124,6 +129,23 @@ pub enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Manual { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Secrets {
+    /// Replace secrets by new ones; what is open goes on, and links that were sent stay valid
+    #[command(group = clap::ArgGroup::new("which").required(true).multiple(true).args(["secret_key", "bot", "service"]))]
+    Rotate {
+        /// The key from which links and initial passwords are derived
+        #[arg(long)]
+        secret_key: bool,
+        /// The password of the bot's account, and its access token
+        #[arg(long)]
+        bot: bool,
+        /// The tokens of the application service; prints its file for the homeserver
+        #[arg(long)]
+        service: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

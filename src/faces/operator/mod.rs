@@ -13,6 +13,7 @@ mod find;
 mod listing;
 mod mending;
 mod people;
+mod secrets;
 mod table;
 mod user;
 
@@ -127,6 +128,7 @@ fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {
         Command::Retry { request, .. } => mending::retry(site, request.as_deref()),
         Command::Export { address } => people::export(site, &address),
         Command::Forget { address, account } => people::forget(site, &address, account),
+        Command::Secrets { command } => secrets::obey(site, &command),
         Command::User { command } => user::obey(site, command),
         Command::Close { until, texts } => closing::close(site, until, &texts),
         Command::Open => closing::open(site),

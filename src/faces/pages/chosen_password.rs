@@ -5,7 +5,7 @@ use crate::domain::config::OperationMode;
 use crate::domain::error::Error;
 use crate::domain::password::{self, PasswordFault};
 use crate::domain::text_key::form::error as text;
-use crate::domain::token::Secret;
+use crate::flow::keys;
 use crate::outside::log;
 use crate::outside::matrix::Homeserver;
 use crate::outside::matrix::password_policy::{PasswordPolicy, PolicyFault, password_policy};
@@ -78,10 +78,10 @@ pub(super) fn faults(rules: &PasswordPolicy, password: &str, again: &str, localp
 }
 
 /// The form in which the database keeps a chosen password until the account is made.
-pub(super) fn kept(site: &Site, secret: &Secret, registration: &Registration, password: &str) -> Result<String, Error> {
+pub(super) fn kept(site: &Site, registration: &Registration, password: &str) -> Result<String, Error> {
     let kept = match registration.mode(&site.config).has_own_passwords() {
         true => password::hash(password),
-        false => password::seal(secret, &registration.seed, password),
+        false => password::seal(&keys::of(site, registration)?, &registration.seed, password),
     };
     kept.map_err(|cause| Error::internal(format!("cannot keep the password: {cause}")))
 }

@@ -253,7 +253,7 @@ fn new_registration(site: &Site, language: Language, secret: &Secret, typed: &Ty
 
 /// The token of the thank-you page: the same for the same form, and known only from the answer to it.
 fn page_token(secret: &Secret, form_token: &str) -> String {
-    secret.token("thank-you page", form_token)
+    secret.signer_of("register", "", form_token).token("thank-you page", form_token)
 }
 
 /// Whether an earlier form asked for the same; a second click then gets the answer to the first.

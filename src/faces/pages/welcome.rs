@@ -74,7 +74,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
     if !faults.is_empty() {
         return form(site, language, 422, &choice.t, &registration, &rules, faults);
     }
-    let kept = chosen_password::kept(site, &secret, &registration, &choice.password)?;
+    let kept = chosen_password::kept(site, &registration, &choice.password)?;
     let mut store = site.store(Access::Write)?;
     if !store.choose_password(registration.id, &kept, site.now())? {
         // Another window was faster, and its password counts.
@@ -179,7 +179,7 @@ fn answer(
                     false => Err(other_key),
                 };
             }
-            let own_page = steps::verify_link(site, &site.state.secret()?, registration);
+            let own_page = steps::verify_link(site, &keys::of(site, registration)?, registration);
             let to = format!("{own_page}&lang={}", language.tag());
             let answer = Response::text(303, "").header("Location", to).header("Cache-Control", "no-store");
             Ok(answer.header("Referrer-Policy", "no-referrer"))

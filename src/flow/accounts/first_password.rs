@@ -4,6 +4,7 @@ use super::Outcome;
 use crate::domain::password;
 use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
 
@@ -26,7 +27,7 @@ impl FirstPassword {
                 store.forget_chosen_password(registration.id)?;
                 Ok(initial)
             }
-            Some(sealed) => Ok(FirstPassword { text: open(&site.state.secret()?, registration, sealed)?, is_chosen: true }),
+            Some(sealed) => Ok(FirstPassword { text: open(&keys::of(site, registration)?, registration, sealed)?, is_chosen: true }),
         }
     }
 

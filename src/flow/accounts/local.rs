@@ -7,6 +7,7 @@ use crate::domain::password;
 use crate::domain::seconds::DAY;
 use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside::matrix::availability::{Availability, availability};
 use crate::outside::matrix::{self, Homeserver};
 use crate::outside::site::Site;
@@ -19,7 +20,7 @@ pub(super) struct InOurTable;
 
 impl Accounts for InOurTable {
     fn make(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<Outcome, Failure> {
-        make(site, store, registration, &site.state.secret()?)
+        make(site, store, registration, &keys::of(site, registration)?)
     }
 
     fn check(&self, site: &Site) -> Vec<Finding> {
@@ -29,7 +30,12 @@ impl Accounts for InOurTable {
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
         match store.login_exists(&registration.username)? {
             true => Ok(()),
-            false => php::renew_lost_password(site, store, registration, &self.initial_password(&site.state.secret()?, &registration.seed)),
+            false => php::renew_lost_password(
+                site,
+                store,
+                registration,
+                &self.initial_password(&keys::of(site, registration)?, &registration.seed),
+            ),
         }
     }
 

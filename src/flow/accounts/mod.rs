@@ -19,6 +19,7 @@ use crate::domain::config::OperationMode;
 use crate::domain::password;
 use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside;
 use crate::outside::log;
 use crate::outside::matrix::bot;
@@ -121,7 +122,7 @@ fn of_another_mode(site: &Site, mode: OperationMode, failure: Failure) -> Failur
 
 /// See [`Accounts::initial_password`].
 pub(crate) fn initial_password(site: &Site, registration: &Registration) -> Result<String, Failure> {
-    Ok(accounts_of(registration.mode(&site.config)).initial_password(&site.state.secret()?, &registration.seed))
+    Ok(accounts_of(registration.mode(&site.config)).initial_password(&keys::of(site, registration)?, &registration.seed))
 }
 
 /// See [`Accounts::renew_lost_password`].

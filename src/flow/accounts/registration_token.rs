@@ -9,6 +9,7 @@ use crate::domain::names;
 use crate::domain::password;
 use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside::log;
 use crate::outside::matrix::login::{self, Login};
 use crate::outside::matrix::token_registration::{self as wire, Answered, Begun, Means, NewAccount};
@@ -40,7 +41,7 @@ impl Accounts for ByToken {
     }
 
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-        let initial = self.initial_password(&site.state.secret()?, &registration.seed);
+        let initial = self.initial_password(&keys::of(site, registration)?, &registration.seed);
         php::renew_lost_password(site, store, registration, &initial).map_err(|failure| Failure {
             sentence: format!(
                 "{}; if the homeserver has no /_synapse/admin, set a password as its administrator (Conduit: reset-password {} in the admin room), tell it to the \

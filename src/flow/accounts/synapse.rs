@@ -6,6 +6,7 @@ use super::{Accounts, Finding, Outcome, php, secret_checks};
 use crate::domain::names;
 use crate::flow::addresses;
 use crate::flow::failure::Failure;
+use crate::flow::keys;
 use crate::outside::log;
 use crate::outside::matrix::register::{self, NewAccount, Registered};
 use crate::outside::matrix::{self, Homeserver, bot, login};
@@ -27,7 +28,7 @@ impl Accounts for InSynapse {
     }
 
     fn renew_lost_password(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<(), Failure> {
-        php::renew_lost_password(site, store, registration, &self.initial_password(&site.state.secret()?, &registration.seed))
+        php::renew_lost_password(site, store, registration, &self.initial_password(&keys::of(site, registration)?, &registration.seed))
     }
 
     fn bind_address(&self, site: &Site, store: &mut Store, registration: &Registration) -> Result<bool, Failure> {

@@ -16,6 +16,7 @@
 //! Programs that find no token at the same time log in one after the other, under the lock of the state file; the second finds
 //! the token of the first. Logins must be rare: Synapse accepts about 5 in a row.
 
+use super::own_password::{self, Changed};
 use super::register::{self, NewAccount, Registered};
 use super::room::{self, EventId, Relation, Removal, RoomMessage};
 use super::room_report::{self, RoomReport};
@@ -142,6 +143,42 @@ pub fn with_token<T>(site: &Site, act: impl Fn(&str) -> Result<T, Error>) -> Res
     bot.as_service(&act).unwrap_or_else(|| bot.as_itself(act))
 }
 
+/// Which secrets of the bot are new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// Why the password is the old one, if it is.
+    pub password_stays: Option<String>,
+}
+
+/// Gives the bot's own account another password, where the homeserver allows that, and another access token; its other sessions end. The
+/// password is in `config.json` before the homeserver hears of it, so that this can be repeated after a crash.
+pub fn renew_secrets(site: &Site) -> Result<Renewed, Error> {
+    if site.config.has_access_token() {
+        return Err(Error::Misconfigured(
+            "the bot uses access_token (or access_token_file) of [room], which is yours: log its session out, log in anew with the device REGISTERBOT, and write the new token there"
+                .into(),
+        ));
+    }
+    let bot = Bot { site, homeserver: Homeserver::new(&site.config) };
+    if bot.is_behind_mas() {
+        return Err(Error::Misconfigured(
+            "with operation_mode = \"mas\" the bot has no password: end its personal session in MAS, and write the token of a new one into access_token_file of [room]"
+                .into(),
+        ));
+    }
+    // An own session, whatever the application service may do.
+    bot.as_itself(|token| sessions::whoami(&bot.homeserver, token).map(drop))?;
+    let mut outcome = Ok(Renewed { password_stays: None });
+    site.state.update(|state| {
+        if state.next_register_password.is_none() {
+            state.next_register_password = Some(crate::outside::state_file::new_key());
+        }
+    })?;
+    crate::outside::fault::point("next password kept");
+    site.state.update(|state| outcome = bot.renew_all(state))?;
+    outcome
+}
+
 /// The homeserver for events of the bot, whose transaction ids must hold whichever token is used.
 fn speaker(site: &Site) -> Result<Homeserver, Error> {
     let homeserver = Homeserver::new(&site.config);
@@ -237,13 +274,70 @@ impl Bot<'_> {
             return Ok(());
         }
         state.access_token = None;
-        let password = state.register_password.as_deref().unwrap_or_default();
-        let token = match self.log_in_with(password) {
-            Err(Error::Forbidden(sentence)) => self.make_account(password, &sentence).and_then(|()| self.log_in_with(password)),
+        let password = state.register_password.clone().unwrap_or_default();
+        let token = match self.log_in_with(&password) {
+            Err(Error::Forbidden(sentence)) => match self.log_in_with_next(state)? {
+                Some(token) => Ok(token),
+                None => self.make_account(&password, &sentence).and_then(|()| self.log_in_with(&password)),
+            },
             outcome => outcome,
         };
         state.access_token = Some(token?);
         Ok(())
+    }
+
+    /// A program may have died after it had given the account the next password. `None`: there is none, or it is not the account's.
+    fn log_in_with_next(&self, state: &mut State) -> Result<Option<String>, Error> {
+        let Some(next) = state.next_register_password.clone() else { return Ok(None) };
+        match self.log_in_with(&next) {
+            Ok(token) => {
+                (state.register_password, state.next_register_password) = (Some(next), None);
+                Ok(Some(token))
+            }
+            Err(Error::Forbidden(_)) => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    }
+
+    /// A new session first: a change of the password ends all sessions but the one that asks for it, also an earlier one on the same device,
+    /// which a login does not end (observed with Synapse 1.163). Runs under the lock of the state file.
+    fn renew_all(&self, state: &mut State) -> Result<Renewed, Error> {
+        let former = state.access_token.clone();
+        let token = match self.log_in_with(state.register_password.as_deref().unwrap_or_default()) {
+            Err(Error::Forbidden(sentence)) => self.log_in_with_next(state)?.ok_or(Error::Forbidden(sentence))?,
+            outcome => outcome?,
+        };
+        state.access_token = Some(token.clone());
+        let old = state.register_password.clone().unwrap_or_default();
+        // An earlier start gave the account its next password, and ended the former session with that.
+        let Some(next) = state.next_register_password.clone() else { return Ok(Renewed { password_stays: None }) };
+        let changed = own_password::change(&self.homeserver, &token, self.localpart(), (&old, &next))?;
+        crate::outside::fault::point("bot has next password");
+        state.next_register_password = None;
+        match changed {
+            Changed::Yes => {
+                state.register_password = Some(next);
+                Ok(Renewed { password_stays: None })
+            }
+            Changed::NotOffered(why) => {
+                self.begin_session_anew(state, former.as_deref(), &old)?;
+                Ok(Renewed { password_stays: Some(why) })
+            }
+        }
+    }
+
+    /// Ends the former session, and with it the device and its new session.
+    fn begin_session_anew(&self, state: &mut State, former: Option<&str>, password: &str) -> Result<(), Error> {
+        let Some(former) = former.filter(|former| state.access_token.as_deref() != Some(former)) else { return Ok(()) };
+        match login::logout(&self.homeserver, former) {
+            Ok(()) => {
+                state.access_token = None;
+                state.access_token = Some(self.log_in_with(password)?);
+                Ok(())
+            }
+            Err(Error::UnknownToken { .. }) => Ok(()),
+            Err(cause) => Err(cause),
+        }
     }
 
     fn log_in_with(&self, password: &str) -> Result<String, Error> {

@@ -15,6 +15,7 @@ pub mod forward;
 pub mod login;
 pub mod members;
 pub mod messages;
+pub mod own_password;
 pub mod password_policy;
 pub mod profile;
 pub mod register;

@@ -2,7 +2,7 @@
 
 use super::owed::{FREE, UNTRIED, free};
 use super::php::PhpReader;
-use super::{Column, Error, NamedRow, Registration, Selection, Store};
+use super::{Column, Error, NamedRow, Registration, Selection, Store, Value};
 use crate::domain::registration::State;
 
 /// The reader of a link to choose a password, in `former_links`; the others are those of the PHP program.
@@ -42,16 +42,36 @@ pub(crate) enum FirstPassword {
     Lost,
 }
 
+/// What is derived from a new key, in place of what was derived from a former one that is still known. The seed stays.
+#[derive(Debug)] // no password: sealed or hashed
+pub(crate) struct ReplacedKey {
+    pub verify_token_hash: String,
+    pub admin_token_hash: String,
+    pub choose_token_hash: String,
+    /// The chosen password, sealed with the new key, or as it was.
+    pub password: Option<String>,
+    pub person_hash: String,
+}
+
 impl Store {
     /// One entry for each open request; unreadable rows are left out.
     pub(crate) fn keys_of_open_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
         let open: Vec<_> = State::ALL.into_iter().filter(|state| !state.is_final()).map(|state| state.number().into()).collect();
         let places = vec!["?"; open.len()].join(", ");
+        self.keys_of_requests(&format!("WHERE state IN ({places}) ORDER BY id"), &open)
+    }
+
+    /// The same for all requests that are kept.
+    pub(crate) fn keys_of_all_requests(&mut self) -> Result<Vec<KeyOfRequest>, Error> {
+        self.keys_of_requests("ORDER BY id", &[])
+    }
+
+    fn keys_of_requests(&mut self, rest: &str, values: &[Value]) -> Result<Vec<KeyOfRequest>, Error> {
         const KEY: Selection = Selection { table: "registrations", columns: &[Column::Id, Column::Seed, Column::VerifyTokenHash] };
         let read = |row: NamedRow| {
             Ok(row.integer(Column::Id).ok().zip(row.optional_text(Column::Seed)).zip(row.optional_text(Column::VerifyTokenHash)))
         };
-        let rows = self.select(&KEY, &format!("WHERE state IN ({places}) ORDER BY id"), &open, read)?;
+        let rows = self.select(&KEY, rest, values, read)?;
         let key = |((id, seed), verify_token_hash)| KeyOfRequest { id, seed, verify_token_hash };
         Ok(rows.into_iter().flatten().map(key).collect())
     }
@@ -97,6 +117,55 @@ impl Store {
             }
             store.renew_first_password(of, &new.first_password)?;
             Ok(true)
+        })
+    }
+
+    /// Puts what is derived from a new key in place of what was derived from the former one. Links that were sent remain valid, and
+    /// what is owed stays owed. `false`: another program is working on the request, or has done so.
+    pub(crate) fn replace_key(&mut self, of: &Registration, new: &ReplacedKey, now: i64) -> Result<bool, Error> {
+        self.transaction(|store| {
+            let sql = format!(
+                "UPDATE registrations SET verify_token_hash = ?, admin_token_hash = ?, choose_token_hash = ?, password = ?,
+                 person_hash = CASE WHEN person_hash IS NULL THEN NULL ELSE ? END
+                 WHERE id = ? AND state = ? AND seed = ? AND verify_token_hash = ? AND {FREE}"
+            );
+            let [free_now, free_far] = free(now);
+            let values = [
+                new.verify_token_hash.as_str().into(),
+                new.admin_token_hash.as_str().into(),
+                of.choose_token_hash.as_ref().map(|_| new.choose_token_hash.as_str()).into(),
+                new.password.as_deref().into(),
+                new.person_hash.as_str().into(),
+                of.id.into(),
+                of.state.number().into(),
+                of.seed.as_str().into(),
+                of.verify_token_hash.as_str().into(),
+                free_now,
+                free_far,
+            ];
+            if store.execute(&sql, &values)? != 1 {
+                return Ok(false);
+            }
+            store.keep_link(of.id, PhpReader::Applicant.number(), &of.verify_token_hash)?;
+            store.keep_link(of.id, PhpReader::Room.number(), &of.admin_token_hash)?;
+            if let Some(former) = &of.choose_token_hash {
+                store.keep_link(of.id, CHOOSER, former)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Replaces a sealed password by the same one, sealed with a new key, unless it was changed in the meantime.
+    pub(crate) fn replace_sealed(&mut self, id: i64, old: &str, new: &str) -> Result<(), Error> {
+        self.execute("UPDATE registrations SET password = ? WHERE id = ? AND password = ?", &[new.into(), id.into(), old.into()]).map(drop)
+    }
+
+    /// Deletes what cannot be found any more without the key with which it was hashed: outcomes of requests that were deleted, and the
+    /// networks of accounts.
+    pub(crate) fn forget_keyed_hashes(&mut self) -> Result<u64, Error> {
+        self.transaction(|store| {
+            store.execute("DELETE FROM familiar_networks", &[])?;
+            store.execute("DELETE FROM remembered", &[])
         })
     }
 

@@ -61,7 +61,7 @@ pub use decisions::Decided;
 pub use error::Error;
 pub(crate) use filing::Closed;
 pub use filing::{Filed, FilingLimits, NewRegistration};
-pub(crate) use keys::{FirstPassword, NewKey};
+pub(crate) use keys::{FirstPassword, NewKey, ReplacedKey};
 pub use listing::{Listed, OwedNow, Which};
 pub use live_messages::LiveMessage;
 pub(crate) use live_messages::{Settled, Shown};

@@ -4,6 +4,7 @@ use super::{Finding, ok, warning, wrong};
 use crate::domain::config::{DatabaseUrl, Language, MailTransport};
 use crate::domain::seconds::{DAY, HOUR, utc};
 use crate::domain::token;
+use crate::flow::rotation;
 use crate::outside::disk;
 use crate::outside::exposure;
 use crate::outside::mail::{Address, Letter, Mailer};
@@ -91,6 +92,21 @@ fn write(url: &DatabaseUrl, now: i64) -> Result<(), store::Error> {
     let holder = token::new_seed();
     store.take_lock("check", &holder, now, now + 1)?;
     store.release_lock("check", &holder)
+}
+
+/// Whether a new secret key has replaced the former one everywhere. Says nothing if none is being replaced.
+pub fn former_key(site: &Site) -> Vec<Finding> {
+    let Some(mut store) = store_as_it_is(site) else { return Vec::new() };
+    match rotation::unfinished(site, &mut store) {
+        Ok(None) => Vec::new(),
+        Ok(Some(left)) => {
+            vec![warning(
+                "secret_key",
+                format!("{left} requests still have the former key; cron goes on and forgets that key once none has it"),
+            )]
+        }
+        Err(error) => vec![wrong("secret_key", error.cause)],
+    }
 }
 
 /// Whether all templates and texts of the operator can be used.

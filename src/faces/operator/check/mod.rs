@@ -46,7 +46,17 @@ fn wrong(subject: &'static str, sentence: impl Into<String>) -> Finding {
 /// value: whether all that is needed is all right.
 pub fn check(site: &Site, stays_root: Option<io::Error>, mail_to: Option<&str>) -> (Answer, bool) {
     let mut findings: Vec<Finding> = stays_root.map(|cause| as_root(site, &cause)).into_iter().collect();
-    for look in [machine::files, machine::database, machine::templates, homeserver::all, site::pages, site::form_is_open, machine::cron] {
+    let looks = [
+        machine::files,
+        machine::database,
+        machine::former_key,
+        machine::templates,
+        homeserver::all,
+        site::pages,
+        site::form_is_open,
+        machine::cron,
+    ];
+    for look in looks {
         findings.extend(look(site));
     }
     findings.extend(machine::mail(site, mail_to));

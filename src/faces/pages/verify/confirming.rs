@@ -58,7 +58,7 @@ pub(super) fn confirm(
     if !faults.is_empty() {
         return button(visit, 422, registration, asks_for_name.then_some(&form.username), &rules, &faults);
     }
-    let chosen = asks_for_password(visit).then(|| chosen_password::kept(site, secret, registration, &form.password));
+    let chosen = asks_for_password(visit).then(|| chosen_password::kept(site, registration, &form.password));
     let password = chosen.transpose()?;
     match store.confirm(registration.id, other_name.as_ref().map(Localpart::as_str), password.as_deref(), site.now())? {
         Confirmed::Yes => {}

@@ -8,6 +8,7 @@ use crate::domain::registration::{Event, State};
 use crate::domain::seconds::{DAY, HOUR};
 use crate::domain::text_key::Key;
 use crate::domain::token;
+use crate::flow::keys;
 use crate::outside::cgi::Response;
 use crate::outside::page::PageName;
 use crate::outside::store::{Access, Question, Registration};
@@ -138,7 +139,7 @@ fn choose_link(visit: &Visit, registration: &Registration, standing: Standing) -
     if standing != Standing::Choosing {
         return Ok(None);
     }
-    let token = visit.site.state.secret()?.choose_token(&registration.seed);
+    let token = keys::of(visit.site, registration)?.choose_token(&registration.seed);
     let is_known = registration.choose_token_hash.as_deref() == Some(token::hash(&token).as_str());
     Ok(is_known.then(|| visit.site.config.public_url.join(&format!("/welcome?t={token}"))))
 }

@@ -1,0 +1,228 @@
+//! `matrix-register-bot secrets rotate`: new secrets, and nothing that is open is lost.
+
+use crate::operator::{NOWHERE, json, refusal, run, says};
+use crate::world::{Account, Engine, Host, MailCatcher, SiteBuilder, on_every_database};
+use crate::{Story, address_of, decision_form, fresh, password_in};
+use matrix_register_bot::outside::fault::DIE_AT_VARIABLE;
+use serde_json::Value;
+
+const ROTATE: [&str; 3] = ["secrets", "rotate", "--secret-key"];
+
+fn state_file(story: &Story) -> Value {
+    serde_json::from_slice(&std::fs::read(story.site.path().join("config.json")).unwrap()).unwrap()
+}
+
+/// As the programs do it: others read the old file or the new one.
+fn write_state_file(story: &Story, state: &Value) {
+    let aside = story.site.path().join("config.json.aside");
+    std::fs::write(&aside, state.to_string()).unwrap();
+    std::fs::rename(aside, story.site.path().join("config.json")).unwrap();
+}
+
+/// More than an hour passes since the new key came, and cron runs.
+fn an_hour_passes(story: &Story) {
+    let mut state = state_file(story);
+    if let Some(at) = state["secret_key_replaced_at"].as_i64() {
+        state["secret_key_replaced_at"] = Value::from(at - 3601);
+        write_state_file(story, &state);
+    }
+    story.sql("UPDATE registrations SET due_at = 0");
+    let cron = story.site.run_cron();
+    assert!(cron.status.success(), "{cron:?}");
+}
+
+fn messages_about(story: &Story, name: &str) -> usize {
+    let mxid = story.synapse.user_id(name);
+    story.synapse.messages(&story.room).iter().filter(|message| message.body.contains(&mxid) && !message.body.starts_with("* ")).count()
+}
+
+fn what_is_open_goes_on_with_a_new_key_and_by_its_old_links(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxFastCgi, SiteBuilder::send_link);
+    let [unconfirmed, undecided, choosing, declined, late] = ["una", "udo", "uli", "don", "lea"].map(fresh);
+    for name in [&undecided, &choosing, &declined] {
+        story.ask_and_confirm(name);
+    }
+    story.ask(&unconfirmed);
+    let form_opened_before = story.filled_form(&late);
+    story.decide(&choosing, "approve", "");
+    story.decide(&declined, "decline", "");
+    let to_choose = story.mails.wait_for(&address_of(&choosing), 2).remove(1).link();
+    let to_decide = story.room_message(&undecided).link();
+    let button_before = story.browser.get(&to_decide);
+    let before = state_file(&story);
+
+    let rotated = json(&story, &ROTATE);
+    assert_eq!((rotated["secret_key"]["renewed"].as_i64(), rotated["secret_key"]["left"].as_array().map(Vec::len)), (Some(4), Some(0)));
+    let after = state_file(&story);
+    assert!(after["secret_key"] != before["secret_key"] && after["former_secret_key"] == before["secret_key"]);
+    assert_eq!(after["register_password"], before["register_password"]);
+    assert_eq!(story.browser.submit(&form_opened_before).status, 200, "a form that was open is accepted");
+    let checked = run(&story, &["check", "--json"]);
+    assert!(String::from_utf8_lossy(&checked.stdout).contains("0 requests still have the former key"), "{checked:?}");
+
+    // A second start does not begin again.
+    assert_eq!(json(&story, &ROTATE)["secret_key"]["renewed"], 0);
+    assert_eq!(state_file(&story)["secret_key"], after["secret_key"]);
+    assert_eq!(story.browser.submit(&decision_form(&button_before, "approve", "")).status, 200, "a page that was open is good");
+    an_hour_passes(&story);
+    let last = state_file(&story);
+    assert!(last["former_secret_key"].is_null() && last["secret_key_replaced_at"].is_null() && last["secret_key"] == after["secret_key"]);
+
+    assert_eq!(story.confirm(&unconfirmed).status, 200, "by the link that was mailed before");
+    let form = story.browser.get(&to_choose).form();
+    story.browser.submit(&form.fill("password", "correct horse Bätterie").fill("password_again", "correct horse Bätterie"));
+    assert!(story.synapse.login(&choosing, "correct horse Bätterie").is_ok());
+    says(&story, &["reopen", &declined]);
+    assert_eq!(story.browser.get(&to_decide).status, 200, "the room's old link shows the decision");
+    let newest = story.mails.wait_for(&address_of(&undecided), 2).remove(1).link();
+    let form = story.browser.get(&newest).form();
+    story.browser.submit(&form.fill("password", "correct horse Bätterie").fill("password_again", "correct horse Bätterie"));
+    assert!(story.synapse.login(&undecided, "correct horse Bätterie").is_ok());
+    an_hour_passes(&story);
+    for name in [&undecided, &choosing, &declined, &unconfirmed] {
+        assert_eq!(messages_about(&story, name), 1, "{name}");
+    }
+    assert_eq!([&undecided, &choosing, &declined, &unconfirmed, &late].map(|name| story.state(name)), [100, 100, 6, 6, 1]);
+}
+
+fn wherever_it_is_killed_pages_work_and_the_next_start_goes_on(engine: Engine) {
+    for point in ["new secret", "key replaced", "key replaced:2", "keyed hashes forgotten"] {
+        let story = Story::on(engine, "synapse", Host::NginxCgi);
+        let (ada, bob) = (fresh("ada"), fresh("bob"));
+        story.ask(&ada);
+        story.ask(&bob);
+        if point == "keyed hashes forgotten" {
+            says(&story, &ROTATE);
+            let mut state = state_file(&story);
+            state["secret_key_replaced_at"] = Value::from(1);
+            write_state_file(&story, &state);
+        }
+        let killed = story.site.run_with("matrix-register-bot", &ROTATE, &[(DIE_AT_VARIABLE, point)], b"");
+        assert!(killed.status.code().is_none(), "{point}: {killed:?}");
+        let key = state_file(&story)["secret_key"].clone();
+        assert_eq!(story.confirm(&ada).status, 200, "{point}: between both starts");
+        // The lock of the program that died.
+        story.sql("DELETE FROM locks");
+        says(&story, &ROTATE);
+        an_hour_passes(&story);
+        let state = state_file(&story);
+        assert!(state["secret_key"] == key && state["former_secret_key"].is_null(), "{point}");
+        assert_eq!(story.confirm(&bob).status, 200, "{point}");
+        assert_eq!(story.decide(&ada, "approve", "").status, 200, "{point}");
+        assert_eq!(([&ada, &bob].map(|name| story.state(name)), messages_about(&story, &ada)), ([100, 6], 1), "{point}");
+    }
+}
+
+fn an_account_that_is_on_its_way_keeps_its_key_until_its_password_is_mailed(engine: Engine) {
+    let mut story = Story::on(engine, "synapse", Host::NginxCgi);
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    story.mails.stop();
+    story.decide(&ada, "approve", "");
+    assert_eq!(story.state(&ada), 8);
+    let rotated = json(&story, &ROTATE);
+    assert_eq!(rotated["secret_key"]["left"].as_array().map(Vec::len), Some(1), "{rotated}");
+    story.mails = MailCatcher::start();
+    let port = i64::from(story.mails.port);
+    story.site.set("mail.smtp.port", port);
+    an_hour_passes(&story);
+    let mailed = password_in(&story.mails.wait_for(&address_of(&ada), 1)[0]);
+    assert!(story.synapse.login(&ada, &mailed).is_ok(), "the password with which the account was made");
+    an_hour_passes(&story);
+    assert!(state_file(&story)["former_secret_key"].is_null());
+}
+
+fn a_password_that_was_chosen_before_is_still_known(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, SiteBuilder::ask_password);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    assert_eq!(story.confirm_choosing(&ada, "correct horse Bätterie").status, 200);
+    says(&story, &ROTATE);
+    an_hour_passes(&story);
+    assert!(state_file(&story)["former_secret_key"].is_null());
+    assert_eq!(story.decide(&ada, "approve", "").status, 200);
+    assert!(story.synapse.login(&ada, "correct horse Bätterie").is_ok());
+}
+
+on_every_database! {
+    what_is_open_goes_on_with_a_new_key_and_by_its_old_links,
+    wherever_it_is_killed_pages_work_and_the_next_start_goes_on,
+    an_account_that_is_on_its_way_keeps_its_key_until_its_password_is_mailed,
+    a_password_that_was_chosen_before_is_still_known,
+}
+
+const BOT: [&str; 3] = ["secrets", "rotate", "--bot"];
+
+/// A site whose bot logs in by itself, and is in the room.
+fn with_own_bot() -> (Story, String) {
+    let name = fresh("bot");
+    let own = name.clone();
+    let story =
+        Story::start_with("synapse", Host::NginxCgi, move |site| site.unset("room.access_token").set("room.bot_localpart", own.as_str()));
+    let bot = Account { localpart: name.clone(), user_id: story.synapse.user_id(&name), password: String::new(), token: String::new() };
+    story.synapse.invite(&story.room, &story.synapse.bot, &bot);
+    run(&story, &["check"]);
+    (story, name)
+}
+
+fn lives(story: &Story, token: &Value) -> bool {
+    story.synapse.call("GET", "/_matrix/client/v3/account/whoami", token.as_str(), None).0 == 200
+}
+
+#[test]
+fn the_bot_gets_another_password_and_token_and_goes_on() {
+    let (mut story, bot) = with_own_bot();
+    let before = state_file(&story);
+    assert!(lives(&story, &before["access_token"]), "{:?}", run(&story, &["check"]));
+    let other_session = story.synapse.login(&bot, before["register_password"].as_str().unwrap()).unwrap();
+    let said = says(&story, &BOT);
+    assert!(said.contains("a new password, and a new access token"), "{said}");
+    let after = state_file(&story);
+    assert!(after["register_password"] != before["register_password"] && after["access_token"] != before["access_token"]);
+    assert!(after["next_register_password"].is_null() && after["secret_key"] == before["secret_key"]);
+    assert!(lives(&story, &after["access_token"]) && !lives(&story, &before["access_token"]) && !lives(&story, &other_session.into()));
+    assert!(story.synapse.login(&bot, before["register_password"].as_str().unwrap()).is_err());
+    let ada = fresh("ada");
+    story.ask_and_confirm(&ada);
+    assert_eq!(messages_about(&story, &ada), 1);
+
+    let url = story.synapse.base_url.clone();
+    story.site.set("homeserver_url", NOWHERE);
+    let (status, sentence) = refusal(&story, &BOT);
+    assert!(status == Some(75) && sentence.contains("nothing is lost"), "{sentence}");
+    let unchanged = state_file(&story);
+    assert!(unchanged["register_password"] == after["register_password"] && unchanged["access_token"] == after["access_token"]);
+    story.site.set("homeserver_url", url);
+    assert!(says(&story, &BOT).contains("a new password"));
+}
+
+#[test]
+fn wherever_it_is_killed_the_bot_gets_in_again() {
+    for (point, is_repeated) in [("next password kept", true), ("bot has next password", true), ("bot has next password", false)] {
+        let (story, _) = with_own_bot();
+        let killed = story.site.run_with("matrix-register-bot", &BOT, &[(DIE_AT_VARIABLE, point)], b"");
+        assert!(killed.status.code().is_none(), "{point}: {killed:?}");
+        if is_repeated {
+            assert!(says(&story, &BOT).contains("a new password"), "{point}");
+        }
+        let ada = fresh("ada");
+        story.ask_and_confirm(&ada);
+        assert_eq!(messages_about(&story, &ada), 1, "{point}");
+        assert!(state_file(&story)["next_register_password"].is_null(), "{point}");
+    }
+}
+
+#[test]
+fn what_is_the_operators_own_is_named_and_left() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    let (status, sentence) = refusal(&story, &BOT);
+    assert!(status == Some(1) && sentence.contains("access_token") && sentence.contains("[room]"), "{sentence}");
+    let service = ["secrets", "rotate", "--service"];
+    assert_eq!(refusal(&story, &service).0, Some(1), "there is none");
+    let file = says(&story, &["appservice"]);
+    let renewed = says(&story, &service);
+    let token = |file: &str| file.lines().find(|line| line.starts_with("as_token")).unwrap_or_else(|| panic!("{file}")).to_owned();
+    assert_ne!(token(&file), token(&renewed));
+    assert_eq!(token(&says(&story, &["appservice"])), token(&renewed));
+    assert_eq!(refusal(&story, &["secrets", "rotate"]).0, Some(64), "which ones?");
+}
