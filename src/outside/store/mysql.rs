@@ -401,7 +401,7 @@ fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     match said.code {
         _ if is_full(said) => full(&sentence),
         // Duplicate key or column.
-        1062 | 1060 | 1061 => Error::Conflict,
+        1060..=1062 => Error::Conflict,
         // A deadlock, or in a cluster a failed certification; a record changed since it was read; a node outside its cluster.
         1213 | 1020 | OUTSIDE_OF_CLUSTER => Error::Contended(sentence),
         // The server is stopping, or somebody ended the connection.
