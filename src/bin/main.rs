@@ -8,6 +8,7 @@ mod identity_bulk;
 mod identity_single;
 mod intercept_change_password;
 mod login;
+mod metrics;
 mod operator;
 mod profile;
 mod register;
@@ -42,6 +43,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("internal/profile", profile::main),
     ("internal/intercept_change_password", intercept_change_password::main),
     ("internal/room_events", room_events::main),
+    ("internal/metrics", metrics::main),
 ];
 
 /// The name of the executable that Cargo makes. The operator's command has it, too.

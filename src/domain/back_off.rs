@@ -95,6 +95,15 @@ impl Trouble {
             Trouble::Limits => "limits",
         }
     }
+
+    /// In metrics.
+    pub(crate) fn label(self) -> String {
+        self.name().replace(' ', "_")
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Trouble> {
+        Trouble::ALL.into_iter().find(|trouble| trouble.name() == name)
+    }
 }
 
 impl Blame {

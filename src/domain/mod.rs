@@ -13,5 +13,6 @@ pub mod number;
 pub mod password;
 pub mod registration;
 pub mod seconds;
+pub mod stage;
 pub mod text_key;
 pub mod token;

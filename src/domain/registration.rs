@@ -102,6 +102,20 @@ pub(crate) enum Action {
     SendDecline,
 }
 
+impl Action {
+    /// In metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Action::SendConfirmMail => "confirm_mail",
+            Action::TellRoom => "room_message",
+            Action::SendChooseMail => "choose_mail",
+            Action::MakeAccount => "account",
+            Action::SendCredentials => "credentials_mail",
+            Action::SendDecline => "decline_mail",
+        }
+    }
+}
+
 /// An action that a state requires in addition, and that does not change it. The database stores its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SideAction {
@@ -150,6 +164,20 @@ impl SideAction {
             SideAction::ShowInRoom => "the edit of the message in the room",
             SideAction::PostAnswer => "the applicant's answer in the room",
             SideAction::Ballot => "the thumbs under the message in the room",
+        }
+    }
+
+    /// In metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SideAction::Remind => "room_reminder",
+            SideAction::SendQuestion => "question_mail",
+            SideAction::RemindToChoose => "choose_reminder_mail",
+            SideAction::RemindOfPassword => "password_reminder_mail",
+            SideAction::BindAddress => "bound_address",
+            SideAction::ShowInRoom => "room_edit",
+            SideAction::PostAnswer => "room_answer",
+            SideAction::Ballot => "room_ballot",
         }
     }
 

@@ -16,7 +16,7 @@ pub use service::{registration as print_service, trouble as service_trouble};
 use crate::domain::back_off;
 use crate::domain::error::Error;
 use crate::domain::registration::{Event, State};
-use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::seconds::{DAY, HOUR, span};
 use crate::domain::token;
 use crate::flow::accounts::{self, Weight};
 use crate::flow::addresses;
@@ -32,7 +32,7 @@ use crate::flow::steps;
 use crate::outside::exposure;
 use crate::outside::log;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Closed, Failing, Leaves, Store, Told};
+use crate::outside::store::{Access, Closed, Failing, Leaves, Store, Told, Waiting};
 use crate::outside::take_over;
 use clock::Judged;
 use std::fmt;
@@ -56,6 +56,10 @@ pub struct Summary {
     pub forgotten: u64,
     /// Requests that still require an action, due or not.
     pub open: u64,
+    /// Open requests by whom they wait for, with the time since which the first does.
+    pub waiting: Vec<(&'static str, Waiting)>,
+    /// When the run began (seconds since 1970).
+    pub now: i64,
     /// Another run holds the lock, so this one did nothing.
     pub other_run: bool,
     /// What to report now, one line each.
@@ -91,6 +95,12 @@ impl fmt::Display for Summary {
         }
         if *ran_out_of_time {
             f.write_str(", time was up before all were tried")?;
+        }
+        for (whom, waiting) in &self.waiting {
+            write!(f, ", {} {} for {whom}", waiting.count, if waiting.count == 1 { "waits" } else { "wait" })?;
+            if let Some(since) = waiting.since {
+                write!(f, " (the longest for {})", span((self.now - since).max(0)))?;
+            }
         }
         Ok(())
     }
@@ -137,11 +147,21 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
     check_accounts(site, store, &mut summary)?;
+    store.count_kept()?;
+    (summary.waiting, summary.now) = (waiting_for_people(store)?, site.now());
     speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
     Ok(summary)
+}
+
+/// What nothing but a person moves on.
+fn waiting_for_people(store: &mut Store) -> Result<Vec<(&'static str, Waiting)>, Error> {
+    let open = store.open_by_state()?;
+    let people = [(State::AdminVerify, "a decision"), (State::EmailVerify, "a confirmed address"), (State::Choosing, "a chosen password")];
+    let of = |state: State| open.iter().find(|(found, _)| *found == state).map(|(_, waiting)| *waiting);
+    Ok(people.into_iter().filter_map(|(state, whom)| Some((whom, of(state)?))).collect())
 }
 
 /// Once a day, and each hour while accounts cannot be made: says what stands in the way of accounts, or lets strangers go round the

@@ -17,6 +17,7 @@ mod accounts;
 mod directory_search;
 mod identity;
 mod login;
+mod metrics;
 mod password_change;
 mod profile;
 mod room_events;
@@ -130,8 +131,8 @@ fn programs() -> [(Program, Value); 5] {
     named_programs().map(|(_, program, no)| (program, no))
 }
 
-/// Programs that are asked by others than identity servers, and in another way: tests/accounts and `room_events` try them.
-const WITH_TESTS_OF_THEIR_OWN: [&str; 2] = ["intercept_change_password", "room_events"];
+/// Programs that are asked by others than identity servers, and in another way: tests/accounts, `room_events` and `metrics` try them.
+const WITH_TESTS_OF_THEIR_OWN: [&str; 3] = ["intercept_change_password", "room_events", "metrics"];
 
 #[test]
 fn every_internal_program_meets_nonsense_and_strangers() {

@@ -99,6 +99,22 @@ fn a_request_from_a_time_when_the_clock_was_wrong_ends_like_any_other(engine: En
     assert_eq!([&ada, &bob].map(|name| story.state(name)), [14, 14]);
 }
 
+fn a_run_names_what_waits_for_people_and_for_how_long(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let (ada, bob, eve) = (fresh("ada"), fresh("bob"), fresh("eve"));
+    story.ask_and_confirm(&ada);
+    story.ask_and_confirm(&bob);
+    story.ask(&eve);
+    story.verify_mail(&eve);
+    story.sql(&format!("UPDATE registrations SET state_since = state_since - 200000 WHERE username = '{ada}'"));
+    let said = String::from_utf8(story.site.run_cron_with(&["-v"]).stdout).unwrap();
+    let first = said.lines().find(|line| line.contains(" still open")).unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        first.contains(", 2 wait for a decision (the longest for 2 days), 1 waits for a confirmed address (the longest for "),
+        "{first}"
+    );
+}
+
 fn two_crons_do_not_work_twice(engine: Engine) {
     let story = Story::on(engine, "synapse", Host::NginxCgi);
     story.site.run_cron();
@@ -126,6 +142,7 @@ fn what_a_dead_program_held_is_taken_up_when_its_lease_ends(engine: Engine) {
 }
 
 on_every_database! {
+    a_run_names_what_waits_for_people_and_for_how_long,
     the_room_is_reminded_once_of_a_request_that_nobody_decides,
     what_is_over_is_forgotten_after_a_month,
     cron_is_silent_where_all_is_well_and_talks_when_asked_to,

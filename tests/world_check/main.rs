@@ -97,7 +97,7 @@ fn pages_are_found(host: Host) {
 
 /// The URLs that Synapse's module, both identity servers and configurations of the PHP program use, with the program that
 /// answers.
-const INTERNAL_ADDRESSES: [(&str, &str); 34] = [
+const INTERNAL_ADDRESSES: [(&str, &str); 35] = [
     ("/_matrix-internal/identity/v1/check_credentials", "login"),
     ("/_matrix-internal/identity/v1/identity_single", "identity_single"),
     ("/internal/login", "login"),
@@ -109,6 +109,7 @@ const INTERNAL_ADDRESSES: [(&str, &str); 34] = [
     ("/internal/profile/threepids", "profile"),
     ("/internal/profile/roles", "profile"),
     ("/internal/intercept_change_password", "intercept_change_password"),
+    ("/internal/metrics", "metrics"),
     ("/internal/room_events/_matrix/app/v1/transactions/4", "room_events"),
     ("/internal/room_events/_matrix/app/v1/ping?x=y", "room_events"),
     ("/_ma1sd/backend/api/v1/auth/login", "login"),

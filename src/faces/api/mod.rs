@@ -9,6 +9,7 @@ pub mod identity_bulk;
 pub mod identity_single;
 pub mod intercept_change_password;
 pub mod login;
+pub mod metrics;
 pub mod profile;
 pub mod room_events;
 

@@ -1,7 +1,8 @@
 //! The command line. Manual page and completions are made from the same definition.
 
-use crate::domain::registration::State;
 use crate::domain::seconds::{DAY, HOUR};
+use crate::domain::stage::Stage;
+use clap::builder::PossibleValue;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -186,51 +187,13 @@ pub enum User {
     Forget { user: String },
 }
 
-/// The states of a request as the operator names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Stage {
-    /// The address is not confirmed
-    Unconfirmed,
-    /// The room has not decided
-    Undecided,
-    /// Approved, and the applicant has not chosen a password
-    Choosing,
-    /// Approved, and the account or its mail is not ready
-    Approved,
-    /// The account is there
-    Done,
-    Declined,
-    /// A time was over
-    Expired,
-    Withdrawn,
-}
-
-impl Stage {
-    pub fn of(state: State) -> Stage {
-        match state {
-            State::EmailSend | State::EmailVerify => Stage::Unconfirmed,
-            State::AdminSend | State::AdminVerify => Stage::Undecided,
-            State::ChooseSend | State::Choosing => Stage::Choosing,
-            State::Register | State::MailCredentials => Stage::Approved,
-            State::Done => Stage::Done,
-            State::DeclineSend | State::Declined => Stage::Declined,
-            State::Expired => Stage::Expired,
-            State::Withdrawn => Stage::Withdrawn,
-        }
+impl ValueEnum for Stage {
+    fn value_variants<'a>() -> &'a [Stage] {
+        &Stage::ALL
     }
 
-    /// As it is written on the command line and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Unconfirmed => "unconfirmed",
-            Stage::Undecided => "undecided",
-            Stage::Choosing => "choosing",
-            Stage::Approved => "approved",
-            Stage::Done => "done",
-            Stage::Declined => "declined",
-            Stage::Expired => "expired",
-            Stage::Withdrawn => "withdrawn",
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.described()))
     }
 }
 
@@ -278,14 +241,6 @@ mod tests {
         assert_eq!(read("2027-01-07 18:30").as_deref(), Ok("2027-01-07T18:30:00"));
         for wrong in ["", "tomorrow", "7.1.2027", "2027-13-01", "2027-02-30", "2027-01-07 25:00"] {
             assert!(date(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn each_state_has_one_stage_by_the_name_that_the_command_line_knows() {
-        for stage in Stage::value_variants() {
-            assert!(State::ALL.into_iter().any(|state| Stage::of(state) == *stage));
-            assert_eq!(stage.to_possible_value().map(|value| value.get_name().to_owned()).as_deref(), Some(stage.name()));
         }
     }
 }

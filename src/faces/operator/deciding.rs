@@ -6,6 +6,7 @@ use super::find;
 use crate::domain::decision::Decider;
 use crate::domain::names;
 use crate::domain::registration::State;
+use crate::domain::stage::Stage;
 use crate::faces::cron;
 use crate::flow::deciding::{self, Verdict};
 use crate::flow::keys;
@@ -61,7 +62,7 @@ fn not_undecided(registration: &Registration) -> Refusal {
 
 /// The answer of a subcommand that changed a request.
 pub fn changed(id: i64, state: Option<State>, sentence: &str) -> Answer {
-    let stage = state.map(|state| super::command::Stage::of(state).name());
+    let stage = state.map(|state| Stage::of(state).name());
     Answer { text: format!("{sentence}\n"), json: json!({ "request": id, "state": stage, "said": sentence }) }
 }
 

@@ -1,13 +1,13 @@
 //! `list`, `show` and `stats`: read only.
 
 use super::answer::{Answer, Refusal};
-use super::command::Stage;
 use super::{closing, find, table};
 use crate::domain::characters::one_line;
 use crate::domain::names;
 use crate::domain::number::Number;
 use crate::domain::registration::State;
-use crate::domain::seconds::{DAY, utc};
+use crate::domain::seconds::{DAY, span, utc};
+use crate::domain::stage::Stage;
 use crate::outside::site::Site;
 use crate::outside::store::{Access, Decided, Listed, OwedNow, Question, Registration, Store, Which};
 use serde::Serialize;
@@ -283,13 +283,4 @@ pub fn stats(site: &Site, since: Option<i64>) -> Result<Answer, Refusal> {
         counted.asked, counted.confirmed, counted.approved, counted.declined, counted.expired, counted.withdrawn, counted.undecided
     );
     Ok(Answer { text, json: json!(counted) })
-}
-
-fn span(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / DAY),
-    }
 }

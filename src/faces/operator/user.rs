@@ -1,7 +1,7 @@
 //! `user`: the accounts of local mode. In the other modes the homeserver has them, and its own tools are named.
 
 use super::answer::{Answer, Refusal};
-use super::command::{Stage, User};
+use super::command::User;
 use super::{people, table};
 use crate::domain::address::Address;
 use crate::domain::characters::one_line;
@@ -9,6 +9,7 @@ use crate::domain::config::OperationMode;
 use crate::domain::names;
 use crate::domain::registration::State;
 use crate::domain::seconds::utc;
+use crate::domain::stage::Stage;
 use crate::flow::{devices, queue, resets};
 use crate::outside::log;
 use crate::outside::ownership;

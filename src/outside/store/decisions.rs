@@ -61,6 +61,7 @@ impl Store {
         let sql = "INSERT INTO decisions (registration_id, outcome, way, decided_by, reason, decided_at) VALUES (?, ?, ?, ?, ?, ?)";
         let values = [registration.into(), outcome.name().into(), by.way().name().into(), by.name().into(), reason.into(), now.into()];
         self.execute(sql, &values)?;
+        self.count_decision(outcome, by.way())?;
         match by.words() {
             Some(event_id) => self.settle_words(event_id, now),
             None => Ok(()),

@@ -400,7 +400,7 @@ fn said_by_server(said: &mysql::error::MySqlError) -> Error {
     let sentence = format!("the database server: {} ({})", said.message, said.code);
     match said.code {
         _ if is_full(said) => full(&sentence),
-        // Duplicate key or column.
+        // Duplicate column, name of a key, or key.
         1060..=1062 => Error::Conflict,
         // A deadlock, or in a cluster a failed certification; a record changed since it was read; a node outside its cluster.
         1213 | 1020 | OUTSIDE_OF_CLUSTER => Error::Contended(sentence),

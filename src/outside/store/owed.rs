@@ -5,9 +5,9 @@
 //! such a row must be put off like any other. In SQLite's order any text is greater than any number, so it counts as a time too
 //! far ahead.
 
-use super::{CLOCK_SKEW, Column, Error, LONGEST_LEASE, NamedRow, Row, Selection, Store, Value};
+use super::{CLOCK_SKEW, Column, Error, LONGEST_LEASE, NamedRow, Row, Selection, Store, Value, Waiting};
 use crate::domain::back_off::{self, Tries, Trouble};
-use crate::domain::registration::{SideAction, State};
+use crate::domain::registration::{Action, SideAction, State};
 use crate::domain::seconds::DAY;
 use crate::outside::fault;
 
@@ -56,6 +56,22 @@ impl Owed {
             Owed::Beside(action) => action.described(),
             Owed::ResetMail => "the mail with the links for a new password",
             Owed::Redaction => "the redaction of a message in the room",
+        }
+    }
+
+    /// Every kind.
+    pub(crate) fn all() -> impl Iterator<Item = Owed> {
+        let steps = State::ALL.into_iter().filter(|state| state.owes().is_some()).map(Owed::Step);
+        steps.chain(SideAction::ALL.map(Owed::Beside)).chain([Owed::ResetMail, Owed::Redaction])
+    }
+
+    /// In metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Owed::Step(state) => state.owes().map_or("nothing", Action::name),
+            Owed::Beside(action) => action.name(),
+            Owed::ResetMail => "reset_mail",
+            Owed::Redaction => "room_redaction",
         }
     }
 
@@ -112,6 +128,27 @@ pub struct Failing {
 pub(super) const UNTRIED: &str =
     "attempts = 0, failing_since = NULL, tried_at = NULL, tried_seconds = 0, refusals = 0, refused_seconds = 0,
                                   undeliverable = 0, trouble = NULL, last_error = NULL";
+
+/// The tables of [`Owed`].
+const TABLES: [&str; 4] = ["registrations", "owed_actions", "password_resets", "redactions"];
+
+/// Whether a row of the table requires something: a condition that an index knows.
+fn is_owed(table: &str) -> String {
+    match table {
+        "registrations" => {
+            let owing = State::ALL.iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string());
+            format!("state IN ({})", owing.collect::<Vec<_>>().join(", "))
+        }
+        "owed_actions" => "kind >= 0".into(),
+        _ => "is_done = 0".into(),
+    }
+}
+
+/// Failures by group, with their number and the beginning of the first.
+pub(super) fn of_failing(table: &str) -> String {
+    let is_owed = is_owed(table);
+    format!("SELECT trouble, COUNT(*), MIN(failing_since) FROM {table} WHERE {is_owed} AND trouble IS NOT NULL GROUP BY trouble")
+}
 
 /// Nobody holds the row, or only somebody whose clock was wrong: the values are those of [`free`].
 pub(super) const FREE: &str = "(lease IS NULL OR lease_until IS NULL OR lease_until <= ? OR lease_until > ?)";
@@ -344,10 +381,9 @@ impl Store {
     /// Makes rows due whose time lies further ahead than any wait, as it was written under a wrong clock. Returns their number.
     pub(crate) fn bring_back(&mut self, now: i64) -> Result<u64, Error> {
         let (soon, far) = (now + CLOCK_SKEW, now + CLOCK_SKEW + back_off::LONGEST);
-        let owing = State::ALL.iter().filter(|state| state.owes().is_some()).map(|state| state.number().to_string());
-        let owing = format!("state IN ({})", owing.collect::<Vec<_>>().join(", "));
         let mut brought_back = 0;
-        for (table, is_owed) in [("registrations", owing.as_str()), ("password_resets", "is_done = 0")] {
+        for table in ["registrations", "password_resets"] {
+            let is_owed = is_owed(table);
             // Before the first attempt there is no wait.
             let sql = format!("UPDATE {table} SET due_at = ? WHERE due_at > ? AND (attempts = 0 OR due_at > ?) AND {is_owed}");
             brought_back += self.execute(&sql, &[now.into(), soon.into(), far.into()])?;
@@ -362,33 +398,54 @@ impl Store {
 
     /// Everything that fails at present.
     pub fn failing(&mut self) -> Result<Vec<Failing>, Error> {
-        let mut failing: Vec<Failing> = Vec::new();
-        for trouble in Trouble::ALL {
-            let mut of_trouble: Option<(i64, Failing)> = None;
-            for table in ["registrations", "owed_actions", "password_resets", "redactions"] {
-                if let Some((tried_at, found)) = self.failing_in(table, trouble)? {
-                    of_trouble = Some(match of_trouble.take() {
-                        Some((before_at, before)) => (before_at.max(tried_at), before.with(found, tried_at > before_at)),
-                        None => (tried_at, found),
-                    });
+        let mut newest: Vec<(i64, Failing)> = Vec::new();
+        for table in TABLES {
+            for (trouble, waiting) in self.failing_in(table)? {
+                let Some((tried_at, found)) = self.newest_failure(table, trouble, waiting)? else { continue };
+                match newest.iter().position(|(_, before)| before.trouble == trouble) {
+                    Some(place) => {
+                        let (before_at, before) = newest.swap_remove(place);
+                        newest.push((before_at.max(tried_at), before.with(found, tried_at > before_at)));
+                    }
+                    None => newest.push((tried_at, found)),
                 }
             }
-            failing.extend(of_trouble.map(|(_, found)| found));
         }
-        Ok(failing)
+        newest.sort_by_key(|(_, failing)| failing.trouble);
+        Ok(newest.into_iter().map(|(_, failing)| failing).collect())
     }
 
-    fn failing_in(&mut self, table: &'static str, trouble: Trouble) -> Result<Option<(i64, Failing)>, Error> {
+    /// How many fail at present, and since when the first of them does.
+    pub(crate) fn failing_by_trouble(&mut self) -> Result<Vec<(Trouble, Waiting)>, Error> {
+        let mut failing = Trouble::ALL.map(|trouble| (trouble, Waiting::default()));
+        for table in TABLES {
+            for (trouble, more) in self.failing_in(table)? {
+                failing.iter_mut().filter(|(known, _)| *known == trouble).for_each(|(_, waiting)| *waiting = waiting.with(more));
+            }
+        }
+        Ok(failing.into())
+    }
+
+    /// Looks only at rows that require something, which an index finds: most requests are over.
+    fn failing_in(&mut self, table: &'static str) -> Result<Vec<(Trouble, Waiting)>, Error> {
+        let read = |row: &Row| {
+            let waiting = Waiting { count: row.integer_at(1).ok()??, since: row.integer_at(2).ok().flatten() };
+            Some((Trouble::from_name(&row.text().ok()?)?, waiting))
+        };
+        Ok(self.query(&of_failing(table), &[])?.iter().filter_map(read).collect())
+    }
+
+    fn newest_failure(&mut self, table: &'static str, trouble: Trouble, of: Waiting) -> Result<Option<(i64, Failing)>, Error> {
         let (id, subject) = match table {
             "owed_actions" => ("registration_id", "registration"),
             "password_resets" => ("id", "password_reset"),
             "redactions" => ("id", "redaction"),
             _ => ("id", "registration"),
         };
-        let counted = format!("SELECT COUNT(*), MIN(failing_since) FROM {table} WHERE trouble = ?");
-        let count = |row: Row| Ok((row.integer()?, row.integer_at(1).ok().flatten()));
-        let Some((count @ 1.., since)) = self.first(&counted, &[trouble.name().into()], count)? else { return Ok(None) };
-        let newest = format!("SELECT {id}, tried_at, last_error FROM {table} WHERE trouble = ? ORDER BY tried_at DESC LIMIT 1");
+        let newest = format!(
+            "SELECT {id}, tried_at, last_error FROM {table} WHERE {} AND trouble = ? ORDER BY tried_at DESC LIMIT 1",
+            is_owed(table)
+        );
         const NEWEST: Selection =
             Selection { table: "what is owed", columns: &[Column::RegistrationId, Column::TriedAt, Column::LastError] };
         let read = |row: Row| {
@@ -396,7 +453,7 @@ impl Store {
             let registration = row.integer(Column::RegistrationId)?;
             let tried_at = row.readable_integer(Column::TriedAt).unwrap_or(0);
             let sentence = row.optional_text(Column::LastError).unwrap_or_default();
-            Ok((tried_at, Failing { trouble, count, since, sentence, registration, subject }))
+            Ok((tried_at, Failing { trouble, count: of.count, since: of.since, sentence, registration, subject }))
         };
         self.first(&newest, &[trouble.name().into()], read)
     }

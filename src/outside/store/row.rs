@@ -31,6 +31,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// A row from a driver, with values in the order of the `SELECT`.
+#[derive(Debug)]
 pub(crate) struct Row(Vec<Value>);
 
 impl Row {

@@ -6,6 +6,7 @@ mod connection;
 #[path = "../../../tests/world/database.rs"]
 #[allow(dead_code)]
 mod database;
+mod figures;
 #[path = "../../../tests/world/folder.rs"]
 #[allow(dead_code)]
 mod folder;
