@@ -149,6 +149,18 @@ fn groups_with(user: &str) -> Vec<u32> {
     known.lines().filter_map(of_line).collect()
 }
 
+/// Why whoever started this program in a shell cannot read a configuration that others can.
+pub fn closed_to_me(config: &Path) -> Option<String> {
+    let is_closed = File::open(config).is_err_and(|cause| cause.kind() == ErrorKind::PermissionDenied);
+    (is_closed && !geteuid().is_root()).then(|| {
+        let user = name(geteuid().as_raw());
+        format!(
+            "{user} may not read {0}: use sudo; or, if {user} is the user that runs the programs: chgrp {user} {0} && chmod 640 {0}",
+            config.display()
+        )
+    })
+}
+
 /// Why this process must not write for a site: it runs neither as root nor as the owner of the folder, so that the programs could not
 /// use what it makes.
 pub fn stranger(folder: &Path) -> Option<String> {

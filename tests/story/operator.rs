@@ -1,9 +1,10 @@
 //! `matrix-register-bot`: what the operator does in a shell, also while everything else is down.
 
+use crate::ownership::{USER, site_of_another_user};
 use crate::world::{Engine, Host, on_every_database};
 use crate::{Story, address_of, fresh};
 use serde_json::Value;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 /// A homeserver and a mail server that nobody reaches.
 pub const NOWHERE: &str = "http://127.0.0.1:9";
@@ -180,4 +181,53 @@ fn the_command_explains_itself_and_is_not_for_web_servers() {
     assert_eq!(story.site.run_with("matrix-register-bot", &["list"], &variables, b"").status.code(), Some(64));
     let nowhere = run(&story, &["list", "--config", "/nonexistent/config.toml"]);
     assert_eq!(nowhere.status.code(), Some(78), "{nowhere:?}");
+}
+
+/// A whole file must not be taken for an answer that did not fit on the disk.
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure_and_one_that_is_not_read_to_the_end_is_none() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    assert!(story.site.run_cron().status.success());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = Command::new(story.site.program("matrix-register-bot")).arg("list").stdout(full).output().unwrap();
+    assert_eq!(run.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("cannot be written"), "{run:?}");
+    let mut run = Command::new(story.site.program("matrix-register-bot")).arg("list").stdout(Stdio::piped()).spawn().unwrap();
+    drop(run.stdout.take());
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn whoever_may_not_read_the_configuration_is_told_to_use_sudo() {
+    let Some(story) = site_of_another_user() else { return };
+    let config = story.site.config_path();
+    assert!(Command::new("chown").arg("root").arg(&config).status().unwrap().success());
+    std::fs::set_permissions(&config, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for subcommand in ["list", "check"] {
+        let mut command = Command::new("runuser");
+        command.args(["-u", USER, "--"]).arg(story.site.program("matrix-register-bot")).arg(subcommand);
+        let run = command.output().unwrap();
+        assert_eq!(run.status.code(), Some(78), "{run:?}");
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(said.contains("use sudo") && said.contains(&format!("chgrp {USER}")), "{said}");
+    }
+}
+
+/// In its own folder, a configuration is easily named without one.
+#[test]
+fn a_configuration_may_be_named_by_a_relative_path() {
+    let Some(story) = site_of_another_user() else { return };
+    assert!(story.site.run_cron().status.success());
+    let run = |user: &str| {
+        let mut command = Command::new("runuser");
+        command.args(["-u", user, "--"]).arg(story.site.program("matrix-register-bot")).args(["list", "--config", "config.toml"]);
+        command.current_dir(story.site.path()).output().unwrap()
+    };
+    assert!(run(USER).status.success(), "{:?}", run(USER));
+    for folder in ["", "bin"] {
+        std::fs::set_permissions(story.site.path().join(folder), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let stranger = run("daemon");
+    assert_eq!(stranger.status.code(), Some(78), "{stranger:?}");
+    assert!(String::from_utf8_lossy(&stranger.stderr).contains(&format!("sudo -u {USER}")), "{stranger:?}");
 }

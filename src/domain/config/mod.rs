@@ -137,6 +137,8 @@ impl Config {
 
     /// Reads and checks the file; the error names file, key, line, what was expected and an example.
     pub fn load(path: &Path) -> Result<Config, Error> {
+        // All other paths are relative to its folder, which has to have a name.
+        let path = &std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let text = std::fs::read_to_string(path).map_err(|cause| {
             let remedy = match cause.kind() {
                 ErrorKind::PermissionDenied => {

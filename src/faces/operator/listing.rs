@@ -47,7 +47,11 @@ pub fn list(site: &Site, all: bool, stages: &[Stage], older: Option<i64>) -> Res
         let since = line.since.map_or("?".into(), utc);
         rows.add(&[&Number(line.request).to_string(), &line.mxid, awaited, &since, line.last_error.as_deref().unwrap_or_default()]);
     }
-    let text = if lines.is_empty() { "no request\n".to_owned() } else { rows.to_string() };
+    let text = match lines.len() as i64 {
+        0 => "no request\n".to_owned(),
+        MOST_LISTED.. => format!("{rows}only {MOST_LISTED} requests are listed; --state and --older choose among them\n"),
+        _ => rows.to_string(),
+    };
     Ok(Answer { text: form_closed + &text, json: json!(lines) })
 }
 

@@ -28,7 +28,7 @@ use answer::{Answer, Refusal};
 use clap::{CommandFactory, Parser};
 use command::{Command, CommandLine};
 use serde_json::json;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -59,6 +59,9 @@ pub fn run() -> ExitCode {
         _ => {}
     }
     let path = line.config.or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from)).unwrap_or_else(site::default_config_path);
+    if let Some(why) = ownership::closed_to_me(&path) {
+        return complain(line.json, &why, EX_CONFIG);
+    }
     if let Command::Check { mail } = &line.command {
         return check(&path, line.json, mail.as_deref());
     }
@@ -71,10 +74,7 @@ pub fn run() -> ExitCode {
         return complain(line.json, &why, EX_CONFIG);
     }
     match obey(&site, line.command) {
-        Ok(answer) => {
-            print(line.json, &answer);
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => print(line.json, &answer, 0),
         Err(refusal @ Refusal::No(_)) => complain(line.json, refusal.sentence(), NOT_POSSIBLE),
         Err(refusal @ Refusal::Failed(_)) => complain(line.json, refusal.sentence(), EX_TEMPFAIL),
     }
@@ -82,10 +82,7 @@ pub fn run() -> ExitCode {
 
 /// As the user that runs the programs.
 fn check(path: &Path, is_json: bool, mail_to: Option<&str>) -> ExitCode {
-    let of_configuration = |error: &Error| {
-        print(is_json, &check::of_configuration(&error.cause));
-        ExitCode::from(EX_CONFIG)
-    };
+    let of_configuration = |error: &Error| print(is_json, &check::of_configuration(&error.cause), EX_CONFIG);
     let folder = match Config::load(path) {
         Ok(config) => config.state_folder,
         Err(error) => return of_configuration(&error.into()),
@@ -101,8 +98,7 @@ fn check(path: &Path, is_json: bool, mail_to: Option<&str>) -> ExitCode {
     };
     start_log(&site);
     let (answer, is_well) = check::check(&site, stays_root, mail_to);
-    print(is_json, &answer);
-    if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_POSSIBLE) }
+    print(is_json, &answer, if is_well { 0 } else { NOT_POSSIBLE })
 }
 
 fn start_log(site: &Site) {
@@ -143,12 +139,21 @@ fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {
     }
 }
 
-fn print(is_json: bool, answer: &Answer) {
-    // println! would panic if the output cannot be written, e.g. to a closed pipe.
-    let _ = match is_json {
-        true => writeln!(std::io::stdout(), "{}", answer.json),
-        false => write!(std::io::stdout(), "{}", answer.text),
+/// Prints the answer. Returns this status, unless the answer could not be written; whoever reads only its beginning, such as `head`,
+/// has got it.
+fn print(is_json: bool, answer: &Answer, status: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    // println! would panic if the output cannot be written.
+    let written = match is_json {
+        true => writeln!(out, "{}", answer.json),
+        false => write!(out, "{}", answer.text),
     };
+    match written.and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            complain(false, &format!("the answer cannot be written: {cause}"), EX_TEMPFAIL)
+        }
+        _ => ExitCode::from(status),
+    }
 }
 
 fn completions(shell: clap_complete::Shell) -> ExitCode {
