@@ -246,6 +246,11 @@ fn pages(language: Language) -> Vec<(&'static str, PageName, Value)> {
             json!({"kind": "password_set_devices_left", "number": "#1042", "mxid": "@zoe.angstrom:example.org"}),
         ),
         ("message", PageName::Message, json!({"kind": "link_expired", "back": true})),
+        (
+            "message-closed-by-hand",
+            PageName::Message,
+            json!({"kind": "closed_by_hand", "words": "We are away with the choir.\nSee you soon!", "opens_at": 1_796_047_500_i64}),
+        ),
         ("message-choose-unknown", PageName::Message, json!({"kind": "choose_link_unknown"})),
         ("message-admin-choosing", PageName::Message, json!({"kind": "decided_choosing", "number": "#1042", "mxid": "@zoe:example.org"})),
         ("message-admin-unchosen", PageName::Message, json!({"kind": "decided_unchosen", "number": "#1042", "mxid": "@zoe:example.org"})),

@@ -161,7 +161,8 @@ fn show(site: &Site, named: &str) -> Result<Answer, Refusal> {
     all["familiar_networks"] = json!(networks);
     all["reset_link_until"] = json!(link_until);
     all["request"] = json!(request.as_ref().map(|request| json!({ "request": request.id, "state": Stage::of(request.state).name() })));
-    let from = request.map_or("none that is kept".to_owned(), |request| format!("{0}: matrix-register-bot show {0}", request.id));
+    let from =
+        request.map_or("none that is kept".to_owned(), |request| format!("{}: matrix-register-bot show {}", request.number(), request.id));
     let mut text = String::new();
     let mut say = |what: &str, value: &str| {
         if !value.is_empty() {

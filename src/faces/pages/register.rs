@@ -333,7 +333,7 @@ fn names_used_up(site: &Site, language: Language, typed: &Typed, seconds: i64) -
 /// Seconds after which requests may be accepted again.
 fn opens_in(closed: &Closed, now: i64) -> i64 {
     match closed {
-        Closed::ByHand(closed) => closed.opens_at.map_or(DAY, |opens_at| opens_at - now),
+        Closed::ByHand(closed) => closed.opens_at.map_or(DAY, |opens_at| (opens_at - now).max(1)),
         Closed::TooManyOpen => HOUR,
         Closed::TooManyToday(seconds) => *seconds,
     }
