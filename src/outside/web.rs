@@ -34,7 +34,10 @@ pub fn fetch(url: &str) -> Result<Fetched, String> {
 fn why(cause: &Error) -> String {
     let said = characters::one_line(&cause.to_string());
     match cause {
-        Error::Timeout(_) => format!("no answer within {} s", http::PATIENCE.as_secs()),
+        Error::Timeout(_) => format!(
+            "no answer within {} s; if others get one, this machine does not reach its own public address: give it the name in /etc/hosts",
+            http::PATIENCE.as_secs()
+        ),
         Error::HostNotFound => UNKNOWN_HOST.into(),
         _ if said.contains("lookup address") => UNKNOWN_HOST.into(),
         _ if said.contains("InvalidContentType") => format!("nobody speaks TLS there: {said}"),

@@ -48,6 +48,18 @@ fn what_cannot_work_with_mas_is_named_with_its_key() {
 }
 
 #[test]
+fn a_wrong_secret_and_a_mode_that_is_not_for_mas_are_named() {
+    let mas = Mas::start();
+    let mut story = Story::under_mas(&mas, Engine::Sqlite, Host::NginxCgi, |site| site.set("mas.client_secret", "wrong"));
+    let found = findings(&story).join("\n");
+    assert!(found.contains("wrong: ") && found.contains("client_secret in [mas]"), "{found}");
+    story.site.set("operation_mode", "synapse");
+    story.site.set("registration_shared_secret", "any");
+    let found = findings(&story).join("\n");
+    assert!(found.starts_with("wrong: ") && found.contains("set operation_mode = \"mas\""), "{found}");
+}
+
+#[test]
 fn a_homeserver_url_at_which_nobody_can_log_in_is_named() {
     let mas = Mas::start();
     let synapse = mas.synapse_url.clone();

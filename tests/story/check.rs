@@ -255,6 +255,10 @@ fn a_mail_server_that_takes_nothing_is_found() {
     story.site.set("mail.smtp.security", "starttls");
     story.site.set("mail.smtp.port", i64::from(story.mails.port));
     finds(&story, "mail", &["STARTTLS", "security in [mail.smtp]"]);
+    story.site.set("mail.smtp.security", "none");
+    story.site.set("mail.smtp.host", "mail.example.org");
+    has(&check(&story).1, "wrong", "configuration", &["clear text", "security"]);
+    story.site.set("mail.smtp.host", "127.0.0.1");
     let folder = TempFolder::new("tls");
     let (certificate, key) = self_signed(folder.path(), "127.0.0.1");
     let files = ["--certificate", certificate.to_str().unwrap(), "--key", key.to_str().unwrap()];

@@ -10,7 +10,8 @@ use crate::outside::site::Site;
 use crate::outside::web::{self, Fetched};
 
 /// The programs for the homeserver and for identity servers.
-const INTERNAL: [&str; 7] = ["login", "directory_search", "identity_single", "identity_bulk", "profile", "room_events", "metrics"];
+const INTERNAL: [&str; 8] =
+    ["login", "directory_search", "identity_single", "identity_bulk", "intercept_change_password", "profile", "room_events", "metrics"];
 /// Redirects that are followed to find out whether they end.
 const MOST_REDIRECTS: usize = 5;
 
