@@ -12,6 +12,7 @@
 # make container     the package with nginx and cron as an image for containers: docs/container.md
 # make container-test
 #                    the image in a container without rights: form, sign-up, restart, end; as root
+# make newcomer-test the commands of README.md, word for word, on a clean Debian with systemd; as root
 # make screenshots   retakes the pictures in docs/screenshots; compresses them if pngquant is installed;
 #                    those of the room with MATRIX_CLIENT=FOLDER, a built Cinny: tests/browser/room_pictures.rs
 # make fuzz          every parser for FUZZ_SECONDS (60) each; FUZZ_TARGETS names some of them:
@@ -189,6 +190,12 @@ container-test:
 	$(MAKE) deb
 	$(WORLD)/start-synapse run -- cargo test --test package the_container -- --ignored --nocapture
 
+newcomer-test:
+	$(WORLD)/install test
+	$(WORLD)/install container
+	$(MAKE) deb
+	cargo test --test package a_newcomer -- --ignored --nocapture
+
 load:
 	$(WORLD)/install test
 	$(OPTIMISED) test --test load -- --ignored --nocapture --test-threads=1
@@ -230,4 +237,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test container container-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test container container-test newcomer-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean

@@ -30,6 +30,11 @@ impl Engine {
         engine
     }
 
+    /// The images that another process has made in this folder.
+    pub fn of(folder: &Path) -> Engine {
+        Engine { folder: folder.to_owned(), _own: None }
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }

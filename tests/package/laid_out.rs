@@ -1,6 +1,6 @@
 //! `make install` into a folder: a short version of what `make package-test` does with the package.
 
-use crate::installation::{CONFIG, configure, guarded_with, inside, run, start_nginx, start_services};
+use crate::installation::{CONFIG, configure, guarded_with, inside, run, setting, start_nginx, start_services};
 use crate::registration::Applicant;
 use crate::world::{Browser, MailCatcher, Synapse, TempFolder, free_port, nginx_frame, program_places};
 use std::fs;
@@ -103,6 +103,21 @@ fn the_programs_are_one_file_under_every_name() {
     assert_eq!((one.nlink(), one.mode() & 0o7777), (places.len() as u64, 0o755), "no link is left over");
     for place in places {
         assert_eq!(file(place).ino(), one.ino(), "{place}");
+    }
+}
+
+#[test]
+fn every_program_behind_a_web_server_is_started_by_a_unit() {
+    let root = installed();
+    for place in program_places() {
+        let (folder, name) = place.split_once('/').expect("a folder and a name");
+        if ["public", "internal"].contains(&folder) {
+            let unit = |kind| format!("matrix-register-bot-{folder}@.{kind}");
+            let started = setting(root.path(), &unit("service"), name, "ExecStart");
+            assert_eq!(inside(root.path(), &started), root.join("usr/lib/matrix-register-bot").join(place));
+            let socket = setting(root.path(), &unit("socket"), name, "ListenStream");
+            assert_eq!(socket, format!("/run/matrix-register-bot/{name}.socket"), "where the web servers' lines look for it");
+        }
     }
 }
 

@@ -13,4 +13,5 @@ mod engine;
 mod installation;
 mod laid_out;
 mod left_behind;
+mod newcomer;
 mod registration;
