@@ -59,7 +59,7 @@ fn the_container_serves_a_registration_without_rights_and_keeps_its_data_when_it
     Applicant::asks(&browser, &synapse, &room, &mails).gets_an_account();
     nothing_is_wrong(&engine);
     nobody_is_root(&engine);
-    room_events_are_behind_the_other_port(port, internal);
+    the_internal_programs_are_behind_the_other_port(port, internal);
 
     let waiting = Applicant::asks(&browser, &synapse, &room, &mails);
     stops_cleanly(&engine);
@@ -115,9 +115,11 @@ fn nobody_is_root(engine: &Engine) {
     assert!(users.len() > 5 && users.iter().all(|user| *user == USER.to_string()), "{users:?}");
 }
 
-fn room_events_are_behind_the_other_port(port: u16, internal: u16) {
+fn the_internal_programs_are_behind_the_other_port(port: u16, internal: u16) {
     let status = |port| Browser::new(&format!("http://127.0.0.1:{port}/")).get("/internal/room_events/_matrix/app/v1/ping").status;
     assert_eq!(status(port), 404, "not where visitors are");
+    let metrics = Browser::new(&format!("http://127.0.0.1:{internal}/")).get("/internal/metrics");
+    assert!(metrics.status == 200 && metrics.body.contains("matrix_register_bot_requests"), "{}", metrics.body);
     let refused = status(internal);
     assert!([401, 403, 404, 405].contains(&refused), "the program itself refuses: {refused}");
 }
