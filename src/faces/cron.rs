@@ -5,11 +5,13 @@
 
 mod asking;
 mod clock;
+mod command;
 mod ending;
 mod service;
 mod word;
 
 pub use asking::ask;
+pub use command::command;
 pub use ending::{end, waiting};
 pub use service::{registration as print_service, trouble as service_trouble};
 
