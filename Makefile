@@ -88,6 +88,7 @@ install:
 	sed -e 's/[\\]/\\e/g' -e 's/-/\\-/g' -e "s/^[.']/\\\\\&&/" config.sample.toml | $(with_places) -e '/@SAMPLE@/{r /dev/stdin' -e 'd}' \
 		packaging/man/matrix-register-bot.toml.5 > $(DESTDIR)$(MAN)/man5/matrix-register-bot.toml.5
 	[ -e $(DESTDIR)/etc/cron.d/matrix-register-bot ] || $(with_places) packaging/crontab > $(DESTDIR)/etc/cron.d/matrix-register-bot
+	$(call lines,nginx/connections,nginx-systemd,"Connections to the programs")
 	$(call lines,nginx/pages,nginx-systemd,"The pages")
 	$(call lines,nginx/subfolder,nginx-systemd,"The pages in a subfolder")
 	$(call lines,nginx/internal,nginx-systemd,"What Synapse and identity servers ask")

@@ -91,6 +91,11 @@ impl Connection {
         String::from_utf8(out).unwrap()
     }
 
+    /// Waits until the program has ended the connection; false if it sends something else.
+    pub fn is_at_its_end(&mut self) -> bool {
+        self.read_record().is_err_and(|cause| cause.kind() == io::ErrorKind::UnexpectedEof)
+    }
+
     fn read_record(&mut self) -> io::Result<(u8, Vec<u8>)> {
         let mut header = [0; 8];
         self.stream.read_exact(&mut header)?;

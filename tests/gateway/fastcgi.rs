@@ -179,18 +179,18 @@ fn a_slow_client_keeps_nobody_waiting() {
 fn idle_connections_beyond_the_bound_make_wait_until_some_of_them_leave() {
     let server = server();
     let worker = field(&server.get(""), "pid").to_owned();
-    let mut idle: Vec<Connection> = (0..700).map(|_| server.connect()).collect();
+    let mut idle: Vec<Connection> = (0..1400).map(|_| server.connect()).collect();
     // The bound is applied to a count that is some milliseconds old.
     let is_settled = || {
         let before = threads_of(&worker);
         thread::sleep(Duration::from_millis(100));
-        before > 600 && threads_of(&worker) == before
+        before > 1200 && threads_of(&worker) == before
     };
     assert!(eventually(20, is_settled), "{}", threads_of(&worker));
     thread::scope(|scope| {
         let waiting = scope.spawn(|| server.get(""));
         assert!(!eventually(0.3, || waiting.is_finished()), "the bound lets nobody in");
-        idle.truncate(100);
+        idle.truncate(700);
         assert_eq!(field(&waiting.join().unwrap(), "pid"), worker);
     });
 }
@@ -210,7 +210,7 @@ fn a_rush_of_connections_finds_a_bound_and_leaves_a_worker_that_serves() {
         most = most.max(if rush.len() % 50 == 0 { threads() } else { 0 });
     }
     println!("{} connections, {most} threads at most", rush.len());
-    assert!(rush.len() > 640 && most < 1700, "{} connections, {most} threads", rush.len());
+    assert!(rush.len() > 1280 && most < 2200, "{} connections, {most} threads", rush.len());
     drop(rush);
     assert!(is_ok(&server.get("")));
     assert!(eventually(20, || threads() < 20), "{}", threads());
@@ -367,9 +367,9 @@ fn an_edited_configuration_takes_effect_and_a_broken_one_is_logged_once() {
     server.folder.write_config("config.toml", "edited.example", "");
     assert!(server.get("").contains("site=edited.example "));
     std::fs::write(server.folder.path("config.toml"), "server_nam = 1").unwrap();
-    for _ in 0..3 {
-        assert!(server.get("").starts_with("Status: 500 "));
-    }
+    assert!(server.get("").contains("site=edited.example "), "perhaps the file is just being written");
+    assert!(eventually(10, || server.get("").starts_with("Status: 500 ")));
+    assert!(server.get("").starts_with("Status: 500 "));
     assert_eq!(server.log().matches("configuration_refused").count(), 1, "{}", server.log());
     server.folder.write_config("config.toml", "mended.example", "");
     assert!(server.get("").contains("site=mended.example "));

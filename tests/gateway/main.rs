@@ -2,6 +2,7 @@
 
 mod client;
 mod fastcgi;
+mod kept;
 mod plain;
 mod program;
 mod web_server;

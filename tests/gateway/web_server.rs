@@ -15,14 +15,22 @@ struct Site {
     children: Vec<Child>,
 }
 
-fn spawn(folder: &Folder, command: &mut Command) -> Child {
+pub fn spawn(folder: &Folder, command: &mut Command) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path("log")).unwrap();
     command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 fn nginx_config(folder: &Folder, port: u16, is_cgi: bool) -> String {
     let root = folder.0.display();
+    let socket = format!("unix:{root}/socket");
     let script = if is_cgi { format!("fastcgi_param SCRIPT_FILENAME {root}/public/echo;") } else { String::new() };
+    let location = format!("location / {{ include /etc/nginx/fastcgi_params; {script} fastcgi_pass {socket}; }}");
+    nginx_frame(&folder.0, port, "", &location)
+}
+
+/// The configuration around the lines for `http` and for the server.
+pub fn nginx_frame(root: &Path, port: u16, http: &str, server: &str) -> String {
+    let root = root.display();
     // This directive came with a security fix; older versions accept as many headers as fit into their buffers.
     let max_headers = if nginx_knows("max_headers") { "max_headers 20000;" } else { "" };
     format!(
@@ -31,8 +39,7 @@ fn nginx_config(folder: &Folder, port: u16, is_cgi: bool) -> String {
         http {{
           {max_headers} access_log off; client_body_temp_path {root}/body; fastcgi_temp_path {root}/fastcgi; proxy_temp_path {root}/proxy;
           uwsgi_temp_path {root}/uwsgi; scgi_temp_path {root}/scgi; client_max_body_size 100m;
-          server {{ listen 127.0.0.1:{port}; server_name localhost;
-            location / {{ include /etc/nginx/fastcgi_params; {script} fastcgi_pass unix:{root}/socket; }} }}
+          {http} server {{ listen 127.0.0.1:{port}; server_name localhost; {server} }}
         }}"
     )
 }
@@ -40,6 +47,17 @@ fn nginx_config(folder: &Folder, port: u16, is_cgi: bool) -> String {
 fn nginx_knows(directive: &str) -> bool {
     let nginx = fs::read("/usr/sbin/nginx").unwrap();
     nginx.windows(directive.len()).any(|bytes| bytes == directive.as_bytes())
+}
+
+/// The unmodified answer to a request.
+pub fn request(port: u16, line: &[u8], headers: &[u8], body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+    // An early answer may end the sending.
+    let _ = stream.write_all(&[line, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", headers, b"\r\n", body].concat());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 impl Site {
@@ -65,19 +83,8 @@ impl Site {
         Some(site)
     }
 
-    /// The unmodified answer to a request.
-    fn ask(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
-        // An early answer may end the sending.
-        let _ = stream.write_all(request);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
     fn request(&self, line: &[u8], headers: &[u8], body: &[u8]) -> String {
-        self.ask(&[line, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", headers, b"\r\n", body].concat())
+        request(self.port, line, headers, body)
     }
 
     fn get(&self, url: &str) -> String {

@@ -5,9 +5,12 @@
 //! * It accepts forever. So fd 0 is made non-blocking and polled here, and the crate's loop runs only while connections are
 //!   pending. The loop ends with a panic if none is left (`EAGAIN`) or if no descriptor is free (`EMFILE`), which would
 //!   otherwise end the process. On Linux accepted sockets do not inherit the mode.
-//! * It starts a thread per connection. No more are accepted while [`CONNECTIONS`] are open, counted every [`BETWEEN_COUNTS`];
-//!   but while connections keep coming, the loop continues. [`DESCRIPTORS`] stops it. `limits.concurrent_requests` limits the
-//!   work further. A waiting thread costs some 50 kB.
+//! * It starts a thread per connection, for as long as the web server keeps the connection. No more are accepted while
+//!   [`REQUESTS`] are in progress or [`CONNECTIONS`] are open, counted every [`BETWEEN_COUNTS`]; but while connections keep coming,
+//!   the loop continues. [`DESCRIPTORS`] stops it. `limits.concurrent_requests` limits the work further. A waiting thread costs
+//!   some 50 kB.
+//! * It keeps a connection for as long as the web server wants. A worker that retires ends each connection after an answer
+//!   ([`leave`]), which is when the web server expects it least to break off: what it sends next, it sends to the new worker.
 //! * It reads without a time limit. On TCP, [`SILENCE`] is set on the listening socket and inherited. Unix sockets inherit no
 //!   limit; only the web server, or somebody whom the sysadmin trusts as much, can connect to those.
 //! * It panics on malformed records, in the connection's thread, which ends only that connection. Within a body this counts as
@@ -38,19 +41,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Open connections at which no more are accepted.
+/// Requests in progress at which no more connections are accepted.
 ///
 /// More than may wait for their turn ([`super::gate::WAITING_ROOM`]), so that further requests get an immediate 503; and more
 /// than the workers of an Apache with default settings (400), which passes on slow bodies as they trickle in.
-const CONNECTIONS: usize = 640;
+const REQUESTS: usize = 640;
+
+/// Open connections at which no more are accepted, idle ones included: as many as 160 workers of nginx keep with the
+/// configuration of `docs/hosts`, or three times the threads of an Apache with default settings.
+const CONNECTIONS: usize = 1280;
 
 /// Counting connections lists all threads of the process, so it is done no more often than this.
 const BETWEEN_COUNTS: Duration = Duration::from_millis(5);
 
-/// Limit on the worker's descriptors, if it inherited more: enough for the connections that the crate accepts beyond
+/// Limit on the worker's descriptors, if it may have so many: enough for the connections that the crate accepts beyond
 /// [`CONNECTIONS`] at a time, and for the files and databases of running requests. A request that finds none free is answered
 /// with 503.
-const DESCRIPTORS: u64 = 1536;
+const DESCRIPTORS: u64 = 2048;
 
 /// Time between two log lines about requests that were turned away.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(10);
@@ -66,15 +73,30 @@ pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// How long a TCP connection may be silent in the middle of a request.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How long running requests may continue after the order to stop.
+/// How long running requests may continue after the order to stop, and kept connections after the order to retire. Longer than
+/// the web servers keep an idle connection with the configuration of `docs/hosts`.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// How long a connection without a request may stay open after the order to stop. A connection accepted a moment ago sends its
 /// request at once; one that the web server keeps open (`fastcgi_keep_conn`) does not.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves until `stop` is set, then lets running requests finish.
-pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
+/// The orders to a worker, each set by a signal.
+pub struct Orders {
+    /// SIGTERM: the program ends. The web server has to do without it, so idle connections do not count.
+    pub stop: Arc<AtomicBool>,
+    /// SIGINT: another worker has taken over, so there is time to serve the kept connections until they end.
+    pub retire: Arc<AtomicBool>,
+}
+
+impl Orders {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.retire.load(Ordering::Relaxed)
+    }
+}
+
+/// Serves until it is ordered to stop, then lets running requests finish.
+pub fn run(program: Program, orders: Orders) -> ExitCode {
     panics::keep_quiet();
     panics::expect_broken_connections();
     log::speak_as(program.name);
@@ -84,12 +106,12 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let sites = Sites::new(Configurations::of(std::env::vars_os()));
-    let worker = Arc::new(Worker { program, sites, gate: Gate::default(), busy: AtomicUsize::new(0) });
+    let worker = Arc::new(Worker { program, sites, gate: Gate::default(), busy: AtomicUsize::new(0), orders });
     let mut reported = None;
     let mut had_room = None;
-    while !stop.load(Ordering::Relaxed) {
+    while !worker.orders.is_over() {
         if had_room.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_COUNTS) {
-            had_room = (worker.connections() < CONNECTIONS).then(Instant::now);
+            had_room = worker.has_room().then(Instant::now);
         }
         if had_room.is_none() {
             std::thread::sleep(Duration::from_millis(10));
@@ -108,9 +130,8 @@ pub fn run(program: Program, stop: &AtomicBool) -> ExitCode {
 
 fn prepare() -> io::Result<()> {
     let given = rustix::process::getrlimit(Resource::Nofile);
-    if given.current.is_none_or(|most| most > DESCRIPTORS) {
-        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum: given.maximum })?;
-    }
+    let most = given.maximum.map_or(DESCRIPTORS, |maximum| maximum.min(DESCRIPTORS));
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: given.maximum })?;
     rustix::io::ioctl_fionbio(stdin(), true)?;
     sockopt::set_socket_timeout(stdin(), Timeout::Recv, Some(SILENCE))?;
     sockopt::set_socket_timeout(stdin(), Timeout::Send, Some(SILENCE))?;
@@ -147,9 +168,14 @@ struct Worker {
     gate: Gate,
     /// Requests that are not answered yet.
     busy: AtomicUsize,
+    orders: Orders,
 }
 
 impl Worker {
+    fn has_room(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) < REQUESTS && self.connections() < CONNECTIONS
+    }
+
     /// The number of connections, counted by their threads: the crate does not count them, and some have no request yet.
     fn connections(&self) -> usize {
         let others = 1 + store::threads();
@@ -180,9 +206,19 @@ fn handle(worker: &Arc<Worker>, mut request: fastcgi::Request) {
         work_left = answer.work_left;
     }
     drop(request);
-    if let Some(site) = work_left {
-        work_afterwards(busy, site);
+    match work_left {
+        Some(site) => work_afterwards(busy, site),
+        None => drop(busy),
     }
+    if worker.orders.is_over() {
+        leave();
+    }
+}
+
+/// Ends this connection's thread, and thereby the connection, between two requests. The crate offers no other way. Nothing is
+/// reported, because this is no panic of ours.
+fn leave() -> ! {
+    std::panic::resume_unwind(Box::new("the worker retires"))
 }
 
 /// Does what an answer left, in a thread of its own, because the next request on this connection must not wait for it.
@@ -218,11 +254,17 @@ impl<R: Read> Read for Body<R> {
     }
 }
 
+/// Waits until the web server has ended its connections. After the order to stop, those without a request do not count for longer
+/// than [`LINGER`].
 fn finish(worker: &Worker) {
     let start = Instant::now();
+    let mut stopped = None;
     while worker.connections() > 0 && start.elapsed() < GRACE {
-        if worker.busy.load(Ordering::SeqCst) == 0 && start.elapsed() > LINGER {
-            break;
+        if worker.orders.stop.load(Ordering::Relaxed) {
+            let since = *stopped.get_or_insert_with(Instant::now);
+            if worker.busy.load(Ordering::SeqCst) == 0 && since.elapsed() > LINGER {
+                break;
+            }
         }
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -15,8 +15,9 @@
 //! | body | `limits.body_bytes`, `internal.body_bytes` | 413 |
 //! | running requests | `limits.concurrent_requests`; three quarters of that for those that may wait for a peer | waits 10 s, then 503 |
 //! | waiting requests | 256 (`gate::WAITING_ROOM`) that may wait for a peer, and 256 that only read | 503 at once |
-//! | connections | 640, briefly up to 1536 descriptors, and the backlog of the socket | wait in the backlog |
-//! | end of running requests after SIGTERM | 30 s | |
+//! | requests in progress, those that are still being received included | 640, and the backlog of the socket | wait in the backlog |
+//! | connections, idle ones included | 1280, briefly up to 2048 descriptors, and the backlog of the socket | wait in the backlog |
+//! | end of running requests after SIGTERM, and of kept connections after an upgrade | 30 s | |
 
 mod body;
 mod configurations;
@@ -50,10 +51,13 @@ pub fn serve(program: Program) -> ExitCode {
     if !is_listening_socket() {
         return shell::explain(program.name).unwrap_or_else(|| plain::run(program));
     }
-    let stop = stop_flag();
     match supervisor::is_worker() {
-        true => fastcgi::run(program, &stop),
-        false => supervisor::run(program.name, &stop),
+        true => fastcgi::run(program, fastcgi::Orders { stop: flag_of(&[SIGTERM]), retire: flag_of(&[SIGINT]) }),
+        false => {
+            // The supervisor's pause has to be interrupted, and nothing more.
+            flag_of(&[SIGCHLD]);
+            supervisor::run(program.name, &flag_of(&[SIGTERM, SIGINT]))
+        }
     }
 }
 
@@ -82,12 +86,12 @@ fn is_listening_socket() -> bool {
     rustix::net::sockopt::socket_acceptconn(std::io::stdin()).unwrap_or(false)
 }
 
-/// Set by SIGTERM and SIGINT. SIGCHLD only has to interrupt the supervisor's pause, so its flag is ignored.
-fn stop_flag() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for (signal, flag) in [(SIGTERM, stop.clone()), (SIGINT, stop.clone()), (SIGCHLD, Arc::default())] {
+/// Set by any of these signals.
+fn flag_of(signals: &[i32]) -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signals {
         // Fails only for signals that cannot be caught; these can.
-        let _ = signal_hook::flag::register(signal, flag);
+        let _ = signal_hook::flag::register(*signal, flag.clone());
     }
-    stop
+    flag
 }

@@ -22,6 +22,8 @@ pub struct Sites {
 #[derive(Default)]
 struct Entry {
     open: Option<(Stamp, Arc<Site>)>,
+    /// The site as it was when the file could be used.
+    last: Option<Arc<Site>>,
     /// The last error logged about this file, so that a broken configuration is one log line and not one per request.
     complaint: String,
 }
@@ -63,16 +65,24 @@ impl Entry {
                 let site = Arc::new(site);
                 log::start(site.config.log, site.config.log_level);
                 self.complaint.clear();
+                self.last = Some(site.clone());
                 self.open = stamp.filter(Stamp::is_settled).map(|stamp| (stamp, site.clone()));
                 Ok(site)
             }
-            Err(error) => {
-                if self.complaint != error.cause {
-                    log::warn("configuration_refused", None, &error.cause);
-                    self.complaint = error.cause;
-                }
-                Err(Error { cause: String::new(), ..error })
-            }
+            // Perhaps a file that is being written. Until it has settled, the site is what it was before.
+            Err(error) => match self.last.as_ref().filter(|_| Stamp::of(path).is_some_and(|stamp| !stamp.is_settled())) {
+                Some(site) => Ok(site.clone()),
+                None => Err(self.refuse(error)),
+            },
         }
+    }
+
+    /// Logs why the file cannot be used, once.
+    fn refuse(&mut self, error: Error) -> Error {
+        if self.complaint != error.cause {
+            log::warn("configuration_refused", None, &error.cause);
+            self.complaint = error.cause;
+        }
+        Error { cause: String::new(), ..error }
     }
 }

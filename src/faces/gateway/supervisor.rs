@@ -6,8 +6,9 @@
 //! * A stack overflow or a failed allocation ends a process, and nothing can catch it. Here it ends the worker, and the next
 //!   one starts at once on the same socket and serves the connections in its backlog.
 //! * The stack size of threads comes from the environment (`RUST_MIN_STACK`), which a program cannot set for itself.
-//! * After an upgrade the new worker serves before the old one stops accepting, so no request is lost or delayed. If the new
-//!   program does not run, the old worker continues.
+//! * After an upgrade the new worker serves before the old one stops accepting, so no request is lost or delayed. The old one
+//!   goes on serving the connections that the web server keeps, until they end or its grace period does. If the new program does
+//!   not run, the old worker continues.
 //!
 //! Several supervisors may share a socket (`spawn-fcgi -F 2`). After an upgrade the supervisor itself still runs the old
 //! program.
@@ -108,7 +109,8 @@ impl Supervisor {
         } else {
             log::info("upgraded", None, &format!("worker {} takes over from {}", new.child.id(), self.worker.child.id()));
             let old = std::mem::replace(&mut self.worker, new);
-            self.retired.push(old.retire());
+            // Earlier versions of the program know no difference between the two signals.
+            self.retired.push(old.retire(Signal::INT));
         }
     }
 
@@ -125,7 +127,7 @@ impl Supervisor {
     /// Tells all workers to stop, and waits for them.
     fn end(self) {
         let workers = self.retired.into_iter().chain(self.successor).chain([self.worker]);
-        let mut ending: Vec<Worker> = workers.map(Worker::retire).collect();
+        let mut ending: Vec<Worker> = workers.map(|worker| worker.retire(Signal::TERM)).collect();
         while !ending.is_empty() {
             ending.retain_mut(|worker| !worker.has_ended());
             pause(Duration::from_millis(10));
@@ -150,12 +152,13 @@ impl Worker {
         Ok(Worker { child: command.spawn()?, since: Instant::now(), is_retired: false })
     }
 
-    fn retire(mut self) -> Worker {
+    /// Tells the worker to end, in the way that [`super::fastcgi::Orders`] explains.
+    fn retire(mut self, signal: Signal) -> Worker {
         // The worker is not reaped yet, so its process id cannot belong to another process.
         if !self.has_ended()
             && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
         {
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, signal);
         }
         Worker { since: Instant::now(), is_retired: true, ..self }
     }

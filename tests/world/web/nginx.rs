@@ -21,7 +21,7 @@ pub fn start_cgi(server: &mut WebServer, site: &SiteFolder) {
             ("127.0.0.1:8080", &format!("127.0.0.1:{}", site.internal_port)),
         ],
     );
-    start(server, site, &page);
+    start(server, site, &page, "");
 }
 
 /// fcgiwrap leaves its workers behind when it ends, so the shell ends the whole group.
@@ -36,14 +36,14 @@ pub fn start_fastcgi(server: &mut WebServer, site: &SiteFolder, start_programs: 
     start_programs(server, site);
     let listen = format!("127.0.0.1:{}", site.internal_port);
     let page = Page::read("nginx-systemd", &[("/run/matrix-register-bot", text(server.folder.path())), ("127.0.0.1:8080", &listen)]);
-    start(server, site, &page);
+    start(server, site, &page, page.lines("Connections to the programs"));
 }
 
-fn start(server: &mut WebServer, site: &SiteFolder, page: &Page) {
+fn start(server: &mut WebServer, site: &SiteFolder, page: &Page, connections: &str) {
     let folder = server.folder.path();
     fs::copy("/etc/nginx/fastcgi_params", folder.join("fastcgi_params"))
         .unwrap_or_else(|cause| panic!("/etc/nginx/fastcgi_params: {cause}; run tests/world/install"));
-    Snippets::of(page, site).write(server);
+    Snippets::of(page, site).with_beside(connections).write(server);
     let config = if server.hardening.is_empty() { frame(&servers(site, "")) } else { hardened(server, site) };
     fs::write(folder.join("nginx.conf"), config).unwrap();
     let mut command = guarded("nginx");

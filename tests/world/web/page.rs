@@ -51,6 +51,12 @@ impl Snippets {
         snippets
     }
 
+    /// Puts further lines beside the public server.
+    pub fn with_beside(mut self, lines: &str) -> Snippets {
+        self.beside.insert_str(0, lines);
+        self
+    }
+
     /// Writes the files that the surrounding configuration includes.
     pub fn write(&self, server: &WebServer) {
         fs::write(server.folder.join("world.conf"), &self.world).unwrap();
