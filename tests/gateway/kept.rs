@@ -97,7 +97,11 @@ fn nginx() -> Option<Site> {
     let lines: Vec<&str> =
         pages.lines().filter(|line| line.contains("fastcgi_keep_conn") || line.contains("fastcgi_next")).take(2).collect();
     assert_eq!(lines.len(), 2, "the page keeps connections, and says what is repeated");
-    let location = format!("location / {{ include /etc/nginx/fastcgi_params; fastcgi_pass unix:{socket}; {} }}", lines.join(" "));
+    let location = format!(
+        "location / {{ set $program socket; include /etc/nginx/fastcgi_params; fastcgi_pass unix:{}/$program; {} }}",
+        root.display(),
+        lines.join(" ")
+    );
     let config = nginx_frame(&root, port, &upstream, &location);
     fs::write(server.folder.path("nginx.conf"), config).unwrap();
     let mut command = Command::new("/usr/sbin/nginx");
@@ -152,7 +156,12 @@ impl Site {
     }
 
     fn worker(&self) -> String {
-        field(&self.ask(0), "pid").to_owned()
+        let mut answer = String::new();
+        assert!(eventually(10, || {
+            answer = self.ask(0);
+            is_ok(&answer)
+        }));
+        field(&answer, "pid").to_owned()
     }
 
     /// The number of requests that fail under constant load while `happens` does, and for a while afterwards.
