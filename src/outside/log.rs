@@ -19,6 +19,7 @@ static PROGRAM: OnceLock<&'static str> = OnceLock::new();
 static SETTINGS: OnceLock<(LogTarget, LogLevel)> = OnceLock::new();
 static BEHIND_WEB_SERVER: AtomicBool = AtomicBool::new(false);
 static WARNINGS_ONLY: AtomicBool = AtomicBool::new(false);
+static SUCCESSES_TO_SYSLOG: AtomicBool = AtomicBool::new(false);
 static HELD_BACK: OnceLock<&'static [&'static str]> = OnceLock::new();
 
 /// Syslog's severities.
@@ -53,6 +54,12 @@ pub fn warnings_only() {
     WARNINGS_ONLY.store(true, Ordering::Relaxed);
 }
 
+/// Sends successes to syslog whatever the configuration says, and warnings to standard error: what somebody does in a shell has to be
+/// found later. Without a syslog, successes are not logged.
+pub fn successes_to_syslog() {
+    SUCCESSES_TO_SYSLOG.store(true, Ordering::Relaxed);
+}
+
 /// Keeps these events from standard error, because cron reports them in its own way.
 pub fn hold_back(events: &'static [&'static str]) {
     let _ = HELD_BACK.set(events);
@@ -69,7 +76,9 @@ pub fn warn(event: &str, registration: Option<i64>, detail: &str) {
 }
 
 fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
-    let (target, level) = SETTINGS.get().copied().unwrap_or_default();
+    let (configured, level) = SETTINGS.get().copied().unwrap_or_default();
+    let only_to_syslog = severity > WARNING && configured == LogTarget::Stderr && SUCCESSES_TO_SYSLOG.load(Ordering::Relaxed);
+    let target = if only_to_syslog { LogTarget::Syslog } else { configured };
     if severity > WARNING && !takes_everything(target, level) {
         return;
     }
@@ -85,7 +94,8 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     match target {
         LogTarget::Stderr if HELD_BACK.get().is_some_and(|held_back| held_back.contains(&event)) => {}
         LogTarget::Stderr => to_stderr(severity, program, &line),
-        LogTarget::Syslog => to_syslog(severity, program, &line),
+        LogTarget::Syslog if to_syslog(severity, program, &line) || only_to_syslog => {}
+        LogTarget::Syslog => to_stderr(severity, program, &line),
     }
 }
 
@@ -115,13 +125,11 @@ fn is_journal() -> bool {
     })
 }
 
-/// RFC 3164 as `/dev/log` takes it: facility 3 (daemon); a missing syslog falls back to standard error.
-fn to_syslog(severity: u8, program: &str, line: &str) {
+/// RFC 3164 as `/dev/log` takes it: facility 3 (daemon). `false`: there is no syslog.
+fn to_syslog(severity: u8, program: &str, line: &str) -> bool {
     let start = format!("<{}>matrix-register-bot/{program}[{}]: ", 3 * 8 + severity, std::process::id());
     let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(shortened(start + line, LONGEST_LINE).as_bytes(), "/dev/log"));
-    if sent.is_err() {
-        to_stderr(severity, program, line);
-    }
+    sent.is_ok()
 }
 
 /// Writes the line at once, so that lines of several programs do not mix. Failures are ignored: `eprintln!` would panic if nobody

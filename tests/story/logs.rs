@@ -47,6 +47,48 @@ fn a_warning_stands_whole_in_the_web_servers_error_log_and_names_the_program_onc
     }
 }
 
+/// Runs a program where it has a syslog of its own, and prints what that got.
+const WITH_SYSLOG: &str = "
+import socket, subprocess, sys
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind('/dev/log')
+log.setblocking(False)
+run = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE, input=b'')
+sys.stderr.write(run.stderr.decode())
+try:
+    while True: print(log.recv(65536).decode())
+except BlockingIOError: pass
+";
+
+#[test]
+fn what_somebody_changes_in_a_shell_is_found_in_syslog_with_their_name() {
+    let story = as_delivered(Host::NginxCgi);
+    let command = story.site.program("matrix-register-bot");
+    let said = |arguments: &[&str]| {
+        let mut shell = Command::new("unshare");
+        shell
+            .args(["-m", "sh", "-c", "mount -t tmpfs none /dev && exec python3 -c \"$@\"", "sh", WITH_SYSLOG])
+            .arg(&command)
+            .args(arguments);
+        let run = shell.output().unwrap();
+        (String::from_utf8(run.stdout).unwrap(), String::from_utf8(run.stderr).unwrap())
+    };
+    let (log, errors) = said(&["close"]);
+    if errors.contains("permi") {
+        eprintln!("NOTHING CAN BE MOUNTED HERE (it takes root and CAP_SYS_ADMIN): {errors}");
+        return;
+    }
+    let line = "matrix-register-bot/matrix-register-bot[";
+    assert!(
+        log.starts_with("<30>") && log.contains(line) && log.contains("form_closed_by_operator: ") && log.contains("by="),
+        "{log} {errors}"
+    );
+    assert!(errors.is_empty(), "nothing of it disturbs the shell: {errors}");
+    assert!(said(&["list"]).0.is_empty(), "who only looks leaves no line");
+    let quiet = story.site.run_with("matrix-register-bot", &["open"], &[], b"");
+    assert!(quiet.status.success() && quiet.stderr.is_empty(), "without a syslog: {quiet:?}");
+}
+
 #[test]
 fn the_journal_gets_everything_with_its_severity() {
     let story = as_delivered(Host::NginxCgi);

@@ -217,6 +217,8 @@ fn what_is_the_operators_own_is_named_and_left() {
     let story = Story::start("synapse", Host::NginxCgi);
     let (status, sentence) = refusal(&story, &BOT);
     assert!(status == Some(1) && sentence.contains("access_token") && sentence.contains("[room]"), "{sentence}");
+    let (status, sentence) = refusal(&story, &["secrets", "rotate", "--secret-key", "--bot"]);
+    assert!(status == Some(1) && sentence.contains("requests have the new key") && sentence.contains("but: the bot uses"), "{sentence}");
     let service = ["secrets", "rotate", "--service"];
     assert_eq!(refusal(&story, &service).0, Some(1), "there is none");
     let file = says(&story, &["appservice"]);

@@ -103,7 +103,7 @@ fn check(path: &Path, is_json: bool, mail_to: Option<&str>) -> ExitCode {
 
 fn start_log(site: &Site) {
     log::start(site.config.log, site.config.log_level);
-    log::warnings_only();
+    log::successes_to_syslog();
 }
 
 fn obey(site: &Site, command: Command) -> Result<Answer, Refusal> {

@@ -20,16 +20,26 @@ pub fn obey(site: &Site, command: &Secrets) -> Result<Answer, Refusal> {
         text += &format!("{sentence}\n");
         all[name] = value;
     };
-    if secret_key {
-        tell("secret_key", rotate_key(site)?);
-    }
-    if bot {
-        tell("bot", rotate_bot(site)?);
-    }
-    if service {
-        tell("service", rotate_service(site)?);
+    let rotations: [(&str, bool, Rotation); 3] =
+        [("secret_key", secret_key, rotate_key), ("bot", bot, rotate_bot), ("service", service, rotate_service)];
+    for (name, _, rotate) in rotations.into_iter().filter(|(_, is_wanted, _)| *is_wanted) {
+        match rotate(site) {
+            Ok(done) => tell(name, done),
+            Err(refusal) => return Err(after(&text, refusal)),
+        }
     }
     Ok(Answer { text, json: all })
+}
+
+type Rotation = fn(&Site) -> Result<(String, Value), Refusal>;
+
+/// A refusal that says what was done before.
+fn after(done: &str, refusal: Refusal) -> Refusal {
+    let sentence = |sentence: String| if done.is_empty() { sentence } else { format!("{}; but: {sentence}", done.trim_end()) };
+    match refusal {
+        Refusal::No(said) => Refusal::No(sentence(said)),
+        Refusal::Failed(said) => Refusal::Failed(sentence(said)),
+    }
 }
 
 fn rotate_key(site: &Site) -> Result<(String, Value), Refusal> {

@@ -222,7 +222,7 @@ fn reset(site: &Site, named: &str, with_devices: bool) -> Result<Answer, Refusal
     queue::mail_resets(site)?;
     let is_mailed = store.is_reset_settled(&asked)?;
     drop(store);
-    let mail = if is_mailed { "is mailed" } else { "is mailed as soon as the mail server takes it" };
+    let mail = if is_mailed { "is mailed" } else { "is mailed as soon as the mail server and the limits of [limits] allow it" };
     let done = format!("a link to set a new password {mail} to the owner of {}; until then the old one stays", account.localpart);
     after_devices(site, &account, with_devices, &done, "")
 }
