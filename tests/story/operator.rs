@@ -187,7 +187,7 @@ fn the_command_explains_itself_and_is_not_for_web_servers() {
 #[test]
 fn an_answer_that_cannot_be_written_is_a_failure_and_one_that_is_not_read_to_the_end_is_none() {
     let story = Story::start("synapse", Host::NginxCgi);
-    assert!(story.site.run_cron().status.success());
+    assert_eq!(says(&story, &["list"]), "no request\n", "before the first request");
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let run = Command::new(story.site.program("matrix-register-bot")).arg("list").stdout(full).output().unwrap();
     assert_eq!(run.status.code(), Some(75));
@@ -217,7 +217,6 @@ fn whoever_may_not_read_the_configuration_is_told_to_use_sudo() {
 #[test]
 fn a_configuration_may_be_named_by_a_relative_path() {
     let Some(story) = site_of_another_user() else { return };
-    assert!(story.site.run_cron().status.success());
     let run = |user: &str| {
         let mut command = Command::new("runuser");
         command.args(["-u", user, "--"]).arg(story.site.program("matrix-register-bot")).args(["list", "--config", "config.toml"]);
@@ -230,4 +229,39 @@ fn a_configuration_may_be_named_by_a_relative_path() {
     let stranger = run("daemon");
     assert_eq!(stranger.status.code(), Some(78), "{stranger:?}");
     assert!(String::from_utf8_lossy(&stranger.stderr).contains(&format!("sudo -u {USER}")), "{stranger:?}");
+}
+
+/// 75: try again later. Nothing is done by halves, and nothing looks like success.
+#[test]
+fn without_its_database_each_subcommand_says_so_and_fails_for_now() {
+    let mut story = Story::start("local", Host::NginxCgi);
+    story.site.set("database", "postgres://bot:secret-word@127.0.0.1:9/register?tls=off");
+    for arguments in [
+        &["list"][..],
+        &["show", "1"],
+        &["approve", "1"],
+        &["decline", "1", "--reason", "no"],
+        &["ask", "1", "who?"],
+        &["reopen", "1"],
+        &["resend", "1"],
+        &["correct", "1", "--email", "ada@example.org"],
+        &["withdraw", "1"],
+        &["end", "1"],
+        &["retry", "--all"],
+        &["export", "ada@example.org"],
+        &["forget", "ada@example.org"],
+        &["user", "list"],
+        &["user", "disable", "ada"],
+        &["close"],
+        &["open"],
+        &["stats"],
+    ] {
+        let (status, said) = refusal(&story, arguments);
+        assert_eq!(status, Some(75), "{arguments:?}: {said}");
+        assert!(said.contains("127.0.0.1:9") && said.contains("database in config.toml"), "{arguments:?}: {said}");
+        assert!(!said.contains("secret-word") && said.lines().count() == 1, "{arguments:?}: {said}");
+        let run = run(&story, &[arguments, &["--json"]].concat());
+        let answer: Value = serde_json::from_slice(&run.stdout).unwrap();
+        assert!(run.status.code() == Some(75) && answer["error"].is_string(), "{run:?}");
+    }
 }

@@ -17,13 +17,14 @@ mod secrets;
 mod table;
 mod user;
 
-use crate::domain::config::{CONFIG_VARIABLE, Config};
+use crate::domain::config::{CONFIG_VARIABLE, Config, DatabaseUrl};
 use crate::domain::error::Error;
 use crate::faces::cron;
 use crate::flow::deciding::Verdict;
 use crate::outside::log;
 use crate::outside::ownership;
 use crate::outside::site::{self, Site};
+use crate::outside::store::Access;
 use answer::{Answer, Refusal};
 use clap::{CommandFactory, Parser};
 use command::{Command, CommandLine};
@@ -73,6 +74,7 @@ pub fn run() -> ExitCode {
     if let Some(why) = ownership::stranger(&site.config.state_folder) {
         return complain(line.json, &why, EX_CONFIG);
     }
+    make_database(&site);
     match obey(&site, line.command) {
         Ok(answer) => print(line.json, &answer, 0),
         Err(refusal @ Refusal::No(_)) => complain(line.json, refusal.sentence(), NOT_POSSIBLE),
@@ -99,6 +101,16 @@ fn check(path: &Path, is_json: bool, mail_to: Option<&str>) -> ExitCode {
     start_log(&site);
     let (answer, is_well) = check::check(&site, stays_root, mail_to);
     print(is_json, &answer, if is_well { 0 } else { NOT_POSSIBLE })
+}
+
+/// Before the first request and the first run of cron there is no file, and what only reads would fail instead of finding nothing. What
+/// stands in the way is said by whoever needs the database.
+fn make_database(site: &Site) {
+    if let Ok(DatabaseUrl::Sqlite(path)) = site.config.database()
+        && !path.exists()
+    {
+        let _ = site.store(Access::Write);
+    }
 }
 
 fn start_log(site: &Site) {
