@@ -90,6 +90,19 @@ pub fn lines(text: &str) -> Vec<String> {
     lines
 }
 
+/// The same JSON, in which each character that a terminal would obey or that cannot be seen is written as its number.
+pub fn visible_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Between its texts, JSON has no such character but line breaks.
+        match (c.is_control() && c != '\n') || is_ignorable(c) || misleads(c) {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}"))),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// Whether a character is invisible by itself and not one of the blank-looking letters. Searches ignore such characters.
 pub(crate) fn is_invisible(c: char) -> bool {
     is_ignorable(c) && !is_letter(c)
@@ -251,6 +264,15 @@ fn flag(c: char, rest: &[char]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_that_is_shown_means_the_same() {
+        let text = "Ada\u{9b}31m \u{202e}evil\u{200b} \u{1f468}\u{200d}\u{1f469} \u{e0001}\u{7}\n\"ä\"";
+        let json = serde_json::to_string_pretty(&[text]).unwrap();
+        let shown = visible_json(&json);
+        assert!(shown.chars().all(|c| c == '\n' || !(c.is_control() || is_ignorable(c))), "{shown:?}");
+        assert_eq!(serde_json::from_str::<[String; 1]>(&shown).unwrap(), [text]);
+    }
 
     #[test]
     fn what_phones_and_web_pages_put_into_a_text_is_dropped() {

@@ -265,3 +265,49 @@ fn without_its_database_each_subcommand_says_so_and_fails_for_now() {
         assert!(run.status.code() == Some(75) && answer["error"].is_string(), "{run:?}");
     }
 }
+
+/// What a terminal obeys, and what turns the direction of writing or cannot be seen.
+const NASTY: &str = "Ada\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}evil\u{200b}\u{2066}";
+
+/// Rows may be older than the rules for what people type, or restored from somewhere else.
+#[test]
+fn nothing_in_the_database_moves_the_cursor_or_turns_the_text() {
+    let story = Story::start("local", Host::NginxCgi);
+    let (ada, eve) = (fresh("ada"), fresh("eve"));
+    story.ask_and_confirm(&ada);
+    story.decide(&ada, "approve", "");
+    story.mails.wait_for(&address_of(&ada), 2);
+    story.ask_and_confirm(&eve);
+    says(&story, &["ask", &eve, "who?"]);
+    for (table, columns) in [
+        ("registrations", &["first_name", "last_name", "note", "reason", "last_error", "refusal"][..]),
+        ("decisions", &["decided_by", "reason"]),
+        ("questions", &["question", "asked_by", "answer"]),
+        ("owed_actions", &["last_error"]),
+        ("logins", &["first_name", "last_name"]),
+    ] {
+        for column in columns {
+            story.sql(&format!("UPDATE {table} SET {column} = '{NASTY}'"));
+        }
+    }
+    let is_nasty = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{200b}\u{2066}".contains(c);
+    for arguments in [
+        &["list", "--all"][..],
+        &["show", &ada],
+        &["show", &eve],
+        &["export", &address_of(&ada)],
+        &["user", "list"],
+        &["user", "show", &ada],
+    ] {
+        for json in [&[][..], &["--json"]] {
+            let said = says(&story, &[arguments, json].concat());
+            assert!(!said.contains(is_nasty), "{arguments:?} {json:?}: {said:?}");
+            assert!(said.contains("evil") || arguments[0] == "list", "{said}");
+        }
+    }
+    for argument in ["--waiting", "-v"] {
+        let run = story.site.run_cron_with(&[argument]);
+        let said = String::from_utf8([run.stdout, run.stderr].concat()).unwrap();
+        assert!(!said.contains(is_nasty), "{argument}: {said:?}");
+    }
+}

@@ -17,6 +17,7 @@ mod secrets;
 mod table;
 mod user;
 
+use crate::domain::characters::visible_json;
 use crate::domain::config::{CONFIG_VARIABLE, Config, DatabaseUrl};
 use crate::domain::error::Error;
 use crate::faces::cron;
@@ -157,7 +158,7 @@ fn print(is_json: bool, answer: &Answer, status: u8) -> ExitCode {
     let mut out = std::io::stdout().lock();
     // println! would panic if the output cannot be written.
     let written = match is_json {
-        true => writeln!(out, "{}", answer.json),
+        true => writeln!(out, "{}", visible_json(&answer.json.to_string())),
         false => write!(out, "{}", answer.text),
     };
     match written.and_then(|()| out.flush()) {
@@ -188,7 +189,7 @@ fn manual(folder: &Path) -> ExitCode {
 
 fn complain(is_json: bool, sentence: &str, status: u8) -> ExitCode {
     let _ = match is_json {
-        true => writeln!(std::io::stdout(), "{}", json!({ "error": sentence })),
+        true => writeln!(std::io::stdout(), "{}", visible_json(&json!({ "error": sentence }).to_string())),
         false => writeln!(std::io::stderr(), "matrix-register-bot: {sentence}"),
     };
     ExitCode::from(status)

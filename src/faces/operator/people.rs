@@ -3,6 +3,7 @@
 use super::answer::{Answer, Refusal};
 use super::listing;
 use crate::domain::address::{self, Address};
+use crate::domain::characters::visible_json;
 use crate::domain::registration::{Event, State};
 use crate::outside::log;
 use crate::outside::ownership;
@@ -32,7 +33,7 @@ pub fn export(site: &Site, email: &str) -> Result<Answer, Refusal> {
     let remembered = store.remembered_of(&person)?;
     let all = json!({ "email": email, "requests": requests, "accounts": accounts, "outcomes_of_forgotten_requests": remembered });
     let text = serde_json::to_string_pretty(&all).map_err(|cause| Refusal::Failed(cause.to_string()))?;
-    Ok(Answer { text: text + "\n", json: all })
+    Ok(Answer { text: visible_json(&text) + "\n", json: all })
 }
 
 /// Deletes all requests with this address, what is remembered of earlier ones and, if wanted, the account in our own table. Requests that
