@@ -30,6 +30,7 @@
 # make planted       checks that `make faults` finds bugs: plants them one at a time in a copy of the sources
 # make bench         how fast everything is, compared with minimal CGI and FastCGI programs: docs/performance.md; bench/README.md lists
 #                    its variables, for example make bench BENCH_USERS=1000,100000 BENCH_DATABASES=sqlite
+# make bench-requests cron, the command and metrics with very many requests: bench/requests.md
 # make bench-lookups the figures of bench/lookups.md: lookups in a million accounts
 
 # Folder and name of each program, from the list in src/bin/main.rs. All of them are hard links to one executable.
@@ -168,6 +169,10 @@ bench: all
 		$(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/run
 	bench/report
 
+bench-requests: all
+	$(WORLD)/install bench
+	BENCH_DATABASES=$(BENCH_DATABASES) $(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/requests
+
 bench-lookups:
 	$(OPTIMISED) test --lib figures_of_the_lookups -- --ignored --nocapture
 
@@ -238,4 +243,4 @@ clean:
 	rm -rf fuzz/target
 	rm -f $(PROGRAMS)
 
-.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test container container-test newcomer-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups planted bench clean
+.PHONY: all install deb demo demo-check test test-one token-check mas-check package-test container container-test newcomer-test screenshots fuzz fuzz-rounds load attack nodes faults bench-lookups bench-requests planted bench clean

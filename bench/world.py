@@ -25,7 +25,7 @@ PAGES = ["register", "verify", "verify_admin"]
 # To each FastCGI program, as many as wrk has.
 KEPT_CONNECTIONS = 4
 # Each program and its folder, from the list in src/bin/main.rs.
-FOLDERS = {name: folder for folder, name in re.findall(r'^    \("([a-z]+)/([a-z_]+)", ', (ROOT / "src/bin/main.rs").read_text(), re.M)}
+FOLDERS = {name: folder for folder, name in re.findall(r'^    \("([a-z]+)/([a-z_-]+)", ', (ROOT / "src/bin/main.rs").read_text(), re.M)}
 
 SETTINGS = """
 server_name = "example.org"
@@ -140,9 +140,8 @@ def sqlite_site(folder, users):
     return Site(folder, f"sqlite:{kept}")
 
 
-def server_site(folder, engine, users):
-    """A database on the servers that `tests/world/start-databases run` started."""
-    name = f"bench_{users}"
+def server(folder, engine, name):
+    """A new database on the servers that `tests/world/start-databases run` started: how its client is called, and its URL."""
     port, socket_path, user, password = (os.environ[f"MATRIX_TEST_{engine.upper()}_{part}"] for part in ["PORT", "SOCKET", "USER", "PASSWORD"])
     quoted = [urllib.parse.quote(text, safe="") for text in (user, password)]
     scheme = "postgres" if engine == "postgres" else "mysql"
@@ -156,21 +155,36 @@ def server_site(folder, engine, users):
     environment = os.environ | environment
     run(*client, *database, first, sql, f"DROP DATABASE IF EXISTS {name}", env=environment)
     run(*client, *database, first, sql, f"CREATE DATABASE {name}", env=environment)
-    site = Site(folder, f"{scheme}://{quoted[0]}:{quoted[1]}@127.0.0.1:{port}/{name}?socket={urllib.parse.quote(socket_path, safe='/')}")
+    url = f"{scheme}://{quoted[0]}:{quoted[1]}@127.0.0.1:{port}/{name}?socket={urllib.parse.quote(socket_path, safe='/')}"
+    return client, sql, database, environment, url
+
+
+def load(client, sql, database, environment, engine, name, table, names, file):
+    """Fills a table from a file of tab-separated values, and removes the file."""
+    if engine == "postgres":
+        statement = f"\\copy {table} ({names}) FROM '{file}'"
+    else:
+        statement = f"SET unique_checks = 0, foreign_key_checks = 0; LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET utf8mb4 ({names})"
+    run(*client, *database, name, sql, statement, env=environment)
+    file.unlink()
+
+
+def analyze(client, sql, database, environment, engine, name, tables):
+    """Lets the server count what is in the tables, as it does by itself after a while."""
+    tables = ", ".join(tables)
+    run(*client, *database, name, sql, f"ANALYZE {tables}" if engine == "postgres" else f"ANALYZE TABLE {tables}", env=environment, stdout=subprocess.DEVNULL)
+
+
+def server_site(folder, engine, users):
+    """The same for users."""
+    name = f"bench_{users}"
+    client, sql, database, environment, url = server(folder, engine, name)
+    site = Site(folder, url)
     run(generator(), "tables", folder, users)
     columns = "id, active, localpart, first_name, last_name, password_hash, email, email_folded, created_at, changed_at"
     for table, names in [("logins", columns), ("directory_terms", "kind, term, login_id")]:
-        file = folder / f"{table}.tsv"
-        if engine == "postgres":
-            statement = f"\\copy {table} ({names}) FROM '{file}'"
-        else:
-            statement = (
-                f"SET unique_checks = 0, foreign_key_checks = 0; LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET utf8mb4 ({names})"
-            )
-        run(*client, *database, name, sql, statement, env=environment)
-        file.unlink()
-    analyze = "ANALYZE logins, directory_terms" if engine == "postgres" else "ANALYZE TABLE logins, directory_terms"
-    run(*client, *database, name, sql, analyze, env=environment, stdout=subprocess.DEVNULL)
+        load(client, sql, database, environment, engine, name, table, names, folder / f"{table}.tsv")
+    analyze(client, sql, database, environment, engine, name, ["logins", "directory_terms"])
     return site
 
 

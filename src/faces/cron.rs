@@ -149,7 +149,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
     check_accounts(site, store, &mut summary)?;
-    store.count_kept()?;
+    store.count_kept(site.now())?;
     (summary.waiting, summary.now) = (waiting_for_people(store)?, site.now());
     speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {

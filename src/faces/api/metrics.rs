@@ -52,7 +52,7 @@ fn requests(store: &mut Store, text: &mut Exposition) -> Result<(), Error> {
         let stage = by_stage.entry(Stage::of(state)).or_default();
         *stage = stage.with(waiting);
     }
-    text.family("requests", Kind::Gauge, "Requests in the database, by stage. Those that are over are counted when cron runs.");
+    text.family("requests", Kind::Gauge, "Requests in the database, by stage. Those that are over are counted by cron once an hour.");
     for (stage, waiting) in &by_stage {
         text.sample(&[("stage", stage.name())], waiting.count);
     }

@@ -4,6 +4,7 @@
 use super::{Error, Owed, Row, Store, Value};
 use crate::domain::decision::{Outcome, Way};
 use crate::domain::registration::{SideAction, State};
+use crate::domain::seconds::HOUR;
 
 /// So many requests, or actions, and the time of the oldest (seconds since 1970).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +23,11 @@ impl Waiting {
 
 /// Tables of side actions and mails that have no `state`.
 const BY_ITSELF: [(&str, Owed); 2] = [("password_resets", Owed::ResetMail), ("redactions", Owed::Redaction)];
+
+/// How long what is over counts as it was counted, in seconds.
+const COUNTED_EACH: i64 = HOUR;
+/// The row of `tallies` with the time of the last count.
+const COUNTED_AT: &str = "counted at";
 
 /// Due, or failed before and waiting for the next try. Needs the present time.
 const IS_OWED: &str = "(due_at <= ? OR attempts > 0)";
@@ -62,14 +68,23 @@ impl Store {
         Ok(rows.into_iter().filter_map(|(subject, count)| Some((State::from_number(subject.parse().ok()?)?, count))).collect())
     }
 
-    /// Counts the requests that are over.
-    pub(crate) fn count_kept(&mut self) -> Result<(), Error> {
+    /// Counts the requests that are over, once in a while: that takes the longer, the more there are.
+    pub(crate) fn count_kept(&mut self, now: i64) -> Result<(), Error> {
+        let last = self.tallies("kept")?.into_iter().find(|(subject, _)| subject == COUNTED_AT).map_or(0, |(_, at)| at);
+        if (0..COUNTED_EACH).contains(&(now - last)) {
+            return Ok(());
+        }
+        self.set_kept(COUNTED_AT, now)?;
         for state in State::ALL.into_iter().filter(|state| state.is_final()) {
             let count = self.count(state)?;
-            let sql = "UPDATE tallies SET count = ? WHERE kind = 'kept' AND subject = ?";
-            self.execute(sql, &[count.into(), state.number().to_string().as_str().into()])?;
+            self.set_kept(&state.number().to_string(), count)?;
         }
         Ok(())
+    }
+
+    fn set_kept(&mut self, subject: &str, count: i64) -> Result<(), Error> {
+        let sql = "UPDATE tallies SET count = ? WHERE kind = 'kept' AND subject = ?";
+        self.execute(sql, &[count.into(), subject.into()]).map(|_| ())
     }
 
     /// What is due, or has failed and waits for its next try, by kind, with the time since which the oldest is due or fails. A kind

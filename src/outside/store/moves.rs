@@ -391,9 +391,12 @@ impl Store {
     pub(crate) fn forget_times_of_a_wrong_clock(&mut self, now: i64) -> Result<u64, Error> {
         let soon = now + CLOCK_SKEW;
         // MariaDB assigns from left to right. Equal times mean that the PHP program tried: see `accounts::php`.
-        let sql = "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
-                   state_since = ? WHERE state_since > ?";
-        let of_states = self.execute(sql, &[now.into(), now.into(), soon.into()])?;
+        let known = State::ALL.map(|state| state.number().to_string()).join(", ");
+        let sql = format!(
+            "UPDATE registrations SET account_tried_at = CASE WHEN account_tried_at = state_since THEN ? ELSE account_tried_at END,
+             state_since = ? WHERE state IN ({known}) AND state_since > ?"
+        );
+        let of_states = self.execute(&sql, &[now.into(), now.into(), soon.into()])?;
         let of_requests = self.execute("UPDATE registrations SET requested_at = ? WHERE requested_at > ?", &[now.into(), soon.into()])?;
         self.execute("UPDATE owed_actions SET owed_since = ? WHERE owed_since > ?", &[now.into(), soon.into()])?;
         Ok(of_states.max(of_requests))

@@ -1,6 +1,7 @@
 //! `registrations`: open requests, and the queries about them.
 
 use super::keys::CHOOSER;
+use super::listing::none_of;
 use super::php::PhpReader;
 use super::{Column, Error, NamedRow, Selection, Store, Value};
 use crate::domain::config::{Config, Language, OperationMode};
@@ -160,6 +161,11 @@ pub struct SameAddress {
     pub since: i64,
 }
 
+/// Without an order, for whose sake a planner would go through all rows.
+pub(super) fn of_unknown_states() -> String {
+    format!("SELECT id FROM registrations WHERE {} LIMIT 100", none_of(&State::ALL))
+}
+
 impl Store {
     pub fn registration(&mut self, id: i64) -> Result<Option<Registration>, Error> {
         self.registration_where("id = ?", id.into())
@@ -278,9 +284,9 @@ impl Store {
 
     /// Rows with a state that this program does not know, and for which nothing happens.
     pub(crate) fn of_unknown_state(&mut self) -> Result<Vec<i64>, Error> {
-        let known = State::ALL.map(|state| state.number().to_string()).join(", ");
-        let sql = format!("SELECT id FROM registrations WHERE state NOT IN ({known}) ORDER BY id LIMIT 100");
-        self.query(&sql, &[])?.into_iter().map(|row| row.integer()).collect()
+        let mut ids = self.query(&of_unknown_states(), &[])?.into_iter().map(|row| row.integer()).collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        Ok(ids)
     }
 
     /// The number of requests that reached `state` before `before`, and the id of the first; `None` if there are none.

@@ -4,6 +4,9 @@ use super::room_messages::{LONGEST_ID, undecided};
 use super::{Column, Error, NamedRow, RoomEvent, Selection, Store};
 use crate::outside::fault;
 
+/// The largest number of rooms that are told apart: requests rarely move to another one.
+const MOST_ROOMS: usize = 100;
+
 /// A message of somebody that is to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WordsToRead {
@@ -79,15 +82,37 @@ impl Store {
         }
     }
 
-    /// The rooms with messages about requests that are kept, the one with the newest first; requests may go to another one since.
+    /// The rooms with messages about requests that are kept, that of the newest request first; requests may go to another one since.
     pub fn rooms_in_use(&mut self, limit: i64) -> Result<Vec<RoomInUse>, Error> {
-        let is_open = format!("CASE WHEN {} THEN 1 ELSE 0 END", undecided("registrations.state"));
-        let sql = format!(
-            "SELECT room_id, MAX({is_open}) FROM room_messages JOIN registrations ON registrations.id = room_messages.registration_id
-             GROUP BY room_id ORDER BY MAX(room_messages.id) DESC LIMIT ?"
+        let mut rooms = self.rooms_with_messages()?;
+        rooms.sort_by_key(|(_, newest)| std::cmp::Reverse(*newest));
+        let is_open = format!(
+            "SELECT 1 FROM registrations WHERE {}
+             AND EXISTS (SELECT 1 FROM room_messages WHERE room_id = ? AND registration_id = registrations.id) LIMIT 1",
+            undecided("registrations.state")
         );
-        let rows = self.query(&sql, &[limit.into()])?;
-        rows.into_iter().map(|row| Ok(RoomInUse { room_id: row.text()?, has_open_requests: row.integer_at(1)? == Some(1) })).collect()
+        let mut in_use = Vec::new();
+        for (room_id, _) in rooms.into_iter().take(usize::try_from(limit).unwrap_or(0)) {
+            let has_open_requests = self.first(&is_open, &[room_id.as_str().into()], |_| Ok(()))?.is_some();
+            in_use.push(RoomInUse { room_id, has_open_requests });
+        }
+        Ok(in_use)
+    }
+
+    /// Each room with its newest request; one look at the index for each room, however many messages there are.
+    fn rooms_with_messages(&mut self) -> Result<Vec<(String, i64)>, Error> {
+        let (mut rooms, mut after) = (Vec::new(), String::new());
+        while rooms.len() < MOST_ROOMS {
+            let next = "SELECT room_id FROM room_messages WHERE room_id > ? ORDER BY room_id LIMIT 1";
+            let Some(room_id) = self.first(next, &[after.as_str().into()], |row| row.text())? else { break };
+            let newest =
+                self.first("SELECT MAX(registration_id) FROM room_messages WHERE room_id = ?", &[room_id.as_str().into()], |row| {
+                    row.integer()
+                })?;
+            rooms.push((room_id.clone(), newest.unwrap_or(0)));
+            after = room_id;
+        }
+        Ok(rooms)
     }
 
     /// The undecided requests, the oldest first.

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 24] = steps!(
+pub(super) const STEPS: [Step; 25] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -64,7 +64,8 @@ pub(super) const STEPS: [Step; 24] = steps!(
     "0021_form_closed",
     "0022_words_put_off",
     "0023_former_numbers",
-    "0024_tallies"
+    "0024_tallies",
+    "0025_indexes"
 );
 
 /// Runs before the first step.
