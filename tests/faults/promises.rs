@@ -192,7 +192,8 @@ impl Round<'_> {
         let Some(message) = messages.iter().find(|message| message.body.split_whitespace().any(|word| word == mxid)) else { return };
         let shown = self.place.synapse.shown(&self.people.room, &message.event_id);
         let heading = if person.verdicts.iter().any(|verdict| verdict == &"approved") { "Approved: " } else { "Declined: " };
-        if !shown.starts_with(heading) {
+        // Behind the number of the request.
+        if !shown.split_once(' ').is_some_and(|(number, rest)| number.starts_with('#') && rest.starts_with(heading)) {
             self.wrong(format!("{}: heard {:?}, and the room sees {shown:?}", person.name, person.verdicts));
         }
     }
