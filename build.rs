@@ -1,5 +1,5 @@
 //! Generates constants for the names of the texts, so that a misspelt name does not compile; and links the programs at fixed
-//! addresses where the platform allows.
+//! addresses and with a static libgcc where the platform allows.
 //!
 //! A position-independent program pays at every start: the loader writes 15,000 relocations into a quarter of a megabyte, which
 //! is copied page by page. docs/performance.md weighs that against the value of randomising the addresses of this code; stack,
@@ -14,6 +14,7 @@ const TEXTS: &str = "templates/locales/en.toml";
 
 fn main() {
     link_to_fixed_addresses();
+    link_libgcc_into_the_programs();
     println!("cargo:rerun-if-changed={TEXTS}");
     let file = std::fs::read_to_string(TEXTS).unwrap_or_else(|cause| panic!("{TEXTS}: {cause}"));
     let folder = std::env::var("OUT_DIR").unwrap_or_default();
@@ -27,6 +28,19 @@ fn link_to_fixed_addresses() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     if !is("REGISTER_BOT_PIE", "1") && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
         println!("cargo:rustc-link-arg-bins=-no-pie");
+    }
+}
+
+/// Rust's standard library unwinds panics with libgcc. Its shared form, `libgcc_s.so.1`, would be found, mapped and relocated at every
+/// start, so a linker script takes its place that names the static form. An executable cannot get it otherwise unless all of it is
+/// static, glibc included.
+fn link_libgcc_into_the_programs() {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+        let folder = std::env::var("OUT_DIR").unwrap_or_default();
+        let script = Path::new(&folder).join("libgcc_s.so");
+        std::fs::write(&script, "GROUP ( -lgcc_eh -lgcc )\n").unwrap_or_else(|cause| panic!("{}: {cause}", script.display()));
+        println!("cargo:rustc-link-arg-bins=-L{folder}");
     }
 }
 

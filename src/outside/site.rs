@@ -62,9 +62,13 @@ impl Site {
     fn idle_store(&self, url: &DatabaseUrl, access: Access) -> Result<Option<Store>, store::Error> {
         loop {
             let Ok(mut idle) = self.idle.lock() else { return Ok(None) };
-            idle.retain(Store::is_reusable);
             let Some(fit) = idle.iter().rposition(|store| store.serves(url, access)) else { return Ok(None) };
             let mut store = idle.swap_remove(fit);
+            if !store.is_reusable() {
+                // The file was replaced, so the others are out of date, too.
+                idle.retain(Store::is_reusable);
+                continue;
+            }
             drop(idle);
             if store.take_up(access)? {
                 return Ok(Some(store));
@@ -131,7 +135,7 @@ impl Drop for OpenStore<'_> {
     /// Returns the database, unless a panic interrupted its use.
     fn drop(&mut self) {
         if !std::thread::panicking()
-            && let (Some(store), Ok(mut idle)) = (self.store.take().filter(Store::is_reusable), self.idle.lock())
+            && let (Some(store), Ok(mut idle)) = (self.store.take().filter(Store::is_intact), self.idle.lock())
         {
             idle.push(store);
         }

@@ -93,8 +93,14 @@ impl Gate {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.house().inside[self.1 as usize] -= 1;
-        self.0.left.iter().for_each(Condvar::notify_one);
+        let mut house = self.0.house();
+        house.inside[self.1 as usize] -= 1;
+        let waiting = house.waiting;
+        drop(house);
+        // Waking costs a system call even where nobody waits.
+        for (left, _) in self.0.left.iter().zip(waiting).filter(|(_, waiting)| *waiting > 0) {
+            left.notify_one();
+        }
     }
 }
 

@@ -185,9 +185,14 @@ impl Store {
         Store { driver, url, access, is_suspect: false, is_proven: true, in_transaction: false }
     }
 
-    /// Whether the store may be used for another request.
+    /// Whether the store may be used for another request: it is intact, and its file is still the one at its path.
     pub(crate) fn is_reusable(&self) -> bool {
-        !self.is_suspect && self.driver.is_current()
+        self.is_intact() && self.driver.is_current()
+    }
+
+    /// Whether nothing has gone wrong with the connection.
+    pub(crate) fn is_intact(&self) -> bool {
+        !self.is_suspect
     }
 
     /// Whether [`Store::take_up`] may prepare the store for this access to this database.
