@@ -79,7 +79,7 @@ fn write(severity: u8, event: &str, registration: Option<i64>, detail: &str) {
     let (configured, level) = SETTINGS.get().copied().unwrap_or_default();
     let only_to_syslog = severity > WARNING && configured == LogTarget::Stderr && SUCCESSES_TO_SYSLOG.load(Ordering::Relaxed);
     let target = if only_to_syslog { LogTarget::Syslog } else { configured };
-    if severity > WARNING && !takes_everything(target, level) {
+    if severity > WARNING && !only_to_syslog && !takes_everything(target, level) {
         return;
     }
     let mut line = event.to_owned();

@@ -1,5 +1,6 @@
 //! `check`: reaches everything that the configuration names, and says in one line each what is wrong and which key to look at.
-//! Changes nothing, but accepts an invitation to the room as the first message would.
+//! Changes no request and no account. As any program does, it makes or upgrades the tables and `config.json`, logs the bot in, and accepts
+//! an invitation to the room.
 
 mod homeserver;
 mod machine;
