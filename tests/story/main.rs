@@ -34,6 +34,7 @@ mod ownership;
 mod passwords;
 mod queue;
 mod registered;
+mod repeated;
 mod reset_password;
 mod restored;
 mod room;
