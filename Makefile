@@ -181,7 +181,7 @@ bench-lookups:
 package-test:
 	$(WORLD)/install test
 	$(WORLD)/install package
-	LINKS=no $(MAKE) deb
+	LINKS=no $(MAKE) deb DEBS=target/packages/first
 	$(MAKE) deb DEB_REVISION=2 DEBS=target/packages/upgrade
 	lintian --allow-root --fail-on error,warning target/packages/upgrade/matrix-register-bot_*-2_*.deb
 	$(WORLD)/start-synapse run -- cargo test --test package in_a_clean_debian -- --ignored --nocapture

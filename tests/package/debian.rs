@@ -76,7 +76,7 @@ impl Debian {
 
 /// The packages of `make package-test`: the first, and its upgrade.
 pub fn package(revision: u8) -> PathBuf {
-    let folder = if revision == 1 { "target/packages" } else { "target/packages/upgrade" };
+    let folder = if revision == 1 { "target/packages/first" } else { "target/packages/upgrade" };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let version = format!("matrix-register-bot_{}-{revision}_", env!("CARGO_PKG_VERSION"));
