@@ -148,7 +148,10 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     fold_directory_anew(store, deadline)?;
     store.tidy()?;
-    check_accounts(site, store, &mut summary)?;
+    // A homeserver that does not answer costs one time-out in a run.
+    if !looked.is_away {
+        check_accounts(site, store, &mut summary)?;
+    }
     store.count_kept(site.now())?;
     (summary.waiting, summary.now) = (waiting_for_people(store)?, site.now());
     speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
