@@ -137,7 +137,7 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     summary.worked = queue::work(site, store, deadline)?;
     // After the queue, so that everything waiting for cron has been tried. Not under a clock that may be wrong, because nothing
     // of this can be undone.
-    rotation::carry_on(site, store)?;
+    let kept_key = rotation::carry_on(site, store, judged.is_trusted())?.and_then(|rotated| rotated.hindrance).map(of_kept_key);
     let others = keys::others(site, store)?;
     if judged.is_trusted() {
         // If the key had changed, nobody could have confirmed in time.
@@ -154,7 +154,8 @@ fn duties(site: &Site, store: &mut Store, deadline: Instant) -> Result<Summary, 
     }
     store.count_kept(site.now())?;
     (summary.waiting, summary.now) = (waiting_for_people(store)?, site.now());
-    speak(site, store, others, looked.hindrance.or(deaf), service_trouble, &mut summary)?;
+    let found = [looked.hindrance.or(deaf).map(of_unread_reactions), service_trouble, kept_key];
+    speak(site, store, others, found, &mut summary)?;
     for state in State::ALL.into_iter().filter(|state| state.owes().is_some()) {
         summary.open += store.count(state)? as u64;
     }
@@ -261,8 +262,7 @@ fn speak(
     site: &Site,
     store: &mut Store,
     others: Option<(u64, String)>,
-    unread: Option<String>,
-    service_trouble: Option<Trouble>,
+    found: [Option<Trouble>; 3],
     summary: &mut Summary,
 ) -> Result<(), Error> {
     let failing = store.failing()?;
@@ -272,8 +272,7 @@ fn speak(
     summary.is_failing = !lost.is_empty() || others.is_some() || failing.iter().any(|failing| failing.trouble.is_the_sysadmins());
     troubles.extend(of_lost_rows(&lost));
     troubles.extend(others.map(|(_, what)| Trouble { name: "other_secret_key".into(), since: None, what, again_after: DAY }));
-    troubles.extend(unread.map(of_unread_reactions));
-    troubles.extend(service_trouble);
+    troubles.extend(found.into_iter().flatten());
     let closed = limits::closed_by(site, store)?;
     troubles.extend(closed.as_ref().and_then(of_closed_form));
     troubles.extend(of_open_files(&exposure::close(&site.config)));
@@ -304,6 +303,10 @@ fn of_lost_rows(ids: &[i64]) -> Option<Trouble> {
 fn of_unread_reactions(why: String) -> Trouble {
     let what = format!("what people react to requests with in the room decides nothing at present, the links work: {why}");
     Trouble { name: "reactions_unread".into(), since: None, what, again_after: DAY }
+}
+
+fn of_kept_key(what: String) -> Trouble {
+    Trouble { name: "former_secret_key_kept".into(), since: None, what, again_after: DAY }
 }
 
 /// What the operator closed on purpose is no trouble.

@@ -2,15 +2,17 @@
 //!
 //! 1. `config.json` gets the new key and keeps the former one. From now on programs make everything new with the new key, and go on with
 //!    each request under the key with which it was filed ([`keys::of`]).
-//! 2. Each request gets what is derived from the new key. Links that were sent stay valid. A request whose account, mail or message may be
+//! 2. What only the former key could find is deleted, once. Then the time at which this was done is noted in `config.json`.
+//! 3. Each request gets what is derived from the new key. Links that were sent stay valid. A request whose account, mail or message may be
 //!    on its way is left: another password, or another transaction id, could make it a second one. It goes on under the former key.
-//! 3. After an hour, once no request has the former key, what only that key could find is deleted, and so is the former key. Until then a
-//!    page that somebody has open, and a program that has read the former key, may still use it.
+//! 4. After an hour, once no request has the former key, the backup of the PHP program's database is sealed with the new key, and the
+//!    former key is forgotten. Until then a page that somebody has open, and a program that has read the former key, may still use it.
 //!
 //! Each step can be repeated: whoever comes after a crash, or when the requests that were left are done, goes on where it ended. Cron does
 //! that at each run.
 
 use crate::domain::address;
+use crate::domain::config::DatabaseUrl;
 use crate::domain::error::Error;
 use crate::domain::password;
 use crate::domain::registration::State;
@@ -20,6 +22,7 @@ use crate::outside::fault;
 use crate::outside::log;
 use crate::outside::site::Site;
 use crate::outside::store::{self, Access, Registration, ReplacedKey, RoomMessageKind, Store};
+use crate::outside::take_over;
 
 /// Seconds for which cron's lock is held.
 const LOCK_SECONDS: i64 = 600;
@@ -30,14 +33,18 @@ const KEPT_SECONDS: i64 = HOUR;
 /// How far the replacement of a key has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rotated {
+    /// A new key was made now; otherwise an earlier replacement goes on.
+    pub is_new: bool,
+    /// Since when the former key is being replaced (seconds since 1970).
+    pub since: i64,
     /// Requests that got the new key now.
     pub renewed: u64,
     /// Requests that still have the former one.
     pub left: Vec<i64>,
-    /// The former key is forgotten.
-    pub is_complete: bool,
     /// Outcomes of deleted requests that are forgotten.
     pub forgotten: u64,
+    /// Why the former key is kept although no request has it.
+    pub hindrance: Option<String>,
 }
 
 /// Begins to replace the key, or goes on with a replacement that has begun.
@@ -48,18 +55,29 @@ pub fn replace_key(site: &Site) -> Result<Rotated, Error> {
         return Err(Error::unavailable("a run of cron is at work; try again in some minutes"));
     }
     // A key that nothing has been made with would leave nothing to do.
-    let begun = site.state.secret().and_then(|_| site.state.begin_new_secret(now));
+    let begun = site.state.secret().and_then(|_| site.state.begin_new_secret());
     fault::point("new secret");
-    let done = begun.map_err(Error::from).and_then(|_| carry_on(site, &mut store));
+    // Cron ends it, which knows whether the clock can be trusted.
+    let done = begun.map_err(Error::from).and_then(|is_new| Ok((is_new, carry_on(site, &mut store, false)?)));
     store.release_lock("cron", &holder)?;
-    Ok(done?.unwrap_or_default())
+    let (is_new, rotated) = done?;
+    Ok(Rotated { is_new, ..rotated.unwrap_or_default() })
 }
 
-/// Goes on with a replacement that has begun; `None`: there is none. The caller holds cron's lock.
-pub fn carry_on(site: &Site, store: &mut Store) -> Result<Option<Rotated>, Error> {
+/// Goes on with a replacement that has begun; `None`: there is none. The caller holds cron's lock. Under a clock that cannot be trusted
+/// the former key is kept.
+pub fn carry_on(site: &Site, store: &mut Store, is_clock_trusted: bool) -> Result<Option<Rotated>, Error> {
     let secret = site.state.secret()?;
     let Some(former) = secret.former() else { return Ok(None) };
     let mut rotated = Rotated::default();
+    rotated.since = match site.state.secret_replaced_at()? {
+        Some(since) => since,
+        None => {
+            rotated.forgotten = store.forget_keyed_hashes()?;
+            fault::point("keyed hashes forgotten");
+            note_time(site)?
+        }
+    };
     for id in ids_with(&former, store)? {
         match renew(site, store, id, (&secret, &former)) {
             Ok(true) => rotated.renewed += 1,
@@ -72,16 +90,40 @@ pub fn carry_on(site: &Site, store: &mut Store) -> Result<Option<Rotated>, Error
         }
         fault::point("key replaced");
     }
-    let is_recent = site.state.secret_replaced_at()?.is_some_and(|since| (0..KEPT_SECONDS).contains(&(site.now() - since)));
-    if rotated.left.is_empty() && !is_recent {
-        seal_anew(store, (&secret, &former))?;
-        rotated.forgotten = store.forget_keyed_hashes()?;
-        fault::point("keyed hashes forgotten");
-        site.state.forget_former_secret()?;
-        rotated.is_complete = true;
-        log::info("secret_key_replaced", None, "");
+    if rotated.left.is_empty() && is_clock_trusted {
+        rotated.hindrance = end(site, store, (&secret, &former), site.now() - rotated.since)?;
     }
     Ok(Some(rotated))
+}
+
+fn note_time(site: &Site) -> Result<i64, Error> {
+    let now = site.now();
+    site.state.note_secret_replaced_at(now)?;
+    Ok(now)
+}
+
+/// Forgets the former key, after its hour; returns what stands in the way of that. A clock that was set back a little does not end the
+/// hour, and one that was far ahead does not prolong it for long.
+fn end(site: &Site, store: &mut Store, keys: (&Secret, &Secret), age: i64) -> Result<Option<String>, Error> {
+    if age < -KEPT_SECONDS {
+        note_time(site)?;
+    }
+    if age < KEPT_SECONDS {
+        return Ok(None);
+    }
+    seal_anew(store, keys)?;
+    if let DatabaseUrl::Sqlite(database) = site.config.database()?
+        && let Err(cause) = take_over::backup::seal_anew(keys, &database)
+    {
+        return Ok(Some(format!(
+            "{} cannot be encrypted with the new secret_key, so config.json keeps the former one: {cause}; make it readable, and its folder writable, for the user that runs the programs, or move it elsewhere together with a copy of config.json",
+            take_over::backup::path_of(&database).display()
+        )));
+    }
+    fault::point("backup sealed anew");
+    site.state.forget_former_secret()?;
+    log::info("secret_key_replaced", None, "");
+    Ok(None)
 }
 
 /// The number of requests that still have the former key; `None`: none is being replaced.
@@ -119,7 +161,7 @@ fn renew(site: &Site, store: &mut Store, id: i64, (secret, former): (&Secret, &S
 }
 
 /// Whether a try of something that the key decides may have succeeded without an answer: an account with its initial password, a message
-/// to the room, a mail.
+/// to the room, a mail. A program that was killed leaves its lease.
 fn is_on_its_way(store: &mut Store, registration: &Registration) -> Result<bool, store::Error> {
     let account = match registration.state {
         State::MailCredentials => true,
@@ -129,7 +171,7 @@ fn is_on_its_way(store: &mut Store, registration: &Registration) -> Result<bool,
     let message = store.live_message(registration.id)?.is_some()
         && store.room_message(registration.id, RoomMessageKind::Request)?.is_none()
         && !registration.state.is_final();
-    Ok(account || message || store.owed_now(registration.id)?.iter().any(|owed| owed.tries > 0))
+    Ok(account || message || store.owed_now(registration.id)?.iter().any(|owed| owed.tries > 0 || owed.has_lease))
 }
 
 /// The same password, sealed with the new key; a hash, and what the former key does not open, stays as it is.

@@ -151,21 +151,27 @@ impl StateFile {
 
     /// Puts a new secret key in place of the present one, which is kept as the former one. If one is being replaced already, nothing
     /// changes, and the result is `false`.
-    pub fn begin_new_secret(&self, now: i64) -> Result<bool, Error> {
+    pub fn begin_new_secret(&self) -> Result<bool, Error> {
         let mut has_begun = false;
         self.update(|state| {
             if state.former_secret_key.is_none() {
                 state.former_secret_key = state.secret_key.replace(new_key());
-                state.secret_key_replaced_at = Some(now);
+                state.secret_key_replaced_at = None;
                 has_begun = true;
             }
         })?;
         Ok(has_begun)
     }
 
-    /// Since when the present secret key is replacing a former one (seconds since 1970).
+    /// Since when the present secret key is replacing a former one (seconds since 1970), and what only that one could find is deleted.
     pub fn secret_replaced_at(&self) -> Result<Option<i64>, Error> {
         Ok(self.read()?.secret_key_replaced_at)
+    }
+
+    /// Notes the time of [`StateFile::secret_replaced_at`], unless nothing is being replaced.
+    pub fn note_secret_replaced_at(&self, now: i64) -> Result<(), Error> {
+        let note = |state: &mut State| state.secret_key_replaced_at = state.former_secret_key.as_ref().map(|_| now);
+        self.update(note).map(|_| ())
     }
 
     /// Forgets the former secret key.

@@ -19,11 +19,23 @@ fn write_state_file(story: &Story, state: &Value) {
     std::fs::rename(aside, story.site.path().join("config.json")).unwrap();
 }
 
+/// No program is at work on anything, also not after its answer.
+fn all_is_quiet(story: &Story) {
+    let begun = std::time::Instant::now();
+    let at_work =
+        "SELECT (SELECT COUNT(*) FROM owed_actions WHERE lease <> 'died') + (SELECT COUNT(*) FROM registrations WHERE lease <> 'died')";
+    while story.text(at_work) != "0" {
+        assert!(begun.elapsed().as_secs() < 60, "a program is at work, or died");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
 /// More than an hour passes since the new key came, and cron runs.
 fn an_hour_passes(story: &Story) {
+    all_is_quiet(story);
     let mut state = state_file(story);
     if let Some(at) = state["secret_key_replaced_at"].as_i64() {
-        state["secret_key_replaced_at"] = Value::from(at - 3601);
+        state["secret_key_replaced_at"] = Value::from(at - 7200);
         write_state_file(story, &state);
     }
     story.sql("UPDATE registrations SET due_at = 0");
@@ -50,6 +62,7 @@ fn what_is_open_goes_on_with_a_new_key_and_by_its_old_links(engine: Engine) {
     let to_decide = story.room_message(&undecided).link();
     let button_before = story.browser.get(&to_decide);
     let before = state_file(&story);
+    all_is_quiet(&story);
 
     let rotated = json(&story, &ROTATE);
     assert_eq!((rotated["secret_key"]["renewed"].as_i64(), rotated["secret_key"]["left"].as_array().map(Vec::len)), (Some(4), Some(0)));
@@ -60,8 +73,8 @@ fn what_is_open_goes_on_with_a_new_key_and_by_its_old_links(engine: Engine) {
     let checked = run(&story, &["check", "--json"]);
     assert!(String::from_utf8_lossy(&checked.stdout).contains("0 requests still have the former key"), "{checked:?}");
 
-    // A second start does not begin again.
-    assert_eq!(json(&story, &ROTATE)["secret_key"]["renewed"], 0);
+    let (status, sentence) = refusal(&story, &ROTATE);
+    assert!(status == Some(1) && sentence.contains("under way since 20") && sentence.contains("no new key was made"), "{sentence}");
     assert_eq!(state_file(&story)["secret_key"], after["secret_key"]);
     assert_eq!(story.browser.submit(&decision_form(&button_before, "approve", "")).status, 200, "a page that was open is good");
     an_hour_passes(&story);
@@ -91,19 +104,14 @@ fn wherever_it_is_killed_pages_work_and_the_next_start_goes_on(engine: Engine) {
         let (ada, bob) = (fresh("ada"), fresh("bob"));
         story.ask(&ada);
         story.ask(&bob);
-        if point == "keyed hashes forgotten" {
-            says(&story, &ROTATE);
-            let mut state = state_file(&story);
-            state["secret_key_replaced_at"] = Value::from(1);
-            write_state_file(&story, &state);
-        }
         let killed = story.site.run_with("matrix-register-bot", &ROTATE, &[(DIE_AT_VARIABLE, point)], b"");
         assert!(killed.status.code().is_none(), "{point}: {killed:?}");
         let key = state_file(&story)["secret_key"].clone();
         assert_eq!(story.confirm(&ada).status, 200, "{point}: between both starts");
+        all_is_quiet(&story);
         // The lock of the program that died.
         story.sql("DELETE FROM locks");
-        says(&story, &ROTATE);
+        assert_eq!(refusal(&story, &ROTATE).0, Some(1), "{point}: the key of before, and it goes on");
         an_hour_passes(&story);
         let state = state_file(&story);
         assert!(state["secret_key"] == key && state["former_secret_key"].is_null(), "{point}");
@@ -120,6 +128,7 @@ fn an_account_that_is_on_its_way_keeps_its_key_until_its_password_is_mailed(engi
     story.mails.stop();
     story.decide(&ada, "approve", "");
     assert_eq!(story.state(&ada), 8);
+    all_is_quiet(&story);
     let rotated = json(&story, &ROTATE);
     assert_eq!(rotated["secret_key"]["left"].as_array().map(Vec::len), Some(1), "{rotated}");
     story.mails = MailCatcher::start();
@@ -137,6 +146,7 @@ fn a_password_that_was_chosen_before_is_still_known(engine: Engine) {
     let ada = fresh("ada");
     story.ask(&ada);
     assert_eq!(story.confirm_choosing(&ada, "correct horse Bätterie").status, 200);
+    all_is_quiet(&story);
     says(&story, &ROTATE);
     an_hour_passes(&story);
     assert!(state_file(&story)["former_secret_key"].is_null());
@@ -144,7 +154,58 @@ fn a_password_that_was_chosen_before_is_still_known(engine: Engine) {
     assert!(story.synapse.login(&ada, "correct horse Bätterie").is_ok());
 }
 
+fn what_came_after_the_new_key_is_kept_and_a_clock_set_back_ends_nothing(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let remember = |hash: &str| {
+        story.sql(&format!("INSERT INTO remembered (person_hash, state, is_refused, ended_at) VALUES ('{hash}', 13, 0, 2000000000)"));
+    };
+    story.ask(&fresh("ada"));
+    remember("of the former key");
+    let begun = json(&story, &ROTATE);
+    assert_eq!(begun["secret_key"]["outcomes_forgotten"], 1, "{begun}");
+    remember("of the new key");
+    let mut state = state_file(&story);
+    let at = state["secret_key_replaced_at"].as_i64().unwrap();
+    state["secret_key_replaced_at"] = Value::from(at + 60);
+    write_state_file(&story, &state);
+    assert!(story.site.run_cron().status.success());
+    assert!(state_file(&story)["former_secret_key"].is_string(), "the hour is not over");
+    an_hour_passes(&story);
+    assert!(state_file(&story)["former_secret_key"].is_null());
+    assert_eq!(story.text("SELECT person_hash FROM remembered"), "of the new key");
+}
+
+fn what_a_killed_program_began_keeps_its_key(engine: Engine) {
+    let story = Story::on(engine, "synapse", Host::NginxCgi);
+    let [ada, bob] = ["ada", "bob"].map(fresh);
+    story.ask_and_confirm(&ada);
+    story.ask(&bob);
+    all_is_quiet(&story);
+    story.sql(&format!("UPDATE registrations SET state = 0, lease = 'died', lease_until = 1 WHERE username = '{bob}'"));
+    let left = json(&story, &ROTATE)["secret_key"]["left"].clone();
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "its mail may be on its way: {left}");
+    an_hour_passes(&story);
+    an_hour_passes(&story);
+    assert!(state_file(&story)["former_secret_key"].is_null());
+}
+
+fn a_password_sealed_with_the_former_key_during_the_switch_is_opened(engine: Engine) {
+    let story = Story::on_with(engine, "synapse", Host::NginxCgi, SiteBuilder::ask_password);
+    let ada = fresh("ada");
+    story.ask(&ada);
+    assert_eq!(story.confirm_choosing(&ada, "correct horse Bätterie").status, 200);
+    all_is_quiet(&story);
+    let sealed = story.text(&format!("SELECT password FROM registrations WHERE username = '{ada}'"));
+    says(&story, &ROTATE);
+    story.sql(&format!("UPDATE registrations SET password = '{sealed}' WHERE username = '{ada}'"));
+    assert_eq!(story.decide(&ada, "approve", "").status, 200);
+    assert!(story.synapse.login(&ada, "correct horse Bätterie").is_ok());
+}
+
 on_every_database! {
+    what_came_after_the_new_key_is_kept_and_a_clock_set_back_ends_nothing,
+    what_a_killed_program_began_keeps_its_key,
+    a_password_sealed_with_the_former_key_during_the_switch_is_opened,
     what_is_open_goes_on_with_a_new_key_and_by_its_old_links,
     wherever_it_is_killed_pages_work_and_the_next_start_goes_on,
     an_account_that_is_on_its_way_keeps_its_key_until_its_password_is_mailed,

@@ -146,7 +146,7 @@ pub fn whole(site: &Site, store: &mut Store, of: Registration) -> Result<Whole, 
         answered_at,
     });
     let questions = questions.collect();
-    let owed = store.owed_now(of.id)?.into_iter().map(|OwedNow { owed, due_at, tries, failing_since, error }| Due {
+    let owed = store.owed_now(of.id)?.into_iter().map(|OwedNow { owed, due_at, tries, failing_since, error, .. }| Due {
         what: owed.described(),
         due_at,
         tries,

@@ -29,8 +29,10 @@ pub fn export(site: &Site, email: &str) -> Result<Answer, Refusal> {
                 "created_at": account.created_at, "is_active": account.is_active })
         })
         .collect();
-    let person = site.state.secret()?.token("person", &address::person(&folded));
-    let remembered = store.remembered_of(&person)?;
+    let mut remembered = Vec::new();
+    for person in hashes_of(site, &folded)? {
+        remembered.extend(store.remembered_of(&person)?);
+    }
     let all = json!({ "email": email, "requests": requests, "accounts": accounts, "outcomes_of_forgotten_requests": remembered });
     let text = serde_json::to_string_pretty(&all).map_err(|cause| Refusal::Failed(cause.to_string()))?;
     Ok(Answer { text: visible_json(&text) + "\n", json: all })
@@ -83,7 +85,6 @@ impl Deleted {
 
 /// Deletes these requests and accounts, and what is remembered of the person with the folded address `person`.
 pub fn delete(site: &Site, store: &mut Store, ids: &[i64], person: Option<&str>, accounts: &[Account]) -> Result<Deleted, Refusal> {
-    let secret = site.state.secret()?;
     for id in ids {
         withdraw(site, store, *id)?;
     }
@@ -93,7 +94,9 @@ pub fn delete(site: &Site, store: &mut Store, ids: &[i64], person: Option<&str>,
         deleted.requests += u64::from(store.forget_now(*id, leaves)?);
     }
     if let Some(folded) = person {
-        deleted.remembered = store.forget_person(&secret.token("person", &address::person(folded)))?;
+        for hash in hashes_of(site, folded)? {
+            deleted.remembered += store.forget_person(&hash)?;
+        }
     }
     deleted.accounts = store.delete_accounts(accounts)?;
     store.tidy()?;
@@ -102,6 +105,13 @@ pub fn delete(site: &Site, store: &mut Store, ids: &[i64], person: Option<&str>,
         log::info("forgotten_on_demand", None, &format!("{requests} requests, {accounts} accounts, by={}", ownership::shell_user()));
     }
     Ok(deleted)
+}
+
+/// Under which a person is remembered; with a former key only as long as `secrets rotate` is not complete.
+fn hashes_of(site: &Site, folded: &str) -> Result<Vec<String>, Refusal> {
+    let secret = site.state.secret()?;
+    let person = address::person(folded);
+    Ok([secret.former(), Some(secret)].into_iter().flatten().map(|key| key.token("person", &person)).collect())
 }
 
 fn folded(email: &str) -> Result<String, Refusal> {

@@ -2,7 +2,6 @@
 
 use super::Outcome;
 use crate::domain::password;
-use crate::domain::token::Secret;
 use crate::flow::failure::Failure;
 use crate::flow::keys;
 use crate::outside::site::Site;
@@ -27,7 +26,7 @@ impl FirstPassword {
                 store.forget_chosen_password(registration.id)?;
                 Ok(initial)
             }
-            Some(sealed) => Ok(FirstPassword { text: open(&keys::of(site, registration)?, registration, sealed)?, is_chosen: true }),
+            Some(sealed) => Ok(FirstPassword { text: open(site, registration, sealed)?, is_chosen: true }),
         }
     }
 
@@ -42,8 +41,10 @@ impl FirstPassword {
     }
 }
 
-pub(super) fn open(secret: &Secret, registration: &Registration, sealed: &str) -> Result<String, Failure> {
-    password::open(secret, &registration.seed, sealed).ok_or_else(|| {
+/// A page may have sealed the password with the former key while its request got the new one.
+pub(super) fn open(site: &Site, registration: &Registration, sealed: &str) -> Result<String, Failure> {
+    let keys = [Some(keys::of(site, registration)?), site.state.secret()?.former()];
+    keys.iter().flatten().find_map(|secret| password::open(secret, &registration.seed, sealed)).ok_or_else(|| {
         Failure::later(
             "the password that the applicant chose cannot be opened: config.json has another secret_key than when it was typed, restore it",
         )

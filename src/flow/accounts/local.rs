@@ -59,7 +59,7 @@ impl Accounts for InOurTable {
 /// modules fail at the first login of an account that does not exist yet.
 fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Secret) -> Result<Outcome, Failure> {
     if let Some(login) = store.login(&registration.username)? {
-        return match is_of_this_request(&login, registration, secret) {
+        return match is_of_this_request(site, &login, registration, secret) {
             true => Ok(Outcome::Made),
             false => Ok(Outcome::Refused("in use in our own table".into())),
         };
@@ -77,12 +77,10 @@ fn make(site: &Site, store: &mut Store, registration: &Registration, secret: &Se
 }
 
 /// Whether a row of our own table was made for this request; the proof is that it has the password of the request.
-fn is_of_this_request(login: &Login, registration: &Registration, secret: &Secret) -> bool {
+fn is_of_this_request(site: &Site, login: &Login, registration: &Registration, secret: &Secret) -> bool {
     match registration.password.as_deref() {
         Some(hash) if password::is_hash(hash) => hash == login.password_hash,
-        Some(sealed) => {
-            password::open(secret, &registration.seed, sealed).is_some_and(|typed| password::verify(&typed, &login.password_hash))
-        }
+        Some(sealed) => open(site, registration, sealed).is_ok_and(|typed| password::verify(&typed, &login.password_hash)),
         None => password::verify(&password::initial(secret, &registration.seed), &login.password_hash),
     }
 }
@@ -109,7 +107,7 @@ fn row(site: &Site, registration: &Registration, secret: &Secret) -> Result<NewL
     let now = site.now();
     let (password_hash, initial_password_until) = match registration.password.as_deref() {
         Some(hash) if password::is_hash(hash) => (hash.to_owned(), None),
-        Some(sealed) => (password::hash(&open(secret, registration, sealed)?)?, None),
+        Some(sealed) => (password::hash(&open(site, registration, sealed)?)?, None),
         None => (password::hash(&password::initial(secret, &registration.seed))?, site.initial_password_until()),
     };
     Ok(NewLogin {

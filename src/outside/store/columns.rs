@@ -64,6 +64,7 @@ columns! {
     LastModified = "last_modified",
     LastName = "last_name",
     LastTryAt = "last_try_at",
+    Lease = "lease",
     Localpart = "localpart",
     MailLost = "mail_lost",
     MailRound = "mail_round",

@@ -28,6 +28,8 @@ pub struct OwedNow {
     pub owed: Owed,
     pub due_at: i64,
     pub tries: i64,
+    /// A program is at work on it, or was killed at work.
+    pub has_lease: bool,
     pub failing_since: Option<i64>,
     pub error: Option<String>,
 }
@@ -123,13 +125,16 @@ impl Store {
 
     /// What is owed for a request, and how its tries went.
     pub fn owed_now(&mut self, id: i64) -> Result<Vec<OwedNow>, Error> {
-        const QUEUE: &[Column] = &[Column::DueAt, Column::Attempts, Column::FailingSince, Column::LastError];
-        const STEP: Selection = Selection { table: "registrations", columns: &[Column::State, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3]] };
-        const BESIDE: Selection = Selection { table: "owed_actions", columns: &[Column::Kind, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3]] };
+        const QUEUE: &[Column] = &[Column::DueAt, Column::Attempts, Column::FailingSince, Column::LastError, Column::Lease];
+        const STEP: Selection =
+            Selection { table: "registrations", columns: &[Column::State, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3], QUEUE[4]] };
+        const BESIDE: Selection =
+            Selection { table: "owed_actions", columns: &[Column::Kind, QUEUE[0], QUEUE[1], QUEUE[2], QUEUE[3], QUEUE[4]] };
         let read = |row: &NamedRow, owed: Owed| OwedNow {
             owed,
             due_at: row.readable_integer(Column::DueAt).unwrap_or(0),
             tries: row.readable_integer(Column::Attempts).unwrap_or(0),
+            has_lease: row.optional_text(Column::Lease).is_some(),
             failing_since: row.readable_integer(Column::FailingSince),
             error: row.optional_text(Column::LastError),
         };

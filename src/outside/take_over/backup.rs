@@ -8,9 +8,9 @@ use crate::outside::state_file::StateFile;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Appended to the name of the database.
@@ -27,7 +27,26 @@ pub(crate) fn path_of(database: &Path) -> PathBuf {
 
 /// Writes the backup beside the database, readable only for the owner; an earlier backup is replaced as a whole.
 pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(&path_of(database), &fs::metadata(database)?, 0o600, &sealed(secret, bytes)?)
+}
+
+/// Seals the backup beside the database with the new key, if there is one that the former key opens. Owner and mode stay.
+pub(crate) fn seal_anew((secret, former): (&Secret, &Secret), database: &Path) -> io::Result<()> {
     let path = path_of(database);
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits() as i32;
+    let mut file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut backup = Vec::new();
+    file.read_to_end(&mut backup)?;
+    let Some(bytes) = open(former, &backup) else { return Ok(()) };
+    let like = file.metadata()?;
+    replace(&path, &like, like.mode() & 0o777, &sealed(secret, &bytes)?)
+}
+
+/// Others see the old file or the new one. Only root gives it to the owner of `like`.
+fn replace(path: &Path, like: &Metadata, mode: u32, content: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("php-backup.new");
     match fs::remove_file(&aside) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
@@ -35,13 +54,13 @@ pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Resul
     }
     let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside)?;
     if rustix::process::geteuid().is_root() {
-        let owner = fs::metadata(database)?;
-        std::os::unix::fs::fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
     }
-    file.write_all(&sealed(secret, bytes)?)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&aside, &path)?;
-    File::open(ownership::above(&path))?.sync_all()
+    fs::rename(&aside, path)?;
+    File::open(ownership::above(path))?.sync_all()
 }
 
 fn sealed(secret: &Secret, bytes: &[u8]) -> io::Result<Vec<u8>> {
@@ -62,7 +81,9 @@ pub fn open(secret: &Secret, backup: &[u8]) -> Option<Vec<u8>> {
 pub fn print(state: &StateFile, file: &Path) -> Result<String, Error> {
     let failed = |what: &str, cause: &dyn std::fmt::Display| Error::internal(format!("{what} {}: {cause}", file.display()));
     let backup = fs::read(file).map_err(|cause| failed("cannot read", &cause))?;
-    let database = open(&state.secret()?, &backup)
+    let secret = state.secret()?;
+    let database = open(&secret, &backup)
+        .or_else(|| open(&secret.former()?, &backup))
         .ok_or_else(|| failed("cannot open", &"it is no backup, or config.json has another secret_key than when it was written"))?;
     io::stdout().write_all(&database).map_err(|cause| failed("cannot write the database of", &cause))?;
     Ok(String::new())
@@ -85,5 +106,29 @@ mod tests {
         assert_eq!((open(&other, &backup), open(&secret, b"short")), (None, None));
         *backup.last_mut().unwrap() ^= 1;
         assert_eq!(open(&secret, &backup), None);
+    }
+
+    #[test]
+    fn a_backup_is_sealed_with_a_new_key_and_keeps_its_mode() {
+        let folder = std::env::temp_dir().join(format!("backup-sealed-anew-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (database, new, former, other) = (folder.join("db"), Secret::new([1; 32]), Secret::new([2; 32]), Secret::new([3; 32]));
+        seal_anew((&new, &former), &database).unwrap();
+        fs::write(&database, b"x").unwrap();
+        write(&former, &database, b"SQLite format 3").unwrap();
+        let path = path_of(&database);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        seal_anew((&new, &other), &database).unwrap();
+        assert_eq!(open(&former, &fs::read(&path).unwrap()).unwrap(), b"SQLite format 3", "another key leaves it as it is");
+        for _ in 0..2 {
+            seal_anew((&new, &former), &database).unwrap();
+            let backup = fs::read(&path).unwrap();
+            assert_eq!((open(&new, &backup).unwrap(), open(&former, &backup)), (b"SQLite format 3".to_vec(), None));
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        }
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&database, &path).unwrap();
+        assert!(seal_anew((&new, &former), &database).is_err(), "a link is not followed");
+        fs::remove_dir_all(folder).unwrap();
     }
 }
