@@ -4,7 +4,7 @@ use crate::world::{Engine, on_every_database};
 use crate::{World, request};
 use matrix_register_bot::domain::config::{Language, OperationMode};
 use matrix_register_bot::domain::decision::Decider;
-use matrix_register_bot::domain::registration::{Event, State};
+use matrix_register_bot::domain::registration::{Event, SideAction, State};
 use matrix_register_bot::faces::api::metrics::show;
 use matrix_register_bot::outside::store::{Access, Confirmed, Filed, FilingLimits, Leaves, NewRegistration, Store};
 use std::collections::BTreeMap;
@@ -97,6 +97,19 @@ fn all_figures_are_those_of_the_database(engine: Engine) {
     assert!(!found.contains_key("owed_oldest_timestamp_seconds{kind=\"reset_mail\"}"), "nothing is old where nothing is: {text}");
 }
 
+fn what_the_configuration_does_not_want_is_not_owed(engine: Engine) {
+    for (configuration, owed) in [("", 1), ("[times]\nremind_after_hours = 0\n", 0)] {
+        let world = World::with(engine, configuration);
+        let id = confirmed(&mut world.site.store(Access::Write).unwrap(), "undecided", NOW - 7200);
+        let remind = SideAction::Remind as i64;
+        world.database.sql(&format!("INSERT INTO owed_actions (registration_id, kind, due_at, owed_since) VALUES ({id}, {remind}, 5, 5)"));
+        let text = scrape(&world);
+        let found = samples(&text);
+        assert_eq!(found["owed{kind=\"room_reminder\"}"], owed, "{text}");
+        assert_eq!(found.contains_key("owed_oldest_timestamp_seconds{kind=\"room_reminder\"}"), owed == 1);
+    }
+}
+
 fn a_decision_counts_for_ever_and_what_fails_is_named_by_its_peer(engine: Engine) {
     let world = World::with(engine, "[limits]\nopen_requests = 1\n");
     let mut store = world.site.store(Access::Write).unwrap();
@@ -143,6 +156,7 @@ fn without_its_database_it_is_away(engine: Engine) {
 
 on_every_database! {
     all_figures_are_those_of_the_database,
+    what_the_configuration_does_not_want_is_not_owed,
     a_decision_counts_for_ever_and_what_fails_is_named_by_its_peer,
     only_allowed_callers_are_told_and_only_by_get,
     without_its_database_it_is_away,

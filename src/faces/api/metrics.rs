@@ -6,6 +6,7 @@
 use super::access;
 use crate::domain::error::Error;
 use crate::domain::stage::Stage;
+use crate::flow::beside;
 use crate::flow::limits;
 use crate::outside::cgi::{Method, Request, Response};
 use crate::outside::site::Site;
@@ -68,7 +69,9 @@ fn requests(store: &mut Store, text: &mut Exposition) -> Result<(), Error> {
 }
 
 fn owed(site: &Site, store: &mut Store, text: &mut Exposition) -> Result<(), Error> {
-    let owed = store.owed_by_kind(site.now())?;
+    let mut owed = store.owed_by_kind(site.now())?;
+    // Rows of what the configuration does not want are never acted on.
+    owed.retain(|(kind, _)| !matches!(kind, Owed::Beside(action) if beside::delays(site, *action).is_empty()));
     let of = |kind: Owed| owed.iter().find(|(owed, _)| *owed == kind).map(|(_, waiting)| *waiting);
     text.family("owed", Kind::Gauge, "Mails, room messages, accounts and so on that are due, or failed and are tried again, by kind.");
     for kind in Owed::all() {
