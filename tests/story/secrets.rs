@@ -4,6 +4,8 @@ use crate::operator::{NOWHERE, json, refusal, run, says};
 use crate::world::{Account, Engine, Host, MailCatcher, SiteBuilder, on_every_database};
 use crate::{Story, address_of, decision_form, fresh, password_in};
 use matrix_register_bot::outside::fault::DIE_AT_VARIABLE;
+use matrix_register_bot::outside::state_file::StateFile;
+use matrix_register_bot::outside::take_over::backup;
 use serde_json::Value;
 
 const ROTATE: [&str; 3] = ["secrets", "rotate", "--secret-key"];
@@ -19,11 +21,10 @@ fn write_state_file(story: &Story, state: &Value) {
     std::fs::rename(aside, story.site.path().join("config.json")).unwrap();
 }
 
-/// No program is at work on anything, also not after its answer.
+/// No program is at work on anything, also not after its answer: thumbs (6) are put there then.
 fn all_is_quiet(story: &Story) {
     let begun = std::time::Instant::now();
-    let at_work =
-        "SELECT (SELECT COUNT(*) FROM owed_actions WHERE lease <> 'died') + (SELECT COUNT(*) FROM registrations WHERE lease <> 'died')";
+    let at_work = "SELECT (SELECT COUNT(*) FROM owed_actions WHERE kind = 6 OR lease <> 'died') + (SELECT COUNT(*) FROM registrations WHERE lease <> 'died')";
     while story.text(at_work) != "0" {
         assert!(begun.elapsed().as_secs() < 60, "a program is at work, or died");
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -212,6 +213,32 @@ on_every_database! {
     a_password_that_was_chosen_before_is_still_known,
 }
 
+#[test]
+fn the_backup_of_phps_database_can_be_opened_during_and_after_the_replacement() {
+    let story = Story::start("synapse", Host::NginxCgi);
+    story.ask(&fresh("ada"));
+    let content = b"SQLite format 3 and what PHP wrote";
+    let secret = StateFile::inside(story.site.path()).secret().unwrap();
+    backup::write(&secret, &story.site.database_path(), content).unwrap();
+    let path = format!("{}.php-backup", story.site.database_path().display());
+    let opens = || story.site.run_with("cron", &["--open-backup", &path], &[], b"").stdout == content;
+    let is_complete = || state_file(&story)["former_secret_key"].is_null();
+    says(&story, &ROTATE);
+    assert!(opens(), "with the former key");
+
+    let elsewhere = format!("{path}.elsewhere");
+    std::fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    an_hour_passes(&story);
+    assert!(!is_complete() && opens(), "what cannot be replaced keeps the former key");
+    let said = story.site.run_with("cron", &["-v"], &[], b"");
+    assert!(String::from_utf8_lossy(&said.stdout).contains("former_secret_key_kept"), "{said:?}");
+
+    std::fs::rename(&elsewhere, &path).unwrap();
+    an_hour_passes(&story);
+    assert!(is_complete() && opens(), "with the new key");
+}
+
 const BOT: [&str; 3] = ["secrets", "rotate", "--bot"];
 
 /// A site whose bot logs in by itself, and is in the room.
@@ -275,7 +302,7 @@ fn wherever_it_is_killed_the_bot_gets_in_again() {
 
 #[test]
 fn what_is_the_operators_own_is_named_and_left() {
-    let story = Story::start("synapse", Host::NginxCgi);
+    let mut story = Story::start("synapse", Host::NginxCgi);
     let (status, sentence) = refusal(&story, &BOT);
     assert!(status == Some(1) && sentence.contains("access_token") && sentence.contains("[room]"), "{sentence}");
     let (status, sentence) = refusal(&story, &["secrets", "rotate", "--secret-key", "--bot"]);
@@ -288,4 +315,23 @@ fn what_is_the_operators_own_is_named_and_left() {
     assert_ne!(token(&file), token(&renewed));
     assert_eq!(token(&says(&story, &["appservice"])), token(&renewed));
     assert_eq!(refusal(&story, &["secrets", "rotate"]).0, Some(64), "which ones?");
+    assert!(renewed.contains("the bot acts as itself") && renewed.contains("Copy config.json"), "{renewed}");
+    let all = run(&story, &["secrets", "rotate", "--bot", "--service"]);
+    assert!(
+        all.status.code() == Some(1) && token(&says(&story, &["appservice"])) != token(&renewed),
+        "one refusal stops no other: {all:?}"
+    );
+
+    for (key, value) in [
+        ("admin_url", NOWHERE),
+        ("client_id", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        ("client_secret", "x"),
+        ("public_url", "https://auth.example.test/"),
+    ] {
+        story.site.set(&format!("mas.{key}"), value);
+    }
+    story.site.set("operation_mode", "mas");
+    story.site.unset("room.access_token");
+    let renewed = says(&story, &service);
+    assert!(renewed.contains("Until then the bot can do nothing"), "{renewed}");
 }

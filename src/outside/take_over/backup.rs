@@ -26,7 +26,7 @@ pub(crate) fn path_of(database: &Path) -> PathBuf {
 }
 
 /// Writes the backup beside the database, readable only for the owner; an earlier backup is replaced as a whole.
-pub(super) fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write(secret: &Secret, database: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(&path_of(database), &fs::metadata(database)?, 0o600, &sealed(secret, bytes)?)
 }
 
