@@ -100,11 +100,7 @@ impl Store {
             if store.execute(&sql, &values)? != 1 {
                 return Ok(false);
             }
-            store.keep_link(of.id, PhpReader::Applicant.number(), &of.verify_token_hash)?;
-            store.keep_link(of.id, PhpReader::Room.number(), &of.admin_token_hash)?;
-            if let Some(former) = &of.choose_token_hash {
-                store.keep_link(of.id, CHOOSER, former)?;
-            }
+            store.keep_links(of)?;
             if of.state.owes().is_some() {
                 store.execute("UPDATE registrations SET due_at = ? WHERE id = ?", &[now.into(), of.id.into()])?;
             }
@@ -146,11 +142,7 @@ impl Store {
             if store.execute(&sql, &values)? != 1 {
                 return Ok(false);
             }
-            store.keep_link(of.id, PhpReader::Applicant.number(), &of.verify_token_hash)?;
-            store.keep_link(of.id, PhpReader::Room.number(), &of.admin_token_hash)?;
-            if let Some(former) = &of.choose_token_hash {
-                store.keep_link(of.id, CHOOSER, former)?;
-            }
+            store.keep_links(of)?;
             Ok(true)
         })
     }
@@ -167,6 +159,13 @@ impl Store {
             store.execute("DELETE FROM familiar_networks", &[])?;
             store.execute("DELETE FROM remembered", &[])
         })
+    }
+
+    /// The links that were sent go on leading to the request.
+    fn keep_links(&mut self, of: &Registration) -> Result<(), Error> {
+        self.keep_link(of.id, PhpReader::Applicant.number(), &of.verify_token_hash)?;
+        self.keep_link(of.id, PhpReader::Room.number(), &of.admin_token_hash)?;
+        of.choose_token_hash.as_deref().map_or(Ok(()), |former| self.keep_link(of.id, CHOOSER, former))
     }
 
     fn keep_link(&mut self, id: i64, reader: i64, hash: &str) -> Result<(), Error> {
