@@ -101,11 +101,11 @@ fn mail_links(site: &Site, store: &mut Store, reset: &Reset) -> Result<(), Failu
     let secret = site.state.secret()?;
     let tokens: Vec<String> = accounts.iter().map(|account| link_token(&secret, reset, account)).collect();
     let links = accounts.iter().zip(&tokens).map(|(account, link)| ResetLink { token_hash: token::hash(link), login_id: account.id });
-    store.open_reset_links(&links.collect::<Vec<_>>(), site.now())?;
+    let expires = store.open_reset_links(&links.collect::<Vec<_>>(), site.now())?;
     let context = json!({
         "accounts": accounts.iter().zip(&tokens).map(|(account, link)| about(site, account, link)).collect::<Vec<_>>(),
         "hours": LINK_SECONDS / HOUR,
-        "expires": site.now() + LINK_SECONDS,
+        "expires": expires,
     });
     let folded = crate::domain::address::folded(&first.email);
     let envelope = Envelope {

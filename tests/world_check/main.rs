@@ -205,9 +205,10 @@ fn a_form_is_read_filled_and_sent() {
     );
 }
 
-/// A short FastCGI program: answers each request with its own name and the query.
+/// A short FastCGI program: answers each request with its own name and the query. It keeps connections for as long as the web server
+/// wants: one that it ended after an answer could be used again before the web server notices, and Apache repeats nothing.
 const FASTCGI: &str = r#"#!/usr/bin/env python3
-import io, os, socket, struct, sys
+import io, os, socket, struct, sys, threading
 def length(f):
     first = f.read(1)[0]
     return first if first < 128 else (first & 127) << 24 | int.from_bytes(f.read(3), "big")
@@ -217,17 +218,21 @@ def query(params):
         name, value = length(f), length(f)
         name, value = f.read(name), f.read(value)
         if name == b"QUERY_STRING": return value
-def record(c, kind, data): c.sendall(struct.pack(">BBHHBB", 1, kind, 1, len(data), 0, 0) + data)
-listener, name = socket.socket(fileno=0), os.path.basename(sys.argv[0])
-while True:
-    c = listener.accept()[0]
-    f, params, kind, size = c.makefile("rb"), b"", 0, 1
-    while (kind, size) != (5, 0):
-        _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", f.read(8))
-        params += f.read(size + padding)[:size] if kind == 4 else f.read(size + padding)[:0]
-    record(c, 6, b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query(params)))
-    record(c, 3, bytes(8))
+def record(kind, data): return struct.pack(">BBHHBB", 1, kind, 1, len(data), 0, 0) + data
+def serve(c):
+    f, params, keep = c.makefile("rb"), b"", 0
+    while header := f.read(8):
+        _, kind, _, size, padding, _ = struct.unpack(">BBHHBB", header)
+        data = f.read(size + padding)[:size]
+        if kind == 1: params, keep = b"", data[2] & 1
+        if kind == 4: params += data
+        if (kind, size) == (5, 0):
+            text = b"Content-Type: text/plain\r\n\r\n%s %s" % (name.encode(), query(params))
+            c.sendall(record(6, text) + record(3, bytes(8)))
+            if not keep: break
     f.close(); c.close()
+listener, name = socket.socket(fileno=0), os.path.basename(sys.argv[0])
+while True: threading.Thread(target=serve, args=[listener.accept()[0]], daemon=True).start()
 "#;
 
 #[test]

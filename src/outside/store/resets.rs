@@ -112,20 +112,32 @@ impl Store {
         self.select(&LOGIN, &rest, &[asked_for.into(), MOST_ACCOUNTS.into()], Login::read)
     }
 
-    /// Makes links good from now on. Before their mail is sent, because it may be read at once; repeated with the mail.
-    pub(crate) fn open_reset_links(&mut self, links: &[ResetLink], now: i64) -> Result<(), Error> {
-        self.transaction(|store| {
+    /// Makes links good for [`LINK_SECONDS`] from now on, and returns when they end. Before their mail is sent, because it may be
+    /// read at once; repeated with the mail. A repeated mail says the same, so the end stays while at least half of the time is left.
+    pub(crate) fn open_reset_links(&mut self, links: &[ResetLink], now: i64) -> Result<i64, Error> {
+        let end = self.transaction(|store| {
+            let end = match store.end_of_reset_links(links)? {
+                Some(end) if end - now >= LINK_SECONDS / 2 && end <= latest_end(now) => end,
+                _ => now + LINK_SECONDS,
+            };
             for link in links {
-                let values = [(now + LINK_SECONDS).into(), link.token_hash.as_str().into()];
+                let values = [end.into(), link.token_hash.as_str().into()];
                 if store.execute("UPDATE reset_links SET expires_at = ? WHERE token_hash = ?", &values)? == 0 {
                     let sql = "INSERT INTO reset_links (token_hash, login_id, expires_at) VALUES (?, ?, ?)";
-                    store.execute(sql, &[link.token_hash.as_str().into(), link.login_id.into(), (now + LINK_SECONDS).into()])?;
+                    store.execute(sql, &[link.token_hash.as_str().into(), link.login_id.into(), end.into()])?;
                 }
             }
-            Ok(())
+            Ok(end)
         })?;
         fault::point("reset links opened");
-        Ok(())
+        Ok(end)
+    }
+
+    /// When the first of these links ends that are in the database already.
+    fn end_of_reset_links(&mut self, links: &[ResetLink]) -> Result<Option<i64>, Error> {
+        let sql = "SELECT expires_at FROM reset_links WHERE token_hash = ?";
+        let ends = links.iter().map(|link| self.first(sql, &[link.token_hash.as_str().into()], |row| row.integer()));
+        Ok(ends.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().min())
     }
 
     /// Nothing is owed for a request any more: the mail was sent, or nobody gets one. `false`: the lease was lost.

@@ -103,6 +103,17 @@ fn a_link_for_a_password_ends_after_an_hour_also_under_a_wrong_clock(engine: Eng
     assert!(store.login_of_reset_link("one", NOW).unwrap().is_none());
 }
 
+fn a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_over(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, login_id) = with_links(&scratch, &["one"]);
+    let links: Vec<ResetLink> = ["one", "two"].map(|hash| ResetLink { token_hash: hash.into(), login_id }).into();
+    for (repeated, end) in [(60, 0), (LINK_SECONDS / 2, 0), (LINK_SECONDS / 2 + 1, LINK_SECONDS / 2 + 1), (-86_400, -86_400)] {
+        assert_eq!(store.open_reset_links(&links, NOW + repeated).unwrap(), NOW + end + LINK_SECONDS, "repeated after {repeated} s");
+        assert!(store.login_of_reset_link("two", NOW + end + LINK_SECONDS - 1).unwrap().is_some());
+        assert!(store.login_of_reset_link("one", NOW + end + LINK_SECONDS).unwrap().is_none());
+    }
+}
+
 fn a_changed_password_ends_the_links_that_were_mailed(engine: Engine) {
     let scratch = Scratch::on(engine);
     let (mut store, id) = with_links(&scratch, &["one", "two"]);
@@ -129,6 +140,7 @@ fn a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_
 
 on_every_database! {
     a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_meant_wait_is_kept,
+    a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_over,
     a_changed_password_ends_the_links_that_were_mailed,
     a_form_for_a_forgotten_password_counts_once,
     a_request_for_a_password_is_owed_until_it_is_settled,
