@@ -167,6 +167,7 @@ bench: all
 	$(WORLD)/install bench
 	BENCH_DATABASES=$(BENCH_DATABASES) BENCH_USERS=$(BENCH_USERS) $(if $(BENCH_SECONDS),BENCH_SECONDS=$(BENCH_SECONDS)) \
 		$(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/run
+	$(if $(findstring sqlite,$(BENCH_DATABASES)),BENCH_DATABASES=sqlite bench/requests)
 	bench/report
 
 bench-requests: all
