@@ -17,6 +17,9 @@
 //! cannot tell the user's address (published Synapse modules, mxisd), there is one count for all. At least one attempt in
 //! [`LOTTERY`] is checked, so that the right password gets through after some tries; Synapse's own limits are far below that.
 //! The counts are in the database, so several web nodes share them.
+//!
+//! A change of a password may arrive twice, because its first answer was lost. The old password is wrong by then;
+//! [`check_change`] sees that the new one is in force already.
 
 use crate::domain::error::Error;
 use crate::domain::password;
@@ -34,6 +37,9 @@ const FREE_GUESSES_EVERYWHERE: i64 = 2 * FREE_GUESSES;
 pub(crate) const LOTTERY: i64 = 50;
 /// How long wrong passwords count, in seconds.
 pub(crate) const WINDOW_SECONDS: i64 = 900;
+
+/// How long after a change the same one is taken for its repetition, in seconds.
+const REPETITION_SECONDS: i64 = 600;
 
 /// The result of a check.
 #[derive(Debug)]
@@ -76,40 +82,58 @@ impl Caller<'_> {
     }
 }
 
+/// The result of a check before a change of the password.
+#[derive(Debug)]
+pub enum ChangeVerdict {
+    /// The old password is right.
+    Allowed(Box<Login>),
+    /// The old password is wrong, and the new one was set a moment ago: this change was made already.
+    MadeBefore(Box<Login>),
+    /// No such user, disabled, or a wrong password: callers are not told which.
+    Wrong,
+}
+
 /// Checks a password. `localpart` is `None` for an id that cannot be ours, which takes the same time.
 pub fn check(site: &Site, localpart: Option<&str>, password: &str, caller: &Caller) -> Result<Verdict, Error> {
     let mut store = site.store(Access::Hasty)?;
-    let attempt = Attempt::new(site, localpart.unwrap_or(""), caller);
-    let login = store.login(attempt.asked)?.filter(|_| localpart.is_some());
-    let is_admitted = attempt.is_admitted(&mut store, login.as_ref())?;
-    let stand_in = attempt.stand_in(&mut store)?;
-    let right = is_right(login.as_ref(), stand_in.as_deref(), password) && is_admitted;
-    let Some(login) = login.filter(|_| right) else {
-        attempt.note_wrong(&mut store);
-        return Ok(Verdict::Wrong);
-    };
-    let login = Box::new(with_better_hash(&mut store, login, password));
-    match login.initial_password_until {
-        Some(until) if until < attempt.now => {
-            // For the caller of a login this is a "no", which takes as long as any other.
-            attempt.note_wrong(&mut store);
-            Ok(Verdict::Expired(login))
-        }
-        _ => {
-            attempt.note_right(&mut store, &login);
-            Ok(Verdict::Right(login))
-        }
+    Attempt::new(site, localpart, caller).verdict(&mut store, password)
+}
+
+/// Checks the old password before a change to the new one, if that is given. Whoever sends a wrong old one has a second hash
+/// computed, whether or not there is such a user.
+pub fn check_change(
+    site: &Site,
+    localpart: Option<&str>,
+    (old, new): (&str, Option<&str>),
+    caller: &Caller,
+) -> Result<ChangeVerdict, Error> {
+    let mut store = site.store(Access::Hasty)?;
+    let attempt = Attempt::new(site, localpart, caller);
+    match attempt.verdict(&mut store, old)? {
+        Verdict::Right(login) => return Ok(ChangeVerdict::Allowed(login)),
+        Verdict::Expired(login) if site.config.password_change.expired_initial_password => return Ok(ChangeVerdict::Allowed(login)),
+        Verdict::Expired(_) | Verdict::Wrong => {}
     }
+    let login = new.map(|new| attempt.just_set(&mut store, new)).transpose()?.flatten();
+    Ok(login.map_or(ChangeVerdict::Wrong, |login| ChangeVerdict::MadeBefore(Box::new(login))))
+}
+
+/// Whether somebody chose this password for an account within the last ten minutes. For callers who have proved that they may change it.
+pub(crate) fn is_just_set(site: &Site, localpart: &str, password: &str, caller: &Caller) -> Result<bool, Error> {
+    let mut store = site.store(Access::Hasty)?;
+    Ok(Attempt::new(site, Some(localpart), caller).just_set(&mut store, password)?.is_some())
 }
 
 /// The owner of an account has set its password from this address: guesses from elsewhere do not slow them down there.
 pub(crate) fn remember_owner(site: &Site, store: &mut Store, login: &Login, address: Option<String>) {
-    Attempt::new(site, &login.localpart, &Caller::Owner { address }).note_right(store, login);
+    Attempt::new(site, Some(&login.localpart), &Caller::Owner { address }).note_right(store, login);
 }
 
 /// One attempt: the name and the origin.
 struct Attempt<'a> {
     asked: &'a str,
+    /// The name cannot be one of ours.
+    is_foreign: bool,
     /// The name under which guesses are counted; the account may not exist.
     account: String,
     here: String,
@@ -117,17 +141,59 @@ struct Attempt<'a> {
     /// The network as it is remembered for this name: a keyed hash. `None` if it is unknown, or there is no key.
     network: Option<String>,
     secret: Option<Secret>,
+    /// Decides whether the attempt is checked if there were many before: once, whatever it tells about.
+    ticket: u32,
     now: i64,
 }
 
 impl<'a> Attempt<'a> {
-    fn new(site: &Site, asked: &'a str, caller: &Caller) -> Attempt<'a> {
+    fn new(site: &Site, localpart: Option<&'a str>, caller: &Caller) -> Attempt<'a> {
+        let asked = localpart.unwrap_or("");
         // A login works without config.json.
         let secret = site.state.secret_if_there();
         let network = Some(caller.network()).filter(|network| !network.is_empty());
         let network = secret.as_ref().zip(network).map(|(key, network)| key.token("network of an account", &format!("{asked} {network}")));
         let (here, everywhere) = caller.counters();
-        Attempt { asked, account: token::hash(asked), here, everywhere, network, secret, now: site.now() }
+        let ticket = u32::from_be_bytes(token::random());
+        let is_foreign = localpart.is_none();
+        Attempt { asked, is_foreign, account: token::hash(asked), here, everywhere, network, secret, ticket, now: site.now() }
+    }
+
+    /// Whether the password is right. Counts a wrong one.
+    fn verdict(&self, store: &mut Store, password: &str) -> Result<Verdict, Error> {
+        let Some(login) = self.opened(store, password)? else {
+            self.note_wrong(store);
+            return Ok(Verdict::Wrong);
+        };
+        let login = Box::new(with_better_hash(store, login, password));
+        match login.initial_password_until {
+            Some(until) if until < self.now => {
+                // For the caller of a login this is a "no", which takes as long as any other.
+                self.note_wrong(store);
+                Ok(Verdict::Expired(login))
+            }
+            _ => {
+                self.note_right(store, &login);
+                Ok(Verdict::Right(login))
+            }
+        }
+    }
+
+    /// The account, if the password was chosen for it a moment ago. Counts nothing.
+    fn just_set(&self, store: &mut Store, password: &str) -> Result<Option<Login>, Error> {
+        let login = self.opened(store, password)?;
+        let id = login.as_ref().map_or(0, |login| login.id);
+        let is_new = store.is_password_chosen_since(id, self.now - REPETITION_SECONDS)?;
+        Ok(login.filter(|_| is_new))
+    }
+
+    /// The account that the password opens, if the attempt is not one of too many.
+    fn opened(&self, store: &mut Store, password: &str) -> Result<Option<Login>, Error> {
+        let login = store.login(self.asked)?.filter(|_| !self.is_foreign);
+        let is_admitted = self.is_admitted(store, login.as_ref())?;
+        let stand_in = self.stand_in(store)?;
+        let right = is_right(login.as_ref(), stand_in.as_deref(), password) && is_admitted;
+        Ok(login.filter(|_| right))
     }
 
     /// Whether the attempt is checked, or is one of too many.
@@ -139,8 +205,7 @@ impl<'a> Attempt<'a> {
             Some(network) => store.is_familiar_network(id, network)?,
             None => false,
         };
-        let ticket = u32::from_be_bytes(token::random());
-        Ok(wins(ticket, here, FREE_GUESSES) && (is_familiar || wins(ticket, everywhere, FREE_GUESSES_EVERYWHERE)))
+        Ok(wins(self.ticket, here, FREE_GUESSES) && (is_familiar || wins(self.ticket, everywhere, FREE_GUESSES_EVERYWHERE)))
     }
 
     /// Wrong passwords from this network, and from all networks.

@@ -15,6 +15,7 @@ mod limits;
 mod nio;
 mod password_change;
 mod published;
+mod repeated;
 mod reset_password;
 mod sessions;
 mod table;

@@ -20,6 +20,7 @@ mod login;
 mod metrics;
 mod password_change;
 mod profile;
+mod repeated;
 mod room_events;
 
 type Program = fn(&Site, &Request) -> Result<Response, Error>;

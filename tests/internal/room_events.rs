@@ -7,11 +7,11 @@ use matrix_register_bot::outside::cgi::Response;
 use matrix_register_bot::outside::store::Access;
 use serde_json::{Value, json};
 
-const PUSH: &str = "/internal/room_events/_matrix/app/v1/transactions/7";
+pub const PUSH: &str = "/internal/room_events/_matrix/app/v1/transactions/7";
 const PING: &str = "/internal/room_events/_matrix/app/v1/ping";
 
 /// The answer to a whole request, as the gateway gives it.
-fn call(world: &World, (method, uri): (&str, &str), (caller, authorization): (&str, &str), body: &str) -> Response {
+pub fn call(world: &World, (method, uri): (&str, &str), (caller, authorization): (&str, &str), body: &str) -> Response {
     let variables = [("REQUEST_METHOD", method), ("REQUEST_URI", uri), ("REMOTE_ADDR", caller), ("HTTP_AUTHORIZATION", authorization)];
     let request = request(&variables, body);
     let answer = room_events::admit(&world.site, &request).and_then(|_| room_events::hear(&world.site, &request));
@@ -22,11 +22,11 @@ fn json_of(response: &Response) -> Value {
     serde_json::from_slice(response.body()).unwrap()
 }
 
-fn token(world: &World) -> String {
+pub fn token(world: &World) -> String {
     format!("Bearer {}", world.site.state.make_service().unwrap().hs_token)
 }
 
-fn reactions(targets: &[&str]) -> String {
+pub fn reactions(targets: &[&str]) -> String {
     let reaction = |target: &&str| {
         let relates_to = json!({"rel_type": "m.annotation", "event_id": target, "key": "👍"});
         json!({"type": "m.reaction", "sender": "@mod:example.org", "content": {"m.relates_to": relates_to}})
@@ -35,7 +35,7 @@ fn reactions(targets: &[&str]) -> String {
 }
 
 /// An undecided request with this message in the room.
-fn with_message(world: &World, event_id: &str) {
+pub fn with_message(world: &World, event_id: &str) {
     drop(world.site.store(Access::Write).unwrap());
     let fresh = crate::world::fresh("x");
     world.database.sql(&format!(

@@ -137,12 +137,34 @@ fn opening_a_link_changes_nothing_and_it_sets_one_password(engine: Engine) {
     let filled = form.fill("password", NEW).fill("password_again", NEW);
     assert_eq!(story.browser.submit(&filled).status, 200);
     assert!(has_password(&story, &ada, NEW));
+    assert_eq!(story.browser.get(&second).status, 404, "the link is over");
     let again = story.browser.submit(&filled.fill("password", "another password").fill("password_again", "another password"));
     assert_eq!((again.status, again.texts("h1")), (404, vec!["This link does not work".to_owned()]));
     assert_eq!(story.browser.get(&first).status, 404, "all other links of the account are over, too");
     assert!(has_password(&story, &ada, NEW));
     let way_out = again.texts(".actions a");
     assert_eq!(way_out, ["Ask for a new link"]);
+    assert_eq!(story.number("SELECT failures FROM guesses WHERE network = 'web everywhere'"), 1, "a used link is no way to guess");
+}
+
+fn a_form_for_a_new_password_that_comes_again_says_that_the_password_is_set_while_that_is_true(engine: Engine) {
+    let story = Story::on(engine, "local", Host::NginxCgi);
+    let ada = fresh("ada");
+    account(&story, &ada, &address_of(&ada));
+    let link = mail_after_asking(&story, &ada, &address_of(&ada), 1).link();
+    let filled = story.browser.get(&link).form().fill("password", NEW).fill("password_again", NEW);
+    for _ in 0..2 {
+        let page = story.browser.submit(&filled);
+        assert_eq!((page.status, page.texts("h1")), (200, vec!["Your new password is set".to_owned()]), "{}", story.web.log());
+    }
+    story.sql("UPDATE used_reset_links SET used_at = used_at - 3600");
+    assert_eq!(story.browser.submit(&filled).status, 404, "for an hour");
+    let link = mail_after_asking(&story, &ada, &address_of(&ada), 2).link();
+    let page = choose(&story, &link, "yet another password");
+    assert_eq!(page.status, 200);
+    story.sql("UPDATE used_reset_links SET used_at = used_at - 60");
+    assert_eq!(story.browser.submit(&filled).status, 404, "the password is another one by now");
+    assert!(has_password(&story, &ada, "yet another password"));
 }
 
 fn a_link_works_for_an_hour_and_for_active_accounts(engine: Engine) {
@@ -374,6 +396,7 @@ on_every_database! {
     a_forgotten_password_is_set_anew_by_name_by_id_and_by_address,
     nobody_learns_from_the_answer_who_has_an_account,
     opening_a_link_changes_nothing_and_it_sets_one_password,
+    a_form_for_a_new_password_that_comes_again_says_that_the_password_is_set_while_that_is_true,
     a_link_works_for_an_hour_and_for_active_accounts,
     accounts_with_one_address_are_in_one_mail_each_with_its_own_link,
     a_form_sent_twice_is_one_mail_and_no_mailbox_is_flooded,

@@ -7,6 +7,10 @@
 //! The whole world may call this program. A client with an access token can change only the password of the token's owner. A
 //! client without one, such as a user whose initial password has expired and who cannot log in, must know the old password as
 //! well, and learns nothing about who has an account: such a request is never passed on.
+//!
+//! A change whose answer was lost may come again. The old password is wrong by then, and the new one is in force: that is the same
+//! success, and only what may be left of the change is done, which is to end other sessions. Whoever knows only the old password gets
+//! nothing this way. A change that is passed on is Synapse's, which recognises a repetition by its authentication session.
 
 use super::{MatrixError, is_localpart};
 use crate::domain::address::Address;
@@ -18,7 +22,7 @@ use crate::domain::seconds::HOUR;
 use crate::domain::token;
 use crate::flow::caller;
 use crate::flow::devices;
-use crate::flow::password_check::{self, Caller, Verdict};
+use crate::flow::password_check::{self, Caller, ChangeVerdict};
 use crate::outside::cgi::{Method, Request, Response};
 use crate::outside::log;
 use crate::outside::matrix::forward::{self, Forwarded};
@@ -165,7 +169,9 @@ fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
         check_policy(site, new_password, owner.as_ref())?;
     }
     let subject = owner.as_ref().map_or("", |owner| owner.localpart.as_str());
-    let login = authenticate(site, request, change.auth.as_ref(), owner.as_ref(), subject)?;
+    let address = caller::client(site, request);
+    let client = if owner.is_some() { Caller::Owner { address } } else { Caller::World { address } };
+    let Authenticated { login, is_repetition } = authenticate(site, &change, owner.as_ref(), subject, &client)?;
     let Some(new_password) = change.new_password.as_deref() else {
         return Err(refuse(400, "M_MISSING_PARAM", "Missing params: new_password"));
     };
@@ -173,7 +179,9 @@ fn attempt(site: &Site, request: &Request) -> Result<(), Stop> {
     if owner.is_none() {
         check_policy(site, new_password, Some(&login))?;
     }
-    write(site, &login, new_password)?;
+    if !is_repetition {
+        write(site, &login, new_password, &client)?;
+    }
     if change.logout_devices.unwrap_or(true) {
         end_other_sessions(site, &login.localpart, caller.and_then(|caller| caller.device_id).as_deref());
     }
@@ -243,15 +251,22 @@ fn check_policy(site: &Site, new_password: &str, owner: Option<&Login>) -> Resul
     }
 }
 
-/// The account whose old password the client knows.
+/// Whose password may be changed.
+struct Authenticated {
+    login: Login,
+    /// The client does not know the password of before, but the new one, which is in force since a moment ago.
+    is_repetition: bool,
+}
+
+/// The account that the client may change.
 fn authenticate(
     site: &Site,
-    request: &Request,
-    auth: Option<&AuthenticationData>,
+    change: &PasswordChange,
     owner: Option<&Login>,
     subject: &str,
-) -> Result<Login, Stop> {
-    let Some(auth) = auth.filter(|auth| !auth.is_empty()) else { return Err(needed(site, subject, None, false)?) };
+    client: &Caller<'_>,
+) -> Result<Authenticated, Stop> {
+    let Some(auth) = change.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Err(needed(site, subject, None, false)?) };
     let session = auth.session.as_deref();
     if let Some(session) = session
         && token::check_form_token(&site.state.secret()?, "password", subject, session, site.now(), SESSION_SECONDS).is_err()
@@ -270,12 +285,11 @@ fn authenticate(
     {
         return Err(refuse(403, "M_FORBIDDEN", "Invalid auth"));
     }
-    let address = caller::client(site, request);
-    let client = if owner.is_some() { Caller::Owner { address } } else { Caller::World { address } };
-    match password_check::check(site, localpart.as_deref(), old_password, &client)? {
-        Verdict::Right(login) => Ok(*login),
-        Verdict::Expired(login) if site.config.password_change.expired_initial_password => Ok(*login),
-        Verdict::Expired(_) | Verdict::Wrong => Err(wrong(site, subject, session)?),
+    let passwords = (old_password, change.new_password.as_deref());
+    match password_check::check_change(site, localpart.as_deref(), passwords, client)? {
+        ChangeVerdict::Allowed(login) => Ok(Authenticated { login: *login, is_repetition: false }),
+        ChangeVerdict::MadeBefore(login) => Ok(Authenticated { login: *login, is_repetition: true }),
+        ChangeVerdict::Wrong => Err(wrong(site, subject, session)?),
     }
 }
 
@@ -302,9 +316,13 @@ fn named_localpart(site: &Site, auth: &AuthenticationData) -> Result<Option<Stri
     Ok(localpart.filter(|localpart| is_localpart(localpart)))
 }
 
-fn write(site: &Site, login: &Login, new_password: &str) -> Result<(), Stop> {
+/// Of two equal changes at once, one writes, and both succeed.
+fn write(site: &Site, login: &Login, new_password: &str, client: &Caller<'_>) -> Result<(), Stop> {
     let hash = password::hash(new_password).map_err(|cause| Error::internal(format!("cannot hash a password: {cause}")))?;
     if !site.store(Access::Write)?.change_password(login.id, &login.password_hash, &hash, site.now())? {
+        if password_check::is_just_set(site, &login.localpart, new_password, client)? {
+            return Ok(());
+        }
         return Err(refuse(403, "M_FORBIDDEN", "The password was changed by somebody else meanwhile"));
     }
     log::info("password_changed", None, &format!("account {}", login.id));

@@ -3,7 +3,8 @@
 //! The answer to the first form is the same for everybody, in text, status and time: it is given before anybody looks whether
 //! there is such an account ([`crate::flow::resets`]). The mail is sent after the answer ([`mail_links`]).
 //!
-//! The link in the mail works for an hour and once. GET changes nothing, because mail scanners follow every link.
+//! The link in the mail works for an hour and once. GET changes nothing, because mail scanners follow every link. A form that comes
+//! again, because its answer was lost, gets the answer of the first time; its link does nothing any more.
 
 use super::{
     BUTTON_SECONDS, DeadEnd, Faults, Field, again_context, chosen_password, context, dead_end, form_token_text, known_form, language,
@@ -18,7 +19,7 @@ use crate::domain::token;
 use crate::flow::caller;
 use crate::flow::devices;
 use crate::flow::limits;
-use crate::flow::password_check;
+use crate::flow::password_check::{self, Caller, Verdict};
 use crate::flow::queue;
 use crate::flow::resets::{self, NamedFault};
 use crate::outside::cgi::{Request, Response};
@@ -146,7 +147,7 @@ fn used_up(site: &Site, language: Language, sent: &Sent, kind: AllowanceKind, se
 }
 
 fn set_password(site: &Site, request: &Request, language: Language, sent: &Sent) -> Result<Response, Error> {
-    let Some(login) = find(site, &sent.t, Access::Write)? else { return link_over(site, language) };
+    let Some(login) = find(site, &sent.t, Access::Write)? else { return set_before(site, request, language, sent) };
     let secret = site.state.secret()?;
     if let Err(fault) = token::check_form_token(&secret, "new password", &sent.t, &sent.form_token, site.now(), BUTTON_SECONDS) {
         return dead_end(site, language, Some(&sent.t), 409, super::form_fault(fault), json!({}));
@@ -158,11 +159,33 @@ fn set_password(site: &Site, request: &Request, language: Language, sent: &Sent)
     }
     let hash = password::hash(&sent.password).map_err(|cause| Error::internal(format!("cannot hash a password: {cause}")))?;
     let mut store = site.store(Access::Write)?;
-    let Some(login) = store.set_password_by_link(&token::hash(&sent.t), &hash, site.now())? else { return link_over(site, language) };
+    let Some(login) = store.set_password_by_link(&token::hash(&sent.t), &hash, site.now())? else {
+        return set_before(site, request, language, sent);
+    };
     log::info("password_reset", None, &format!("account {}", login.id));
     password_check::remember_owner(site, &mut store, &login, caller::client(site, request));
+    is_set(site, language, sent, &login)
+}
+
+/// The form that has set the password, once more: the same link, and the password that is in force. The password is checked as at a
+/// login, guesses are counted, and whoever does not know the password is told what everybody is told.
+fn set_before(site: &Site, request: &Request, language: Language, sent: &Sent) -> Result<Response, Error> {
+    let used = match known_form(&sent.t) {
+        Some(link_token) => site.store(Access::Read)?.login_of_used_link(&token::hash(link_token), site.now())?,
+        None => None,
+    };
+    let Some(login) = used else { return link_over(site, language) };
+    let client = Caller::World { address: caller::client(site, request) };
+    match password_check::check(site, Some(&login.localpart), &sent.password, &client)? {
+        Verdict::Right(login) if login.initial_password_until.is_none() => is_set(site, language, sent, &login),
+        _ => link_over(site, language),
+    }
+}
+
+/// The new password is in force.
+fn is_set(site: &Site, language: Language, sent: &Sent, login: &Login) -> Result<Response, Error> {
     let kind = match site.config.password_change.logout_devices && sent.log_out == "1" {
-        true => log_out_devices(site, &login),
+        true => log_out_devices(site, login),
         false => DeadEnd::PasswordSet,
     };
     said(site, language, kind, Some(names::mxid(&login.localpart, &site.config.server_name)))

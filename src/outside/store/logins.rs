@@ -240,6 +240,12 @@ impl Store {
         })
     }
 
+    /// Whether the password of an account was chosen at this time or later, and is no initial one.
+    pub(crate) fn is_password_chosen_since(&mut self, id: i64, since: i64) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM logins WHERE id = ? AND changed_at >= ? AND initial_password_until IS NULL";
+        Ok(self.first(sql, &[id.into(), since.into()], |_| Ok(()))?.is_some())
+    }
+
     /// The highest number of an account; 0 if there are none.
     pub(crate) fn highest_login_id(&mut self) -> Result<i64, Error> {
         Ok(self.first("SELECT MAX(id) FROM logins", &[], |row| row.optional_integer())?.flatten().unwrap_or(0))

@@ -1,4 +1,4 @@
-//! `password_resets` and `reset_links`: forgotten passwords of local mode.
+//! `password_resets`, `reset_links` and `used_reset_links`: forgotten passwords of local mode.
 //!
 //! A request is written without a look at the accounts, so that the answer to the visitor depends on none of them. Who gets a
 //! mail is found out afterwards, by the program that sends it.
@@ -17,6 +17,8 @@ use crate::outside::fault;
 pub(crate) const LINK_SECONDS: i64 = HOUR;
 /// The most accounts of one address for which links are mailed.
 const MOST_ACCOUNTS: i64 = 20;
+/// How long a form that has set a password is recognised if it comes again, in seconds.
+const RECOGNISED_SECONDS: i64 = HOUR;
 
 /// A request for a new password, before anybody knows whether there is such an account.
 #[derive(Debug, Clone)]
@@ -165,6 +167,7 @@ impl Store {
                 return Ok(End::RollBack(None));
             }
             store.end_reset_links(login.id)?;
+            store.note_used_link(token_hash, login.id, now)?;
             let sql = "UPDATE logins SET password_hash = ?, changed_at = ?, initial_password_until = NULL WHERE id = ? AND active = 1";
             if store.execute(sql, &[password_hash.into(), now.into(), login.id.into()])? != 1 {
                 return Ok(End::RollBack(None));
@@ -178,17 +181,32 @@ impl Store {
         })
     }
 
+    /// One for each account: the last. Part of a transaction.
+    fn note_used_link(&mut self, token_hash: &str, login: i64, now: i64) -> Result<(), Error> {
+        self.execute("DELETE FROM used_reset_links WHERE login_id = ?", &[login.into()])?;
+        let sql = "INSERT INTO used_reset_links (token_hash, login_id, used_at) VALUES (?, ?, ?)";
+        self.execute(sql, &[token_hash.into(), login.into(), now.into()]).map(|_| ())
+    }
+
+    /// The account for which a link has set a password within the last hour.
+    pub(crate) fn login_of_used_link(&mut self, token_hash: &str, now: i64) -> Result<Option<Login>, Error> {
+        let rest = "WHERE active = 1 AND id = (SELECT login_id FROM used_reset_links WHERE token_hash = ? AND used_at > ?)";
+        self.select_first(&LOGIN, rest, &[token_hash.into(), (now - RECOGNISED_SECONDS).into()], Login::read)
+    }
+
     /// Ends all links of an account. Part of a transaction.
     pub(super) fn end_reset_links(&mut self, login: i64) -> Result<(), Error> {
         self.execute("DELETE FROM reset_links WHERE login_id = ?", &[login.into()]).map(|_| ())
     }
 
-    /// For cron: deletes requests made before `before` and links that have expired, and those with a time in the future.
+    /// For cron: deletes requests made before `before` and links that have expired or were used, and those with a time in the future.
     pub(crate) fn forget_old_resets(&mut self, before: i64, now: i64) -> Result<(), Error> {
         let sql = "DELETE FROM password_resets WHERE asked_at < ? OR asked_at > ?";
         self.execute(sql, &[before.into(), (now + LONGEST_WAIT).into()])?;
         let sql = "DELETE FROM reset_links WHERE expires_at <= ? OR expires_at > ?";
-        self.execute(sql, &[now.into(), latest_end(now).into()]).map(|_| ())
+        self.execute(sql, &[now.into(), latest_end(now).into()])?;
+        let sql = "DELETE FROM used_reset_links WHERE used_at <= ? OR used_at > ?";
+        self.execute(sql, &[(now - RECOGNISED_SECONDS).into(), (now + CLOCK_SKEW).into()]).map(|_| ())
     }
 }
 

@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 25] = steps!(
+pub(super) const STEPS: [Step; 26] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -65,7 +65,8 @@ pub(super) const STEPS: [Step; 25] = steps!(
     "0022_words_put_off",
     "0023_former_numbers",
     "0024_tallies",
-    "0025_indexes"
+    "0025_indexes",
+    "0026_used_reset_links"
 );
 
 /// Runs before the first step.

@@ -114,6 +114,23 @@ fn a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_o
     }
 }
 
+fn a_link_that_was_used_is_known_for_an_hour_and_good_for_nothing(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, id) = with_links(&scratch, &["one", "two"]);
+    assert!(store.login_of_used_link("one", NOW).unwrap().is_none(), "it was not used");
+    assert!(store.set_password_by_link("one", "$new", NOW + 1).unwrap().is_some());
+    assert_eq!(store.login_of_used_link("one", NOW + 1).unwrap().unwrap().id, id);
+    assert!(store.login_of_used_link("two", NOW + 1).unwrap().is_none(), "it was not used, and is over");
+    assert!(store.login_of_reset_link("one", NOW + 1).unwrap().is_none());
+    assert!(store.set_password_by_link("one", "$other", NOW + 2).unwrap().is_none());
+    assert_eq!(store.login("max").unwrap().unwrap().password_hash, "$new");
+    store.forget_old_resets(0, NOW + 3600).unwrap();
+    assert!(store.login_of_used_link("one", NOW + 3600).unwrap().is_some());
+    assert!(store.login_of_used_link("one", NOW + 3601).unwrap().is_none());
+    store.forget_old_resets(0, NOW + 3601).unwrap();
+    assert!(store.login_of_used_link("one", NOW).unwrap().is_none(), "cron has forgotten it");
+}
+
 fn a_changed_password_ends_the_links_that_were_mailed(engine: Engine) {
     let scratch = Scratch::on(engine);
     let (mut store, id) = with_links(&scratch, &["one", "two"]);
@@ -141,6 +158,7 @@ fn a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_
 on_every_database! {
     a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_meant_wait_is_kept,
     a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_over,
+    a_link_that_was_used_is_known_for_an_hour_and_good_for_nothing,
     a_changed_password_ends_the_links_that_were_mailed,
     a_form_for_a_forgotten_password_counts_once,
     a_request_for_a_password_is_owed_until_it_is_settled,
