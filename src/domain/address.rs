@@ -52,7 +52,7 @@ impl Address {
         }
         let (local, domain) = typed.rsplit_once('@').ok_or(AddressFault::NotAnAddress)?;
         check_local_part(local)?;
-        let sending = format!("{local}@{}", domain_in_ascii(domain)?);
+        let sending = [local, "@", &domain_in_ascii(domain)?].concat();
         if sending.len() > LONGEST {
             return Err(AddressFault::TooLong);
         }
