@@ -12,13 +12,10 @@ use crate::outside::store::Access;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-/// Each entry is parsed later, so that an invalid one can be left out.
 #[derive(Debug, Deserialize)]
-struct LookupBulkRequest<'a> {
-    #[serde(borrow)]
-    lookup: Vec<&'a RawValue>,
+struct LookupBulkRequest<T> {
+    lookup: Vec<T>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,37 +35,51 @@ struct LookupBulkResponse<'a> {
 struct Entry<'a> {
     asked: Lookup<'a>,
     folded: String,
+    /// The place of its account among those found.
+    hit: Option<usize>,
 }
 
 /// Answers 200 with the hits, in the order of the request.
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
-    let asked: Option<LookupBulkRequest> = body(request);
-    let entries: Vec<Entry> = asked.map(|asked| asked.lookup).unwrap_or_default().into_iter().filter_map(entry).collect();
-    let localparts = localparts(site, &entries)?;
+    let mut entries: Vec<Entry> = asked(request).into_iter().filter_map(entry).collect();
+    let found = find(site, &mut entries)?;
     let hits = entries.iter().filter_map(|entry| {
-        let localpart = localparts.get(entry.folded.as_str())?;
+        let (_, localpart) = found.get(entry.hit?)?;
         Some(Mapping { medium: &entry.asked.medium, address: &entry.asked.address, id: UserId::localpart(localpart) })
     });
     Ok(Response::json(200, &LookupBulkResponse { lookup: hits.collect() }))
 }
 
-fn entry(asked: &RawValue) -> Option<Entry<'_>> {
-    let asked: Lookup = serde_json::from_str(asked.get()).ok()?;
-    let folded = identity_single::folded(&asked.medium, &asked.address)?;
-    Some(Entry { asked, folded })
+/// The entries of the request. If some cannot be read, each is parsed by itself and these are left out.
+fn asked(request: &Request) -> Vec<Lookup<'_>> {
+    if let Some(LookupBulkRequest { lookup }) = body(request) {
+        return lookup;
+    }
+    let each: Option<LookupBulkRequest<&RawValue>> = body(request);
+    let each = each.map(|asked| asked.lookup).unwrap_or_default();
+    each.into_iter().filter_map(|asked| serde_json::from_str(asked.get()).ok()).collect()
 }
 
-fn localparts(site: &Site, entries: &[Entry<'_>]) -> Result<HashMap<String, String>, Error> {
-    let mut folded: Vec<&str> = entries.iter().map(|entry| entry.folded.as_str()).collect();
-    folded.sort_unstable();
-    folded.dedup();
-    if folded.is_empty() {
-        return Ok(HashMap::new());
+fn entry(asked: Lookup<'_>) -> Option<Entry<'_>> {
+    let folded = identity_single::folded(&asked.medium, &asked.address)?;
+    Some(Entry { asked, folded, hit: None })
+}
+
+/// Looks the entries up in the order of their addresses, which is that of the index and of the accounts found.
+fn find(site: &Site, entries: &mut [Entry<'_>]) -> Result<Vec<(String, String)>, Error> {
+    let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
+    entries.sort_unstable_by(|one, other| one.folded.cmp(&other.folded));
+    let mut asked: Vec<&str> = entries.iter().map(|entry| entry.folded.as_str()).collect();
+    asked.dedup();
+    if asked.is_empty() {
+        return Ok(Vec::new());
     }
-    let mut localparts = HashMap::new();
-    for (address, localpart) in site.store(Access::Read)?.localparts_of_addresses(&folded)? {
-        localparts.entry(address).or_insert(localpart); // the oldest account comes first
+    let found = site.store(Access::Read)?.localparts_of_addresses(&asked)?;
+    let mut addresses = found.iter().map(|(address, _)| address).enumerate().peekable();
+    for entry in entries {
+        while addresses.next_if(|(_, address)| **address < entry.folded).is_some() {}
+        entry.hit = addresses.peek().filter(|(_, address)| **address == entry.folded).map(|(place, _)| *place);
     }
-    Ok(localparts)
+    Ok(found)
 }

@@ -47,6 +47,10 @@ impl Driver for Guarded {
         self.ask(|driver| driver.query_once(sql, values))
     }
 
+    fn rows_with(&self, table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
+        self.driver.rows_with(table, column, texts)
+    }
+
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
         self.ask(|driver| driver.has(table, column))
     }

@@ -1,11 +1,11 @@
 //! `logins`: the accounts of local mode, and their directory terms.
 
-use super::{Column, Error, NamedRow, Selection, Store, Value};
+use super::{Column, Error, NamedRow, Selection, Store};
 use crate::domain::address;
 use crate::domain::directory::{self, TermKind};
 
 /// Addresses looked up by one statement.
-const ADDRESSES_A_STATEMENT: usize = 5000;
+const ADDRESSES_A_STATEMENT: usize = 2500;
 
 /// An account to create.
 #[derive(Debug, Clone)]
@@ -136,23 +136,21 @@ impl Store {
         self.first(sql, &[folded.into()], |row| row.text())
     }
 
-    /// The same for many addresses in a few statements: pairs of folded address and localpart, with the oldest account of an
-    /// address first.
+    /// The same for many addresses in a few statements: pairs of folded address and localpart, in the order of the addresses.
     pub(crate) fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
-        const OF_ADDRESS: Selection = Selection { table: "logins", columns: &[Column::EmailFolded, Column::Localpart] };
-        let mut found = Vec::new();
+        const OF_ADDRESS: Selection = Selection { table: "logins", columns: &[Column::EmailFolded, Column::Id, Column::Localpart] };
+        let mut found = Vec::with_capacity(folded.len());
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
-            let places = vec!["?"; some.len()].join(", ");
-            let sql = format!(
-                "SELECT {} FROM logins WHERE email_folded IN ({places}) AND active = 1 ORDER BY email_folded, id",
-                OF_ADDRESS.list()
-            );
-            let values: Vec<Value> = some.iter().map(|address| Value::from(*address)).collect();
-            for row in self.query_once(&sql, &values)?.into_iter().map(|row| row.named(&OF_ADDRESS)) {
-                found.push((row.text(Column::EmailFolded)?, row.text(Column::Localpart)?));
+            let (rows, values) = self.driver.rows_with(OF_ADDRESS.table, Column::EmailFolded.name(), some);
+            let sql = format!("SELECT {} FROM {rows} AND active = 1", OF_ADDRESS.list());
+            for mut row in self.query_once(&sql, &values)?.into_iter().map(|row| row.named(&OF_ADDRESS)) {
+                found.push((row.take_text(Column::EmailFolded)?, row.integer(Column::Id)?, row.take_text(Column::Localpart)?));
             }
         }
-        Ok(found)
+        // The oldest account of an address comes first and stays.
+        found.sort();
+        found.dedup_by(|later, first| later.0 == first.0);
+        Ok(found.into_iter().map(|(address, _, localpart)| (address, localpart)).collect())
     }
 
     /// Active users with a term of `kind` that begins with `folded`, ordered by term and age; at most `limit` rows, which may

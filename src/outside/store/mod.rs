@@ -127,6 +127,12 @@ pub(crate) trait Driver: Send {
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
     /// Runs a `SELECT` whose text is unlikely to be used again.
     fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error>;
+    /// The rows of a table whose column has one of these texts, for `SELECT ... FROM`, and the values of its `?`. Other conditions
+    /// follow with `AND`.
+    fn rows_with(&self, table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
+        let places = vec!["?"; texts.len()].join(", ");
+        (format!("{table} WHERE {column} IN ({places})"), texts.iter().map(|text| Value::from(*text)).collect())
+    }
     /// Whether there is a table with this column.
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error>;
     /// Runs statements without values.

@@ -30,6 +30,11 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// Texts as one value: a JSON array.
+pub(super) fn list_of(texts: &[&str]) -> Value {
+    Value::Text(serde_json::to_string(texts).unwrap_or_default())
+}
+
 /// A row from a driver, with values in the order of the `SELECT`.
 #[derive(Debug)]
 pub(crate) struct Row(Vec<Value>);
@@ -98,6 +103,15 @@ impl NamedRow {
 
     pub(super) fn text(&self, column: Column) -> Result<String, Error> {
         self.optional_text(column).ok_or_else(|| self.unreadable(column, MISSING))
+    }
+
+    /// The same without a copy: the row then has no such text any more.
+    pub(super) fn take_text(&mut self, column: Column) -> Result<String, Error> {
+        let place = self.selection.columns.iter().position(|selected| *selected == column);
+        match place.and_then(|place| self.values.get_mut(place)).map(|value| std::mem::replace(value, Value::Null)) {
+            Some(Value::Text(text)) => Ok(text),
+            other => text(other.as_ref()).ok_or_else(|| self.unreadable(column, MISSING)),
+        }
     }
 
     pub(super) fn optional_text(&self, column: Column) -> Option<String> {

@@ -3,6 +3,7 @@
 //! WAL mode, so that readers and a writer do not block each other, with `synchronous = FULL`, so that accepted requests survive
 //! a power failure. Writers take the lock at the start of a transaction (`BEGIN IMMEDIATE`) and wait for it.
 
+use super::row::list_of;
 use super::{Access, Driver, Error, HASTY_WAIT, Row, Value, WAIT, schema};
 use crate::outside::{disk, ownership};
 use rusqlite::config::DbConfig;
@@ -169,6 +170,10 @@ impl Driver for Sqlite {
         self.ask(|connection| rows(&mut connection.prepare(sql)?, values))
     }
 
+    fn rows_with(&self, table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
+        rows_with(table, column, texts)
+    }
+
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {
         let sql = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?";
         Ok(!self.query_once(sql, &[table.into(), column.into()])?.is_empty())
@@ -213,13 +218,22 @@ impl Driver for Sqlite {
     }
 }
 
+/// One value for all texts, which are then searched for one after the other. With a value for each, SQLite would first sort them into
+/// a table of its own, which takes half as long again.
+pub(super) fn rows_with(table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
+    (format!("(SELECT value FROM json_each(?)) AS asked CROSS JOIN {table} WHERE {column} = asked.value"), vec![list_of(texts)])
+}
+
 fn rows(statement: &mut Statement<'_>, values: &[Value]) -> rusqlite::Result<Vec<Row>> {
     let columns = statement.column_count();
     let mut rows = statement.query(params_from_iter(values))?;
     let mut read = Vec::new();
     while let Some(row) = rows.next()? {
-        let values: Result<Vec<Value>, rusqlite::Error> = (0..columns).map(|index| row.get_ref(index).map(value)).collect();
-        read.push(Row::new(values?));
+        let mut values = Vec::with_capacity(columns);
+        for index in 0..columns {
+            values.push(value(row.get_ref(index)?));
+        }
+        read.push(Row::new(values));
     }
     Ok(read)
 }

@@ -576,6 +576,30 @@ fn nobody_gets_more_than_three_mails_that_he_did_not_ask_for(engine: Engine) {
     assert!(matches!(store.file(&request("max", "fourth"), &THREE).unwrap(), Filed::Accepted(_)), "one was confirmed");
 }
 
+fn each_of_many_addresses_is_found_as_if_it_were_asked_alone(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let account = |localpart: &str, email: &str| NewLogin { email_folded: email.into(), ..login(localpart) };
+    let odd = "o'neil{$1}?%_`~+@xn--bcher-kva.example";
+    let of_others = (0..3000).map(|number| account(&format!("user{number}"), &format!("user{number}@example.org")));
+    let shared = ["zoe", "anna", "max"].map(|localpart| account(localpart, "shared@example.org"));
+    store.import_logins(shared.into_iter().chain([account("odd", odd)]).chain(of_others)).unwrap();
+    store.execute("UPDATE logins SET active = 0 WHERE localpart IN ('zoe', 'user7')", &[]).unwrap();
+    // More than one statement, with addresses of nobody before, between and after the others.
+    let mut asked: Vec<String> = (0..6000).map(|number| format!("user{number}@example.org")).collect();
+    asked.extend(
+        ["a@a.example", odd, "shared@example.org", "SHARED@example.org", "shared@example.org.example", "\u{10ffff}"].map(String::from),
+    );
+    asked.sort();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    let found = store.localparts_of_addresses(&asked).unwrap();
+    let alone = asked.iter().filter_map(|address| Some((address.to_string(), store.localpart_of_address(address).unwrap()?)));
+    assert_eq!(found, alone.collect::<Vec<_>>());
+    assert_eq!(found.len(), 2999 + 2);
+    assert!(found.contains(&("shared@example.org".into(), "anna".into())), "the oldest that is active");
+    assert!(store.localparts_of_addresses(&["nobody@example.org"]).unwrap().is_empty());
+}
+
 on_every_database! {
     a_few_networks_of_an_account_are_remembered_for_a_while,
     a_form_sent_twice_is_one_request,
@@ -588,6 +612,7 @@ on_every_database! {
     a_password_is_chosen_once_and_only_after_the_approval,
     the_mode_of_the_approval_is_remembered_with_it,
     a_declined_name_can_be_claimed_again,
+    each_of_many_addresses_is_found_as_if_it_were_asked_alone,
     each_decision_and_question_says_who_made_it_and_in_which_way,
     a_silent_no_sends_no_mail_and_keeps_its_reason_to_the_room,
     an_expired_request_frees_its_name_and_forgets_the_person,
