@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::config::Config;
 use crate::domain::directory::TermKind;
 use crate::outside::site::Site;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, StatementStatus, params_from_iter};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -141,6 +142,7 @@ impl Filled {
     fn watch(&self, lookup: fn(&mut Store, &Filled)) -> Vec<Seen> {
         let seen = Arc::default();
         let connection = Connection::open(self.file()).unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
         let mut store =
             Store::on(Box::new(Watched { connection, seen: Arc::clone(&seen) }), DatabaseUrl::Sqlite(self.file()), Access::Write);
         lookup(&mut store, self);
