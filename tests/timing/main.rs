@@ -16,7 +16,6 @@ use matrix_register_bot::outside::site::Site;
 use matrix_register_bot::outside::store::{Access, NewLogin};
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,7 +113,7 @@ impl World {
     fn ask(&self, kind: &Kind) -> Duration {
         let body = serde_json::json!({"user": {"id": kind.mxid, "password": kind.password}}).to_string();
         let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1")].map(|(name, value)| (name.into(), value.into()));
-        let request = Request::new(HashMap::from(variables), body.into_bytes());
+        let request = Request::new(variables.into(), body.into_bytes());
         let start = cpu_time();
         let response = login::check(&self.site, &request).unwrap();
         let spent = cpu_time() - start;
@@ -211,7 +210,7 @@ fn forget(world: &World, typed: &str) -> Duration {
     let token = token::form_token(&world.site.state.secret().unwrap(), "reset_password", "", NOW - 60);
     let body = format!("form_token={token}&account={}", typed.replace('@', "%40"));
     let variables = [("REQUEST_METHOD", "POST"), ("REMOTE_ADDR", "127.0.0.1"), ("CONTENT_TYPE", "application/x-www-form-urlencoded")];
-    let request = Request::new(HashMap::from(variables.map(|(name, value)| (name.into(), value.into()))), body.into_bytes());
+    let request = Request::new(variables.map(|(name, value)| (name.into(), value.into())).into(), body.into_bytes());
     let start = cpu_time();
     let response = reset_password::submit(&world.site, &request).unwrap();
     let spent = cpu_time() - start;

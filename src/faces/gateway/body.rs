@@ -28,6 +28,9 @@ impl Framing {
     }
 }
 
+/// Bytes for which room is made on the word of the web server alone.
+const MOST_FORESEEN: u64 = 64 * 1024;
+
 /// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if its length differs from the
 /// announced one. Never reads more than one byte past the limit or the announced length.
 pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str>, limit: u64) -> Result<Vec<u8>, Error> {
@@ -39,7 +42,7 @@ pub fn read(stream: &mut dyn Read, framing: Framing, content_length: Option<&str
         Framing::Counted => announced.unwrap_or(0),
         Framing::Ended => announced.unwrap_or(limit) + 1,
     };
-    let mut body = Vec::new();
+    let mut body = Vec::with_capacity(announced.unwrap_or(0).min(MOST_FORESEEN) as usize);
     stream.take(wanted).read_to_end(&mut body).map_err(|cause| Error::bad_request(format!("the body broke off: {cause}")))?;
     match announced {
         Some(length) if body.len() as u64 != length => Err(Error::bad_request("the body is not as long as CONTENT_LENGTH says")),

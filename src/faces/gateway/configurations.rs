@@ -15,6 +15,7 @@
 use crate::domain::config::CONFIG_VARIABLE;
 use crate::outside::cgi::Request;
 use crate::outside::{log, site};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -52,20 +53,21 @@ impl Configurations {
     /// The file for this request; `None` if the request names a file that it may not name, and must not be served.
     ///
     /// If nothing is listed, such a request gets the process's own configuration.
-    pub(crate) fn of_request(&self, request: &Request) -> Option<PathBuf> {
+    pub(crate) fn of_request(&self, request: &Request) -> Option<Cow<'_, Path>> {
         let named = request.variable(CONFIG_VARIABLE).filter(|named| !named.is_empty() && Path::new(named) != self.own);
-        let Some(named) = named else { return Some(self.own.clone()) };
+        let own = || Some(Cow::from(&self.own));
+        let Some(named) = named else { return own() };
         if self.listed.is_empty() {
-            let own = self.own.display();
+            let used = self.own.display();
             self.log_once(
                 "configuration_ignored",
                 named,
-                &format!("it is ignored; {own} is used (name it in {LIST_VARIABLE} in the environment of this program if that is meant)"),
+                &format!("it is ignored; {used} is used (name it in {LIST_VARIABLE} in the environment of this program if that is meant)"),
             );
-            return Some(self.own.clone());
+            return own();
         }
         match self.listed(Path::new(named)) {
-            Ok(file) => Some(file),
+            Ok(file) => Some(file.into()),
             Err(why) => {
                 self.log_once("configuration_not_allowed", named, &format!("it {why}; the request is refused"));
                 None

@@ -41,19 +41,17 @@ impl Sites {
     }
 
     fn open(&self, path: &Path) -> Result<Arc<Site>, Error> {
+        // Taken before the file is read, so that a change in between is noticed at the next request.
+        let stamp = Stamp::of(path);
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered.get(path).and_then(|entry| entry.open.as_ref());
+        if let Some((_, site)) = known.filter(|(seen, _)| Some(seen) == stamp.as_ref()) {
+            return Ok(site.clone());
+        }
         if remembered.len() >= MAX_REMEMBERED && !remembered.contains_key(path) {
             remembered.clear();
         }
-        let entry = remembered.entry(path.to_owned()).or_default();
-        // Taken before the file is read, so that a change in between is noticed at the next request.
-        let stamp = Stamp::of(path);
-        if let Some((seen, site)) = &entry.open
-            && Some(seen) == stamp.as_ref()
-        {
-            return Ok(site.clone());
-        }
-        entry.open(path, stamp)
+        remembered.entry(path.to_owned()).or_default().open(path, stamp)
     }
 }
 

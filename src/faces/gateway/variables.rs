@@ -15,7 +15,7 @@
 //! Plain CGI loses nothing: a visitor's variable that is not UTF-8 is detected and refused.
 
 use crate::domain::error::Error;
-use std::collections::HashMap;
+use crate::outside::cgi::Variables;
 use std::ffi::OsString;
 
 /// Bytes of all names and values together. nginx itself refuses to send more than 65,535 bytes of FastCGI parameters (500).
@@ -28,22 +28,22 @@ const PRESENT: [&str; 6] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_PROTOCOL", 
 const FROM_VISITORS: [&str; 8] = ["HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME"];
 
 /// The variables of a request, and the error if they are not acceptable.
-pub(crate) type Checked = (HashMap<String, String>, Result<(), Error>);
+pub(crate) type Checked = (Variables, Result<(), Error>);
 
 /// Checks the parameters of a FastCGI request.
 pub(crate) fn from_fastcgi(params: impl Iterator<Item = (String, String)>) -> Checked {
-    let variables: HashMap<String, String> = params.collect();
+    let variables: Variables = params.collect();
     let verdict = require(&variables, &PRESENT).and_then(|()| within_limit(&variables));
     (variables, verdict)
 }
 
 /// Checks the environment of a plain CGI program.
 pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsString)>) -> Checked {
-    let mut variables = HashMap::new();
+    let mut variables = Variables::default();
     let mut not_utf8 = None;
     for (name, value) in environment {
         match (name.into_string(), value.into_string()) {
-            (Ok(name), Ok(value)) => _ = variables.insert(name, value),
+            (Ok(name), Ok(value)) => variables.push(name, value),
             (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) => not_utf8 = Some(name),
             _ => {}
         }
@@ -55,8 +55,8 @@ pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsSt
     (variables, verdict)
 }
 
-fn require(variables: &HashMap<String, String>, names: &[&str]) -> Result<(), Error> {
-    match names.iter().find(|name| !variables.contains_key(**name)) {
+fn require(variables: &Variables, names: &[&str]) -> Result<(), Error> {
+    match names.iter().find(|name| variables.get(name).is_none()) {
         None => Ok(()),
         Some(name) => Err(Error::bad_request(format!(
             "the variable {name} is missing: the web server does not send it (nginx: include fastcgi_params), or the \
@@ -67,17 +67,16 @@ fn require(variables: &HashMap<String, String>, names: &[&str]) -> Result<(), Er
 
 /// A header `Proxy: ...` becomes the environment variable in which HTTP clients look for the operator's proxy ("httpoxy",
 /// CVE-2016-5385). Our requests to the homeserver, tokens included, would go where a visitor says.
-fn no_proxy(variables: &HashMap<String, String>) -> Result<(), Error> {
-    match variables.contains_key("HTTP_PROXY") {
+fn no_proxy(variables: &Variables) -> Result<(), Error> {
+    match variables.get("HTTP_PROXY").is_some() {
         true => Err(Error::bad_request("HTTP_PROXY is set: by a visitor's header, or by mistake in the web server's environment")),
         false => Ok(()),
     }
 }
 
 /// 431 (RFC 6585). A plain environment also contains the sysadmin's variables, which are small.
-fn within_limit(variables: &HashMap<String, String>) -> Result<(), Error> {
-    let bytes: usize = variables.iter().map(|(name, value)| name.len() + value.len()).sum();
-    match bytes > MAX_BYTES {
+fn within_limit(variables: &Variables) -> Result<(), Error> {
+    match variables.bytes() > MAX_BYTES {
         true => Err(Error { status: 431, ..Error::too_large() }),
         false => Ok(()),
     }

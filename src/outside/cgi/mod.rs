@@ -2,6 +2,8 @@
 
 mod request;
 mod response;
+mod variables;
 
 pub use request::{Method, Request};
 pub use response::Response;
+pub use variables::Variables;

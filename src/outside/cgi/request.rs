@@ -1,9 +1,10 @@
 //! One request as CGI (RFC 3875) describes it.
 
+use super::Variables;
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, error as text};
 use serde::de::DeserializeOwned;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// The method of a request. HEAD counts as GET: the gateway leaves out the body of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +19,12 @@ pub enum Method {
 /// One request: the CGI variables and the body. Both are within the limits of the gateway.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    variables: HashMap<String, String>,
+    variables: Variables,
     body: Vec<u8>,
 }
 
 impl Request {
-    pub fn new(variables: HashMap<String, String>, body: Vec<u8>) -> Request {
+    pub fn new(variables: Variables, body: Vec<u8>) -> Request {
         Request { variables, body }
     }
 
@@ -44,12 +45,12 @@ impl Request {
     /// A CGI variable such as `REMOTE_ADDR` or `PATH_INFO`. Code that decides on a variable must treat `None` as
     /// "denied", because a visitor can make variables disappear (see the module `variables`).
     pub fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str)
+        self.variables.get(name)
     }
 
     /// An HTTP header by its name, e.g. `accept-language`. A missing header must never grant anything.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.variable(&format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"))).filter(|value| !value.is_empty())
+        self.variables.header(name).filter(|value| !value.is_empty())
     }
 
     pub(crate) fn set_body(&mut self, body: Vec<u8>) {

@@ -1,19 +1,26 @@
 //! One answer, complete in memory before its first byte is sent.
 
 use crate::domain::error::Error;
+use std::borrow::Cow;
+
+/// What no answer of ours has more of, so that room for its headers and their bytes is allocated once.
+const USUAL_HEADERS: usize = 16;
+const USUAL_BYTES: usize = 1024;
 
 /// Status, headers and body. `Content-Length` and `Status` are added when the answer is written.
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(&'static str, Cow<'static, str>)>,
     body: Vec<u8>,
     leaves_work: bool,
 }
 
 impl Response {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: vec![("Content-Type", content_type.into())], body: body.into(), leaves_work: false }
+        let mut headers = Vec::with_capacity(USUAL_HEADERS);
+        headers.push(("Content-Type", content_type.into()));
+        Response { status, headers, body: body.into(), leaves_work: false }
     }
 
     pub fn html(status: u16, body: String) -> Response {
@@ -37,13 +44,13 @@ impl Response {
 
     /// Adds the headers that an error requires, unless they are present.
     pub(crate) fn for_error(self, error: &Error) -> Response {
-        let allow = error.allow.map(|methods| ("Allow", methods.to_owned()));
-        let retry_after = error.retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
+        let allow = error.allow.map(|methods| ("Allow", Cow::from(methods)));
+        let retry_after = error.retry_after.map(|seconds| ("Retry-After", Cow::from(seconds.to_string())));
         allow.into_iter().chain(retry_after).fold(self, |response, (name, value)| response.default_header(name, value))
     }
 
     /// Adds a header unless one of this name is present.
-    pub(crate) fn default_header(self, name: &'static str, value: impl Into<String>) -> Response {
+    pub(crate) fn default_header(self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
         match self.headers.iter().any(|(present, _)| present.eq_ignore_ascii_case(name)) {
             true => self,
             false => self.header(name, value),
@@ -51,9 +58,11 @@ impl Response {
     }
 
     /// Adds a header. The value is cut at a line break, which would start a second header.
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Response {
-        let mut value: String = value.into();
-        value.truncate(value.find(['\r', '\n']).unwrap_or(value.len()));
+    pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Response {
+        let mut value = value.into();
+        if let Some(end) = value.bytes().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            value.to_mut().truncate(end);
+        }
         self.headers.push((name, value));
         self
     }
@@ -71,22 +80,21 @@ impl Response {
         &self.body
     }
 
-    /// The answer in CGI's format (RFC 3875 section 6); `head` leaves out the body but keeps its length.
-    pub fn to_bytes(&self, head: bool) -> Vec<u8> {
-        let mut bytes = format!("Status: {} {}\r\n", self.status, reason(self.status)).into_bytes();
+    /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length.
+    pub fn to_bytes(&self, is_head: bool) -> Vec<u8> {
+        let mut head = String::with_capacity(USUAL_BYTES);
+        head += &format!("Status: {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
-            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            [name, ": ", value, "\r\n"].iter().for_each(|part| head.push_str(part));
         }
         // RFC 9110 section 8.6: answers with these statuses have no length.
         let has_body = self.status != 204 && self.status != 304;
         if has_body {
-            bytes.extend_from_slice(format!("Content-Length: {}\r\n", self.body.len()).as_bytes());
+            head += &format!("Content-Length: {}\r\n", self.body.len());
         }
-        bytes.extend_from_slice(b"\r\n");
-        if has_body && !head {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        head += "\r\n";
+        let body = if has_body && !is_head { self.body.as_slice() } else { &[] };
+        [head.as_bytes(), body].concat()
     }
 }
 

@@ -251,7 +251,7 @@ pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Resp
         Some((page.render(&context).ok()?, page))
     });
     match page {
-        Some((html, page)) => protected(Response::html(error.status, html), language, &page.style_hash).header("X-Robots-Tag", "noindex"),
+        Some((html, page)) => protected(Response::html(error.status, html), language, &page.policy).header("X-Robots-Tag", "noindex"),
         None => Response::text(error.status, "This request could not be served.\n"),
     }
 }
@@ -307,8 +307,8 @@ impl Compiled {
 struct Page {
     name: PageName,
     engine: Engine,
-    /// SHA-256 of the style sheet in Base64.
-    style_hash: String,
+    /// Its Content-Security-Policy.
+    policy: String,
     /// The operator's files that it was made of.
     files: Watched,
     was_asked_for: AtomicBool,
@@ -323,8 +323,7 @@ impl Page {
         // Browsers convert CRLF to LF before hashing, so the sheet is converted first.
         let style = source(config, "page/style.css", &mut files)?.replace("\r\n", "\n");
         engine.insert("style", &style);
-        let style_hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
-        Ok(Page { name, engine, style_hash, files, was_asked_for: AtomicBool::default(), common: OnceLock::new() })
+        Ok(Page { name, engine, policy: policy_for(&style), files, was_asked_for: AtomicBool::default(), common: OnceLock::new() })
     }
 
     fn render(&self, context: &impl Serialize) -> Result<String, Error> {
@@ -341,19 +340,24 @@ impl Page {
     }
 
     fn answer(&self, language: Language, status: u16, html: String) -> Response {
-        let response = protected(Response::html(status, html), language, &self.style_hash);
+        let response = protected(Response::html(status, html), language, &self.policy);
         // Search engines may list the form, but no other page.
         if self.name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") }
     }
 }
 
+/// Only this style sheet, and pictures of our own, may be loaded.
+fn policy_for(style: &str) -> String {
+    let hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
+    format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
 /// The headers of every page. Pages have no scripts, so a Permissions-Policy would restrict nothing.
-fn protected(response: Response, language: Language, style_hash: &str) -> Response {
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    );
+fn protected(response: Response, language: Language, policy: &str) -> Response {
     response
-        .header("Content-Security-Policy", policy)
+        .header("Content-Security-Policy", policy.to_owned())
         .header("Content-Language", language.tag())
         .header("Vary", "Accept-Language")
         .header("Cache-Control", "no-store, no-transform")
