@@ -211,7 +211,8 @@ fn is_selector(c: char) -> bool {
 
 /// Marks that take no space of their own.
 fn stacks(c: char) -> bool {
-    matches!(CodePointMapData::<GeneralCategory>::new().get(c), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+    let is_mark = |category| matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark);
+    !c.is_ascii() && is_mark(CodePointMapData::<GeneralCategory>::new().get(c))
 }
 
 /// Whether an ignorable character has a function between the kept characters before it and the next one that is not ignorable.

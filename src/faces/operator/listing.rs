@@ -6,10 +6,10 @@ use crate::domain::characters::one_line;
 use crate::domain::names;
 use crate::domain::number::Number;
 use crate::domain::registration::State;
-use crate::domain::seconds::{DAY, span, utc};
+use crate::domain::seconds::{span, utc};
 use crate::domain::stage::Stage;
 use crate::outside::site::Site;
-use crate::outside::store::{Access, Decided, Listed, OwedNow, Question, Registration, Store, Which};
+use crate::outside::store::{Access, Decided, Listed, OfWeek, OwedNow, Question, Registration, Store, Which};
 use serde::Serialize;
 use serde_json::json;
 use std::fmt::Write;
@@ -249,31 +249,29 @@ struct Week {
 pub fn stats(site: &Site, since: Option<i64>) -> Result<Answer, Refusal> {
     let from = since.map_or(0, |age| site.now() - age);
     let mut counted = Counted::default();
-    let mut gaps = Vec::new();
     let mut weeks = std::collections::BTreeMap::<i64, Week>::new();
     let mut store = site.store(Access::Read)?;
-    store.each_kept(from, |kept| {
-        let stage = kept.state.map(Stage::of);
-        let is_approved = matches!(stage, Some(Stage::Choosing | Stage::Approved | Stage::Done));
-        let is_declined = stage == Some(Stage::Declined);
-        let begins_at = kept.requested_at - kept.requested_at.rem_euclid(7 * DAY);
+    for OfWeek { begins_at, state, asked, confirmed } in store.kept_by_week(from)? {
         let week = weeks.entry(begins_at).or_insert(Week { begins_at, asked: 0, approved: 0, declined: 0 });
-        week.asked += 1;
-        week.approved += u64::from(is_approved);
-        week.declined += u64::from(is_declined);
-        counted.asked += 1;
-        counted.confirmed += u64::from(kept.confirmed_at.is_some());
-        counted.approved += u64::from(is_approved);
-        counted.declined += u64::from(is_declined);
-        counted.expired += u64::from(stage == Some(Stage::Expired));
-        counted.withdrawn += u64::from(stage == Some(Stage::Withdrawn));
-        counted.undecided += u64::from(stage == Some(Stage::Undecided));
-        if let (Some(confirmed), Some(decided)) = (kept.confirmed_at, kept.decided_at) {
-            gaps.push((decided - confirmed).max(0));
+        week.asked += asked;
+        counted.asked += asked;
+        counted.confirmed += confirmed;
+        match state.map(Stage::of) {
+            Some(Stage::Choosing | Stage::Approved | Stage::Done) => {
+                week.approved += asked;
+                counted.approved += asked;
+            }
+            Some(Stage::Declined) => {
+                week.declined += asked;
+                counted.declined += asked;
+            }
+            Some(Stage::Expired) => counted.expired += asked,
+            Some(Stage::Withdrawn) => counted.withdrawn += asked,
+            Some(Stage::Undecided) => counted.undecided += asked,
+            _ => {}
         }
-    })?;
-    gaps.sort_unstable();
-    counted.median_seconds_to_a_decision = gaps.get(gaps.len() / 2).copied();
+    }
+    counted.median_seconds_to_a_decision = store.median_to_a_decision(from)?;
     counted.by_week = weeks.into_values().collect();
     let mut rows = table::Rows::new(&["Week from", "Asked", "Approved", "Declined"]);
     for week in &counted.by_week {

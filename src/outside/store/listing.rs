@@ -2,11 +2,11 @@
 
 use super::{Column, Error, NamedRow, Owed, Selection, Store, Value};
 use crate::domain::registration::{SideAction, State};
+use crate::domain::seconds::DAY;
 
 /// The largest number of requests with one username or address that are found.
 const MOST_FOUND: i64 = 50;
-/// Requests that are read at a time.
-const BATCH: i64 = 5000;
+const WEEK: i64 = 7 * DAY;
 
 /// A request in a list. Values that cannot be read are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,16 @@ pub struct OwedNow {
     pub error: Option<String>,
 }
 
-/// What is counted of a request. Times are seconds since 1970.
+/// Requests that were filed in one week and are in one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct OfWeek {
+    /// When the week began (seconds since 1970).
+    pub begins_at: i64,
+    /// `None` for a state that this program does not know.
     pub state: Option<State>,
-    pub requested_at: i64,
-    pub confirmed_at: Option<i64>,
-    pub decided_at: Option<i64>,
+    pub asked: u64,
+    /// With a confirmed address.
+    pub confirmed: u64,
 }
 
 /// Which requests are listed.
@@ -76,6 +79,20 @@ pub(super) fn none_of(states: &[State]) -> String {
         numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1).map(|pair| format!("(state > {} AND state < {})", pair[0], pair[1]));
     let outside = [format!("state < {first}"), format!("state > {last}")];
     format!("({})", outside.into_iter().chain(between).collect::<Vec<_>>().join(" OR "))
+}
+
+pub(super) const FIRST_FILED: &str = "SELECT MIN(requested_at) FROM registrations WHERE requested_at >= ?";
+pub(super) const OF_A_WEEK: &str =
+    "SELECT state, COUNT(*), COUNT(confirmed_at) FROM registrations WHERE requested_at >= ? AND requested_at < ? GROUP BY state";
+/// The sign keeps SQLite from using the index of `requested_at`, and from reading each request then.
+const DECIDED: &str = "FROM registrations WHERE decided_at > 0 AND confirmed_at IS NOT NULL AND +requested_at >= ?";
+
+pub(super) fn count_decided() -> String {
+    format!("SELECT COUNT(*) {DECIDED}")
+}
+
+pub(super) fn median_decided() -> String {
+    format!("SELECT decided_at - confirmed_at {DECIDED} ORDER BY decided_at - confirmed_at LIMIT 1 OFFSET ?")
 }
 
 impl Store {
@@ -163,32 +180,33 @@ impl Store {
         Ok(self.execute(&step, &values)? + self.execute(&beside, &values)?)
     }
 
-    /// Calls `count` for each request that was filed since `from`.
-    pub fn each_kept(&mut self, from: i64, mut count: impl FnMut(Kept)) -> Result<(), Error> {
-        const KEPT: Selection = Selection {
-            table: "registrations",
-            columns: &[Column::Id, Column::State, Column::RequestedAt, Column::ConfirmedAt, Column::DecidedAt],
-        };
-        let mut after = 0;
-        loop {
-            let read = |row: NamedRow| {
-                let kept = Kept {
-                    state: row.readable_integer(Column::State).and_then(State::from_number),
-                    requested_at: row.readable_integer(Column::RequestedAt).unwrap_or(0),
-                    confirmed_at: row.readable_integer(Column::ConfirmedAt),
-                    decided_at: row.readable_integer(Column::DecidedAt),
-                };
-                Ok((row.integer(Column::Id)?, kept))
-            };
-            let batch = self.select(
-                &KEPT,
-                "WHERE id > ? AND requested_at >= ? ORDER BY id LIMIT ?",
-                &[after.into(), from.into(), BATCH.into()],
-                read,
-            )?;
-            let Some((last, _)) = batch.last() else { return Ok(()) };
-            after = *last;
-            batch.into_iter().for_each(|(_, kept)| count(kept));
+    /// The requests that were filed since `from` and are kept, by week and state. Needs only the index `registrations_by_request`. A
+    /// request whose time cannot be read is left out.
+    pub fn kept_by_week(&mut self, mut from: i64) -> Result<Vec<OfWeek>, Error> {
+        let mut weeks = Vec::new();
+        while let Some(first) = self.first_filed(from)? {
+            let begins_at = first - first.rem_euclid(WEEK);
+            let Some(end) = begins_at.checked_add(WEEK) else { break };
+            for row in self.query(OF_A_WEEK, &[from.into(), end.into()])? {
+                let state = row.integer_at(0).ok().flatten().and_then(State::from_number);
+                let [asked, confirmed] = [row.integer_at(1)?, row.integer_at(2)?].map(|count| count.unwrap_or(0).unsigned_abs());
+                weeks.push(OfWeek { begins_at, state, asked, confirmed });
+            }
+            from = end;
         }
+        Ok(weeks)
+    }
+
+    /// The time of the first request that was filed at `from` or later.
+    fn first_filed(&mut self, from: i64) -> Result<Option<i64>, Error> {
+        Ok(self.first(FIRST_FILED, &[from.into()], |row| Ok(row.optional_integer().ok().flatten()))?.flatten())
+    }
+
+    /// Half of the requests that were filed since `from`, are kept and were decided, were decided within so many seconds after the
+    /// confirmation. Needs only the index `registrations_by_decision`.
+    pub fn median_to_a_decision(&mut self, from: i64) -> Result<Option<i64>, Error> {
+        let count = self.first(&count_decided(), &[from.into()], |row| row.integer())?.unwrap_or(0);
+        let median = self.first(&median_decided(), &[from.into(), (count / 2).into()], |row| row.integer())?;
+        Ok(median.map(|seconds| seconds.max(0)))
     }
 }

@@ -64,7 +64,7 @@ pub use figures::Waiting;
 pub(crate) use filing::Closed;
 pub use filing::{Filed, FilingLimits, NewRegistration};
 pub(crate) use keys::{FirstPassword, NewKey, ReplacedKey};
-pub use listing::{Listed, OwedNow, Which};
+pub use listing::{Listed, OfWeek, OwedNow, Which};
 pub use live_messages::LiveMessage;
 pub(crate) use live_messages::{Settled, Shown};
 pub(crate) use logins::Login;

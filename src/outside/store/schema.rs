@@ -40,7 +40,7 @@ macro_rules! steps {
 }
 
 /// All steps. `schema_version` stores the number of completed ones.
-pub(super) const STEPS: [Step; 26] = steps!(
+pub(super) const STEPS: [Step; 27] = steps!(
     "0001_initial",
     "0002_php_links",
     "0003_allowances",
@@ -66,7 +66,8 @@ pub(super) const STEPS: [Step; 26] = steps!(
     "0023_former_numbers",
     "0024_tallies",
     "0025_indexes",
-    "0026_used_reset_links"
+    "0026_used_reset_links",
+    "0027_weeks"
 );
 
 /// Runs before the first step.
