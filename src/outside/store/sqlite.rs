@@ -14,9 +14,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Page cache of one connection.
-const CACHE_KIB: i64 = 512;
-
 pub(super) struct Sqlite {
     connection: Connection,
     path: PathBuf,
@@ -57,9 +54,9 @@ impl Sqlite {
     pub(super) fn of_php(path: &Path) -> Result<Sqlite, Error> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(WAIT)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "secure_delete", true)?;
-        Ok(Sqlite { connection, path: path.to_owned(), file: identity(path) })
+        let sqlite = Sqlite { connection, path: path.to_owned(), file: identity(path) };
+        sqlite.write_carefully()?;
+        Ok(sqlite)
     }
 
     /// The whole database in the format of its file.
@@ -74,16 +71,13 @@ impl Sqlite {
 
     fn prepare(&mut self, access: Access) -> Result<(), Error> {
         self.connection.busy_timeout(WAIT)?;
-        self.connection.pragma_update(None, "synchronous", "FULL")?;
-        // Small, because a program has several connections and the system caches the file anyway.
-        self.connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         // Otherwise SQLite plans anew for each value, and compiles the statement again for that: half of a lookup.
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         if access != Access::Read {
-            // Deleted secrets must also disappear from the file.
-            self.connection.pragma_update(None, "secure_delete", true)?;
+            self.write_carefully()?;
         }
-        if self.schema_version()? != Some(schema::KNOWN) || !self.has_our_registrations()? {
+        if !self.has_our_schema()? {
+            self.write_carefully()?;
             self.upgrade()?;
         }
         if access != Access::Read {
@@ -99,6 +93,12 @@ impl Sqlite {
             self.connection.pragma_update(None, "query_only", true)?;
         }
         Ok(())
+    }
+
+    /// What was answered survives a power failure, and deleted secrets disappear from the file, too.
+    fn write_carefully(&self) -> Result<(), Error> {
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(self.connection.pragma_update(None, "secure_delete", true)?)
     }
 
     /// WAL is a property of the file, and one restored from a backup may have lost it. Switching does not wait for other
@@ -128,10 +128,16 @@ impl Sqlite {
         Ok(Some(self.connection.query_row("SELECT version FROM schema_version", [], |row| row.get(0))?))
     }
 
-    /// Whether the table is ours: somebody may have replaced our tables by the PHP program's.
-    fn has_our_registrations(&self) -> Result<bool, Error> {
-        let there = "SELECT count(*) FROM pragma_table_info('registrations') WHERE name = 'seed'";
-        Ok(self.connection.query_row(there, [], |row| row.get::<_, i64>(0))? == 1)
+    /// Whether all steps are completed and the registrations are ours: somebody may have replaced our tables by the PHP program's.
+    /// One statement, because each start as CGI asks this.
+    fn has_our_schema(&self) -> Result<bool, Error> {
+        let version = "SELECT version FROM schema_version WHERE NOT EXISTS (SELECT seed FROM registrations LIMIT 0)";
+        match self.connection.query_row(version, [], |row| row.get::<_, i64>(0)) {
+            Ok(version) => Ok(version == schema::KNOWN),
+            // There is no such table or column.
+            Err(cause) if cause.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR) => Ok(false),
+            Err(cause) => Err(cause.into()),
+        }
     }
 
     /// Brings the schema up to date in one transaction. Programs that start at the same time wait for the first.
