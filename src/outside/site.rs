@@ -14,7 +14,7 @@ use crate::outside::take_over;
 use serde::Serialize;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The sign-up for one homeserver, as its `config.toml` describes it.
@@ -73,6 +73,14 @@ impl Site {
             if store.take_up(access)? {
                 return Ok(Some(store));
             }
+        }
+    }
+
+    /// Closes the databases that are not in use, but for those that may as well end with the process.
+    pub fn close_databases(&self) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for store in idle.drain(..) {
+            store.close_before_the_end();
         }
     }
 

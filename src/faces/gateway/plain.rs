@@ -31,7 +31,9 @@ pub fn run(program: Program) -> ExitCode {
         return work(program);
     }
     let mut body = announced_body();
-    let answer = whole_answer(program, std::env::vars_os(), &mut body);
+    let sites = Sites::new(Configurations::of(std::env::vars_os()));
+    let answer = whole_answer(program, &sites, std::env::vars_os(), &mut body);
+    sites.end_with_the_process();
     // Before the answer is written, because lighttpd kills this process as soon as it has the last byte.
     if answer.work_left.is_some()
         && let Err(cause) = leave_work()
@@ -79,16 +81,17 @@ fn work(program: Program) -> ExitCode {
 
 /// Turns the environment and the body into the bytes of the answer.
 pub fn answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Vec<u8> {
-    whole_answer(program, environment, body).bytes
-}
-
-fn whole_answer(program: Program, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Answer {
     let environment: Vec<(OsString, OsString)> = environment.collect();
     let sites = Sites::new(Configurations::of(environment.iter().cloned()));
+    whole_answer(program, &sites, environment.into_iter(), body).bytes
+}
+
+fn whole_answer(program: Program, sites: &Sites, environment: impl Iterator<Item = (OsString, OsString)>, body: &mut dyn Read) -> Answer {
+    let environment: Vec<(OsString, OsString)> = environment.collect();
     let value = |name: &str| environment.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.to_str());
     let framing = Framing::of_plain_cgi(value("CONTENT_LENGTH"), value("HTTP_TRANSFER_ENCODING"));
     let incoming = Incoming { variables: variables::from_environment(environment.into_iter()), body, framing };
-    program.answer(incoming, &sites, &Gate::default())
+    program.answer(incoming, sites, &Gate::default())
 }
 
 /// Standard input up to the announced length, because it need not end there.

@@ -206,6 +206,14 @@ impl Store {
         self.url == *url && (self.access == access || self.driver.turns())
     }
 
+    /// Closes the store at the end of the process, if that matters: a server hears of it, and SQLite's last writer clears up. A reader
+    /// of SQLite leaves nothing but locks, and these end with the process.
+    pub(crate) fn close_before_the_end(self) {
+        if matches!(self.url, DatabaseUrl::Sqlite(_)) && self.access == Access::Read {
+            std::mem::forget(self);
+        }
+    }
+
     /// Prepares the store for another request. `false`: the connection broke in the meantime. An error if another connection
     /// would not help: a request waits only once for a server that does not answer.
     pub(crate) fn take_up(&mut self, access: Access) -> Result<bool, Error> {
