@@ -1,5 +1,5 @@
-//! Generates constants for the names of the texts, so that a misspelt name does not compile; and links the programs at fixed
-//! addresses and with a static libgcc where the platform allows.
+//! Generates constants for the names of the texts, so that a misspelt name does not compile, and the texts in the order of their
+//! names; and links the programs at fixed addresses and with a static libgcc where the platform allows.
 //!
 //! A position-independent program pays at every start: the loader writes 15,000 relocations into a quarter of a megabyte, which
 //! is copied page by page. docs/performance.md weighs that against the value of randomising the addresses of this code; stack,
@@ -9,17 +9,28 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// The file whose keys are the names of all texts.
-const TEXTS: &str = "templates/locales/en.toml";
+/// The languages of the texts; the keys of the first are the names of all texts.
+const LANGUAGES: [&str; 2] = ["en", "de"];
 
 fn main() {
     link_to_fixed_addresses();
     link_libgcc_into_the_programs();
-    println!("cargo:rerun-if-changed={TEXTS}");
-    let file = std::fs::read_to_string(TEXTS).unwrap_or_else(|cause| panic!("{TEXTS}: {cause}"));
-    let folder = std::env::var("OUT_DIR").unwrap_or_default();
-    let keys = Path::new(&folder).join("text_keys.rs");
-    std::fs::write(&keys, Section::of(&file).constants("")).unwrap_or_else(|cause| panic!("{}: {cause}", keys.display()));
+    let texts = LANGUAGES.map(texts_of);
+    write("text_keys.rs", &texts[0].constants(""));
+    for (language, texts) in LANGUAGES.iter().zip(&texts) {
+        write(&format!("texts_{language}.rs"), &texts.table());
+    }
+}
+
+fn texts_of(language: &str) -> Section {
+    let path = format!("templates/locales/{language}.toml");
+    println!("cargo:rerun-if-changed={path}");
+    Section::of(&std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{path}: {cause}")))
+}
+
+fn write(name: &str, code: &str) {
+    let path = Path::new(&std::env::var("OUT_DIR").unwrap_or_default()).join(name);
+    std::fs::write(&path, code).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()));
 }
 
 fn link_to_fixed_addresses() {
@@ -77,5 +88,20 @@ impl Section {
             let _ = writeln!(code, "pub mod {name} {{\n#[allow(unused_imports)]\nuse super::Key;\n{inner}}}");
         }
         code
+    }
+
+    /// `&[("form.error.username_missing", "Please ..."), ...]`, in the order of the names.
+    fn table(&self) -> String {
+        let mut texts = BTreeMap::new();
+        self.collect("", &mut texts);
+        let lines: String = texts.iter().map(|(name, text)| format!("({name:?}, {text:?}),\n")).collect();
+        format!("&[\n{lines}]")
+    }
+
+    fn collect<'a>(&'a self, path: &str, texts: &mut BTreeMap<String, &'a str>) {
+        texts.extend(self.texts.iter().map(|(key, text)| (format!("{path}{key}"), text.as_str())));
+        for (name, section) in &self.below {
+            section.collect(&format!("{path}{name}."), texts);
+        }
     }
 }

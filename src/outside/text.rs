@@ -8,7 +8,6 @@ use crate::domain::config::{Config, Language, TimeZone};
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, date};
 use crate::outside::watched::Watched;
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
@@ -27,10 +26,15 @@ const MONTHS: [Key; 12] = [
     date::MONTH_12,
 ];
 
+/// Names and texts, in the order of the names.
+type BuiltIn = &'static [(&'static str, &'static str)];
+
 /// All texts of one language.
 #[derive(Debug, Clone)]
 pub struct Texts {
-    texts: HashMap<String, Cow<'static, str>>,
+    built_in: BuiltIn,
+    /// The operator's, which replace built-in ones.
+    own: HashMap<String, String>,
     /// The configured time zone, or else the system's, which is read when a time is to be said.
     time_zone: OnceLock<TimeZone>,
 }
@@ -43,17 +47,17 @@ impl Texts {
 
     /// The same; the operator's file is watched from now on.
     pub(crate) fn watched(config: Option<&Config>, language: Language, files: &mut Watched) -> Result<Texts, Error> {
-        let mut texts = built_in(language);
+        let mut own = HashMap::new();
         if let Some(folder) = config.and_then(|config| config.pages.templates.as_deref()) {
             let path = folder.join("locales").join(format!("{}.toml", language.tag()));
-            let own =
+            let file =
                 files.read(&path).map_err(|cause| Error::internal(format!("pages.templates: cannot read {}: {cause}", path.display())))?;
-            if let Some(own) = own {
-                collect(&mut texts, "", parse(&own, &path.display().to_string())?);
+            if let Some(file) = file {
+                collect(&mut own, "", parse(&file, &path.display().to_string())?);
             }
         }
         let time_zone = config.map_or(Some(TimeZone::UTC), |config| config.time_zone.clone());
-        Ok(Texts { texts, time_zone: time_zone.map(OnceLock::from).unwrap_or_default() })
+        Ok(Texts { built_in: built_in(language), own, time_zone: time_zone.map(OnceLock::from).unwrap_or_default() })
     }
 
     /// The text with its placeholders filled in.
@@ -69,7 +73,8 @@ impl Texts {
 
     /// The text as written in the file.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.texts.get(key).map(Cow::as_ref)
+        let built_in = || self.built_in.binary_search_by_key(&key, |(name, _)| name).ok().map(|place| self.built_in[place].1);
+        self.own.get(key).map(String::as_str).or_else(built_in)
     }
 
     /// `30 November 2026, 15:05 CET` for seconds since 1970.
@@ -209,30 +214,12 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-fn built_in(language: Language) -> HashMap<String, Cow<'static, str>> {
-    sections_and_lines(built_in_file(language))
-}
-
-fn built_in_file(language: Language) -> &'static str {
+/// Made by the build from `templates/locales`, because under CGI every page would pay for reading all texts.
+fn built_in(language: Language) -> BuiltIn {
     match language {
-        Language::English => include_str!("../../templates/locales/en.toml"),
-        Language::German => include_str!("../../templates/locales/de.toml"),
+        Language::English => include!(concat!(env!("OUT_DIR"), "/texts_en.rs")),
+        Language::German => include!(concat!(env!("OUT_DIR"), "/texts_de.rs")),
     }
-}
-
-/// Parses our own files, which use only sections and one plain string per line. This takes a fraction of the time of a
-/// full TOML parser, and under CGI every page pays for it. The tests check that the files stay within this format.
-fn sections_and_lines(file: &'static str) -> HashMap<String, Cow<'static, str>> {
-    let mut texts = HashMap::with_capacity(256);
-    let mut section = "";
-    for line in file.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name;
-        } else if let Some((key, text)) = line.strip_suffix('"').and_then(|line| line.split_once(" = \"")) {
-            texts.insert(format!("{section}.{key}"), Cow::Borrowed(text));
-        }
-    }
-    texts
 }
 
 fn parse(text: &str, origin: &str) -> Result<toml::Table, Error> {
@@ -240,13 +227,13 @@ fn parse(text: &str, origin: &str) -> Result<toml::Table, Error> {
 }
 
 /// Nested sections become `section.section.key`.
-fn collect(texts: &mut HashMap<String, Cow<'static, str>>, section: &str, table: toml::Table) {
+fn collect(texts: &mut HashMap<String, String>, section: &str, table: toml::Table) {
     for (key, value) in table {
         let name = if section.is_empty() { key } else { format!("{section}.{key}") };
         match value {
             toml::Value::Table(inner) => collect(texts, &name, inner),
-            toml::Value::String(text) => drop(texts.insert(name, text.into())),
-            other => drop(texts.insert(name, other.to_string().into())),
+            toml::Value::String(text) => drop(texts.insert(name, text)),
+            other => drop(texts.insert(name, other.to_string())),
         }
     }
 }
@@ -267,8 +254,8 @@ mod tests {
     #[test]
     fn both_languages_say_the_same_things_about_the_same_values() {
         let of = |language| -> BTreeMap<String, Vec<String>> {
-            let named = |(key, text): (&String, &Cow<str>)| (key.clone(), placeholders(text).into_iter().map(str::to_owned).collect());
-            texts(language).texts.iter().map(named).collect()
+            let named = |(key, text): &(&str, &'static str)| (key.to_string(), placeholders(text).into_iter().map(str::to_owned).collect());
+            built_in(language).iter().map(named).collect()
         };
         let (english, german) = (of(Language::English), of(Language::German));
         for (key, values) in &english {
@@ -282,9 +269,15 @@ mod tests {
     #[test]
     fn the_files_are_the_toml_that_they_look_like() {
         for language in Language::ALL {
+            let file = match language {
+                Language::English => include_str!("../../templates/locales/en.toml"),
+                Language::German => include_str!("../../templates/locales/de.toml"),
+            };
             let mut as_toml = HashMap::new();
-            collect(&mut as_toml, "", parse(built_in_file(language), "").unwrap());
-            assert_eq!(built_in(language), as_toml);
+            collect(&mut as_toml, "", parse(file, "").unwrap());
+            let texts = built_in(language);
+            assert!(texts.is_sorted() && texts.len() == as_toml.len());
+            assert!(texts.iter().all(|(name, text)| as_toml[*name] == *text));
         }
     }
 
@@ -309,7 +302,7 @@ mod tests {
     #[test]
     fn no_text_is_empty() {
         for language in Language::ALL {
-            for (key, text) in texts(language).texts {
+            for (key, text) in built_in(language) {
                 assert!(!text.trim().is_empty(), "{key} {language:?}");
             }
         }
