@@ -11,6 +11,7 @@ use crate::outside::page::{self, Compiled, PageName};
 use crate::outside::state_file::StateFile;
 use crate::outside::store::{self, Access, Closed, Store};
 use crate::outside::take_over;
+use crate::outside::watched::Stamp;
 use serde::Serialize;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -33,8 +34,9 @@ pub struct Site {
 impl Site {
     /// Reads the configuration.
     pub fn open(config_path: &Path) -> Result<Site, Error> {
-        let config = Config::load(config_path)?;
-        Ok(Site::new(config, system_clock))
+        // Taken before the file is read.
+        let compiled = Compiled::of(Stamp::of(config_path));
+        Ok(Site { compiled, ..Site::new(Config::load(config_path)?, system_clock) })
     }
 
     pub fn new(config: Config, clock: fn() -> i64) -> Site {

@@ -1,5 +1,6 @@
-//! Files that a FastCGI program keeps in memory, and how it notices that one of them has changed.
+//! Files whose content a program keeps, and how it notices that one of them has changed.
 
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const YOUNG_SECONDS: u64 = 2;
 
 /// Changes when a file is edited, replaced, or restored with an old time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     device: u64,
     inode: u64,
@@ -45,7 +46,7 @@ impl From<&Metadata> for Stamp {
 }
 
 /// The files from which something was made, those that were missing included.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 pub struct Watched(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Watched {

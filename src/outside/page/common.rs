@@ -18,6 +18,16 @@ impl Common {
         Ok((first.0 == second.0).then_some(first))
     }
 
+    /// The page with a stand-in for the value.
+    pub(super) fn text(&self) -> String {
+        self.with(STAND_INS[0])
+    }
+
+    /// The page of [`Common::text`].
+    pub(super) fn of_text(text: &str) -> Common {
+        Common::around(text, STAND_INS[0])
+    }
+
     fn around(html: &str, value: &str) -> Common {
         Common(html.split(value).map(str::to_owned).collect())
     }

@@ -1,7 +1,7 @@
 //! Pages, mails and room messages, rendered from `templates/`.
 //!
-//! Each rendering reads only the templates it needs, because under CGI every page is a new process; a FastCGI program
-//! keeps compiled pages ([`Compiled`]), and the text of a page that is the same for everybody ([`common`]), until one of the
+//! Each rendering reads only the templates it needs, because under CGI every page is a new process, for which the form is
+//! kept in a file ([`kept`]); a FastCGI program keeps compiled pages ([`Compiled`]), and the text of a page that is the same for everybody ([`common`]), until one of the
 //! operator's files changes. A file below `pages.templates` replaces the built-in template of the same name.
 //! If the file cannot be used, the error names it, and no partial page is sent.
 //!
@@ -19,6 +19,7 @@ mod apps;
 mod built_in;
 mod common;
 mod engine;
+mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -27,16 +28,16 @@ use crate::domain::error::Error;
 use crate::domain::text_key::Key;
 use crate::outside::cgi::Response;
 use crate::outside::text::{one_line, without_gaps};
-use crate::outside::watched::Watched;
+use crate::outside::watched::{Stamp, Watched};
 use built_in::source;
 use common::Common;
 use data_encoding::BASE64;
 use engine::{Engine, context_of};
+use kept::Place;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Mail clients and servers cut longer subjects anyway.
 const SUBJECT_LENGTH: usize = 150;
@@ -219,22 +220,29 @@ pub fn respond(
 }
 
 /// The same, with status 200, for a page whose values are the same for everybody but for one, `own`, which consists of letters,
-/// digits, `-` and `_`. `context` returns all values; nothing else in them may depend on the request.
+/// digits, `-` and `_`. `context` returns all values; nothing else in them may depend on the request, or on anything but the
+/// configuration file. The first page of a process may be the one that another process kept ([`kept`]).
 pub fn respond_to_everybody<C: Serialize>(
-    (config, kept): (&Config, &Compiled),
+    (config, compiled): (&Config, &Compiled),
     language: Language,
     name: PageName,
     context: impl Fn(&str) -> C,
     own: &str,
 ) -> Result<Response, Error> {
-    let page = kept.page(config, language, name)?;
+    let is_first = compiled.is_first(language, name);
+    let place = compiled.config_file.as_ref().filter(|_| is_first).and_then(|file| Place::of(config, file, language, name));
+    if let Some(kept) = place.as_ref().and_then(Place::read) {
+        return Ok(answer(name, language, 200, kept.page.with(own), &kept.policy));
+    }
+    let page = compiled.page(config, language, name)?;
     let render = |value: &str| page.render(&context(value));
-    // A page that is asked for once, as under CGI, is rendered once.
-    let html = match page.was_asked_for.swap(true, Ordering::Relaxed) {
-        true => page.common(render)?.map(|common| common.with(own)),
-        false => None,
-    };
-    Ok(page.answer(language, 200, html.map_or_else(|| render(own), Ok)?))
+    let draft = place.and_then(Place::begin);
+    // A page that is asked for once, as under CGI, and cannot be kept is rendered once.
+    let common = if is_first && draft.is_none() { None } else { page.common(render)? };
+    if let (Some(draft), Some(common)) = (draft, common) {
+        draft.keep(common, &page.policy, &page.files);
+    }
+    Ok(page.answer(language, 200, common.map_or_else(|| render(own), |common| Ok(common.with(own)))?))
 }
 
 /// The page for a request that ended with `error`; the gateway adds the headers of its status. This function never
@@ -284,20 +292,43 @@ pub fn room(config: &Config, language: Language, name: RoomPost, context: &impl 
 
 /// Compiled pages of one configuration.
 #[derive(Default)]
-pub struct Compiled(Mutex<Pages>);
+pub struct Compiled {
+    pages: Mutex<Pages>,
+    /// The file of the configuration, before it was read.
+    config_file: Option<Stamp>,
+}
 
-type Pages = HashMap<(Language, PageName), Arc<Page>>;
+#[derive(Default)]
+struct Pages {
+    compiled: HashMap<(Language, PageName), Arc<Page>>,
+    /// Pages for everybody that were asked for.
+    asked_for: HashSet<(Language, PageName)>,
+}
 
 impl Compiled {
+    /// `config_file`: the file of the configuration, before it was read.
+    pub fn of(config_file: Option<Stamp>) -> Compiled {
+        Compiled { pages: Mutex::default(), config_file }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody asked this process for the page before.
+    fn is_first(&self, language: Language, name: PageName) -> bool {
+        self.pages().asked_for.insert((language, name))
+    }
+
     /// The page, compiled anew after a change of one of the operator's files.
     fn page(&self, config: &Config, language: Language, name: PageName) -> Result<Arc<Page>, Error> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = kept.get(&(language, name)).filter(|page| page.files.is_current()) {
+        let compiled = &mut self.pages().compiled;
+        if let Some(page) = compiled.get(&(language, name)).filter(|page| page.files.is_current()) {
             return Ok(page.clone());
         }
         let page = Arc::new(Page::compile(Some(config), language, name)?);
         if page.files.is_settled() {
-            kept.insert((language, name), page.clone());
+            compiled.insert((language, name), page.clone());
         }
         Ok(page)
     }
@@ -311,7 +342,6 @@ struct Page {
     policy: String,
     /// The operator's files that it was made of.
     files: Watched,
-    was_asked_for: AtomicBool,
     /// Once it was made; `None` inside if it cannot be made of these templates.
     common: OnceLock<Option<Common>>,
 }
@@ -323,7 +353,7 @@ impl Page {
         // Browsers convert CRLF to LF before hashing, so the sheet is converted first.
         let style = source(config, "page/style.css", &mut files)?.replace("\r\n", "\n");
         engine.insert("style", &style);
-        Ok(Page { name, engine, policy: policy_for(&style), files, was_asked_for: AtomicBool::default(), common: OnceLock::new() })
+        Ok(Page { name, engine, policy: policy_for(&style), files, common: OnceLock::new() })
     }
 
     fn render(&self, context: &impl Serialize) -> Result<String, Error> {
@@ -340,10 +370,14 @@ impl Page {
     }
 
     fn answer(&self, language: Language, status: u16, html: String) -> Response {
-        let response = protected(Response::html(status, html), language, &self.policy);
-        // Search engines may list the form, but no other page.
-        if self.name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") }
+        answer(self.name, language, status, html, &self.policy)
     }
+}
+
+fn answer(name: PageName, language: Language, status: u16, html: String, policy: &str) -> Response {
+    let response = protected(Response::html(status, html), language, policy);
+    // Search engines may list the form, but no other page.
+    if name == PageName::Register { response } else { response.header("X-Robots-Tag", "noindex") }
 }
 
 /// Only this style sheet, and pictures of our own, may be loaded.

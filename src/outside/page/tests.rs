@@ -464,7 +464,7 @@ fn a_change_of_the_operators_files_shows_although_pages_are_kept() {
     std::fs::create_dir_all(folder.join("locales")).unwrap();
     let (config, kept) = (config(&format!("templates = {:?}", folder.0)), Compiled::default());
     let form = || form_of(&config, &kept, Language::English, "t");
-    let is_kept = || kept.0.lock().unwrap().values().any(|page| page.common.get().is_some());
+    let is_kept = || kept.pages().compiled.values().any(|page| page.common.get().is_some());
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !is_kept() {
         assert!(form().contains("color: red") && std::time::Instant::now() < deadline, "files that have settled are kept");
@@ -478,6 +478,54 @@ fn a_change_of_the_operators_files_shows_although_pages_are_kept() {
     assert_eq!(form(), "Own t");
     std::fs::remove_file(folder.join("page/register.html")).unwrap();
     assert!(form().contains("color: tan"));
+}
+
+#[test]
+fn a_form_that_another_process_kept_is_used_until_anything_that_it_was_made_of_changes() {
+    let folder = temporary("for-the-next", "page/style.css", "body { color: red }");
+    let settings = folder.join("config.toml");
+    std::fs::write(&settings, "").unwrap();
+    let mut config = config(&format!("templates = {:?}", folder.0));
+    config.state_folder = folder.0.clone();
+    // Each form is that of a new process.
+    let form = |token: &str| form_of(&config, &Compiled::of(Stamp::of(&settings)), Language::English, token);
+    let kept = folder.join("register.en.kept");
+    let wait_for_kept = || {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !kept.exists() {
+            assert!(
+                form("t").contains("color: red") && std::time::Instant::now() < deadline,
+                "it is kept as soon as all files have settled"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    wait_for_kept();
+    assert!(form("token-1").contains("value=\"token-1\""));
+    assert!(!std::fs::read_to_string(&kept).unwrap().contains("token-1"), "no visitor's value is kept");
+    let mark = || std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap().replace("</html>", "<!-- kept --></html>")).unwrap();
+    let marked = |token: &str| {
+        let response = respond_to_everybody(
+            (&config, &Compiled::of(Stamp::of(&settings))),
+            Language::English,
+            PageName::Register,
+            |token: &str| json!({ "form_token": token }),
+            token,
+        );
+        String::from_utf8(response.unwrap().body().to_vec()).unwrap().contains("<!-- kept -->")
+    };
+    mark();
+    assert!(marked("t"), "the kept form is the one that is shown");
+    std::fs::write(&settings, "# changed").unwrap();
+    assert!(form("t").contains("color: red"), "the configuration was changed");
+    std::fs::remove_file(&kept).unwrap();
+    wait_for_kept();
+    std::fs::write(folder.join("page/style.css"), "body { color: tan }").unwrap();
+    assert!(form("t").contains("color: tan"), "a template was changed");
+    for damaged in ["", "{}\n", "{", "\u{0}\u{0}"] {
+        std::fs::write(&kept, damaged).unwrap();
+        assert!(form("t").contains("color: tan"), "a damaged file is made anew");
+    }
 }
 
 #[test]
