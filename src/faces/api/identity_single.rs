@@ -28,10 +28,10 @@ struct LookupSingleResponse<'a> {
 
 /// Medium and address exactly as in the request.
 #[derive(Debug, Serialize)]
-pub(super) struct Mapping<'a> {
-    pub(super) medium: &'a str,
-    pub(super) address: &'a str,
-    pub(super) id: UserId<'a>,
+struct Mapping<'a> {
+    medium: &'a str,
+    address: &'a str,
+    id: UserId<'a>,
 }
 
 /// Answers 200, whether or not there is a hit.
