@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (file, name, context) in pages(language) {
             write_page(&folder, file, &page::respond((&config, &Default::default()), language, 200, name, &context)?)?;
         }
-        write_page(&folder, "error", &page::error(Some(&config), language, &Error::internal("")))?;
+        write_page(&folder, "error", &page::error(Some((&config, &Default::default())), language, &Error::internal("")))?;
         write_page(&folder, "error-bare", &page::error(None, language, &Error::bad_request("")))?;
         for (name, context) in mails() {
             let mail = page::mail(&config, language, name, &context)?;

@@ -102,6 +102,11 @@ impl Site {
         page::respond_to_everybody((&self.config, &self.compiled), language, name, context, own)
     }
 
+    /// The page for a request that ended with an error; [`page::error`].
+    pub fn error_page(&self, language: Language, error: &Error) -> Response {
+        page::error(Some((&self.config, &self.compiled)), language, error)
+    }
+
     /// When an initial password created now expires (seconds since 1970); `None`: never.
     pub fn initial_password_until(&self) -> Option<i64> {
         self.config.initial_password_until(self.now())

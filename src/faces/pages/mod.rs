@@ -83,7 +83,10 @@ fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Respon
         (None, Some(request)) => text::choose_language(None, request.header("accept-language"), Language::default()),
         _ => Language::default(),
     };
-    page::error(site.map(|site| &site.config), language, error)
+    match site {
+        Some(site) => site.error_page(language, error),
+        None => page::error(None, language, error),
+    }
 }
 
 /// The language for a visitor: `?lang=`, or the browser's preference, or the operator's default.

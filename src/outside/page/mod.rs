@@ -247,21 +247,20 @@ pub fn respond_to_everybody<C: Serialize>(
 
 /// The page for a request that ended with `error`; the gateway adds the headers of its status. This function never
 /// fails: if the operator's template is broken, the built-in one is used, and then a single sentence.
-pub fn error(config: Option<&Config>, language: Language, error: &Error) -> Response {
+pub fn error(site: Option<(&Config, &Compiled)>, language: Language, error: &Error) -> Response {
     let context = ErrorValues { status: error.status, text_key: error.text };
-    let built_in = config.cloned().map(|mut config| {
-        config.pages.templates = None;
-        config
-    });
-    let attempts = [config, built_in.as_ref(), None];
-    let page = attempts.into_iter().find_map(|config| {
-        let page = Page::compile(config, language, PageName::Error).ok()?;
-        Some((page.render(&context).ok()?, page))
-    });
-    match page {
-        Some((html, page)) => protected(Response::html(error.status, html), language, &page.policy).header("X-Robots-Tag", "noindex"),
-        None => Response::text(error.status, "This request could not be served.\n"),
-    }
+    let answer = |page: &Page| Some(page.answer(language, error.status, page.render(&context).ok()?));
+    let compiled = |config: Option<&Config>| Page::compile(config, language, PageName::Error).ok();
+    let own = || site.and_then(|(config, kept)| answer(&*kept.page(config, language, PageName::Error).ok()?));
+    let built_in = || site.and_then(|(config, _)| answer(&compiled(Some(&without_templates(config)))?));
+    let bare = || answer(&compiled(None)?);
+    own().or_else(built_in).or_else(bare).unwrap_or_else(|| Response::text(error.status, "This request could not be served.\n"))
+}
+
+fn without_templates(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.pages.templates = None;
+    config
 }
 
 /// The mail of `templates/mail/NAME.subject`, `.txt` and `.html`.

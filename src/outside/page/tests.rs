@@ -399,8 +399,9 @@ fn only_the_form_may_be_found_by_search_engines() {
 fn an_error_page_comes_without_a_configuration_and_with_a_broken_template() {
     let folder = temporary("error", "page/error.html", "{% if");
     let broken = config(&format!("templates = {:?}", folder.0));
-    for config in [None, Some(&broken)] {
-        let response = error(config, Language::German, &Error::method_not_allowed("GET, POST"));
+    let kept = Compiled::default();
+    for site in [None, Some((&broken, &kept))] {
+        let response = error(site, Language::German, &Error::method_not_allowed("GET, POST"));
         assert_eq!(response.status, 405);
         assert!(String::from_utf8_lossy(response.body()).contains("So lässt sich diese Seite nicht benutzen."));
     }
@@ -408,8 +409,15 @@ fn an_error_page_comes_without_a_configuration_and_with_a_broken_template() {
 
 #[test]
 fn an_error_page_keeps_the_cause_for_the_log() {
-    let response = error(Some(&config("")), Language::English, &Error::internal("password of the database"));
+    let response = error(Some((&config(""), &Compiled::default())), Language::English, &Error::internal("password of the database"));
     assert!(!String::from_utf8_lossy(response.body()).contains("database"));
+}
+
+#[test]
+fn who_is_turned_away_costs_no_compiling_of_templates() {
+    let kept = Compiled::default();
+    error(Some((&config(""), &kept)), Language::English, &Error::unavailable(""));
+    assert!(kept.pages().compiled.contains_key(&(Language::English, PageName::Error)));
 }
 
 #[test]
