@@ -56,11 +56,14 @@ fn link_libgcc_into_the_programs() {
     }
 }
 
-/// See the script. It adds to what the linker does anyway, and names nothing that has to exist.
+/// See the script. It adds to what Rust's own linker does anyway, and names nothing that has to exist. Other linkers may not understand
+/// it (gold), or import every name in it (GNU ld); so it is left out if somebody has chosen one, and where Rust does not bring its own.
 fn link_first_what_is_used_first() {
     const SCRIPT: &str = "src/bin/used_first.ld";
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+    let is_linker_chosen = std::env::var("RUSTC_LINKER").is_ok()
+        || std::env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| ["fuse-ld", "linker"].iter().any(|choice| flags.contains(choice)));
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64") && !is_linker_chosen {
         println!("cargo:rerun-if-changed={SCRIPT}");
         let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{root}/{SCRIPT}");

@@ -95,7 +95,7 @@ fn mail_links(site: &Site, store: &mut Store, reset: &Reset) -> Result<(), Failu
     if !site.config.operation_mode.has_own_passwords() {
         return Ok(());
     }
-    let mut accounts = store.accounts_asked_for(&reset.asked_for)?;
+    let mut accounts = store.accounts_asked_for(reset, site.now())?;
     accounts.retain(|account| Address::parse(&account.email).is_ok());
     let Some(first) = accounts.first() else { return Ok(()) };
     let secret = site.state.secret()?;

@@ -5,6 +5,7 @@
 
 use crate::domain::config::{Config, DatabaseUrl, Language};
 use crate::domain::error::Error;
+use crate::domain::token::Secret;
 use crate::outside::cgi::Response;
 use crate::outside::lately::Lately;
 use crate::outside::page::{self, Compiled, PageName};
@@ -94,12 +95,13 @@ impl Site {
     /// The page `templates/page/NAME.html` that is the same for everybody but for the value `own`; [`page::respond_to_everybody`].
     pub fn page_of_everybody<C: Serialize>(
         &self,
+        secret: &Secret,
         language: Language,
         name: PageName,
         context: impl Fn(&str) -> C,
         own: &str,
     ) -> Result<Response, Error> {
-        page::respond_to_everybody((&self.config, &self.compiled), language, name, context, own)
+        page::respond_to_everybody((&self.config, &self.compiled), secret, language, name, context, own)
     }
 
     /// The page for a request that ended with an error; [`page::error`].

@@ -205,13 +205,14 @@ fn handle(worker: &Arc<Worker>, mut request: fastcgi::Request) {
         let _ = request.stdout().write_all(&answer.bytes);
         work_left = answer.work_left;
     }
-    let is_last = worker.orders.is_over();
-    if is_last {
-        do_afterwards(busy, work_left);
-        leave(request);
+    let busy = match work_left {
+        Some(site) => work_afterwards(busy, site),
+        None => Some(busy),
+    };
+    if worker.orders.is_over() {
+        leave((request, busy));
     }
     drop(request);
-    do_afterwards(busy, work_left);
 }
 
 /// Ends this connection's thread, and thereby the connection, between two requests. The crate offers no other way. Nothing is
@@ -219,17 +220,18 @@ fn handle(worker: &Arc<Worker>, mut request: fastcgi::Request) {
 ///
 /// The answer's end is sent while the thread unwinds, so that the connection ends directly after it: Apache, which repeats nothing,
 /// would use a connection again that is still open when the next request comes.
-fn leave(_answered: fastcgi::Request) -> ! {
+fn leave(_answered: (fastcgi::Request, Option<Busy>)) -> ! {
     std::panic::resume_unwind(Box::new("the worker retires"))
 }
 
-/// Does what an answer left, in a thread of its own, because the next request on this connection must not wait for it.
-fn do_afterwards(busy: Busy, work_left: Option<Arc<Site>>) {
-    let Some(site) = work_left else { return };
+/// Does what an answer left, in a thread of its own, because the next request on this connection must not wait for it. The request
+/// counts until then.
+fn work_afterwards(busy: Busy, site: Arc<Site>) -> Option<Busy> {
     let work = move || busy.0.program.work_afterwards(&site);
     if let Err(cause) = std::thread::Builder::new().name("work left".into()).spawn(work) {
         log::warn("work_left_to_cron", None, &format!("no thread can be started: {cause}"));
     }
+    None
 }
 
 /// Counts a request until it ends, in whatever way.

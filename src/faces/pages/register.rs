@@ -354,9 +354,10 @@ fn again(site: &Site, language: Language, typed: &Typed, faults: &Faults) -> Res
 
 /// The form that everybody gets: only its token differs.
 fn empty_form(site: &Site, language: Language) -> Result<Response, Error> {
-    let form_token = token::form_token(&site.state.secret()?, "register", "", site.now());
+    let secret = site.state.secret()?;
+    let form_token = token::form_token(&secret, "register", "", site.now());
     let values = |form_token: &str| values(&site.config, language, &Typed::default(), (&Faults::new(), json!({})), form_token);
-    site.page_of_everybody(language, PageName::Register, values, &form_token)
+    site.page_of_everybody(&secret, language, PageName::Register, values, &form_token)
 }
 
 fn form(site: &Site, language: Language, status: u16, typed: &Typed, faults: &Faults, notices: Value) -> Result<Response, Error> {

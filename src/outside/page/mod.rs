@@ -1,7 +1,8 @@
 //! Pages, mails and room messages, rendered from `templates/`.
 //!
 //! Each rendering reads only the templates it needs, because under CGI every page is a new process, for which the form is
-//! kept in a file ([`kept`]); a FastCGI program keeps compiled pages ([`Compiled`]), and the text of a page that is the same for everybody ([`common`]), until one of the
+//! kept in a file ([`kept`]); a FastCGI program keeps compiled pages ([`Compiled`]), and the text of a page that is the same for
+//! everybody ([`common`]), until one of the
 //! operator's files changes. A file below `pages.templates` replaces the built-in template of the same name.
 //! If the file cannot be used, the error names it, and no partial page is sent.
 //!
@@ -26,6 +27,7 @@ mod tests;
 use crate::domain::config::{Config, Language};
 use crate::domain::error::Error;
 use crate::domain::text_key::Key;
+use crate::domain::token::Secret;
 use crate::outside::cgi::Response;
 use crate::outside::text::{one_line, without_gaps};
 use crate::outside::watched::{Stamp, Watched};
@@ -221,16 +223,18 @@ pub fn respond(
 
 /// The same, with status 200, for a page whose values are the same for everybody but for one, `own`, which consists of letters,
 /// digits, `-` and `_`. `context` returns all values; nothing else in them may depend on the request, or on anything but the
-/// configuration file. The first page of a process may be the one that another process kept ([`kept`]).
+/// configuration file. The first page of a process may be the one that another process kept ([`kept`]), sealed with the `secret`.
 pub fn respond_to_everybody<C: Serialize>(
     (config, compiled): (&Config, &Compiled),
+    secret: &Secret,
     language: Language,
     name: PageName,
     context: impl Fn(&str) -> C,
     own: &str,
 ) -> Result<Response, Error> {
-    let is_first = compiled.is_first(language, name);
-    let place = compiled.config_file.as_ref().filter(|_| is_first).and_then(|file| Place::of(config, file, language, name));
+    let is_first = compiled.note_asked_for(language, name);
+    let config_file = compiled.config_file.as_ref().filter(|_| is_first);
+    let place = config_file.and_then(|file| Place::of((config, file), secret, language, name));
     if let Some(kept) = place.as_ref().and_then(Place::read) {
         return Ok(answer(name, language, 200, kept.page.with(own), &kept.policy));
     }
@@ -314,8 +318,8 @@ impl Compiled {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody asked this process for the page before.
-    fn is_first(&self, language: Language, name: PageName) -> bool {
+    /// Returns whether nobody asked this process for the page before.
+    fn note_asked_for(&self, language: Language, name: PageName) -> bool {
         self.pages().asked_for.insert((language, name))
     }
 

@@ -15,6 +15,10 @@ fn config(extra: &str) -> Config {
     Config::parse(&sample, PathBuf::new()).unwrap()
 }
 
+fn secret() -> Secret {
+    Secret::new([7; 32])
+}
+
 /// Every page with as few values as it may get.
 fn minimal() -> Vec<(PageName, Value)> {
     let form = json!({"values": {}, "errors": {}, "notices": {}, "terms_url": null,
@@ -445,7 +449,7 @@ fn form_of(config: &Config, kept: &Compiled, language: Language, token: &str) ->
         values["language_links"] = json!(language_links(language, None));
         values
     };
-    let response = respond_to_everybody((config, kept), language, PageName::Register, values, token).unwrap();
+    let response = respond_to_everybody((config, kept), &secret(), language, PageName::Register, values, token).unwrap();
     let anew = respond((config, &Compiled::default()), language, 200, PageName::Register, &values(token)).unwrap();
     assert_eq!(response.to_bytes(false), anew.to_bytes(false));
     String::from_utf8(response.body().to_vec()).unwrap()
@@ -498,41 +502,45 @@ fn a_form_that_another_process_kept_is_used_until_anything_that_it_was_made_of_c
     // Each form is that of a new process.
     let form = |token: &str| form_of(&config, &Compiled::of(Stamp::of(&settings)), Language::English, token);
     let kept = folder.join("register.en.kept");
-    let wait_for_kept = || {
+    let wait_for_kept = |colour: &str| {
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !kept.exists() {
-            assert!(
-                form("t").contains("color: red") && std::time::Instant::now() < deadline,
-                "it is kept as soon as all files have settled"
-            );
+            assert!(form("t").contains(colour) && std::time::Instant::now() < deadline, "it is kept as soon as all files have settled");
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     };
-    wait_for_kept();
+    wait_for_kept("color: red");
     assert!(form("token-1").contains("value=\"token-1\""));
     assert!(!std::fs::read_to_string(&kept).unwrap().contains("token-1"), "no visitor's value is kept");
-    let mark = || std::fs::write(&kept, std::fs::read_to_string(&kept).unwrap().replace("</html>", "<!-- kept --></html>")).unwrap();
-    let marked = |token: &str| {
+    let is_kept_shown = |secret: &Secret| {
         let response = respond_to_everybody(
             (&config, &Compiled::of(Stamp::of(&settings))),
+            secret,
             Language::English,
             PageName::Register,
-            |token: &str| json!({ "form_token": token }),
-            token,
+            |_: &str| json!({}),
+            "t",
         );
-        String::from_utf8(response.unwrap().body().to_vec()).unwrap().contains("<!-- kept -->")
+        response.is_ok_and(|response| response.body().ends_with(b"</html>\n"))
     };
-    mark();
-    assert!(marked("t"), "the kept form is the one that is shown");
+    assert!(is_kept_shown(&secret()), "nothing is rendered, or a value would be missed");
+    assert!(!is_kept_shown(&Secret::new([8; 32])), "another installation's file");
     std::fs::write(&settings, "# changed").unwrap();
-    assert!(form("t").contains("color: red"), "the configuration was changed");
+    assert!(!is_kept_shown(&secret()) && form("t").contains("color: red"), "the configuration was changed");
     std::fs::remove_file(&kept).unwrap();
-    wait_for_kept();
+    wait_for_kept("color: red");
     std::fs::write(folder.join("page/style.css"), "body { color: tan }").unwrap();
-    assert!(form("t").contains("color: tan"), "a template was changed");
-    for damaged in ["", "{}\n", "{", "\u{0}\u{0}"] {
+    assert!(!is_kept_shown(&secret()) && form("t").contains("color: tan"), "a template was changed");
+    std::fs::remove_file(&kept).unwrap();
+    wait_for_kept("color: tan");
+    let whole = std::fs::read_to_string(&kept).unwrap();
+    let head = whole.match_indices('\n').nth(1).unwrap().0;
+    let forged = whole.replace("</body>", "<script></script></body>");
+    for damaged in ["", "{}\n", "\n\n", "\u{0}\u{0}", &whole[..head], &whole[..=head], &whole[..whole.len() - 1], &forged] {
         std::fs::write(&kept, damaged).unwrap();
-        assert!(form("t").contains("color: tan"), "a damaged file is made anew");
+        assert!(!is_kept_shown(&secret()) && form("t").contains("color: tan"), "a damaged file is made anew");
+        std::fs::write(&kept, &whole).unwrap();
+        assert!(is_kept_shown(&secret()));
     }
 }
 

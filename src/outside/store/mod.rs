@@ -206,8 +206,8 @@ impl Store {
         self.url == *url && (self.access == access || self.driver.turns())
     }
 
-    /// Closes the store at the end of the process, if that matters: a server hears of it, and SQLite's last writer clears up. A reader
-    /// of SQLite leaves nothing but locks, and these end with the process.
+    /// Closes the store at the end of the process, if that matters: a server hears of it, and SQLite's last writer puts the WAL into
+    /// the database. A reader of SQLite would not do so, and its locks end with the process.
     pub(crate) fn close_before_the_end(self) {
         if matches!(self.url, DatabaseUrl::Sqlite(_)) && self.access == Access::Read {
             std::mem::forget(self);

@@ -50,6 +50,8 @@ pub struct Reset {
     pub seed: String,
     pub asked_for: String,
     pub language: Language,
+    /// Seconds since 1970.
+    pub asked_at: i64,
 }
 
 /// A link that sets a new password.
@@ -99,19 +101,22 @@ impl Store {
 
     /// A request whose mail is still to be sent.
     pub(crate) fn reset(&mut self, id: i64) -> Result<Option<Reset>, Error> {
-        const RESET: Selection = Selection { table: "password_resets", columns: &[Column::Seed, Column::AskedFor, Column::Language] };
+        const RESET: Selection = Selection { table: "password_resets", columns: &[Column::Seed, Column::AskedFor, Column::Language, Column::AskedAt] };
         let read = |row: NamedRow| {
             let language = Language::from_tag(&row.text(Column::Language)?).unwrap_or_default();
-            Ok(Reset { seed: row.text(Column::Seed)?, asked_for: row.text(Column::AskedFor)?, language })
+            let (seed, asked_for) = (row.text(Column::Seed)?, row.text(Column::AskedFor)?);
+            Ok(Reset { seed, asked_for, language, asked_at: row.integer(Column::AskedAt)? })
         };
         self.select_first(&RESET, "WHERE id = ? AND is_done = 0 AND asked_for IS NOT NULL", &[id.into()], read)
     }
 
-    /// The active accounts with a localpart, or with a folded mail address; the oldest first.
-    pub(crate) fn accounts_asked_for(&mut self, asked_for: &str) -> Result<Vec<Login>, Error> {
-        let column = if asked_for.contains('@') { "email_folded" } else { "localpart" };
-        let rest = format!("WHERE {column} = ? AND active = 1 ORDER BY id LIMIT ?");
-        self.select(&LOGIN, &rest, &[asked_for.into(), MOST_ACCOUNTS.into()], Login::read)
+    /// The active accounts with the localpart, or with the folded mail address; the oldest first. Not those whose password was changed
+    /// since the request: a link that was mailed before may have done so, and a repeated mail must not make it good again.
+    pub(crate) fn accounts_asked_for(&mut self, reset: &Reset, now: i64) -> Result<Vec<Login>, Error> {
+        let column = if reset.asked_for.contains('@') { "email_folded" } else { "localpart" };
+        let rest = format!("WHERE {column} = ? AND active = 1 AND NOT (changed_at > ? AND changed_at <= ?) ORDER BY id LIMIT ?");
+        let values = [reset.asked_for.as_str().into(), reset.asked_at.into(), (now + CLOCK_SKEW).into(), MOST_ACCOUNTS.into()];
+        self.select(&LOGIN, &rest, &values, Login::read)
     }
 
     /// Makes links good for [`LINK_SECONDS`] from now on, and returns when they end. Before their mail is sent, because it may be

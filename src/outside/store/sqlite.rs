@@ -88,7 +88,7 @@ impl Sqlite {
             self.connection.busy_timeout(HASTY_WAIT)?;
         }
         if access == Access::Read {
-            // The last connection to close copies the WAL into the file; readers must not do that.
+            // The last connection to close copies the WAL into the file; readers must not do that ([`super::Store::close_before_the_end`]).
             self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
             self.connection.pragma_update(None, "query_only", true)?;
         }

@@ -114,6 +114,17 @@ fn a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_o
     }
 }
 
+fn a_repeated_mail_makes_no_link_good_again_that_was_used(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let (mut store, id) = with_links(&scratch, &["one"]);
+    let asked = |asked_at| Reset { seed: "s".into(), asked_for: "max".into(), language: Language::German, asked_at };
+    assert_eq!(store.accounts_asked_for(&asked(NOW), NOW + 1).unwrap()[0].id, id);
+    assert!(store.set_password_by_link("one", "$new", NOW + 5).unwrap().is_some());
+    assert!(store.accounts_asked_for(&asked(NOW), NOW + 9).unwrap().is_empty());
+    assert_eq!(store.accounts_asked_for(&asked(NOW + 6), NOW + 9).unwrap().len(), 1, "asked for once more");
+    assert_eq!(store.accounts_asked_for(&asked(NOW), NOW - 86_400).unwrap().len(), 1, "a change under a clock that ran ahead stops nobody");
+}
+
 fn a_link_that_was_used_is_known_for_an_hour_and_good_for_nothing(engine: Engine) {
     let scratch = Scratch::on(engine);
     let (mut store, id) = with_links(&scratch, &["one", "two"]);
@@ -158,6 +169,7 @@ fn a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_
 on_every_database! {
     a_request_for_a_password_from_a_clock_that_ran_ahead_is_mailed_at_once_and_a_meant_wait_is_kept,
     a_repeated_mail_gives_the_same_end_of_its_links_until_half_of_their_time_is_over,
+    a_repeated_mail_makes_no_link_good_again_that_was_used,
     a_link_that_was_used_is_known_for_an_hour_and_good_for_nothing,
     a_changed_password_ends_the_links_that_were_mailed,
     a_form_for_a_forgotten_password_counts_once,
