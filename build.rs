@@ -63,7 +63,8 @@ fn link_first_what_is_used_first() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     let is_linker_chosen = std::env::var("RUSTC_LINKER").is_ok()
         || std::env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| ["fuse-ld", "linker"].iter().any(|choice| flags.contains(choice)));
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64") && !is_linker_chosen {
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && is("CARGO_CFG_TARGET_ARCH", "x86_64") && !is_linker_chosen
+    {
         println!("cargo:rerun-if-changed={SCRIPT}");
         let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{root}/{SCRIPT}");

@@ -101,7 +101,8 @@ impl Store {
 
     /// A request whose mail is still to be sent.
     pub(crate) fn reset(&mut self, id: i64) -> Result<Option<Reset>, Error> {
-        const RESET: Selection = Selection { table: "password_resets", columns: &[Column::Seed, Column::AskedFor, Column::Language, Column::AskedAt] };
+        const RESET: Selection =
+            Selection { table: "password_resets", columns: &[Column::Seed, Column::AskedFor, Column::Language, Column::AskedAt] };
         let read = |row: NamedRow| {
             let language = Language::from_tag(&row.text(Column::Language)?).unwrap_or_default();
             let (seed, asked_for) = (row.text(Column::Seed)?, row.text(Column::AskedFor)?);

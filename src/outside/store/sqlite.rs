@@ -135,7 +135,11 @@ impl Sqlite {
         match self.connection.query_row(version, [], |row| row.get::<_, i64>(0)) {
             Ok(version) => Ok(version == schema::KNOWN),
             // There is no such table or column.
-            Err(cause) if cause.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR) => Ok(false),
+            Err(rusqlite::Error::SqliteFailure(error, _) | rusqlite::Error::SqlInputError { error, .. })
+                if error.extended_code == rusqlite::ffi::SQLITE_ERROR =>
+            {
+                Ok(false)
+            }
             Err(cause) => Err(cause.into()),
         }
     }
