@@ -87,7 +87,7 @@ fn a_cron_that_does_not_run_and_a_state_file_that_is_broken_are_found() {
     finds(&story, "cron", &["ran last", "crontab"]);
     story.sql("DELETE FROM cron_clock");
     finds(&story, "cron", &["never run", "crontab"]);
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     let state = story.site.path().join("config.json");
     let kept = fs::read(&state).unwrap();
     fs::write(&state, "{").unwrap();
@@ -101,7 +101,7 @@ fn a_cron_that_does_not_run_and_a_state_file_that_is_broken_are_found() {
 #[test]
 fn a_full_disk_is_found_and_one_that_is_nearly_full() {
     let mut story = Story::start("synapse", Host::NginxCgi);
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     let Some(disk) = SmallDisk::mount(Path::new(&story.database.name()).parent().unwrap(), 20) else { return };
     points_at(&story, "files", &["MB are free", "(database)"]);
     disk.fill();
@@ -136,7 +136,7 @@ const PHP: &str = "CREATE TABLE registrations (id INTEGER PRIMARY KEY, verify_to
 
 fn of_server(engine: Engine) {
     let mut story = Story::on(engine, "synapse", Host::NginxFastCgi);
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     let url = story.database.url();
     let newest = story.number("SELECT version FROM schema_version");
     story.sql("UPDATE schema_version SET version = version + 1");

@@ -18,6 +18,8 @@ fn approved_in_vain(engine: Engine, mode: &str) -> (Story, String) {
     assert_eq!((story.state(&ada), story.text("SELECT approved_mode FROM registrations")), (7, mode.to_owned()), "{}", story.web.log());
     story.site.set("homeserver_url", homeserver);
     story.sql("UPDATE registrations SET due_at = 0");
+    // A message in the room may have been tried as well.
+    story.sql("UPDATE owed_actions SET due_at = 0");
     (story, ada)
 }
 
@@ -30,7 +32,7 @@ fn the_mailed_password_logs_in(story: &Story, ada: &str) {
 fn a_request_goes_on_in_the_mode_in_which_it_was_approved(engine: Engine) {
     let (mut story, ada) = approved_in_vain(engine, "synapse");
     story.site.set("operation_mode", "local");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     the_mailed_password_logs_in(&story, &ada);
     assert_eq!(story.number("SELECT count(*) FROM logins"), 0);
 }
@@ -38,7 +40,7 @@ fn a_request_goes_on_in_the_mode_in_which_it_was_approved(engine: Engine) {
 fn a_request_for_which_nothing_was_tried_goes_on_in_the_new_mode(engine: Engine) {
     let (mut story, ada) = approved_in_vain(engine, "local");
     story.site.set("operation_mode", "synapse");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     the_mailed_password_logs_in(&story, &ada);
     assert_eq!(story.text("SELECT approved_mode FROM registrations"), "synapse");
     assert_eq!(story.number("SELECT count(*) FROM logins"), 0);
@@ -56,7 +58,7 @@ fn a_request_that_was_tried_in_a_mode_that_is_gone_waits_and_says_how_it_goes_on
     assert!(!story.synapse.exists(&ada));
     story.site.set("operation_mode", "local");
     story.sql("UPDATE registrations SET due_at = 0");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!((story.state(&ada), story.number("SELECT count(*) FROM logins")), (100, 1));
 }
 

@@ -87,7 +87,7 @@ fn a_clock_that_is_ahead_for_one_run_ends_and_forgets_nothing(engine: Engine) {
     story.ask_and_confirm(&ada);
     story.decide(&ada, "decline", "");
     story.ask(&bob);
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     days_pass(&story, 45);
     let ahead = story.site.run_cron();
     assert!(said(&ahead).contains("did not run for 45 days, or the clock jumped"), "{ahead:?}");
@@ -113,10 +113,10 @@ fn a_clock_that_is_behind_overwrites_no_times(engine: Engine) {
     assert_eq!(times(), before);
     let even = format!("even_seconds = {}, trusted_at = {}", 2 * DAY, now() + 45 * DAY);
     story.sql(&format!("UPDATE cron_clock SET {even}"));
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!(times(), before, "although it has gone evenly for days");
     days_pass(&story, 45);
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!(story.state(&bob), 1);
 }
 
@@ -193,7 +193,7 @@ fn a_domain_that_does_not_exist_is_tried_rarely_ends_after_days_and_frees_its_na
     let between = story.site.run_cron();
     assert!(between.status.success() && between.stderr.is_empty(), "a slip of a stranger's keeps no monitoring red: {between:?}");
     story.sql("UPDATE registrations SET due_at = 0, refused_seconds = 5 * 86400");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!(story.state(&ada), 14);
     let form = story.filled_form(&ada).fill("email", &address_of(&bob));
     assert_eq!(story.browser.submit(&form).status, 200, "the name is free");
@@ -307,7 +307,7 @@ fn a_run_begins_nothing_that_might_not_end_in_its_time_and_each_run_begins_somet
     let first = String::from_utf8(cron(&story, &["-v"]).stdout).unwrap();
     assert_eq!([&ada, &bob].map(|name| story.state(name)), [13, 5], "a silent homeserver would cost more than what is left");
     assert!(first.contains("time was up"), "{first}");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!(story.state(&bob), 6);
 }
 
@@ -343,7 +343,7 @@ fn a_step_that_panics_is_put_off_and_holds_nobody_up() {
     assert_eq!([&ada, &bob].map(|name| story.state(name)), [0, 1], "{run:?}");
     assert!(said(&run).contains("the program panicked at src/outside/fault.rs") && said(&run).lines().count() == 1, "{run:?}");
     story.sql("UPDATE registrations SET due_at = 0");
-    assert!(story.site.run_cron().status.success());
+    story.site.let_cron_succeed();
     assert_eq!(story.state(&ada), 1);
 }
 

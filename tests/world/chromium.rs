@@ -250,8 +250,13 @@ fn new_session(agent: &ureq::Agent, base: &str, folder: &Path, language: &str) -
     let options = json!({"binary": browser(folder), "args": arguments, "prefs": {"intl.accept_languages": language}});
     let logs = json!({"browser": "ALL", "performance": "ALL"});
     let body = json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": logs}}});
-    let answer = webdriver(agent, "POST", &format!("{base}/session"), Some(&body));
-    format!("{base}/session/{}", text(&answer["sessionId"]))
+    let url = format!("{base}/session");
+    // On a busy machine Chromium sometimes ends while it starts.
+    let is_open = |answer: &Result<(u16, Value), String>| answer.as_ref().is_ok_and(|(status, _)| *status == 200);
+    let open = || http::json(agent, "POST", &url, None, Some(&body));
+    let answer = (0..2).map(|_| open()).find(is_open).unwrap_or_else(open);
+    let answer = value_of(answer, "POST", &url);
+    format!("{url}/{}", text(&answer["sessionId"]))
 }
 
 /// A script that starts Chromium so that it ends with chromedriver, even if chromedriver is killed.
@@ -264,7 +269,11 @@ fn browser(folder: &Path) -> String {
 
 /// Runs a WebDriver command and returns its value; panics on an error.
 fn webdriver(agent: &ureq::Agent, method: &str, url: &str, body: Option<&Value>) -> Value {
-    let (status, mut answer) = http::json(agent, method, url, None, body).unwrap_or_else(|cause| panic!("chromedriver: {cause}"));
+    value_of(http::json(agent, method, url, None, body), method, url)
+}
+
+fn value_of(answer: Result<(u16, Value), String>, method: &str, url: &str) -> Value {
+    let (status, mut answer) = answer.unwrap_or_else(|cause| panic!("chromedriver: {cause}"));
     assert!(status == 200, "chromedriver: {method} {url}: {status} {}: {}", answer["value"]["error"], answer["value"]["message"]);
     answer["value"].take()
 }

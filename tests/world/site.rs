@@ -279,6 +279,12 @@ impl SiteFolder {
         self.run_cron_with(&[])
     }
 
+    /// Runs `cron/cron`, which must find nothing that fails.
+    pub fn let_cron_succeed(&self) {
+        let run = self.run_cron();
+        assert!(run.status.success(), "{run:?}");
+    }
+
     /// Runs `cron/cron` as an operator does.
     pub fn run_cron_with(&self, arguments: &[&str]) -> Output {
         self.run_with("cron", arguments, &[], b"")
