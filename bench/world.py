@@ -86,7 +86,7 @@ def empty_responder():
 
 
 class Homeserver:
-    """Stands in for Synapse: accepts every room event and keeps the last one with a link to decide; has no accounts."""
+    """Stands in for Synapse: accepts every room event and keeps the last one with a link to decide, but no edit; has no accounts."""
 
     def __init__(self):
         home = self
@@ -96,7 +96,7 @@ class Homeserver:
 
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if "/send/" in self.path and b"/verify_admin?" in body:
+                if "/send/" in self.path and b"/verify_admin?" in body and b"m.new_content" not in body:
                     home.message = json.loads(body)["body"]
                 answer = json.dumps({"event_id": "$x", "room_id": "!room:example.org", "available": True}).encode()
                 self.send_response(200)
