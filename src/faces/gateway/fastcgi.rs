@@ -205,14 +205,12 @@ fn handle(worker: &Arc<Worker>, mut request: fastcgi::Request) {
         let _ = request.stdout().write_all(&answer.bytes);
         work_left = answer.work_left;
     }
-    let busy = match work_left {
-        Some(site) => work_afterwards(busy, site),
-        None => Some(busy),
-    };
     if worker.orders.is_over() {
-        leave((request, busy));
+        leave((request, start_work(busy, work_left)));
     }
+    // The answer ends before the work begins, so that its time says nothing about the work.
     drop(request);
+    start_work(busy, work_left);
 }
 
 /// Ends this connection's thread, and thereby the connection, between two requests. The crate offers no other way. Nothing is
@@ -225,8 +223,9 @@ fn leave(_answered: (fastcgi::Request, Option<Busy>)) -> ! {
 }
 
 /// Does what an answer left, in a thread of its own, because the next request on this connection must not wait for it. The request
-/// counts until then.
-fn work_afterwards(busy: Busy, site: Arc<Site>) -> Option<Busy> {
+/// counts until then; it is returned if no work is left.
+fn start_work(busy: Busy, work_left: Option<Arc<Site>>) -> Option<Busy> {
+    let Some(site) = work_left else { return Some(busy) };
     let work = move || busy.0.program.work_afterwards(&site);
     if let Err(cause) = std::thread::Builder::new().name("work left".into()).spawn(work) {
         log::warn("work_left_to_cron", None, &format!("no thread can be started: {cause}"));

@@ -1,10 +1,9 @@
 //! Pages, mails and room messages, rendered from `templates/`.
 //!
-//! Each rendering reads only the templates it needs, because under CGI every page is a new process, for which the form is
-//! kept in a file ([`kept`]); a FastCGI program keeps compiled pages ([`Compiled`]), and the text of a page that is the same for
-//! everybody ([`common`]), until one of the
-//! operator's files changes. A file below `pages.templates` replaces the built-in template of the same name.
-//! If the file cannot be used, the error names it, and no partial page is sent.
+//! Each rendering reads only the templates it needs, because under CGI every page is a new process. The form is kept in a file for
+//! the next one ([`kept`]). A FastCGI program keeps compiled pages ([`Compiled`]), and the text of a page that is the same for
+//! everybody ([`common`]), until one of the operator's files changes. A file below `pages.templates` replaces the built-in template of
+//! the same name. If the file cannot be used, the error names it, and no partial page is sent.
 //!
 //! Besides tera's own, templates can use:
 //!
