@@ -188,6 +188,14 @@ def server_site(folder, engine, users):
     return site
 
 
+def variables():
+    """The variables that nginx sends to the internal programs, as in the documentation."""
+    page = (ROOT / "docs/hosts/nginx-systemd.md").read_text().partition("## What Synapse and identity servers ask\n")[2]
+    lines = re.findall(r"^ *(fastcgi_param .*;)$", page.partition("## Password changes\n")[0], re.M)
+    assert lines, "docs/hosts/nginx-systemd.md sends no variable"
+    return " ".join(lines)
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -222,10 +230,11 @@ class Servers:
 
     def start_nginx(self):
         folder = self.folder
-        parameters = "include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; client_max_body_size 64m; client_body_buffer_size 2m;"
+        sizes = "client_max_body_size 64m; client_body_buffer_size 2m;"
+        cgi = f"include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; {sizes}"
         places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", program(name)) for name in self.FASTCGI]
-        lines = [f"location = /{path} {{ {parameters} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
-        lines += [f"location = /fastcgi/{name} {{ {parameters} fastcgi_keep_conn on; fastcgi_pass {name}; }}" for name in self.fastcgi]
+        lines = [f"location = /{path} {{ {cgi} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
+        lines += [f"location = /fastcgi/{name} {{ {variables()} {sizes} fastcgi_keep_conn on; fastcgi_pass {name}; }}" for name in self.fastcgi]
         kept = [f"upstream {name} {{ server unix:{folder}/{name}.socket; keepalive {KEPT_CONNECTIONS}; keepalive_requests 1000000; }}" for name in self.fastcgi]
         (folder / "nginx.conf").write_text(
             f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;

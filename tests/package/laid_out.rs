@@ -38,7 +38,6 @@ fn what_make_install_lays_out_serves_a_whole_registration() {
     let pages = pages.replace("/run/matrix-register-bot", &root.join("run/matrix-register-bot").display().to_string());
     let server = format!("server {{\nlisten 127.0.0.1:{port};\n{pages}}}\n");
     fs::write(root.join("nginx.conf"), nginx_frame(&server)).unwrap();
-    fs::copy("/etc/nginx/fastcgi_params", root.join("fastcgi_params")).unwrap();
     let mut nginx = guarded_with(Path::new("nginx"), &[]);
     nginx.args(["-e", "error.log", "-c", "nginx.conf", "-p"]).arg(root.path());
     let _nginx = start_nginx(nginx, port, &log);

@@ -3,14 +3,14 @@
 //! **A missing variable means denied.** The `fastcgi` crate silently drops a parameter that is not UTF-8 *and all that follow
 //! it*. Any visitor can cause this: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=` its
 //! `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if
-//! all of [`PRESENT`] arrived. In nginx's `fastcgi_params` (Debian's and upstream's) `SERVER_NAME` follows everything that a
-//! visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then
+//! all of [`PRESENT`] arrived. In nginx's lines of `docs/hosts` `SERVER_NAME` is the last, and in `fastcgi_params` (Debian's and
+//! upstream's) it follows everything that a visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then
 //! `REQUEST_METHOD`, `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. A visitor can still remove:
 //!
 //! * their own headers, and headers that a proxy appended to them, such as `X-Forwarded-For`. So a missing header must never
 //!   grant anything, and only `REMOTE_ADDR` may grant something (the web server's `realip` module sets it);
-//! * `PATH_INFO`, and in nginx every `fastcgi_param` below `PATH_INFO` or the `include`. So `MATRIX_REGISTER_BOT_CONFIG`
-//!   belongs above the `include`.
+//! * `PATH_INFO`, and in nginx every `fastcgi_param` below `PATH_INFO` or the other lines. So `MATRIX_REGISTER_BOT_CONFIG`
+//!   belongs above them.
 //!
 //! Plain CGI loses nothing: a visitor's variable that is not UTF-8 is detected and refused.
 
@@ -86,6 +86,18 @@ fn within_limit(variables: &Variables) -> Result<(), Error> {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
+
+    /// Lists of `fastcgi_param` lines, each until `SERVER_NAME`.
+    #[test]
+    fn the_lines_for_nginx_send_every_required_variable_and_end_with_the_one_that_proves_it() {
+        let page = include_str!("../../../docs/hosts/nginx-systemd.md");
+        let sent: Vec<&str> = page.lines().filter_map(|line| line.trim().strip_prefix("fastcgi_param ")?.split(' ').next()).collect();
+        let lists: Vec<&[&str]> = sent.split_inclusive(|name| *name == "SERVER_NAME").filter(|list| list.len() > 1).collect();
+        assert_eq!(lists.len(), 3, "the pages, the pages in a subfolder, and what Synapse and identity servers ask: {lists:?}");
+        for list in lists {
+            assert!(PRESENT.iter().all(|name| list.contains(name)), "{list:?}");
+        }
+    }
 
     fn status((_, verdict): Checked) -> Option<u16> {
         verdict.err().map(|error| error.status)
