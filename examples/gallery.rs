@@ -86,7 +86,7 @@ fn show_extremes(folder: &Path, sample: &str) -> Result<(), Box<dyn std::error::
 
 /// A file has no headers, so the policy is inserted as `<meta>`, and a browser applies it nevertheless.
 fn write_page(folder: &Path, name: &str, response: &matrix_register_bot::outside::cgi::Response) -> std::io::Result<()> {
-    let answer = String::from_utf8_lossy(&response.to_bytes(false)).into_owned();
+    let answer = String::from_utf8_lossy(&response.clone().into_bytes(false)).into_owned();
     let policy = answer.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: ")).unwrap_or("default-src 'none'");
     let policy = policy.replace("; frame-ancestors 'none'", "");
     let html = String::from_utf8_lossy(response.body())

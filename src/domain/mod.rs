@@ -11,6 +11,7 @@ pub mod error;
 pub mod names;
 pub mod number;
 pub mod password;
+pub mod pieces;
 pub mod registration;
 pub mod seconds;
 pub mod stage;

@@ -16,7 +16,7 @@ const GUIDE: &str = include_str!("../../docs/monitoring.md");
 
 fn scrape(world: &World) -> String {
     let response = show(&world.site, &request(&[("REQUEST_METHOD", "GET"), ("REMOTE_ADDR", "127.0.0.1")], "")).unwrap();
-    let head = String::from_utf8(response.to_bytes(true)).unwrap();
+    let head = String::from_utf8(response.clone().into_bytes(true)).unwrap();
     assert!(response.status == 200 && head.contains("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
     String::from_utf8(response.body().to_vec()).unwrap()
 }

@@ -37,8 +37,8 @@ impl World {
         let first = ask();
         let stored = self.stored(engine);
         let second = ask();
-        let (first, second) = (first.to_bytes(false), second);
-        assert_eq!(String::from_utf8_lossy(&first), String::from_utf8_lossy(&second.to_bytes(false)));
+        let (first, second) = (first.into_bytes(false), second);
+        assert_eq!(String::from_utf8_lossy(&first), String::from_utf8_lossy(&second.clone().into_bytes(false)));
         assert_eq!(stored, self.stored(engine));
         second
     }

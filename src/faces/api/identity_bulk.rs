@@ -3,18 +3,23 @@
 //! An address book of tens of thousands of entries arrives in one request and is looked up in a few statements. An invalid
 //! entry does not affect the others.
 
-use super::{body, identity_single};
+use super::body;
+use super::identity_single::EMAIL;
+use crate::domain::address::Folding;
 use crate::domain::error::Error;
+use crate::domain::pieces::{Piece, Pieces};
 use crate::outside::cgi::{Request, Response};
 use crate::outside::site::Site;
 use crate::outside::store::Access;
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::fmt;
 
 #[derive(Debug, Deserialize)]
 struct LookupBulkRequest<T> {
-    lookup: Vec<T>,
+    lookup: T,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,73 +30,133 @@ struct Lookup<'a> {
     address: Cow<'a, str>,
 }
 
-/// A valid entry.
-struct Entry<'a> {
-    asked: Lookup<'a>,
-    folded: String,
-    /// The place of its account among those found.
-    hit: Option<usize>,
-}
+/// Bytes of a hit in the answer without address and localpart.
+const BYTES_OF_A_HIT: usize = 80;
 
 /// Answers 200 with the hits, in the order of the request.
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
-    let mut entries: Vec<Entry> = asked(request).into_iter().filter_map(entry).collect();
-    let found = find(site, &mut entries)?;
-    let hits = entries.iter().filter_map(|entry| {
-        let (_, localpart) = found.get(entry.hit?)?;
-        Some((&entry.asked, localpart.as_str()))
-    });
-    Ok(Response::new(200, "application/json", written(hits)))
-}
-
-/// The hits as JSON: each with medium and address exactly as in the request, and the user. Only what differs goes through serde, which
-/// would look through each of the names as well, 50,000 in the answer to a large address book.
-fn written<'a>(hits: impl Iterator<Item = (&'a Lookup<'a>, &'a str)>) -> Vec<u8> {
-    let mut answer = br#"{"lookup":["#.to_vec();
-    for (number, (Lookup { medium, address }, localpart)) in hits.enumerate() {
-        let object = if number == 0 { r#"{"medium":"# } else { r#",{"medium":"# };
-        let texts = [(object, &**medium), (r#","address":"#, address), (r#","id":{"type":"localpart","value":"#, localpart)];
-        for (name, text) in texts {
-            answer.extend_from_slice(name.as_bytes());
-            // Cannot fail: the answer is in memory.
-            let _ = serde_json::to_writer(&mut answer, text);
-        }
-        answer.extend_from_slice(b"}}");
-    }
-    answer.extend_from_slice(b"]}");
-    answer
+    let mut book = asked(request);
+    book.find_owners(site)?;
+    Ok(Response::new(200, "application/json", book.answer()))
 }
 
 /// The entries of the request. If some cannot be read, each is parsed by itself and these are left out.
-fn asked(request: &Request) -> Vec<Lookup<'_>> {
+fn asked(request: &Request) -> AddressBook<'_> {
     if let Some(LookupBulkRequest { lookup }) = body(request) {
         return lookup;
     }
-    let each: Option<LookupBulkRequest<&RawValue>> = body(request);
-    let each = each.map(|asked| asked.lookup).unwrap_or_default();
-    each.into_iter().filter_map(|asked| serde_json::from_str(asked.get()).ok()).collect()
+    let each: Option<LookupBulkRequest<Vec<&RawValue>>> = body(request);
+    let mut book = AddressBook::default();
+    for asked in each.map(|asked| asked.lookup).unwrap_or_default() {
+        serde_json::from_str(asked.get()).into_iter().for_each(|asked| book.add(asked));
+    }
+    book
 }
 
-fn entry(asked: Lookup<'_>) -> Option<Entry<'_>> {
-    let folded = identity_single::folded(&asked.medium, &asked.address)?;
-    Some(Entry { asked, folded, hit: None })
+/// The valid entries of a request, in its order. Texts that are made here stand one after the other, because ten thousand of their own
+/// would take several times the memory.
+#[derive(Default)]
+struct AddressBook<'a> {
+    entries: Vec<Entry<'a>>,
+    folding: Folding,
+    localparts: Pieces,
 }
 
-/// Looks the entries up in the order of their addresses, which is that of the index and of the accounts found.
-fn find(site: &Site, entries: &mut [Entry<'_>]) -> Result<Vec<(String, String)>, Error> {
-    let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
-    entries.sort_unstable_by(|one, other| one.folded.cmp(&other.folded));
-    let mut asked: Vec<&str> = entries.iter().map(|entry| entry.folded.as_str()).collect();
-    asked.dedup();
-    if asked.is_empty() {
-        return Ok(Vec::new());
+struct Entry<'a> {
+    asked: Cow<'a, str>,
+    folded: Piece,
+    localpart: Option<Piece>,
+}
+
+impl<'a> AddressBook<'a> {
+    /// Leaves out other media and invalid addresses.
+    fn add(&mut self, Lookup { medium, address }: Lookup<'a>) {
+        if medium == EMAIL
+            && let Ok(folded) = self.folding.add(&address)
+        {
+            self.entries.push(Entry { asked: address, folded, localpart: None });
+        }
     }
-    let found = site.store(Access::Read)?.localparts_of_addresses(&asked)?;
-    let mut addresses = found.iter().map(|(address, _)| address).enumerate().peekable();
-    for entry in entries {
-        while addresses.next_if(|(_, address)| **address < entry.folded).is_some() {}
-        entry.hit = addresses.peek().filter(|(_, address)| **address == entry.folded).map(|(place, _)| *place);
+
+    /// Looks the entries up in the order of their addresses, which is that of the index and of the accounts found.
+    fn find_owners(&mut self, site: &Site) -> Result<(), Error> {
+        let AddressBook { entries, folding, localparts } = self;
+        let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
+        entries.sort_unstable_by(|one, other| folding.get(one.folded).cmp(folding.get(other.folded)));
+        let mut asked: Vec<&str> = entries.iter().map(|entry| folding.get(entry.folded)).collect();
+        asked.dedup();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let mut entries = entries.into_iter().peekable();
+        site.store(Access::Read)?.localparts_of_addresses(&asked, |address, localpart| {
+            let localpart = localparts.add(localpart);
+            while let Some(entry) = entries.next_if(|entry| folding.get(entry.folded) <= address) {
+                entry.localpart = (folding.get(entry.folded) == address).then_some(localpart);
+            }
+        })?;
+        Ok(())
     }
-    Ok(found)
+
+    /// Bytes of the answer and its headers, unless much has to be escaped: a vector that grows would be copied several times.
+    fn most_bytes(&self) -> usize {
+        let hits = self.entries.iter().filter_map(|entry| Some((entry, entry.localpart?)));
+        hits.map(|(entry, localpart)| BYTES_OF_A_HIT + entry.asked.len() + self.localparts.get(localpart).len()).sum::<usize>()
+            + Response::ROOM
+    }
+
+    /// The hits as JSON: each with medium and address exactly as in the request, and the user. Only what may have to be escaped goes through
+    /// serde, which would look through each of the names as well, 50,000 in the answer to a large address book.
+    fn answer(&self) -> Vec<u8> {
+        let mut answer = Vec::with_capacity(self.most_bytes());
+        answer.extend_from_slice(br#"{"lookup":["#);
+        let mut before: &[u8] = b"";
+        for Entry { asked, localpart, .. } in &self.entries {
+            let Some(localpart) = localpart else { continue };
+            answer.extend_from_slice(before);
+            answer.extend_from_slice(br#"{"medium":"email","address":"#);
+            match asked {
+                // As in the request, where it had nothing to escape.
+                Cow::Borrowed(plain) => ["\"", plain, "\""].iter().for_each(|part| answer.extend_from_slice(part.as_bytes())),
+                Cow::Owned(text) => write(text, &mut answer),
+            }
+            answer.extend_from_slice(br#","id":{"type":"localpart","value":"#);
+            write(self.localparts.get(*localpart), &mut answer);
+            answer.extend_from_slice(b"}}");
+            before = b",";
+        }
+        answer.extend_from_slice(b"]}");
+        answer
+    }
+}
+
+fn write(text: &str, answer: &mut Vec<u8>) {
+    // Cannot fail: the answer is in memory.
+    let _ = serde_json::to_writer(answer, text);
+}
+
+/// Each entry is folded as soon as it is read, so that there is no second list of them.
+impl<'de> Deserialize<'de> for AddressBook<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AddressBook<'de>, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = AddressBook<'de>;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                to.write_str("a list of addresses")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<AddressBook<'de>, A::Error> {
+                let mut book = AddressBook::default();
+                while let Some(asked) = entries.next_element()? {
+                    book.add(asked);
+                }
+                Ok(book)
+            }
+        }
+
+        deserializer.deserialize_seq(Entries)
+    }
 }

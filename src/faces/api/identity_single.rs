@@ -8,6 +8,9 @@ use crate::outside::site::Site;
 use crate::outside::store::Access;
 use serde::{Deserialize, Serialize};
 
+/// The medium of mail addresses; others are not looked up.
+pub(super) const EMAIL: &str = "email";
+
 #[derive(Debug, Deserialize)]
 struct LookupRequest {
     lookup: Lookup,
@@ -52,8 +55,8 @@ pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
 }
 
 /// The form in which addresses are compared; `None` for another medium or an invalid address.
-pub(super) fn folded(medium: &str, address: &str) -> Option<String> {
-    if medium != "email" {
+fn folded(medium: &str, address: &str) -> Option<String> {
+    if medium != EMAIL {
         return None;
     }
     Address::parse(address).ok().map(|address| address.folded())

@@ -28,8 +28,9 @@ impl Framing {
     }
 }
 
-/// Bytes for which room is made on the word of the web server alone.
-const MOST_FORESEEN: u64 = 64 * 1024;
+/// Bytes for which room is made on the word of the web server alone, enough for a large address book. Until something is written
+/// into it, this is no memory but a range of addresses.
+const MOST_FORESEEN: u64 = 1024 * 1024;
 
 /// Reads the body that `content_length` announces: 413 if it is larger than `limit` bytes, 400 if its length differs from the
 /// announced one. Never reads more than one byte past the limit or the announced length.

@@ -81,7 +81,7 @@ impl Program {
             .default_header("X-Content-Type-Options", "nosniff")
             .default_header("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
             .default_header("X-Frame-Options", "DENY");
-        Answer { bytes: response.to_bytes(request.is_head()), work_left: site.filter(|_| response.leaves_work()) }
+        Answer { work_left: site.filter(|_| response.leaves_work()), bytes: response.into_bytes(request.is_head()) }
     }
 
     /// Does the work that an answer left. Never panics.

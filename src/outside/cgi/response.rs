@@ -3,9 +3,8 @@
 use crate::domain::error::Error;
 use std::borrow::Cow;
 
-/// What no answer of ours has more of, so that room for its headers and their bytes is allocated once.
+/// What no answer of ours has more of, so that room for its headers is allocated once.
 const USUAL_HEADERS: usize = 16;
-const USUAL_BYTES: usize = 1024;
 
 /// Status, headers and body. `Content-Length` and `Status` are added when the answer is written.
 #[derive(Debug, Clone)]
@@ -17,6 +16,9 @@ pub struct Response {
 }
 
 impl Response {
+    /// Bytes in which the status and the headers of usual answers fit.
+    pub const ROOM: usize = 1024;
+
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
         let mut headers = Vec::with_capacity(USUAL_HEADERS);
         headers.push(("Content-Type", content_type.into()));
@@ -80,9 +82,10 @@ impl Response {
         &self.body
     }
 
-    /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length.
-    pub fn to_bytes(&self, is_head: bool) -> Vec<u8> {
-        let mut head = String::with_capacity(USUAL_BYTES);
+    /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length. A large body with
+    /// [`Response::ROOM`] behind it is not copied.
+    pub fn into_bytes(self, is_head: bool) -> Vec<u8> {
+        let mut head = String::with_capacity(Response::ROOM);
         head += &format!("Status: {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             [name, ": ", value, "\r\n"].iter().for_each(|part| head.push_str(part));
@@ -93,8 +96,10 @@ impl Response {
             head += &format!("Content-Length: {}\r\n", self.body.len());
         }
         head += "\r\n";
-        let body = if has_body && !is_head { self.body.as_slice() } else { &[] };
-        [head.as_bytes(), body].concat()
+        let mut bytes = if has_body && !is_head { self.body } else { Vec::new() };
+        bytes.reserve_exact(head.len());
+        bytes.splice(0..0, head.into_bytes());
+        bytes
     }
 }
 
@@ -130,26 +135,26 @@ mod tests {
     #[test]
     fn head_keeps_the_length_and_drops_the_body() {
         let response = Response::html(200, "<p>ä</p>".into());
-        assert!(response.to_bytes(false).ends_with("Content-Length: 9\r\n\r\n<p>ä</p>".as_bytes()));
-        assert!(response.to_bytes(true).ends_with(b"Content-Length: 9\r\n\r\n"));
+        assert!(response.clone().into_bytes(false).ends_with("Content-Length: 9\r\n\r\n<p>ä</p>".as_bytes()));
+        assert!(response.into_bytes(true).ends_with(b"Content-Length: 9\r\n\r\n"));
     }
 
     #[test]
     fn a_bare_answer_has_what_its_status_demands_once() {
         let bare = Response::bare(&Error::unavailable("database")).for_error(&Error::unavailable(""));
-        let text = String::from_utf8(bare.to_bytes(false)).unwrap();
+        let text = String::from_utf8(bare.into_bytes(false)).unwrap();
         assert_eq!(text.matches("Retry-After: 10\r\n").count(), 1, "{text}");
         assert!(text.ends_with("\r\n\r\n503 Service Unavailable\n") && !text.contains("database"), "{text}");
     }
 
     #[test]
     fn no_content_has_no_length() {
-        assert!(!String::from_utf8(Response::text(204, "").to_bytes(false)).unwrap().contains("Content-Length"));
+        assert!(!String::from_utf8(Response::text(204, "").into_bytes(false)).unwrap().contains("Content-Length"));
     }
 
     #[test]
     fn no_value_can_add_a_header() {
         let response = Response::text(200, "").header("X-Name", "a\r\nSet-Cookie: b");
-        assert!(!String::from_utf8(response.to_bytes(false)).unwrap().contains("Set-Cookie"));
+        assert!(!String::from_utf8(response.into_bytes(false)).unwrap().contains("Set-Cookie"));
     }
 }

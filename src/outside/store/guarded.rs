@@ -1,6 +1,6 @@
 //! Drivers are third-party crates: a panic in one becomes an error that names its place, and ends the connection.
 
-use super::{Access, Driver, Error, Row, Value};
+use super::{Access, Driver, Error, Owners, Row, Value};
 use crate::outside::panics;
 
 /// Runs a driver's function. A panic is reported as one, and not as a silent or unavailable server.
@@ -49,6 +49,10 @@ impl Driver for Guarded {
 
     fn rows_with(&self, table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
         self.driver.rows_with(table, column, texts)
+    }
+
+    fn owners(&mut self, sql: &str, values: &[Value]) -> Result<Owners, Error> {
+        self.ask(|driver| driver.owners(sql, values))
     }
 
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error> {

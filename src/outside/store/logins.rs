@@ -136,21 +136,17 @@ impl Store {
         self.first(sql, &[folded.into()], |row| row.text())
     }
 
-    /// The same for many addresses in a few statements: pairs of folded address and localpart, in the order of the addresses.
-    pub(crate) fn localparts_of_addresses(&mut self, folded: &[&str]) -> Result<Vec<(String, String)>, Error> {
+    /// The same for many addresses, which must be sorted, in a few statements. Calls `found` with each folded address that has an account,
+    /// in their order, and its localpart.
+    pub(crate) fn localparts_of_addresses(&mut self, folded: &[&str], mut found: impl FnMut(&str, &str)) -> Result<(), Error> {
         const OF_ADDRESS: Selection = Selection { table: "logins", columns: &[Column::EmailFolded, Column::Id, Column::Localpart] };
-        let mut found = Vec::with_capacity(folded.len());
         for some in folded.chunks(ADDRESSES_A_STATEMENT) {
             let (rows, values) = self.driver.rows_with(OF_ADDRESS.table, Column::EmailFolded.name(), some);
             let sql = format!("SELECT {} FROM {rows} AND active = 1", OF_ADDRESS.list());
-            for mut row in self.query_once(&sql, &values)?.into_iter().map(|row| row.named(&OF_ADDRESS)) {
-                found.push((row.take_text(Column::EmailFolded)?, row.integer(Column::Id)?, row.take_text(Column::Localpart)?));
-            }
+            let mut owners = self.reading(|driver| driver.owners(&sql, &values))?;
+            owners.oldest().for_each(|(address, localpart)| found(address, localpart));
         }
-        // The oldest account of an address comes first and stays.
-        found.sort();
-        found.dedup_by(|later, first| later.0 == first.0);
-        Ok(found.into_iter().map(|(address, _, localpart)| (address, localpart)).collect())
+        Ok(())
     }
 
     /// Active users with a term of `kind` that begins with `folded`, ordered by term and age; at most `limit` rows, which may

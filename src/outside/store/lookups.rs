@@ -185,7 +185,9 @@ fn lookups() -> [Lookup; 9] {
         ("identity_bulk: 1,000 addresses", |store, filled| {
             let addresses = filled.addresses(1_000);
             let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-            assert_eq!(store.localparts_of_addresses(&addresses).unwrap().len(), 1_000);
+            let mut found = 0;
+            store.localparts_of_addresses(&addresses, |_, _| found += 1).unwrap();
+            assert_eq!(found, 1_000);
         }),
         ("directory_search: by name", |store, _| {
             for kind in TermKind::NAMES {

@@ -37,6 +37,7 @@ mod moves;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod owed;
+mod owners;
 mod patience;
 pub mod php;
 #[cfg(feature = "postgres")]
@@ -72,6 +73,7 @@ pub use logins::{Found, NewLogin};
 pub use memory::{Earlier, Leaves};
 pub use moves::{Confirmed, TakenBack};
 pub(crate) use owed::{Due, Failing, Owed, OwedRow, Postponed};
+use owners::Owners;
 pub(crate) use patience::threads;
 pub use questions::{Asked, MOST_QUESTIONS, Question};
 pub use registrations::Registration;
@@ -132,6 +134,10 @@ pub(crate) trait Driver: Send {
     fn rows_with(&self, table: &str, column: &str, texts: &[&str]) -> (String, Vec<Value>) {
         let places = vec!["?"; texts.len()].join(", ");
         (format!("{table} WHERE {column} IN ({places})"), texts.iter().map(|text| Value::from(*text)).collect())
+    }
+    /// Runs a `SELECT` of folded address, id and localpart whose text is unlikely to be used again.
+    fn owners(&mut self, sql: &str, values: &[Value]) -> Result<Owners, Error> {
+        Owners::of_rows(self.query_once(sql, values)?)
     }
     /// Whether there is a table with this column.
     fn has(&mut self, table: &str, column: &str) -> Result<bool, Error>;
@@ -309,10 +315,6 @@ impl Store {
 
     fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
         self.reading(|driver| driver.query(sql, values))
-    }
-
-    fn query_once(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
-        self.reading(|driver| driver.query_once(sql, values))
     }
 
     /// Selects these columns from their table, with `rest` as the remaining clauses, and reads each row with `read`.

@@ -66,6 +66,14 @@ impl Row {
     pub(crate) fn text(&self) -> Result<String, Error> {
         text(self.0.first()).ok_or_else(|| Error::Unreadable("a text in the database is missing".into()))
     }
+
+    /// The text at a position, counted from 0.
+    pub(super) fn text_at(&self, place: usize) -> Result<&str, Error> {
+        match self.0.get(place) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(Error::Unreadable("a text in the database is missing".into())),
+        }
+    }
 }
 
 /// A row that is read by column name.
@@ -103,15 +111,6 @@ impl NamedRow {
 
     pub(super) fn text(&self, column: Column) -> Result<String, Error> {
         self.optional_text(column).ok_or_else(|| self.unreadable(column, MISSING))
-    }
-
-    /// The same without a copy: the row then has no such text any more.
-    pub(super) fn take_text(&mut self, column: Column) -> Result<String, Error> {
-        let place = self.selection.columns.iter().position(|selected| *selected == column);
-        match place.and_then(|place| self.values.get_mut(place)).map(|value| std::mem::replace(value, Value::Null)) {
-            Some(Value::Text(text)) => Ok(text),
-            other => text(other.as_ref()).ok_or_else(|| self.unreadable(column, MISSING)),
-        }
     }
 
     pub(super) fn optional_text(&self, column: Column) -> Option<String> {

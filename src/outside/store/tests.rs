@@ -592,12 +592,13 @@ fn each_of_many_addresses_is_found_as_if_it_were_asked_alone(engine: Engine) {
     );
     asked.sort();
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    let found = store.localparts_of_addresses(&asked).unwrap();
+    let mut found: Vec<(String, String)> = Vec::new();
+    store.localparts_of_addresses(&asked, |address, localpart| found.push((address.into(), localpart.into()))).unwrap();
     let alone = asked.iter().filter_map(|address| Some((address.to_string(), store.localpart_of_address(address).unwrap()?)));
     assert_eq!(found, alone.collect::<Vec<_>>());
     assert_eq!(found.len(), 2999 + 2);
     assert!(found.contains(&("shared@example.org".into(), "anna".into())), "the oldest that is active");
-    assert!(store.localparts_of_addresses(&["nobody@example.org"]).unwrap().is_empty());
+    store.localparts_of_addresses(&["nobody@example.org"], |address, _| panic!("{address}")).unwrap();
 }
 
 on_every_database! {
