@@ -1,6 +1,7 @@
 //! A program for `tests/gateway`: echoes the request, and misbehaves when asked to.
 //!
 //! * `GET ?sleep=MILLISECONDS` logs "sleeping" and waits; `GET ?panic=1` panics; `GET ?fill=BYTES` sends an answer of that size;
+//!   `GET ?status=502` has that status;
 //! * every answer names the process, the site, the body's length, and the largest number of simultaneous requests.
 
 use matrix_register_bot::domain::error::Error;
@@ -22,6 +23,7 @@ struct Wish {
     #[serde(default)]
     fill: usize,
     panic: Option<String>,
+    status: Option<u16>,
 }
 
 fn main() -> ExitCode {
@@ -62,5 +64,5 @@ fn respond(site: &Site, request: &Request) -> Result<Response, Error> {
         request.header("x-test").unwrap_or("none"),
         "x".repeat(wish.fill),
     );
-    Ok(Response::text(200, &text))
+    Ok(Response::text(wish.status.unwrap_or(200), &text))
 }
