@@ -163,16 +163,18 @@ $(FUZZ_TOOLS)/bin/cargo-fuzz:
 
 # The database servers are started if they are asked for.
 BENCH_DATABASES ?= sqlite,postgres,mariadb
+comma = ,
+BENCH_SERVERS = $(if $(filter-out sqlite,$(subst $(comma), ,$(BENCH_DATABASES))),$(WORLD)/start-databases run --)
 bench: all
 	$(WORLD)/install bench
 	BENCH_DATABASES=$(BENCH_DATABASES) BENCH_USERS=$(BENCH_USERS) $(if $(BENCH_SECONDS),BENCH_SECONDS=$(BENCH_SECONDS)) \
-		$(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/run
-	$(if $(findstring sqlite,$(BENCH_DATABASES)),BENCH_DATABASES=sqlite bench/requests)
+		$(BENCH_SERVERS) bench/run
+	BENCH_DATABASES=$(BENCH_DATABASES) $(BENCH_SERVERS) bench/requests
 	bench/report
 
 bench-requests: all
 	$(WORLD)/install bench
-	BENCH_DATABASES=$(BENCH_DATABASES) $(if $(filter-out sqlite,$(BENCH_DATABASES)),$(WORLD)/start-databases run --) bench/requests
+	BENCH_DATABASES=$(BENCH_DATABASES) $(BENCH_SERVERS) bench/requests
 
 bench-lookups:
 	$(OPTIMISED) test --lib figures_of_the_lookups -- --ignored --nocapture

@@ -56,6 +56,14 @@ def run(*command, **options):
     subprocess.run([str(part) for part in command], check=True, **options)
 
 
+def need_room(folder, size, what):
+    """Stops before the disk of the folder is full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise SystemExit(f"{what}: about {size / 1e9:.1f} GB are needed in {folder}, and {free / 1e9:.1f} GB are free")
+
+
 def program(name):
     """The path of a program that `make` has placed."""
     return INSTALLATION / FOLDERS[name] / name
@@ -128,9 +136,14 @@ class Site:
         run(program("cron"), env={"MATRIX_REGISTER_BOT_CONFIG": str(self.config)}, stderr=subprocess.DEVNULL)
 
 
+def kept_users(users):
+    """The SQLite database with so many users."""
+    return KEPT / f"users/{users}.sqlite"
+
+
 def sqlite_site(folder, users):
     """An SQLite database, whose file is kept for the next run."""
-    kept = KEPT / f"users/{users}.sqlite"
+    kept = kept_users(users)
     if not kept.exists():
         kept.parent.mkdir(exist_ok=True)
         new = kept.with_suffix(".new")

@@ -84,16 +84,6 @@ pub(super) fn none_of(states: &[State]) -> String {
 pub(super) const FIRST_FILED: &str = "SELECT MIN(requested_at) FROM registrations WHERE requested_at >= ?";
 pub(super) const OF_A_WEEK: &str =
     "SELECT state, COUNT(*), COUNT(confirmed_at) FROM registrations WHERE requested_at >= ? AND requested_at < ? GROUP BY state";
-/// The sign keeps SQLite from using the index of `requested_at`, and from reading each request then.
-const DECIDED: &str = "FROM registrations WHERE decided_at > 0 AND confirmed_at IS NOT NULL AND +requested_at >= ?";
-
-pub(super) fn count_decided() -> String {
-    format!("SELECT COUNT(*) {DECIDED}")
-}
-
-pub(super) fn median_decided() -> String {
-    format!("SELECT decided_at - confirmed_at {DECIDED} ORDER BY decided_at - confirmed_at LIMIT 1 OFFSET ?")
-}
 
 impl Store {
     /// Requests, the longest waiting first; with `before` those that have been in their state since then. Values that cannot be read
@@ -200,13 +190,5 @@ impl Store {
     /// The time of the first request that was filed at `from` or later.
     fn first_filed(&mut self, from: i64) -> Result<Option<i64>, Error> {
         Ok(self.first(FIRST_FILED, &[from.into()], |row| Ok(row.optional_integer().ok().flatten()))?.flatten())
-    }
-
-    /// Half of the requests that were filed since `from`, are kept and were decided, were decided within so many seconds after the
-    /// confirmation. Needs only the index `registrations_by_decision`.
-    pub fn median_to_a_decision(&mut self, from: i64) -> Result<Option<i64>, Error> {
-        let count = self.first(&count_decided(), &[from.into()], |row| row.integer())?.unwrap_or(0);
-        let median = self.first(&median_decided(), &[from.into(), (count / 2).into()], |row| row.integer())?;
-        Ok(median.map(|seconds| seconds.max(0)))
     }
 }

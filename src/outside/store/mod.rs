@@ -32,6 +32,7 @@ mod listing;
 mod live_messages;
 mod locks;
 mod logins;
+mod median;
 mod memory;
 mod moves;
 #[cfg(feature = "mysql")]

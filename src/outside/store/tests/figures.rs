@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::seconds::DAY;
-use crate::outside::store::{figures, listing, owed, registrations};
+use crate::outside::store::{figures, listing, median, owed, registrations};
 
 /// With the other databases the sizes of the tables decide as well; bench/README.md says how they are measured.
 #[test]
@@ -24,7 +24,8 @@ fn the_statistics_of_the_command_are_taken_from_indexes() {
     let scratch = Scratch::on(Engine::Sqlite);
     scratch.open(Access::Write);
     let connection = rusqlite::Connection::open(scratch.path()).unwrap();
-    for sql in [listing::FIRST_FILED, listing::OF_A_WEEK, &listing::count_decided(), &listing::median_decided()] {
+    let of_median = [median::sample_of_decided(), median::count_decided(), median::decided_within()];
+    for sql in [listing::FIRST_FILED, listing::OF_A_WEEK].into_iter().chain(of_median.iter().map(String::as_str)) {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let values = vec![1; statement.parameter_count()];
         let plan: Vec<String> =
@@ -95,7 +96,37 @@ fn what_is_kept_is_counted_by_week_and_state_and_has_a_median(engine: Engine) {
     assert_eq!(store.median_to_a_decision(14 * DAY).unwrap(), Some(0), "decided at once by a wrong clock");
 }
 
+/// The sample has the decisions at a multiple of 101 seconds.
+fn the_median_is_right_whatever_the_sample_says(engine: Engine) {
+    const COUNT: i64 = 101;
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let ids: Vec<i64> = (0..COUNT)
+        .map(|number| {
+            let id = accepted(&mut store, &format!("user{number}"));
+            store.execute("UPDATE registrations SET email_folded = '' WHERE id = ?", &[id.into()]).unwrap();
+            id
+        })
+        .collect();
+    let mut median = |decided_at: &dyn Fn(i64) -> i64| {
+        for (place, id) in (0..).zip(&ids) {
+            // Seconds from 1 to COUNT, in another order than the ids.
+            let seconds = place * 7 % COUNT + 1;
+            let decided = decided_at(seconds);
+            let sql = "UPDATE registrations SET confirmed_at = ?, decided_at = ? WHERE id = ?";
+            store.execute(sql, &[(decided - seconds).into(), decided.into(), (*id).into()]).unwrap();
+        }
+        store.median_to_a_decision(0).unwrap()
+    };
+    assert_eq!(median(&|seconds| 101 * (1000 + seconds)), Some(51), "all are in the sample");
+    assert_eq!(median(&|seconds| 101 * (1000 + seconds) + i64::from(seconds % 4 > 0)), Some(51), "each fourth");
+    assert_eq!(median(&|seconds| 101 * (1000 + seconds) + i64::from(seconds > 30)), Some(51), "only quick ones");
+    assert_eq!(median(&|seconds| 101 * (1000 + seconds) + i64::from(seconds < 80)), Some(51), "only slow ones");
+    assert_eq!(median(&|seconds| 101 * (1000 + seconds) + 1), Some(51), "none");
+}
+
 on_every_database! {
+    the_median_is_right_whatever_the_sample_says,
     what_is_kept_is_counted_by_week_and_state_and_has_a_median,
     what_is_over_is_counted_each_hour,
 }
