@@ -68,6 +68,11 @@ fn link_first_what_is_used_first() {
         println!("cargo:rerun-if-changed={SCRIPT}");
         let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         println!("cargo:rustc-link-arg-bins=-Wl,-T,{root}/{SCRIPT}");
+        // For bench/used-first, which makes the script.
+        println!("cargo:rerun-if-env-changed=REGISTER_BOT_MAP");
+        if let Ok(map) = std::env::var("REGISTER_BOT_MAP") {
+            println!("cargo:rustc-link-arg-bins=-Wl,-Map={map}");
+        }
     }
 }
 
