@@ -5,9 +5,10 @@
 use crate::world::{Host, program_places};
 use crate::{Story, fresh};
 use std::collections::BTreeSet;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The user who runs the programs behind this web server.
 pub const USER: &str = "www-data";
@@ -99,5 +100,24 @@ fn files_of_root_are_named_with_their_owner_and_a_command_that_helps() {
         let command = command.split([';', ',']).next().unwrap();
         assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
         story.ask(&fresh("ada"));
+    }
+}
+
+/// SQLite makes the files beside the database with the first connection, and root's gives them away in a second step.
+#[test]
+fn no_visitor_is_turned_away_in_the_instant_in_which_root_opens_the_database() {
+    let Some(story) = site_of_another_user() else { return };
+    story.ask(&fresh("ada"));
+    let data = story.site.path().join("data");
+    for ending in ["-wal", "-shm"] {
+        let (beside, form) = (data.join(format!("register.sqlite{ending}")), story.filled_form(&fresh("bob")));
+        let _ = std::fs::remove_file(&beside);
+        let file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&beside).unwrap();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| story.browser.submit(&form).status);
+            std::thread::sleep(Duration::from_millis(100));
+            std::os::unix::fs::fchown(&file, Some(user_id()), None).unwrap();
+            assert_eq!(asked.join().unwrap(), 200, "{ending}: {}", story.web.log());
+        });
     }
 }

@@ -308,7 +308,7 @@ fn cron_sends_what_was_left(engine: Engine) {
 fn wait_until(mut done: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !done() {
-        assert!(Instant::now() < end);
+        assert!(Instant::now() < end, "not within 30 s");
         thread::sleep(Duration::from_millis(50));
     }
 }

@@ -5,6 +5,7 @@
 
 use super::row::list_of;
 use super::{Access, Driver, Error, HASTY_WAIT, Owners, Row, Value, WAIT, schema};
+use crate::outside::watched::Stamp;
 use crate::outside::{disk, ownership};
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
@@ -22,8 +23,22 @@ pub(super) struct Sqlite {
     file: Option<(u64, u64)>,
 }
 
+/// How long SQLite may take to hand over the files beside the database. It makes them with the first connection, and if that is one of
+/// root's (cron, say), gives them to the owner of the database in a second step.
+const HANDED_OVER_WITHIN: Duration = Duration::from_millis(500);
+
 impl Sqlite {
     pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
+        let deadline = Instant::now() + HANDED_OVER_WITHIN;
+        loop {
+            match Sqlite::open_now(path, access) {
+                Err(_) if is_handed_over_now(path) && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_now(path: &Path, access: Access) -> Result<Sqlite, Error> {
         if access != Access::Read && !path.exists() {
             create(path).map_err(|cause| cannot_create(path, &cause))?;
         }
@@ -349,6 +364,16 @@ fn remedy(path: &Path) -> String {
             ownership::above(path).display()
         )
     })
+}
+
+/// Whether the files beside a database may have belonged to root an instant ago: they are young, or gone again.
+fn is_handed_over_now(path: &Path) -> bool {
+    let is_settled = |ending| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        Stamp::of(Path::new(&beside)).is_some_and(|stamp| stamp.is_settled())
+    };
+    path.exists() && !["-wal", "-shm"].into_iter().all(is_settled)
 }
 
 /// The error if the file belongs to another user: the database is fine, and waiting does not help.
