@@ -3,6 +3,7 @@
 mod client;
 mod fastcgi;
 mod kept;
+mod memory;
 mod plain;
 mod program;
 mod web_server;
