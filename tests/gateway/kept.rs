@@ -369,5 +369,6 @@ fn apache_loses_no_request_in_a_change_of_the_configuration_and_hardly_any_in_an
     assert!(lost <= 1, "{lost} requests: {}", site.log());
     assert_eq!(site.failures_while(|_| site.change_configuration()), 0, "{}", site.log());
     let lost = site.failures_while(|load| site.crash(3, load));
-    assert!(lost <= 3 * (CLIENTS + 1), "{lost} requests: those of all clients and ours, in each of three crashes");
+    // Who asks again at once may meet another connection that the crash has broken.
+    assert!(lost <= 3 * 2 * CLIENTS, "{lost} requests: those of all clients, in each of three crashes");
 }
