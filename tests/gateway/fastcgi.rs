@@ -373,6 +373,9 @@ fn an_edited_configuration_takes_effect_and_a_broken_one_is_logged_once() {
     assert_eq!(server.log().matches("configuration_refused").count(), 1, "{}", server.log());
     server.folder.write_config("config.toml", "mended.example", "");
     assert!(server.get("").contains("site=mended.example "));
+    std::fs::write(server.folder.path("config.toml"), "server_nam = 1").unwrap();
+    assert!(eventually(10, || age() > Duration::from_secs(4)));
+    assert!(server.get("").starts_with("Status: 500 "), "also the first request after a while is not answered by the settings of before");
 }
 
 /// The answer to a request that names this configuration.

@@ -9,13 +9,13 @@ use crate::outside::watched::Stamp;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Paths to remember before the process forgets them all: a path derived from the `Host` header must not fill the memory.
 const MAX_REMEMBERED: usize = 256;
 
-/// How long a file that cannot be used may be one that is being written, whatever its age.
-const BEING_WRITTEN: Duration = Duration::from_secs(1);
+/// The time of a file changes after its content, by less than this.
+const UNTIL_ITS_TIME_CHANGES: Duration = Duration::from_millis(20);
 
 /// Open sites by the path of their configuration.
 pub struct Sites {
@@ -28,8 +28,6 @@ struct Entry {
     open: Option<(Stamp, Arc<Site>)>,
     /// The site as it was when the file could be used.
     last: Option<Arc<Site>>,
-    /// Since when the file cannot be used.
-    unusable: Option<Instant>,
     /// The last error logged about this file, so that a broken configuration is one log line and not one per request.
     complaint: String,
 }
@@ -82,7 +80,6 @@ impl Entry {
                 log::start(site.config.log, site.config.log_level);
                 self.complaint.clear();
                 self.last = Some(site.clone());
-                self.unusable = None;
                 self.open = stamp.filter(Stamp::is_settled).map(|stamp| (stamp, site.clone()));
                 Ok(site)
             }
@@ -93,11 +90,15 @@ impl Entry {
         }
     }
 
-    /// Whether an unusable file may be one that is being written. Until it has settled, the site is what it was before. The age of
-    /// the file is not enough: for an instant, a file that was emptied still has its old time.
-    fn may_be_incomplete(&mut self, path: &Path) -> bool {
-        let since = *self.unusable.get_or_insert_with(Instant::now);
-        since.elapsed() < BEING_WRITTEN || Stamp::of(path).is_some_and(|stamp| !stamp.is_settled())
+    /// Whether an unusable file may be one that is being written. Until it has settled, the site is what it was before. A file that was
+    /// emptied keeps its old time for an instant, so the first error looks twice.
+    fn may_be_incomplete(&self, path: &Path) -> bool {
+        let is_young = || Stamp::of(path).is_some_and(|stamp| !stamp.is_settled());
+        if is_young() || !self.complaint.is_empty() {
+            return is_young();
+        }
+        std::thread::sleep(UNTIL_ITS_TIME_CHANGES);
+        is_young()
     }
 
     /// Logs why the file cannot be used, once.

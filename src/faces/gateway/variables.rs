@@ -4,8 +4,8 @@
 //! it*. Any visitor can cause this: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=` its
 //! `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if
 //! all of [`PRESENT`] arrived. In nginx's lines of `docs/hosts` `SERVER_NAME` is the last, and in `fastcgi_params` (Debian's and
-//! upstream's) it follows everything that a visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`) sends headers and addresses first, then
-//! `REQUEST_METHOD`, `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. A visitor can still remove:
+//! upstream's) `SERVER_NAME` follows everything that a visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`)
+//! sends headers and addresses first, then `REQUEST_METHOD`, `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. A visitor can still remove:
 //!
 //! * their own headers, and headers that a proxy appended to them, such as `X-Forwarded-For`. So a missing header must never
 //!   grant anything, and only `REMOTE_ADDR` may grant something (the web server's `realip` module sets it);
@@ -59,7 +59,7 @@ fn require(variables: &Variables, names: &[&str]) -> Result<(), Error> {
     match names.iter().find(|name| variables.get(name).is_none()) {
         None => Ok(()),
         Some(name) => Err(Error::bad_request(format!(
-            "the variable {name} is missing: the web server does not send it (nginx: include fastcgi_params), or the \
+            "the variable {name} is missing: the web server does not send it (nginx: see the fastcgi_param lines in docs/hosts), or the \
              request held bytes that are not UTF-8, or the program was not started by a web server"
         ))),
     }
@@ -93,7 +93,8 @@ mod tests {
         let page = include_str!("../../../docs/hosts/nginx-systemd.md");
         let sent: Vec<&str> = page.lines().filter_map(|line| line.trim().strip_prefix("fastcgi_param ")?.split(' ').next()).collect();
         let lists: Vec<&[&str]> = sent.split_inclusive(|name| *name == "SERVER_NAME").filter(|list| list.len() > 1).collect();
-        assert_eq!(lists.len(), 3, "the pages, the pages in a subfolder, and what Synapse and identity servers ask: {lists:?}");
+        assert_eq!(lists.len(), 5, "twice the pages and the pages in a subfolder, and what Synapse and identity servers ask: {lists:?}");
+        assert_eq!((lists[0], lists[2]), (lists[1], lists[3]), "a request that is sent once more is the same");
         for list in lists {
             assert!(PRESENT.iter().all(|name| list.contains(name)), "{list:?}");
         }

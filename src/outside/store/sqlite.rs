@@ -25,17 +25,19 @@ pub(super) struct Sqlite {
 
 /// How long SQLite may take to hand over the files beside the database. It makes them with the first connection, and if that is one of
 /// root's (cron, say), gives them to the owner of the database in a second step.
-const HANDED_OVER_WITHIN: Duration = Duration::from_millis(500);
+const HANDED_OVER_WITHIN: Duration = Duration::from_secs(2);
 
 impl Sqlite {
     pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
-        let deadline = Instant::now() + HANDED_OVER_WITHIN;
-        loop {
-            match Sqlite::open_now(path, access) {
-                Err(_) if is_handed_over_now(path) && Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
-                opened => return opened,
-            }
+        let opened = Sqlite::open_now(path, access);
+        if opened.is_ok() || !is_handed_over_now(path) {
+            return opened;
         }
+        let deadline = Instant::now() + if access == Access::Hasty { HASTY_WAIT } else { HANDED_OVER_WITHIN };
+        while ownership::hindrance(path).is_some() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Sqlite::open_now(path, access)
     }
 
     fn open_now(path: &Path, access: Access) -> Result<Sqlite, Error> {
@@ -366,7 +368,7 @@ fn remedy(path: &Path) -> String {
     })
 }
 
-/// Whether the files beside a database may have belonged to root an instant ago: they are young, or gone again.
+/// Whether the files beside a database may have belonged to root an instant ago: one of them is young, or has been removed since.
 fn is_handed_over_now(path: &Path) -> bool {
     let is_settled = |ending| {
         let mut beside = path.as_os_str().to_owned();
