@@ -294,7 +294,7 @@ fn nginx_loses_no_request_in_a_crash_without_kept_connections_either() {
 fn cut_off(site: &Site) -> (String, String, usize) {
     let (old, before) = (site.worker(), site.sleepers());
     let answer = thread::scope(|scope| {
-        let line = format!("POST {}?sleep=700", site.path);
+        let line = format!("POST {}?sleep=2500", site.path);
         let asked = scope.spawn(move || request(site.port, line.as_bytes(), b"X-Test: seen\r\nContent-Length: 60000\r\n", &[b'x'; 60_000]));
         assert!(eventually(10, || site.sleepers() == before + 1), "{}", site.log());
         signal("KILL", old.parse().unwrap());

@@ -30,11 +30,13 @@ const HANDED_OVER_WITHIN: Duration = Duration::from_secs(2);
 impl Sqlite {
     pub(super) fn open(path: &Path, access: Access) -> Result<Sqlite, Error> {
         let opened = Sqlite::open_now(path, access);
-        if opened.is_ok() || !is_handed_over_now(path) {
+        // A missing one may have been root's, and been removed since.
+        if opened.is_ok() || !path.exists() || beside(path).all(|file| file.is_some_and(|stamp| stamp.is_settled())) {
             return opened;
         }
+        let is_young = || beside(path).flatten().any(|stamp| !stamp.is_settled());
         let deadline = Instant::now() + if access == Access::Hasty { HASTY_WAIT } else { HANDED_OVER_WITHIN };
-        while ownership::hindrance(path).is_some() && Instant::now() < deadline {
+        while is_young() && ownership::hindrance(path).is_some() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
         Sqlite::open_now(path, access)
@@ -368,14 +370,13 @@ fn remedy(path: &Path) -> String {
     })
 }
 
-/// Whether the files beside a database may have belonged to root an instant ago: one of them is young, or has been removed since.
-fn is_handed_over_now(path: &Path) -> bool {
-    let is_settled = |ending| {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(ending);
-        Stamp::of(Path::new(&beside)).is_some_and(|stamp| stamp.is_settled())
-    };
-    path.exists() && !["-wal", "-shm"].into_iter().all(is_settled)
+/// The files that SQLite keeps beside a database while it is open.
+fn beside(path: &Path) -> impl Iterator<Item = Option<Stamp>> {
+    ["-wal", "-shm"].into_iter().map(move |ending| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        Stamp::of(Path::new(&file))
+    })
 }
 
 /// The error if the file belongs to another user: the database is fine, and waiting does not help.
