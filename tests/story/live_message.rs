@@ -80,11 +80,8 @@ fn a_message_that_could_not_be_edited_is_edited_later(engine: Engine) {
     let url = story.synapse.base_url.clone();
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     story.decide(&ada, "decline", "no");
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while story.number("SELECT COALESCE(MAX(attempts), 0) FROM owed_actions WHERE kind = 5") == 0 {
-        assert!(std::time::Instant::now() < end, "{}", story.web.log());
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    story.site.wait_for_programs();
+    assert_eq!(story.number("SELECT MAX(attempts) FROM owed_actions WHERE kind = 5"), 1, "{}", story.web.log());
     story.room_shows(&ada, "New account request");
     story.site.set("homeserver_url", url);
     story.sql("UPDATE owed_actions SET due_at = 0");

@@ -62,8 +62,10 @@ fn where_the_homeserver_cannot_tell_whether_a_name_is_free_the_account_only_wait
     assert!(log.contains("has this name already cannot be told") && log.contains("too many requests"), "{log}");
     assert!(story.number("SELECT due_at FROM registrations") > now() + 500, "as long as the homeserver asked for");
 
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", story.synapse.base_url.clone());
     story.sql("UPDATE registrations SET due_at = 0");
+    story.sql("UPDATE owed_actions SET due_at = 0");
     story.site.let_cron_succeed();
     assert_eq!(story.state(&ada), 100);
 }

@@ -263,6 +263,7 @@ fn the_operator_can_end_what_would_wait_for_ever(engine: Engine) {
     assert_eq!([&ada, &bob].map(|name| story.state(name)), [13, 13]);
     assert_eq!(cron(&story, &["--end", &id(&ada)]).status.code(), Some(75), "it is over already");
     assert_eq!(cron(&story, &["--end", "ada"]).status.code(), Some(64));
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", story.synapse.base_url.clone());
     story.sql("UPDATE owed_actions SET due_at = 0, owed_since = 0");
     assert!(story.site.run_cron().status.success(), "nothing fails any more");

@@ -1,11 +1,14 @@
 //! A temporary installation: `config.toml`, and the programs in `public/`, `internal/` and `cron/`.
 
+use super::process::running_below;
 use super::{Database, MailCatcher, Mas, Synapse, TempFolder, free_port, program_places};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 use toml::{Table, Value};
 
 /// The subfolder used as example in `docs/hosts`.
@@ -283,6 +286,19 @@ impl SiteFolder {
     pub fn let_cron_succeed(&self) {
         let run = self.run_cron();
         assert!(run.status.success(), "{run:?}");
+    }
+
+    /// Waits until the CGI programs of visitors have ended: they go on working after their answers.
+    pub fn wait_for_programs(&self) {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let running = running_below(self.path());
+            if running.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "still running: {running:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Runs `cron/cron` as an operator does.
