@@ -78,6 +78,8 @@ fn a_message_that_could_not_be_edited_is_edited_later(engine: Engine) {
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let url = story.synapse.base_url.clone();
+    // What goes on after the answers so far still has a homeserver.
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     story.decide(&ada, "decline", "no");
     story.site.wait_for_programs();

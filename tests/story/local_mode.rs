@@ -55,6 +55,7 @@ fn where_the_homeserver_cannot_tell_whether_a_name_is_free_the_account_only_wait
     let ada = fresh("ada");
     story.ask_and_confirm(&ada);
     let too_often = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", http_impostor(too_often.to_vec()));
     story.decide(&ada, "approve", "");
     assert_eq!((story.state(&ada), story.number("SELECT count(*) FROM logins")), (7, 0));

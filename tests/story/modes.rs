@@ -13,6 +13,7 @@ fn approved_in_vain(engine: Engine, mode: &str) -> (Story, String) {
     story.ask_and_confirm(&ada);
     let homeserver = story.site.homeserver_url().to_owned();
     let link = story.room_message(&ada).link();
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", NOWHERE);
     story.browser.submit(&story.browser.get(&link).form().put("decision", "approve"));
     assert_eq!((story.state(&ada), story.text("SELECT approved_mode FROM registrations")), (7, mode.to_owned()), "{}", story.web.log());

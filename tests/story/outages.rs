@@ -53,6 +53,7 @@ fn a_homeserver_that_is_down_or_talks_nonsense_only_delays(engine: Engine) {
     let link = story.room_message(&ada).link();
 
     let page = story.browser.get(&link);
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     let pending = story.browser.submit(&crate::decision_form(&page, "approve", ""));
     assert!(pending.text().contains("almost done"), "{}", pending.text());

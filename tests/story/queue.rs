@@ -248,6 +248,7 @@ fn the_operator_can_end_what_would_wait_for_ever(engine: Engine) {
     let (ada, bob) = (fresh("ada"), fresh("bob"));
     story.ask_and_confirm(&ada);
     let page = story.browser.get(&story.room_message(&ada).link());
+    story.site.wait_for_programs();
     story.site.set("homeserver_url", "http://127.0.0.1:9");
     story.browser.submit(&decision_form(&page, "approve", ""));
     story.ask_and_confirm(&bob);

@@ -14,11 +14,11 @@ pub use crate::world::fresh;
 pub struct Story {
     pub synapse: Synapse,
     pub room: String,
-    pub mails: MailCatcher,
-    pub site: SiteFolder,
+    // Before what its programs use, because fields are dropped in order.
     pub web: WebServer,
     pub browser: Browser,
-    // After the programs that use it, because fields are dropped in order.
+    pub mails: MailCatcher,
+    pub site: SiteFolder,
     pub database: Database,
 }
 

@@ -7,7 +7,7 @@ mod page;
 mod sockets;
 mod tls;
 
-use super::process::{Process, guarded, log_to};
+use super::process::{Process, guarded, log_to, running_below};
 use super::{Browser, Engine, SiteFolder, TempFolder};
 pub use nginx::frame as nginx_frame;
 use page::{Page, Snippets};
@@ -15,6 +15,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 pub use tls::self_signed;
 
 /// A web server and how it runs the programs.
@@ -83,6 +85,7 @@ pub struct WebServer {
     processes: Vec<Process>,
     activated: Option<sockets::Activated>,
     folder: TempFolder,
+    site: PathBuf,
 }
 
 impl WebServer {
@@ -117,6 +120,7 @@ impl WebServer {
             processes: Vec::new(),
             activated: None,
             folder: TempFolder::new("web"),
+            site: site.path().to_owned(),
         };
         match host {
             Host::NginxCgi => nginx::start_cgi(&mut server, site),
@@ -215,10 +219,17 @@ fn is_listening(socket: &Path) -> bool {
 }
 
 impl Drop for WebServer {
-    /// If the test failed, its output gets what the web server and the programs logged.
+    /// If the test failed, its output gets what the web server and the programs logged. CGI programs go on working after their answers,
+    /// and would open a database that has been removed.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("---- the log of the web server and the programs ----\n{}", self.log());
+        }
+        self.processes.clear();
+        self.activated = None;
+        let end = Instant::now() + Duration::from_secs(10);
+        while !running_below(&self.site).is_empty() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
