@@ -204,9 +204,9 @@ def server_site(folder, engine, users):
 
 
 def variables():
-    """The variables that nginx sends to the internal programs, as in the documentation."""
+    """What nginx sends to the internal programs, as in the documentation."""
     page = (ROOT / "docs/hosts/nginx-systemd.md").read_text().partition("## What Synapse and identity servers ask\n")[2]
-    lines = re.findall(r"^ *(fastcgi_param .*;)$", page.partition("## Password changes\n")[0], re.M)
+    lines = re.findall(r"^    (fastcgi_(?:param|pass_request_headers) .*;)$", page.partition("## Password changes\n")[0], re.M)
     assert lines, "docs/hosts/nginx-systemd.md sends no variable"
     return " ".join(lines)
 

@@ -61,7 +61,7 @@ fn respond(site: &Site, request: &Request) -> Result<Response, Error> {
         request.variable("REMOTE_ADDR").unwrap_or("none"),
         request.body().len(),
         MOST.load(SeqCst),
-        request.header("x-test").unwrap_or("none"),
+        request.variable("HTTP_X_TEST").unwrap_or("none"),
         "x".repeat(wish.fill),
     );
     Ok(Response::text(wish.status.unwrap_or(200), &text))

@@ -1,7 +1,7 @@
 //! Where a request comes from: the trustworthy part of its address, and the network around it.
 
 use crate::domain::config::{CallerRange, Internal};
-use crate::outside::cgi::Request;
+use crate::outside::cgi::{Header, Request};
 use crate::outside::site::Site;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// proxy.
 pub fn client(site: &Site, request: &Request) -> Option<String> {
     let remote = request.variable("REMOTE_ADDR");
-    address(&site.config.internal, remote, request.header("x-forwarded-for")).or(remote.map(str::to_owned))
+    address(&site.config.internal, remote, request.header(Header::XForwardedFor)).or(remote.map(str::to_owned))
 }
 
 /// The address of the real caller. `X-Forwarded-For` counts only as far as trusted proxies wrote it. If an untrusted proxy

@@ -69,6 +69,34 @@ fn a_domain_in_another_script_is_the_same_in_both_spellings(engine: Engine) {
     }
 }
 
+/// Client libraries differ in what they escape in JSON.
+fn an_address_book_finds_every_spelling_and_answers_with_the_address_as_asked(engine: Engine) {
+    let world = World::on(engine);
+    for (localpart, address) in [("jane", "jane@example.org"), ("idn", "max@bücher.example"), ("slash", "a/b@example.org")] {
+        add(&world, localpart, ("A", ""), address, "*");
+    }
+    let spellings = [
+        (r"jane@example.org", "jane"),
+        (r"\u006aANE@example.org", "jane"),
+        (r"max@b\u00fccher.example", "idn"),
+        (r"MAX@BÜCHER.example", "idn"),
+        (r"max@xn--bcher-kva.example", "idn"),
+        (r"a\/b@example.org", "slash"),
+        (r"\u0061\u002Fb@example.org", "slash"),
+    ];
+    let entries =
+        |medium: &str| spellings.map(|(address, _)| format!(r#"{{"address":"{address}","more":1,"medium":"{medium}"}}"#)).join(",");
+    // With an entry that cannot be read, each is parsed by itself.
+    for body in [entries("email"), entries(r"em\u0061il"), format!("7,{}", entries("email"))] {
+        let answer = world.ask(identity_bulk::look_up, &format!(r#"{{"lookup":[{body}]}}"#));
+        let as_asked = |address: &str| -> Value { serde_json::from_str(&format!("\"{address}\"")).unwrap() };
+        let expected = spellings.map(|(address, localpart)| {
+            json!({"medium": "email", "address": as_asked(address), "id": {"type": "localpart", "value": localpart}})
+        });
+        assert_eq!(answer, json!({"lookup": expected}), "{body}");
+    }
+}
+
 fn an_address_book_of_thirty_thousand_is_one_request(engine: Engine) {
     let world = World::on(engine);
     for number in 0..50 {
@@ -86,5 +114,6 @@ on_every_database! {
     one_bad_entry_does_not_spoil_the_others_and_repetitions_are_kept,
     an_address_of_two_accounts_is_the_older_ones_and_a_disabled_one_is_nobodys,
     a_domain_in_another_script_is_the_same_in_both_spellings,
+    an_address_book_finds_every_spelling_and_answers_with_the_address_as_asked,
     an_address_book_of_thirty_thousand_is_one_request,
 }

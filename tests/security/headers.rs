@@ -143,6 +143,20 @@ fn no_header_hides_from_the_internal_programs_that_a_proxy_stands_before_them() 
     }
 }
 
+/// Browsers send the cookies of everything on the same host, in the bytes in which they were set.
+#[test]
+fn an_unreadable_cookie_of_another_application_keeps_nobody_from_the_form() {
+    for host in Host::ALL {
+        let story = Story::start("synapse", host);
+        let cookie = b"Cookie: name=J\xfcrgen\r\n";
+        let answer = raw_bytes(
+            story.site.port,
+            &[b"GET /register HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n", &cookie[..], b"\r\n"].concat(),
+        );
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host:?}: {answer}\n{}", story.web.log());
+    }
+}
+
 #[test]
 fn links_in_mails_and_in_the_room_never_come_from_what_a_visitor_claims() {
     let story = Story::start("synapse", Host::NginxFastCgi);

@@ -5,19 +5,17 @@
 
 use crate::domain::error::Error;
 use crate::flow::caller::{self, contains};
-use crate::outside::cgi::Request;
+use crate::outside::cgi::{Header, Request};
 use crate::outside::site::Site;
 use subtle::ConstantTimeEq;
-
-/// The header that carries `internal.shared_secret`.
-pub(crate) const SECRET_HEADER: &str = "x-register-bot-secret";
 
 /// `Ok` if the request may pass, else 403.
 pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
     check_address(site, request)?;
     match site.config.internal_secret()? {
-        Some(secret) if !same(&secret, request.header(SECRET_HEADER).unwrap_or("")) => Err(Error::forbidden(format!(
-            "a call without the right {SECRET_HEADER} was refused; see internal.shared_secret in config.toml"
+        Some(secret) if !same(&secret, request.header(Header::XRegisterBotSecret).unwrap_or("")) => Err(Error::forbidden(format!(
+            "a call without the right {} was refused; see internal.shared_secret in config.toml",
+            Header::XRegisterBotSecret.name()
         ))),
         _ => Ok(()),
     }
@@ -26,9 +24,10 @@ pub fn check(site: &Site, request: &Request) -> Result<(), Error> {
 /// `Ok` if the request comes from an address that may call internal programs, else 403.
 pub(super) fn check_address(site: &Site, request: &Request) -> Result<(), Error> {
     let rules = &site.config.internal;
-    let mut caller = caller::address(rules, request.variable("REMOTE_ADDR"), request.header("x-forwarded-for"));
+    let forwarded = request.header(Header::XForwardedFor);
+    let mut caller = caller::address(rules, request.variable("REMOTE_ADDR"), forwarded);
     // Any other sign of a proxy: it may serve the whole world, and we cannot read its headers.
-    if ["forwarded", "x-real-ip", "via"].iter().any(|sign| request.header(sign).is_some()) && request.header("x-forwarded-for").is_none() {
+    if forwarded.is_none() && [Header::Forwarded, Header::XRealIp, Header::Via].iter().any(|sign| request.header(*sign).is_some()) {
         caller = None;
     }
     if !caller.as_deref().is_some_and(|caller| contains(&rules.allowed_addresses, caller)) {

@@ -23,7 +23,7 @@ use crate::domain::token;
 use crate::flow::caller;
 use crate::flow::devices;
 use crate::flow::password_check::{self, Caller, ChangeVerdict};
-use crate::outside::cgi::{Method, Request, Response};
+use crate::outside::cgi::{Header, Method, Request, Response};
 use crate::outside::log;
 use crate::outside::matrix::forward::{self, Forwarded};
 use crate::outside::matrix::sessions::{self, Whoami};
@@ -221,7 +221,7 @@ fn token_error(status: u16, errcode: &str, error: &str, soft_logout: bool) -> St
 }
 
 fn access_token(request: &Request) -> Option<String> {
-    let header = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
+    let header = request.header(Header::Authorization).and_then(|value| value.strip_prefix("Bearer ")).map(|token| token.trim().to_owned());
     header.or_else(|| {
         let query: Vec<(String, String)> = request.query().unwrap_or_default();
         query.into_iter().find(|(name, _)| name == "access_token").map(|(_, token)| token)
@@ -349,7 +349,7 @@ fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
         return Ok(Response::json(403, &MatrixError { errcode: "M_FORBIDDEN", error: "Password change disabled" }));
     }
     let mark = site.state.secret()?.token("forwarded", "");
-    if request.header(forward::MARK) == Some(&mark) {
+    if request.header(Header::XRegisterBotForwarded) == Some(&mark) {
         return Err(Error::internal("homeserver_url leads back to this program; it must be the homeserver's own address"));
     }
     let path = request.variable("REQUEST_URI").unwrap_or("");
@@ -357,8 +357,8 @@ fn foreign(site: &Site, request: &Request) -> Result<Response, Error> {
     let client = caller::client(site, request);
     let forwarded = Forwarded {
         path: if known { path } else { PATHS[0] },
-        authorization: request.header("authorization"),
-        user_agent: request.header("user-agent"),
+        authorization: request.header(Header::Authorization),
+        user_agent: request.header(Header::UserAgent),
         client_address: client.as_deref(),
         mark: &mark,
         body: request.body(),

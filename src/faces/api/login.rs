@@ -8,12 +8,9 @@ use super::{ThreePid, UserId, body, display_name, own_localpart};
 use crate::domain::error::Error;
 use crate::domain::names;
 use crate::flow::password_check::{self, Caller, Verdict};
-use crate::outside::cgi::{Request, Response};
+use crate::outside::cgi::{Header, Request, Response};
 use crate::outside::site::Site;
 use serde::{Deserialize, Serialize};
-
-/// The address of the user, if the caller knows it; guessing is then slowed down for that network and not for all.
-const CLIENT_HEADER: &str = "x-register-bot-client";
 
 /// Either form; unknown members are ignored.
 #[derive(Deserialize)] // no Debug: a password
@@ -71,7 +68,12 @@ pub fn check(site: &Site, request: &Request) -> Result<Response, Error> {
         None => return Ok(no()),
     };
     // A foreign id takes as long to check, so that the time reveals nothing.
-    match password_check::check(site, own_localpart(site, &mxid), &password, &Caller::Backend { client: request.header(CLIENT_HEADER) })? {
+    match password_check::check(
+        site,
+        own_localpart(site, &mxid),
+        &password,
+        &Caller::Backend { client: request.header(Header::XRegisterBotClient) },
+    )? {
         Verdict::Right(login) => {
             let profile =
                 Profile { display_name: display_name(&login.first_name, &login.last_name), three_pids: ThreePid::email(&login.email) };

@@ -14,7 +14,7 @@ use crate::domain::names;
 use crate::faces::gateway::{self, Pace, Program};
 use crate::flow::listening;
 use crate::flow::looking;
-use crate::outside::cgi::{Request, Response};
+use crate::outside::cgi::{Header, Request, Response};
 use crate::outside::log;
 use crate::outside::matrix::messages;
 use crate::outside::site::Site;
@@ -55,7 +55,7 @@ pub fn serve(program: &'static str) -> ExitCode {
 /// The limit of the body for the homeserver; 403 for everybody else.
 pub fn admit(site: &Site, request: &Request) -> Result<u64, Error> {
     access::check_address(site, request)?;
-    let sent = request.header("authorization").and_then(|header| header.strip_prefix("Bearer ")).unwrap_or("");
+    let sent = request.header(Header::Authorization).and_then(|header| header.strip_prefix("Bearer ")).unwrap_or("");
     match site.state.service()? {
         Some(service) if access::same(&service.hs_token, sent.trim()) => Ok(LARGEST_PUSH),
         Some(_) => Err(Error::forbidden(

@@ -12,17 +12,18 @@
 //! * `PATH_INFO`, and in nginx every `fastcgi_param` below `PATH_INFO` or the other lines. So `MATRIX_REGISTER_BOT_CONFIG`
 //!   belongs above them.
 //!
-//! Plain CGI loses nothing: a visitor's variable that is not UTF-8 is detected and refused.
+//! Plain CGI loses nothing: a visitor's variable that is not UTF-8 is detected and refused, unless it is a header that nobody reads,
+//! such as a cookie of another application on the same host.
 
 use crate::domain::error::Error;
-use crate::outside::cgi::Variables;
+use crate::outside::cgi::{Header, Variables};
 use std::ffi::OsString;
 
 /// Bytes of all names and values together. nginx itself refuses to send more than 65,535 bytes of FastCGI parameters (500).
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// Variables that RFC 3875 section 4.1 requires of every server, and that nginx and Apache send last.
-const PRESENT: [&str; 6] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_PROTOCOL", "SERVER_NAME", "QUERY_STRING", "SCRIPT_NAME"];
+/// Variables that RFC 3875 section 4.1 requires of every server, and among them those that nginx and Apache send last.
+const PRESENT: [&str; 5] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_NAME", "QUERY_STRING", "SCRIPT_NAME"];
 
 /// Prefixes of the variables that a visitor can influence; the rest of the environment is the sysadmin's.
 const FROM_VISITORS: [&str; 8] = ["HTTP_", "REQUEST_", "REMOTE_", "SERVER_", "CONTENT_", "QUERY_STRING", "PATH_INFO", "SCRIPT_NAME"];
@@ -44,7 +45,9 @@ pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsSt
     for (name, value) in environment {
         match (name.into_string(), value.into_string()) {
             (Ok(name), Ok(value)) => variables.push(name, value),
-            (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) => not_utf8 = Some(name),
+            (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) && !is_read_by_nobody(&name) => {
+                not_utf8 = Some(name);
+            }
             _ => {}
         }
     }
@@ -53,6 +56,12 @@ pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsSt
         None => require(&variables, &PRESENT[..1]).and_then(|()| no_proxy(&variables)).and_then(|()| within_limit(&variables)),
     };
     (variables, verdict)
+}
+
+/// Whether it is a header that neither the programs nor the gateway nor a library reads.
+fn is_read_by_nobody(name: &str) -> bool {
+    let mut read = Header::ALL.iter().map(|header| header.variable()).chain(["HTTP_TRANSFER_ENCODING", "HTTP_PROXY"]);
+    name.starts_with("HTTP_") && !read.any(|variable| variable == name)
 }
 
 fn require(variables: &Variables, names: &[&str]) -> Result<(), Error> {
@@ -95,9 +104,12 @@ mod tests {
         let lists: Vec<&[&str]> = sent.split_inclusive(|name| *name == "SERVER_NAME").filter(|list| list.len() > 1).collect();
         assert_eq!(lists.len(), 5, "twice the pages and the pages in a subfolder, and what Synapse and identity servers ask: {lists:?}");
         assert_eq!((lists[0], lists[2]), (lists[1], lists[3]), "a request that is sent once more is the same");
-        for list in lists {
+        for (number, list) in lists.into_iter().enumerate() {
             assert!(PRESENT.iter().all(|name| list.contains(name)), "{list:?}");
+            let headers = if number < 4 { &Header::OF_PAGES[..] } else { &Header::OF_INTERNAL };
+            assert!(headers.iter().all(|header| list.contains(&header.variable())), "{list:?}");
         }
+        assert_eq!(page.matches("fastcgi_pass_request_headers off;").count(), 5);
     }
 
     fn status((_, verdict): Checked) -> Option<u16> {
@@ -123,8 +135,14 @@ mod tests {
     #[test]
     fn what_a_visitor_sends_must_be_utf8_and_what_the_sysadmin_has_need_not() {
         assert_eq!(status(environment(&[("PATH", b"/\xff"), ("SCRIPT_FILENAME", b"/\xff")])), None);
-        for name in ["QUERY_STRING", "HTTP_COOKIE", "REMOTE_ADDR", "REMOTE_USER", "CONTENT_TYPE", "PATH_INFO"] {
+        let read_by_the_gateway = ["HTTP_TRANSFER_ENCODING", "HTTP_PROXY"];
+        let read = ["QUERY_STRING", "REMOTE_ADDR", "REMOTE_USER", "CONTENT_TYPE", "PATH_INFO"].into_iter().chain(read_by_the_gateway);
+        for name in read.chain(Header::ALL.map(Header::variable)) {
             assert_eq!(status(environment(&[(name, b"\xff")])), Some(400), "{name}");
+        }
+        for name in ["HTTP_COOKIE", "HTTP_REFERER"] {
+            let (variables, verdict) = environment(&[(name, b"\xff")]);
+            assert!(verdict.is_ok() && variables.get(name).is_none(), "{name}");
         }
     }
 

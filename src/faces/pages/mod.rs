@@ -19,7 +19,7 @@ use crate::domain::token::FormTokenFault;
 use crate::faces::gateway::{self, Pace, PaceOf, Program};
 use crate::flow::accounts;
 use crate::flow::queue;
-use crate::outside::cgi::{Request, Response};
+use crate::outside::cgi::{Header, Request, Response};
 use crate::outside::page::{self, PageName};
 use crate::outside::site::Site;
 use crate::outside::store::{Registration, Store};
@@ -80,7 +80,7 @@ fn serve_at(program: &'static str, pace: PaceOf, respond: gateway::Respond, afte
 fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Response {
     let language = match (site, request) {
         (Some(site), Some(request)) => language(site, request),
-        (None, Some(request)) => text::choose_language(None, request.header("accept-language"), Language::default()),
+        (None, Some(request)) => text::choose_language(None, request.header(Header::AcceptLanguage), Language::default()),
         _ => Language::default(),
     };
     match site {
@@ -92,7 +92,7 @@ fn fail(site: Option<&Site>, request: Option<&Request>, error: &Error) -> Respon
 /// The language for a visitor: `?lang=`, or the browser's preference, or the operator's default.
 pub fn language(site: &Site, request: &Request) -> Language {
     let asked = query_value(request, "lang");
-    text::choose_language(asked.as_deref(), request.header("accept-language"), site.config.default_language)
+    text::choose_language(asked.as_deref(), request.header(Header::AcceptLanguage), site.config.default_language)
 }
 
 /// One value of the query string; unlike [`Request::query`], this never fails.

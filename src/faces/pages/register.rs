@@ -17,7 +17,7 @@ use crate::domain::text_key::{self, Key, form::error as text};
 use crate::domain::token::{self, Secret};
 use crate::flow::limits::{self, Subjects};
 use crate::flow::steps;
-use crate::outside::cgi::{Request, Response};
+use crate::outside::cgi::{Header, Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
@@ -121,7 +121,7 @@ pub fn submit(site: &Site, request: &Request) -> Result<Response, Error> {
         }
     };
     // A page elsewhere could make its visitors send forms from their networks (https://www.w3.org/TR/fetch-metadata/).
-    if request.header("sec-fetch-site") == Some("cross-site") {
+    if request.header(Header::SecFetchSite) == Some("cross-site") {
         typed.form_token.clear();
         return again(site, language, &typed, &Faults::from([(Field::Form, text::FORM_FORGED)]));
     }

@@ -22,7 +22,7 @@ use crate::flow::limits;
 use crate::flow::password_check::{self, Caller, Verdict};
 use crate::flow::queue;
 use crate::flow::resets::{self, NamedFault};
-use crate::outside::cgi::{Request, Response};
+use crate::outside::cgi::{Header, Request, Response};
 use crate::outside::log;
 use crate::outside::page::PageName;
 use crate::outside::site::Site;
@@ -118,7 +118,7 @@ fn looks_genuine(site: &Site, request: &Request, sent: &Sent) -> Result<(), Key>
     let secret = site.state.secret().map_err(|_| text::FORM_FORGED)?;
     let made_at =
         token::check_form_token(&secret, "reset_password", "", &sent.form_token, site.now(), FORM_SECONDS).map_err(form_token_text)?;
-    if request.header("sec-fetch-site") == Some("cross-site") {
+    if request.header(Header::SecFetchSite) == Some("cross-site") {
         return Err(text::FORM_FORGED);
     }
     match site.now().saturating_sub(made_at) < site.config.limits.form_minimum_seconds.0 as i64 {

@@ -1,6 +1,6 @@
 //! One request as CGI (RFC 3875) describes it.
 
-use super::Variables;
+use super::{Header, Variables};
 use crate::domain::error::Error;
 use crate::domain::text_key::{Key, error as text};
 use serde::de::DeserializeOwned;
@@ -48,9 +48,9 @@ impl Request {
         self.variables.get(name)
     }
 
-    /// An HTTP header by its name, e.g. `accept-language`. A missing header must never grant anything.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.variables.header(name).filter(|value| !value.is_empty())
+    /// An HTTP header. A missing header must never grant anything.
+    pub fn header(&self, header: Header) -> Option<&str> {
+        self.variables.get(header.variable()).filter(|value| !value.is_empty())
     }
 
     pub(crate) fn set_body(&mut self, body: Vec<u8>) {

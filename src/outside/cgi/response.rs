@@ -2,6 +2,7 @@
 
 use crate::domain::error::Error;
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// What no answer of ours has more of, so that room for its headers is allocated once.
 const USUAL_HEADERS: usize = 16;
@@ -82,23 +83,32 @@ impl Response {
         &self.body
     }
 
-    /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length. A large body with
-    /// [`Response::ROOM`] behind it is not copied.
+    /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length. A body with
+    /// [`Response::ROOM`] behind it stays in its memory.
     pub fn into_bytes(self, is_head: bool) -> Vec<u8> {
-        let mut head = String::with_capacity(Response::ROOM);
-        head += &format!("Status: {} {}\r\n", self.status, reason(self.status));
+        // RFC 9110 section 8.6: answers with these statuses have no length.
+        let has_body = self.status != 204 && self.status != 304;
+        let sent = if has_body && !is_head { self.body.len() } else { 0 };
+        let has_room = self.body.capacity() - self.body.len() >= Response::ROOM;
+        let mut head = String::with_capacity(if has_room { Response::ROOM } else { Response::ROOM + sent });
+        // Cannot fail: the answer is in memory.
+        let _ = write!(head, "Status: {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             [name, ": ", value, "\r\n"].iter().for_each(|part| head.push_str(part));
         }
-        // RFC 9110 section 8.6: answers with these statuses have no length.
-        let has_body = self.status != 204 && self.status != 304;
         if has_body {
-            head += &format!("Content-Length: {}\r\n", self.body.len());
+            let _ = write!(head, "Content-Length: {}\r\n", self.body.len());
         }
         head += "\r\n";
-        let mut bytes = if has_body && !is_head { self.body } else { Vec::new() };
-        bytes.reserve_exact(head.len());
-        bytes.splice(0..0, head.into_bytes());
+        if sent == 0 || !has_room {
+            let mut bytes = head.into_bytes();
+            bytes.extend_from_slice(&self.body[..sent]);
+            return bytes;
+        }
+        let mut bytes = self.body;
+        bytes.resize(sent + head.len(), 0);
+        bytes.copy_within(..sent, head.len());
+        bytes[..head.len()].copy_from_slice(head.as_bytes());
         bytes
     }
 }
@@ -137,6 +147,23 @@ mod tests {
         let response = Response::html(200, "<p>ä</p>".into());
         assert!(response.clone().into_bytes(false).ends_with("Content-Length: 9\r\n\r\n<p>ä</p>".as_bytes()));
         assert!(response.into_bytes(true).ends_with(b"Content-Length: 9\r\n\r\n"));
+    }
+
+    #[test]
+    fn a_body_with_room_behind_it_is_sent_like_any_other() {
+        let roomy = |text: &str| {
+            let mut body = Vec::with_capacity(text.len() + Response::ROOM);
+            body.extend_from_slice(text.as_bytes());
+            body
+        };
+        for (text, is_head) in [("", false), ("x", false), ("<p>ä</p>", false), ("<p>ä</p>", true)] {
+            let [one, other] = [roomy(text), text.into()].map(|body| Response::new(200, "text/html", body).into_bytes(is_head));
+            assert_eq!(one, other);
+            assert!(one.ends_with(if is_head { "\r\n\r\n" } else { text }.as_bytes()));
+        }
+        let body = roomy(&"x".repeat(100_000));
+        let place = body.as_ptr();
+        assert_eq!(Response::new(200, "text/html", body).into_bytes(false).as_ptr(), place, "it is not copied elsewhere");
     }
 
     #[test]

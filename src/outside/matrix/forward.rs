@@ -1,6 +1,7 @@
 //! Passes a client's request to the homeserver unchanged, and returns the answer unchanged.
 
 use super::{Error, Homeserver, LARGEST_ANSWER};
+use crate::outside::cgi::Header;
 use ureq::http::{Method, Request};
 
 /// The parts of a client's request that the homeserver needs.
@@ -13,7 +14,7 @@ pub struct Forwarded<'a> {
     pub user_agent: Option<&'a str>,
     /// The client's address, for the homeserver's rate limits and its list of sessions.
     pub client_address: Option<&'a str>,
-    /// The value of the [`MARK`] header; only we can compute it.
+    /// The value of [`Header::XRegisterBotForwarded`]; only we can compute it.
     pub mark: &'a str,
     pub body: &'a [u8],
 }
@@ -26,9 +27,6 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Marks a forwarded request, to break the loop if `homeserver_url` leads back to our own web server.
-pub(crate) const MARK: &str = "x-register-bot-forwarded";
-
 /// POSTs the request to the homeserver.
 pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Error> {
     let mut request = Request::builder().method(Method::POST).uri(homeserver.base.join(forwarded.path));
@@ -37,7 +35,7 @@ pub fn post(homeserver: &Homeserver, forwarded: &Forwarded) -> Result<Answer, Er
         ("Authorization", forwarded.authorization),
         ("User-Agent", forwarded.user_agent),
         ("X-Forwarded-For", forwarded.client_address),
-        (MARK, Some(forwarded.mark)),
+        (Header::XRegisterBotForwarded.name(), Some(forwarded.mark)),
     ];
     for (name, value) in headers {
         if let Some(value) = value {

@@ -2,6 +2,7 @@
 //! value.
 
 use crate::domain::error::Error;
+use crate::outside::cgi::Response;
 
 /// Stand-ins for the value. They have only letters that no escaping changes, and nothing else on a page contains them.
 const STAND_INS: [&str; 2] = ["StandInForTheOneValueThatDiffers-A", "StandInForTheOneValueThatDiffers-B"];
@@ -32,9 +33,15 @@ impl Common {
         Common(html.split(value).map(str::to_owned).collect())
     }
 
-    /// The page with this value, which consists of letters, digits, `-` and `_`.
+    /// The page with this value, which consists of letters, digits, `-` and `_`. The headers of the answer will fit behind it.
     pub(super) fn with(&self, value: &str) -> String {
-        self.0.join(value)
+        let length: usize = self.0.iter().map(|part| part.len() + value.len()).sum();
+        let mut page = String::with_capacity(length + Response::ROOM);
+        for (number, part) in self.0.iter().enumerate() {
+            page += if number > 0 { value } else { "" };
+            page += part;
+        }
+        page
     }
 }
 
