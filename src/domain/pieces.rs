@@ -1,39 +1,53 @@
-//! Many short texts in one allocation: an allocation for each would take several times the memory and the time.
+//! Many short texts in few allocations: an allocation for each would take several times the memory and the time.
 
-/// Texts that are added and never removed.
+/// Bytes in one allocation. A single one that grows would be moved again and again, and leave holes in the memory of the process.
+const BLOCK: usize = u16::MAX as usize;
+
+/// Texts that are added and never removed, each shorter than 64 KiB.
 #[derive(Debug, Default)]
-pub struct Pieces(String);
+pub struct Pieces(Vec<String>);
 
 /// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Piece {
-    start: u32,
-    end: u32,
+    block: u16,
+    start: u16,
+    length: u16,
 }
 
 impl Pieces {
-    /// Adds a text. Of more than 4 GiB together, the texts beyond are empty.
+    /// Adds a text. A longer one, and all texts beyond 4 GB, are kept as empty ones.
     pub fn add(&mut self, text: &str) -> Piece {
-        let start = self.end();
-        self.0.push_str(text);
-        Piece { start, end: self.end() }
+        self.piece(&[text]).unwrap_or_default()
     }
 
     /// Adds a text in parts, with ASCII letters in lower case.
     pub fn add_in_lower_case(&mut self, parts: &[&str]) -> Piece {
-        let start = self.0.len();
-        parts.iter().for_each(|part| self.0.push_str(part));
-        self.0[start..].make_ascii_lowercase();
-        Piece { start: u32::try_from(start).unwrap_or(u32::MAX), end: self.end() }
+        let piece = self.piece(parts).unwrap_or_default();
+        if let Some(text) = self.0.last_mut().and_then(|block| block.get_mut(piece.start.into()..)) {
+            text.make_ascii_lowercase();
+        }
+        piece
     }
 
     /// A text that was added.
     pub fn get(&self, piece: Piece) -> &str {
-        self.0.get(piece.start as usize..piece.end as usize).unwrap_or_default()
+        let start = usize::from(piece.start);
+        self.0.get(usize::from(piece.block)).and_then(|block| block.get(start..start + usize::from(piece.length))).unwrap_or_default()
     }
 
-    fn end(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    /// The new end of the last block. `None`: there is no room.
+    fn piece(&mut self, parts: &[&str]) -> Option<Piece> {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = u16::try_from(length).ok()?;
+        if self.0.last().is_none_or(|block| BLOCK - block.len() < length.into()) {
+            self.0.push(String::with_capacity(BLOCK));
+        }
+        let block = u16::try_from(self.0.len() - 1).ok()?;
+        let text = self.0.last_mut()?;
+        let start = u16::try_from(text.len()).ok()?;
+        parts.iter().for_each(|part| text.push_str(part));
+        Some(Piece { block, start, length })
     }
 }
 
@@ -44,7 +58,23 @@ mod tests {
     #[test]
     fn each_text_is_found_again() {
         let mut texts = Pieces::default();
-        let pieces = [texts.add("Max"), texts.add(""), texts.add_in_lower_case(&["MAX", "@", "Bücher"]), texts.add("é")];
-        assert_eq!(pieces.map(|piece| texts.get(piece)), ["Max", "", "max@bücher", "é"]);
+        let pieces = [texts.add("Max"), texts.add(""), texts.add_in_lower_case(&["MAX", "@", "Bücher"]), texts.add("É")];
+        assert_eq!(pieces.map(|piece| texts.get(piece)), ["Max", "", "max@bücher", "É"]);
+    }
+
+    #[test]
+    fn texts_of_every_length_are_found_again_whatever_block_they_are_in() {
+        let mut texts = Pieces::default();
+        let all: Vec<String> = [0, 1, 40_000, 30_000, 65_535, 0, 1, 65_534, 1, 1, 300]
+            .iter()
+            .map(|length| "ü".repeat(length / 2) + &"X".repeat(length % 2))
+            .collect();
+        let (as_is, lower): (Vec<Piece>, Vec<Piece>) =
+            all.iter().map(|text| (texts.add(text), texts.add_in_lower_case(&[text, ""]))).unzip();
+        for ((text, as_is), lower) in all.iter().zip(as_is).zip(lower) {
+            assert_eq!((texts.get(as_is), texts.get(lower)), (text.as_str(), text.to_ascii_lowercase().as_str()));
+        }
+        let too_long = [texts.add(&"x".repeat(65_536)), texts.add_in_lower_case(&[&"X".repeat(40_000), &"X".repeat(40_000)])];
+        assert_eq!(too_long.map(|piece| texts.get(piece)), ["", ""]);
     }
 }

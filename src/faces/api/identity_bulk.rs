@@ -36,9 +36,8 @@ const BYTES_OF_A_HIT: usize = 80;
 /// Answers 200 with the hits, in the order of the request.
 pub fn look_up(site: &Site, request: &Request) -> Result<Response, Error> {
     super::admit(site, request)?;
-    let mut book = asked(request);
-    book.find_owners(site)?;
-    Ok(Response::new(200, "application/json", book.answer()))
+    let hits = asked(request).with_owners(site)?;
+    Ok(Response::new(200, "application/json", hits.answer()))
 }
 
 /// The entries of the request. If some cannot be read, each is parsed by itself and these are left out.
@@ -54,19 +53,44 @@ fn asked(request: &Request) -> AddressBook<'_> {
     book
 }
 
-/// The valid entries of a request, in its order. Texts that are made here stand one after the other, because ten thousand of their own
+/// The valid entries of a request. Texts that are made here stand one after the other, because ten thousand of their own
 /// would take several times the memory.
 #[derive(Default)]
 struct AddressBook<'a> {
-    entries: Vec<Entry<'a>>,
+    entries: Entries<'a>,
     folding: Folding,
-    localparts: Pieces,
 }
+
+/// In the order of the request, and in blocks: a single vector that grows would be moved again and again, and leave holes in the memory
+/// of the process.
+#[derive(Default)]
+struct Entries<'a>(Vec<Vec<Entry<'a>>>);
 
 struct Entry<'a> {
     asked: Cow<'a, str>,
     folded: Piece,
     localpart: Option<Piece>,
+}
+
+/// The entries of a request, with the localparts of those that have an owner.
+struct AddressBookWithOwners<'a> {
+    entries: Entries<'a>,
+    localparts: Pieces,
+}
+
+impl<'a> Entries<'a> {
+    const A_BLOCK: usize = 1024;
+
+    fn push(&mut self, entry: Entry<'a>) {
+        match self.0.last_mut().filter(|block| block.len() < Self::A_BLOCK) {
+            Some(block) => block.push(entry),
+            None => {
+                let mut block = Vec::with_capacity(Self::A_BLOCK);
+                block.push(entry);
+                self.0.push(block);
+            }
+        }
+    }
 }
 
 impl<'a> AddressBook<'a> {
@@ -80,30 +104,37 @@ impl<'a> AddressBook<'a> {
     }
 
     /// Looks the entries up in the order of their addresses, which is that of the index and of the accounts found.
-    fn find_owners(&mut self, site: &Site) -> Result<(), Error> {
-        let AddressBook { entries, folding, localparts } = self;
-        let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
-        entries.sort_unstable_by(|one, other| folding.get(one.folded).cmp(folding.get(other.folded)));
-        let mut asked: Vec<&str> = entries.iter().map(|entry| folding.get(entry.folded)).collect();
+    fn with_owners(self, site: &Site) -> Result<AddressBookWithOwners<'a>, Error> {
+        let AddressBook { mut entries, folding } = self;
+        let mut localparts = Pieces::default();
+        let mut sorted: Vec<&mut Entry> = Vec::with_capacity(entries.0.iter().map(Vec::len).sum());
+        sorted.extend(entries.0.iter_mut().flatten());
+        sorted.sort_unstable_by(|one, other| folding.get(one.folded).cmp(folding.get(other.folded)));
+        let mut asked: Vec<&str> = sorted.iter().map(|entry| folding.get(entry.folded)).collect();
         asked.dedup();
-        if asked.is_empty() {
-            return Ok(());
+        if !asked.is_empty() {
+            let mut sorted = sorted.into_iter().peekable();
+            site.store(Access::Read)?.localparts_of_addresses(&asked, |address, localpart| {
+                let localpart = localparts.add(localpart);
+                while let Some(entry) = sorted.next_if(|entry| folding.get(entry.folded) <= address) {
+                    entry.localpart = (folding.get(entry.folded) == address).then_some(localpart);
+                }
+            })?;
         }
-        let mut entries = entries.into_iter().peekable();
-        site.store(Access::Read)?.localparts_of_addresses(&asked, |address, localpart| {
-            let localpart = localparts.add(localpart);
-            while let Some(entry) = entries.next_if(|entry| folding.get(entry.folded) <= address) {
-                entry.localpart = (folding.get(entry.folded) == address).then_some(localpart);
-            }
-        })?;
-        Ok(())
+        Ok(AddressBookWithOwners { entries, localparts })
+    }
+}
+
+impl AddressBookWithOwners<'_> {
+    /// Pairs of address as in the request and localpart.
+    fn hits(&self) -> impl Iterator<Item = (&Cow<'_, str>, &str)> {
+        let localparts = &self.localparts;
+        self.entries.0.iter().flatten().filter_map(|entry| Some((&entry.asked, localparts.get(entry.localpart?))))
     }
 
     /// Bytes of the answer and its headers, unless much has to be escaped: a vector that grows would be copied several times.
     fn most_bytes(&self) -> usize {
-        let hits = self.entries.iter().filter_map(|entry| Some((entry, entry.localpart?)));
-        hits.map(|(entry, localpart)| BYTES_OF_A_HIT + entry.asked.len() + self.localparts.get(localpart).len()).sum::<usize>()
-            + Response::ROOM
+        self.hits().map(|(asked, localpart)| BYTES_OF_A_HIT + asked.len() + localpart.len()).sum::<usize>() + Response::ROOM
     }
 
     /// The hits as JSON: each with medium and address exactly as in the request, and the user. Only what may have to be escaped goes through
@@ -112,8 +143,7 @@ impl<'a> AddressBook<'a> {
         let mut answer = Vec::with_capacity(self.most_bytes());
         answer.extend_from_slice(br#"{"lookup":["#);
         let mut before: &[u8] = b"";
-        for Entry { asked, localpart, .. } in &self.entries {
-            let Some(localpart) = localpart else { continue };
+        for (asked, localpart) in self.hits() {
             answer.extend_from_slice(before);
             answer.extend_from_slice(br#"{"medium":"email","address":"#);
             match asked {
@@ -122,7 +152,7 @@ impl<'a> AddressBook<'a> {
                 Cow::Owned(text) => write(text, &mut answer),
             }
             answer.extend_from_slice(br#","id":{"type":"localpart","value":"#);
-            write(self.localparts.get(*localpart), &mut answer);
+            write(localpart, &mut answer);
             answer.extend_from_slice(b"}}");
             before = b",";
         }
