@@ -163,7 +163,8 @@ mod tests {
         }
         let body = roomy(&"x".repeat(100_000));
         let place = body.as_ptr();
-        assert_eq!(Response::new(200, "text/html", body).into_bytes(false).as_ptr(), place, "it is not copied elsewhere");
+        let bytes = Response::new(200, "text/html", body).into_bytes(false);
+        assert_eq!(bytes.as_ptr(), place, "it is not copied elsewhere");
     }
 
     #[test]
