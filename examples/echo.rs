@@ -6,7 +6,7 @@
 
 use matrix_register_bot::domain::error::Error;
 use matrix_register_bot::faces::gateway::{self, Program};
-use matrix_register_bot::outside::cgi::{Method, Request, Response};
+use matrix_register_bot::outside::cgi::{Header, Method, Request, Response};
 use matrix_register_bot::outside::site::Site;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -61,7 +61,7 @@ fn respond(site: &Site, request: &Request) -> Result<Response, Error> {
         request.variable("REMOTE_ADDR").unwrap_or("none"),
         request.body().len(),
         MOST.load(SeqCst),
-        request.variable("HTTP_X_TEST").unwrap_or("none"),
+        request.variable("HTTP_X_TEST").or(request.header(Header::XForwardedFor)).unwrap_or("none"),
         "x".repeat(wish.fill),
     );
     Ok(Response::text(wish.status.unwrap_or(200), &text))

@@ -3,6 +3,9 @@
 /// Bytes in one allocation. A single one that grows would be moved again and again, and leave holes in the memory of the process.
 const BLOCK: usize = u16::MAX as usize;
 
+/// Bytes in the first one, which is enough for a small address book.
+const FIRST_BLOCK: usize = 4096;
+
 /// Texts that are added and never removed, each shorter than 64 KiB.
 #[derive(Debug, Default)]
 pub struct Pieces(Vec<String>);
@@ -23,7 +26,7 @@ impl Pieces {
 
     /// Adds a text in parts, with ASCII letters in lower case.
     pub fn add_in_lower_case(&mut self, parts: &[&str]) -> Piece {
-        let piece = self.piece(parts).unwrap_or_default();
+        let Some(piece) = self.piece(parts) else { return Piece::default() };
         if let Some(text) = self.0.last_mut().and_then(|block| block.get_mut(piece.start.into()..)) {
             text.make_ascii_lowercase();
         }
@@ -38,10 +41,11 @@ impl Pieces {
 
     /// The new end of the last block. `None`: there is no room.
     fn piece(&mut self, parts: &[&str]) -> Option<Piece> {
-        let length = parts.iter().map(|part| part.len()).sum::<usize>();
-        let length = u16::try_from(length).ok()?;
-        if self.0.last().is_none_or(|block| BLOCK - block.len() < length.into()) {
-            self.0.push(String::with_capacity(BLOCK));
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+        let length = u16::try_from(bytes).ok()?;
+        if self.0.last().is_none_or(|block| block.capacity().min(BLOCK) - block.len() < bytes) {
+            let room = if self.0.is_empty() { FIRST_BLOCK } else { BLOCK };
+            self.0.push(String::with_capacity(room.max(bytes)));
         }
         let block = u16::try_from(self.0.len() - 1).ok()?;
         let text = self.0.last_mut()?;
@@ -71,10 +75,10 @@ mod tests {
             .collect();
         let (as_is, lower): (Vec<Piece>, Vec<Piece>) =
             all.iter().map(|text| (texts.add(text), texts.add_in_lower_case(&[text, ""]))).unzip();
+        let too_long = [texts.add(&"x".repeat(65_536)), texts.add_in_lower_case(&[&"X".repeat(40_000), &"X".repeat(40_000)])];
         for ((text, as_is), lower) in all.iter().zip(as_is).zip(lower) {
             assert_eq!((texts.get(as_is), texts.get(lower)), (text.as_str(), text.to_ascii_lowercase().as_str()));
         }
-        let too_long = [texts.add(&"x".repeat(65_536)), texts.add_in_lower_case(&[&"X".repeat(40_000), &"X".repeat(40_000)])];
         assert_eq!(too_long.map(|piece| texts.get(piece)), ["", ""]);
     }
 }

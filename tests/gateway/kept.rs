@@ -295,7 +295,8 @@ fn cut_off(site: &Site) -> (String, String, usize) {
     let (old, before) = (site.worker(), site.sleepers());
     let answer = thread::scope(|scope| {
         let line = format!("POST {}?sleep=2500", site.path);
-        let asked = scope.spawn(move || request(site.port, line.as_bytes(), b"X-Test: seen\r\nContent-Length: 60000\r\n", &[b'x'; 60_000]));
+        let asked = scope
+            .spawn(move || request(site.port, line.as_bytes(), b"X-Forwarded-For: seen\r\nContent-Length: 60000\r\n", &[b'x'; 60_000]));
         assert!(eventually(10, || site.sleepers() == before + 1), "{}", site.log());
         signal("KILL", old.parse().unwrap());
         asked.join().unwrap()

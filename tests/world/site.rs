@@ -288,7 +288,8 @@ impl SiteFolder {
         assert!(run.status.success(), "{run:?}");
     }
 
-    /// Waits until the CGI programs of visitors have ended: they go on working after their answers.
+    /// Waits until the programs of visitors have ended: they go on working after their answers. For plain CGI; a FastCGI program does not
+    /// end.
     pub fn wait_for_programs(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         loop {

@@ -12,10 +12,10 @@ pub use crate::world::fresh;
 
 /// A site with all servers around it, for one test.
 pub struct Story {
-    pub synapse: Synapse,
-    pub room: String,
     // Before what its programs use, because fields are dropped in order.
     pub web: WebServer,
+    pub synapse: Synapse,
+    pub room: String,
     pub browser: Browser,
     pub mails: MailCatcher,
     pub site: SiteFolder,

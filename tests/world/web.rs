@@ -228,7 +228,11 @@ impl Drop for WebServer {
         self.processes.clear();
         self.activated = None;
         let end = Instant::now() + Duration::from_secs(10);
-        while !running_below(&self.site).is_empty() && Instant::now() < end {
+        while !running_below(&self.site).is_empty() {
+            if Instant::now() > end {
+                eprintln!("still running: {:?}", running_below(&self.site));
+                return;
+            }
             thread::sleep(Duration::from_millis(10));
         }
     }

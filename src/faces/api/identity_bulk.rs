@@ -53,8 +53,8 @@ fn asked(request: &Request) -> AddressBook<'_> {
     book
 }
 
-/// The valid entries of a request. Texts that are made here stand one after the other, because ten thousand of their own
-/// would take several times the memory.
+/// The valid entries of a request. Texts that are made here share a few allocations, because ten thousand of their own would take several
+/// times the memory.
 #[derive(Default)]
 struct AddressBook<'a> {
     entries: Entries<'a>,
@@ -79,13 +79,12 @@ struct AddressBookWithOwners<'a> {
 }
 
 impl<'a> Entries<'a> {
-    const A_BLOCK: usize = 1024;
-
+    /// The first block is small, and enough for a small address book.
     fn push(&mut self, entry: Entry<'a>) {
-        match self.0.last_mut().filter(|block| block.len() < Self::A_BLOCK) {
+        match self.0.last_mut().filter(|block| block.len() < block.capacity()) {
             Some(block) => block.push(entry),
             None => {
-                let mut block = Vec::with_capacity(Self::A_BLOCK);
+                let mut block = Vec::with_capacity(if self.0.is_empty() { 64 } else { 1024 });
                 block.push(entry);
                 self.0.push(block);
             }

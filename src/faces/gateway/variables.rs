@@ -3,7 +3,7 @@
 //! **A missing variable means denied.** The `fastcgi` crate silently drops a parameter that is not UTF-8 *and all that follow
 //! it*. Any visitor can cause this: `/%ff` makes nginx's `SCRIPT_NAME` such a parameter, `Authorization: Basic /zo=` its
 //! `REMOTE_USER`, `?` and a raw byte 0xff the `QUERY_STRING`, any header an `HTTP_` one. So a FastCGI request is served only if
-//! all of [`PRESENT`] arrived. In nginx's lines of `docs/hosts` `SERVER_NAME` is the last, and in `fastcgi_params` (Debian's and
+//! all of [`PRESENT`] arrived. In nginx's lines of `docs/hosts` the headers come first and `SERVER_NAME` last, and in `fastcgi_params` (Debian's and
 //! upstream's) `SERVER_NAME` follows everything that a visitor can spoil; Apache (`ap_add_common_vars`, then `ap_add_cgi_vars`)
 //! sends headers and addresses first, then `REQUEST_METHOD`, `QUERY_STRING`, `REQUEST_URI`, `SCRIPT_NAME`. A visitor can still remove:
 //!
@@ -22,7 +22,7 @@ use std::ffi::OsString;
 /// Bytes of all names and values together. nginx itself refuses to send more than 65,535 bytes of FastCGI parameters (500).
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// Variables that RFC 3875 section 4.1 requires of every server, and among them those that nginx and Apache send last.
+/// Some of the variables that RFC 3875 section 4.1 requires of every server, including those that nginx and Apache send last.
 const PRESENT: [&str; 5] = ["REQUEST_METHOD", "REMOTE_ADDR", "SERVER_NAME", "QUERY_STRING", "SCRIPT_NAME"];
 
 /// Prefixes of the variables that a visitor can influence; the rest of the environment is the sysadmin's.
@@ -45,7 +45,7 @@ pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsSt
     for (name, value) in environment {
         match (name.into_string(), value.into_string()) {
             (Ok(name), Ok(value)) => variables.push(name, value),
-            (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) && !is_read_by_nobody(&name) => {
+            (Ok(name), Err(_)) if FROM_VISITORS.iter().any(|start| name.starts_with(start)) && is_read(&name) => {
                 not_utf8 = Some(name);
             }
             _ => {}
@@ -58,17 +58,17 @@ pub(crate) fn from_environment(environment: impl Iterator<Item = (OsString, OsSt
     (variables, verdict)
 }
 
-/// Whether it is a header that neither the programs nor the gateway nor a library reads.
-fn is_read_by_nobody(name: &str) -> bool {
+/// Whether it is no header, or one that a program, the gateway or a library reads.
+fn is_read(name: &str) -> bool {
     let mut read = Header::ALL.iter().map(|header| header.variable()).chain(["HTTP_TRANSFER_ENCODING", "HTTP_PROXY"]);
-    name.starts_with("HTTP_") && !read.any(|variable| variable == name)
+    !name.starts_with("HTTP_") || read.any(|variable| variable == name)
 }
 
 fn require(variables: &Variables, names: &[&str]) -> Result<(), Error> {
     match names.iter().find(|name| variables.get(name).is_none()) {
         None => Ok(()),
         Some(name) => Err(Error::bad_request(format!(
-            "the variable {name} is missing: the web server does not send it (nginx: see the fastcgi_param lines in docs/hosts), or the \
+            "the variable {name} is missing: the web server does not send it (nginx: see the fastcgi_ lines in docs/hosts), or the \
              request held bytes that are not UTF-8, or the program was not started by a web server"
         ))),
     }
@@ -96,20 +96,36 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStringExt;
 
-    /// Lists of `fastcgi_param` lines, each until `SERVER_NAME`.
+    /// The `fastcgi_` lines of a program, each until `SERVER_NAME`.
     #[test]
-    fn the_lines_for_nginx_send_every_required_variable_and_end_with_the_one_that_proves_it() {
+    fn the_lines_for_nginx_send_what_is_read_and_end_with_the_variable_that_proves_it() {
         let page = include_str!("../../../docs/hosts/nginx-systemd.md");
-        let sent: Vec<&str> = page.lines().filter_map(|line| line.trim().strip_prefix("fastcgi_param ")?.split(' ').next()).collect();
-        let lists: Vec<&[&str]> = sent.split_inclusive(|name| *name == "SERVER_NAME").filter(|list| list.len() > 1).collect();
-        assert_eq!(lists.len(), 5, "twice the pages and the pages in a subfolder, and what Synapse and identity servers ask: {lists:?}");
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = page
+            .lines()
+            .filter(|line| {
+                ["fastcgi_param ", "fastcgi_pass_request_headers "].iter().any(|start| line.starts_with(&format!("    {start}")))
+            })
+            .map(words)
+            .collect();
+        let lists: Vec<&[String]> = lines.split_inclusive(|line| line.starts_with("fastcgi_param SERVER_NAME ")).collect();
+        assert_eq!(
+            lists.len(),
+            6,
+            "twice the pages and the pages in a subfolder, the internal programs, a change of a password: {lists:?}"
+        );
         assert_eq!((lists[0], lists[2]), (lists[1], lists[3]), "a request that is sent once more is the same");
-        for (number, list) in lists.into_iter().enumerate() {
-            assert!(PRESENT.iter().all(|name| list.contains(name)), "{list:?}");
-            let headers = if number < 4 { &Header::OF_PAGES[..] } else { &Header::OF_INTERNAL };
-            assert!(headers.iter().all(|header| list.contains(&header.variable())), "{list:?}");
+        let headers = [Header::OF_PAGES; 4].into_iter().chain([Header::OF_INTERNAL, Header::OF_PASSWORD_CHANGE]);
+        for (list, headers) in lists.into_iter().zip(headers) {
+            let first = headers.iter().map(|header| {
+                let variable = header.variable();
+                format!("fastcgi_param {variable} ${} if_not_empty;", variable.to_lowercase())
+            });
+            let first: Vec<String> = ["fastcgi_pass_request_headers off;".to_owned()].into_iter().chain(first).collect();
+            assert!(list.starts_with(&first), "headers come first, because each that is not UTF-8 hides what follows: {list:?}");
+            let is_sent = |name: &&str| list.iter().any(|line| line.starts_with(&format!("fastcgi_param {name} ")));
+            assert!(PRESENT.iter().all(|name| is_sent(name)), "{list:?}");
         }
-        assert_eq!(page.matches("fastcgi_pass_request_headers off;").count(), 5);
     }
 
     fn status((_, verdict): Checked) -> Option<u16> {
@@ -137,7 +153,7 @@ mod tests {
         assert_eq!(status(environment(&[("PATH", b"/\xff"), ("SCRIPT_FILENAME", b"/\xff")])), None);
         let read_by_the_gateway = ["HTTP_TRANSFER_ENCODING", "HTTP_PROXY"];
         let read = ["QUERY_STRING", "REMOTE_ADDR", "REMOTE_USER", "CONTENT_TYPE", "PATH_INFO"].into_iter().chain(read_by_the_gateway);
-        for name in read.chain(Header::ALL.map(Header::variable)) {
+        for name in read.chain(Header::ALL.iter().map(|header| header.variable())) {
             assert_eq!(status(environment(&[(name, b"\xff")])), Some(400), "{name}");
         }
         for name in ["HTTP_COOKIE", "HTTP_REFERER"] {

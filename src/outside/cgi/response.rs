@@ -84,7 +84,7 @@ impl Response {
     }
 
     /// The answer in CGI's format (RFC 3875 section 6); `is_head` leaves out the body but keeps its length. A body with
-    /// [`Response::ROOM`] behind it stays in its memory.
+    /// [`Response::ROOM`] behind it stays in its memory, if the headers fit.
     pub fn into_bytes(self, is_head: bool) -> Vec<u8> {
         // RFC 9110 section 8.6: answers with these statuses have no length.
         let has_body = self.status != 204 && self.status != 304;

@@ -3,7 +3,7 @@
 use super::{Error, Row};
 use crate::domain::pieces::{Piece, Pieces};
 
-/// Accounts by their folded addresses, with all texts in one allocation.
+/// Accounts by their folded addresses, with all texts in few allocations.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     texts: Pieces,
