@@ -203,12 +203,14 @@ def server_site(folder, engine, users):
     return site
 
 
-def variables():
-    """What nginx sends to the internal programs, as in the documentation."""
-    page = (ROOT / "docs/hosts/nginx-systemd.md").read_text().partition("## What Synapse and identity servers ask\n")[2]
-    lines = re.findall(r"^    (fastcgi_(?:param|pass_request_headers) .*;)$", page.partition("## Password changes\n")[0], re.M)
+def variables(name):
+    """What nginx sends to a program, as in the documentation."""
+    heading = "The pages" if name in PAGES else "What Synapse and identity servers ask"
+    page = (ROOT / "docs/hosts/nginx-systemd.md").read_text().partition(f"## {heading}\n")[2]
+    # Up to the last variable of the first list.
+    lines = re.findall(r"^    (fastcgi_(?:param|pass_request_headers) .*;)$", page.partition("fastcgi_param SERVER_NAME")[0], re.M)
     assert lines, "docs/hosts/nginx-systemd.md sends no variable"
-    return " ".join(lines)
+    return " ".join([*lines, "fastcgi_param SERVER_NAME $server_name;"])
 
 
 def free_port():
@@ -249,7 +251,7 @@ class Servers:
         cgi = f"include /etc/nginx/fastcgi_params; fastcgi_param HTTP_PROXY ''; {sizes}"
         places = [("cgi/floor", KEPT / "cgi")] + [(f"cgi/{name}", program(name)) for name in self.FASTCGI]
         lines = [f"location = /{path} {{ {cgi} fastcgi_param SCRIPT_FILENAME {program}; fastcgi_pass unix:{folder}/fcgiwrap; }}" for path, program in places]
-        lines += [f"location = /fastcgi/{name} {{ {variables()} {sizes} fastcgi_keep_conn on; fastcgi_pass {name}; }}" for name in self.fastcgi]
+        lines += [f"location = /fastcgi/{name} {{ {variables(name)} {sizes} fastcgi_keep_conn on; fastcgi_pass {name}; }}" for name in self.fastcgi]
         kept = [f"upstream {name} {{ server unix:{folder}/{name}.socket; keepalive {KEPT_CONNECTIONS}; keepalive_requests 1000000; }}" for name in self.fastcgi]
         (folder / "nginx.conf").write_text(
             f"""daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
