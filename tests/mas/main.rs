@@ -37,6 +37,8 @@ fn approve(story: &Story, localpart: &str) {
 
 /// Waits until nobody works on any request, and the queue has had its first look.
 fn wait_until_free(story: &Story) {
+    // The message in the room is edited last; cron would take that edit for left over, and make it as well.
+    story.site.wait_for_programs();
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     let busy = "SELECT count(*) FROM registrations WHERE lease IS NOT NULL OR (state IN (7, 8) AND attempts = 0)";
     while story.number(busy) > 0 {

@@ -288,12 +288,14 @@ impl SiteFolder {
         assert!(run.status.success(), "{run:?}");
     }
 
-    /// Waits until the programs of visitors have ended: they go on working after their answers. For plain CGI; a FastCGI program does not
-    /// end.
+    /// Waits until the plain CGI programs of visitors have ended: they go on working after their answers. FastCGI programs, whose standard
+    /// input is a socket, do not end.
     pub fn wait_for_programs(&self) {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
-            let running = running_below(self.path());
+            let is_fastcgi =
+                |pid: u32| fs::read_link(format!("/proc/{pid}/fd/0")).is_ok_and(|file| file.to_string_lossy().starts_with("socket:"));
+            let running: Vec<_> = running_below(self.path()).into_iter().filter(|(pid, ..)| !is_fastcgi(*pid)).collect();
             if running.is_empty() {
                 return;
             }

@@ -230,13 +230,16 @@ impl Store {
     }
 
     /// Records a failed attempt: no other one before `due_at`. Ends the lease of `holder`. The room sees that a step of a request
-    /// is late.
+    /// is late, and why, also if there is another reason later.
     pub(crate) fn postpone(&mut self, row: OwedRow, holder: &str, postponed: &Postponed, now: i64) -> Result<(), Error> {
         match row.owed {
-            Owed::Step(state) if postponed.tries.count == 1 && state.owes_beside().contains(&SideAction::ShowInRoom) => {
-                self.transaction(|store| match store.note_postponed(row, holder, postponed)? {
-                    true => store.owe_showing(row.id, now),
-                    false => Ok(()),
+            Owed::Step(state) if state.owes_beside().contains(&SideAction::ShowInRoom) => {
+                self.transaction(|store| {
+                    let is_new = store.last_error(row.id)?.as_deref() != Some(postponed.error);
+                    match store.note_postponed(row, holder, postponed)? {
+                        true if is_new || postponed.tries.count == 1 => store.owe_showing(row.id, now),
+                        _ => Ok(()),
+                    }
                 })?;
             }
             _ => drop(self.note_postponed(row, holder, postponed)?),
