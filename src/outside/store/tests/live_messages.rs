@@ -1,6 +1,7 @@
 //! What the room should show and what it shows, what is taken back, and what is left of the forgotten; with every kind of database.
 
 use super::*;
+use crate::domain::back_off::{Tries, Trouble};
 
 const SHOWING: Owed = Owed::Beside(SideAction::ShowInRoom);
 
@@ -39,6 +40,33 @@ fn each_move_owes_one_edit_and_one_that_happens_during_the_edit_another(engine: 
     assert_eq!(store.settle_shown(row, id, "me", round, Some(Shown { revision: 2, hash: "made" }), None).unwrap(), Settled::Yes);
     assert!(due(&mut store, SHOWING, 1000).is_empty());
     assert_eq!(store.live_message(id).unwrap(), Some(LiveMessage { revision: 2, shown_hash: Some("made".into()) }));
+}
+
+fn a_late_step_owes_an_edit_for_each_new_reason_and_none_for_the_same(engine: Engine) {
+    let scratch = Scratch::on(engine);
+    let mut store = scratch.open(Access::Write);
+    let id = told(&mut store, "max");
+    assert!(store.approve(id, Event::Approved, OperationMode::Synapse, &Decider::Link, 3).unwrap());
+    let late = step(id, State::Register);
+    let mut revision = 0;
+    let mut edit = |store: &mut Store| {
+        let row = showing(store);
+        revision += 1;
+        assert!(store.lease(row, "me", 4, 100).unwrap());
+        let round = store.round(row).unwrap();
+        assert_eq!(store.settle_shown(row, id, "me", round, Some(Shown { revision, hash: "shown" }), None).unwrap(), Settled::Yes);
+    };
+    edit(&mut store);
+    for (count, error, is_shown) in [(1, "away", true), (2, "away", false), (3, "refused", true), (4, "refused", false), (5, "away", true)]
+    {
+        assert!(store.lease(late, "me", 4, 100).unwrap());
+        let tries = Tries { count, ..Tries::default() };
+        store.postpone(late, "me", &Postponed { tries, due_at: 4, trouble: Trouble::Homeserver, error }, 4).unwrap();
+        assert_eq!(!due(&mut store, SHOWING, 1000).is_empty(), is_shown, "try {count}: {error}");
+        if is_shown {
+            edit(&mut store);
+        }
+    }
 }
 
 fn after_an_edit_by_two_at_once_the_message_is_edited_again(engine: Engine) {
@@ -175,6 +203,7 @@ fn of_a_forgotten_request_stay_its_outcome_and_the_duty_to_redact(engine: Engine
 
 on_every_database! {
     each_move_owes_one_edit_and_one_that_happens_during_the_edit_another,
+    a_late_step_owes_an_edit_for_each_new_reason_and_none_for_the_same,
     after_an_edit_by_two_at_once_the_message_is_edited_again,
     a_request_that_never_came_to_the_room_owes_no_edit,
     a_no_is_taken_back_while_its_name_is_free,
